@@ -104,7 +104,7 @@ def asked(known: catalog.Catalog, splits: Sequence[Split]) -> tuple[int, int, in
 
 
 def learned(cases: Sequence[bench.Case]) -> learning.History:
-    return learning.History(tuple(learning.Past(case.text, case.labels[0]) for case in cases))
+    return learning.History(tuple(learning.PastRoutes(case.text, case.labels[0]) for case in cases))
 
 
 def first(case: bench.Case, known: catalog.Catalog, history: learning.History) -> str:

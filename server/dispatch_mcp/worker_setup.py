@@ -37,14 +37,14 @@ def server_workers(
         trusted_folders=settings.trusted_repositories,
     )
     workers: dict[WorkerKind, ports.Worker] = {
-        WorkerKind.COMMAND: outcome_redaction.Worker(commands, redactor),
+        WorkerKind.COMMAND: outcome_redaction.RedactingWorker(commands, redactor),
         WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
     }
     there = workers_here(settings, env)
     if there.key:
-        workers[WorkerKind.API] = outcome_redaction.Worker(api_worker(settings, env), redactor)
+        workers[WorkerKind.API] = outcome_redaction.RedactingWorker(api_worker(settings, env), redactor)
     if there.claude:
-        workers[WorkerKind.CLAUDE] = outcome_redaction.Worker(claude_worker(settings, env), redactor)
+        workers[WorkerKind.CLAUDE] = outcome_redaction.RedactingWorker(claude_worker(settings, env), redactor)
     return workers
 
 

@@ -15,8 +15,8 @@ from dispatch_mcp.agents import agent_groups, loader
 FOLDERS = ("data", "web", "mobile")
 
 
-def places(*names: str, folder: str = "", subject: str = "") -> list[agent_groups.Place]:
-    return [agent_groups.Place(name, "team", folder, subject) for name in names]
+def places(*names: str, folder: str = "", subject: str = "") -> list[agent_groups.GroupPlace]:
+    return [agent_groups.GroupPlace(name, "team", folder, subject) for name in names]
 
 
 def many(kind: str, count: int = 10) -> list[str]:
@@ -24,7 +24,7 @@ def many(kind: str, count: int = 10) -> list[str]:
 
 
 def test_a_small_roster_is_one_group() -> None:
-    rows = [*places(*many("web", 5)), agent_groups.Place("own", "user")]
+    rows = [*places(*many("web", 5)), agent_groups.GroupPlace("own", "user")]
     assert agent_groups.names(rows) == ["team"] * 5 + ["user"]
 
 
@@ -51,7 +51,7 @@ def test_a_division_that_leaves_nearly_all_together_is_none() -> None:
 @given(
     st.lists(
         st.builds(
-            agent_groups.Place,
+            agent_groups.GroupPlace,
             st.text(alphabet="ab-c ", min_size=1, max_size=6),
             st.sampled_from(["", "r", "s"]),
             st.sampled_from(["", "f", "g"]),
@@ -60,7 +60,7 @@ def test_a_division_that_leaves_nearly_all_together_is_none() -> None:
         max_size=60,
     )
 )
-def test_every_agent_has_one_group_whatever_the_rest(rows: list[agent_groups.Place]) -> None:
+def test_every_agent_has_one_group_whatever_the_rest(rows: list[agent_groups.GroupPlace]) -> None:
     groups = agent_groups.names(rows)
     assert len(groups) == len(rows)
     assert all(group or not place.roster for group, place in zip(groups, rows, strict=True))

@@ -16,8 +16,8 @@ from dispatch_mcp.workers.anthropic import agent_chooser
 LEFTOVERS: Final = {"id": "left", "do": "Sort out the leftovers"}
 RECIPE: Final = {"id": "cook", "do": "Write the recipe for tomorrow's soup"}
 QUESTIONS: Final = (
-    agent_choice.Question("left", LEFTOVERS["do"], (offers.Choice(agent="a b"), offers.Choice(agent="c"))),
-    agent_choice.Question("cook", RECIPE["do"], (offers.Choice(agent="c"),)),
+    agent_choice.Question("left", LEFTOVERS["do"], (offers.OfferedAgent(agent="a b"), offers.OfferedAgent(agent="c"))),
+    agent_choice.Question("cook", RECIPE["do"], (offers.OfferedAgent(agent="c"),)),
 )
 
 

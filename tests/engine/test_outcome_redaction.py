@@ -72,7 +72,7 @@ async def test_nothing_that_a_worker_leaves_behind_holds_a_secret() -> None:
     ctx = Context()
     task = model.Task(id="t", do="x")
     work = work_order.WorkOrder(run_id="r", task=task, attempt=1, worker=WorkerKind.COMMAND)
-    outcome = await outcome_redaction.Worker(Leaky(), REDACTOR).carry_out(ctx, work)
+    outcome = await outcome_redaction.RedactingWorker(Leaky(), REDACTOR).carry_out(ctx, work)
     seen = f"{outcome.model_dump_json()} {ctx.kept} {ctx.blobs.held}"
     assert SECRET not in seen
     assert outcome.error == "t said [redacted:secret]"

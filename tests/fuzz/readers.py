@@ -201,7 +201,7 @@ READERS: dict[str, Reader] = {
     "variables": Reader(_variables, (errors.ConfigError,)),
     "transcript": Reader(_transcript),
     "commented_json": Reader(_comments, (commented_json.Unreadable,)),
-    "toml": Reader(_tables, (toml_tables.Unreadable,)),
+    "toml": Reader(_tables, (toml_tables.UnreadableToml,)),
     "report": Reader(_report, _NO_JSON),
     "usage": Reader(_usage),
     "line": Reader(_line),

@@ -49,7 +49,7 @@ def test_settings_and_entries_that_are_nested_without_end_are_refused_and_not_fo
     deep = "a = " + "[" * 20_000
     with pytest.raises(errors.ConfigError, match="is not TOML"):
         readers.READERS["settings"].read(deep, tmp_path)
-    with pytest.raises(toml_tables.Unreadable, match="nested too deeply"):
+    with pytest.raises(toml_tables.UnreadableToml, match="nested too deeply"):
         toml_tables.parse(deep)
 
 

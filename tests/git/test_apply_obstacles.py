@@ -216,13 +216,13 @@ async def test_an_ignored_file_that_comes_after_the_look_is_kept_by_git_itself(s
 def test_names_that_are_one_where_capitals_do_not_count_collide(
     names: tuple[str, ...], twins: tuple[str, ...], tmp_path: Path
 ) -> None:
-    coming = [merge_rules.Change("A", "100644", name) for name in names]
+    coming = [merge_rules.PathChange("A", "100644", name) for name in names]
     assert path_obstacles.in_the_way(tmp_path, coming, ignore_case=True) == list(twins)
     assert path_obstacles.in_the_way(tmp_path, coming, ignore_case=False) == []
 
 
 def test_a_file_that_only_changes_its_capitals_is_not_in_its_own_way(tmp_path: Path) -> None:
     write(tmp_path, "README", "on such a disk both names open it")
-    renamed = [merge_rules.Change("D", "000000", "Readme"), merge_rules.Change("A", "100644", "README")]
+    renamed = [merge_rules.PathChange("D", "000000", "Readme"), merge_rules.PathChange("A", "100644", "README")]
     assert path_obstacles.in_the_way(tmp_path, renamed, ignore_case=True) == []
     assert path_obstacles.in_the_way(tmp_path, renamed, ignore_case=False) == ["README"]

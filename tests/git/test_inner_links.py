@@ -8,26 +8,26 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.git import merge_rules
-from dispatch_mcp.git.merge_rules import GITLINK, ZERO, Change, Link
+from dispatch_mcp.git.merge_rules import GITLINK, ZERO, Link, PathChange
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 FILE = "100644"
 
 
-def added(path: str, commit: str = B) -> Change:
-    return Change("A", GITLINK, path, commit, "000000", ZERO)
+def added(path: str, commit: str = B) -> PathChange:
+    return PathChange("A", GITLINK, path, commit, "000000", ZERO)
 
 
-def moved(path: str, before: str = A, now: str = B) -> Change:
-    return Change("M", GITLINK, path, now, GITLINK, before)
+def moved(path: str, before: str = A, now: str = B) -> PathChange:
+    return PathChange("M", GITLINK, path, now, GITLINK, before)
 
 
-def removed(path: str) -> Change:
-    return Change("D", "000000", path, ZERO, GITLINK, A)
+def removed(path: str) -> PathChange:
+    return PathChange("D", "000000", path, ZERO, GITLINK, A)
 
 
-def new_file(path: str) -> Change:
-    return Change("A", FILE, path, C, "000000", ZERO)
+def new_file(path: str) -> PathChange:
+    return PathChange("A", FILE, path, C, "000000", ZERO)
 
 
 def test_an_index_is_read_for_the_commits_in_it_alone() -> None:
@@ -63,8 +63,8 @@ def test_the_links_of_a_worktree_are_those_of_its_index_of_its_base_and_those_wi
 
 
 def test_a_file_in_the_place_of_a_submodule_and_the_other_way_round_are_links_of_one_side() -> None:
-    to_file = Change("T", FILE, "lib", C, GITLINK, A)
-    to_link = Change("T", GITLINK, "file", B, FILE, C)
+    to_file = PathChange("T", FILE, "lib", C, GITLINK, A)
+    to_link = PathChange("T", GITLINK, "file", B, FILE, C)
     assert merge_rules.links({}, [to_file, to_link], []) == {"lib": Link(A, ""), "file": Link("", B)}
 
 
@@ -103,7 +103,7 @@ def test_a_submodule_whose_folder_is_gone_stays_while_it_is_listed_and_nothing_t
         (new_file("a.py"), False, ""),
     ],
 )
-def test_what_happens_to_a_submodule_is_said(change: Change, remark: str, *, is_back: bool) -> None:
+def test_what_happens_to_a_submodule_is_said(change: PathChange, remark: str, *, is_back: bool) -> None:
     remarks = list(merge_rules.link_remarks([change], [change] if is_back else [], []))
     assert len(remarks) == bool(remark)
     assert all(line.startswith(remark) for line in remarks)

@@ -135,10 +135,10 @@ def test_the_brief_after_a_conflict_names_the_files_and_the_other_side() -> None
 
 def test_caches_are_litter_unless_they_are_declared() -> None:
     changes = [
-        merge_rules.Change("A", "100644", path)
+        merge_rules.PathChange("A", "100644", path)
         for path in ("a.py", "x/__pycache__/a.pyc", "node_modules/m/i.js", ".DS_Store", "keep.pyc")
     ]
-    changes.append(merge_rules.Change("M", "100644", "tracked.pyc"))
+    changes.append(merge_rules.PathChange("M", "100644", "tracked.pyc"))
     assert merge_rules.litter(changes, {"keep.pyc"}) == ["x/__pycache__/a.pyc", "node_modules/m/i.js", ".DS_Store"]
 
 

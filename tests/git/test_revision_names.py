@@ -33,7 +33,7 @@ class Git:
         self.complaint, self.names, self.empty = complaint, names, empty
         self.calls: list[tuple[str, ...]] = []
 
-    async def run(self, *words: str) -> git_process.Answer:
+    async def run(self, *words: str) -> git_process.GitAnswer:
         self.calls.append(words)
         match words:
             case ("rev-parse", "--is-shallow-repository"):
@@ -57,8 +57,8 @@ class Git:
         return reply
 
 
-def answer(out: str = "", *, code: int = 0, err: str = "") -> git_process.Answer:
-    return git_process.Answer(code, out.encode() + b"\n" * bool(out), err.encode())
+def answer(out: str = "", *, code: int = 0, err: str = "") -> git_process.GitAnswer:
+    return git_process.GitAnswer(code, out.encode() + b"\n" * bool(out), err.encode())
 
 
 async def span(text: str, git: Git | None = None) -> tuple[str, str]:

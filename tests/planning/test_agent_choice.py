@@ -26,7 +26,7 @@ EVERYBODY: Final = catalog.merge([BAKER, LOOKER, HELPER])
 
 def assigned(
     agents: catalog.Catalog, do: str, fields: Mapping[str, object] = MappingProxyType({}), *, general: str = ""
-) -> agent_choice.Assignment:
+) -> agent_choice.AgentAssignment:
     choice = agent_choice.AgentChoice(
         agents, router.NO_HISTORY, confidence.Bands(), lambda _task: "judge", general=general
     )

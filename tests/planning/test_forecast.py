@@ -68,15 +68,15 @@ def test_a_plan_without_any_price_has_no_figure_in_dollars_and_a_mixed_one_count
 
 
 def test_a_sum_spreads_less_than_its_parts() -> None:
-    one = forecast.total([forecast.Range(10, 25)])
-    many = forecast.total([forecast.Range(10, 25)] * 25)
+    one = forecast.total([forecast.Interval(10, 25)])
+    many = forecast.total([forecast.Interval(10, 25)] * 25)
     assert one == pytest.approx((10, 25))
     assert many.p90 / many.p50 < 1.4 < one.p90 / one.p50
 
 
 def test_the_range_of_a_sum_holds_what_drawn_sums_show() -> None:
     rng = random.Random(7)
-    parts = [forecast.Range(p50, p50 * 2.5) for p50 in (5, 10, 20, 40, 80)]
+    parts = [forecast.Interval(p50, p50 * 2.5) for p50 in (5, 10, 20, 40, 80)]
     sigma = 0.715  # of a log-normal whose p90 is 2.5 times its p50
     sums = sorted(sum(part.p50 * rng.lognormvariate(0, sigma) for part in parts) for _ in range(20_000))
     made = forecast.total(parts)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import model
 from dispatch_mcp.model import Effort
 from dispatch_mcp.planning import forecast, graph, plan_checks
-from dispatch_mcp.planning.forecast import Range, Sample
+from dispatch_mcp.planning.forecast import Interval, Sample
 
 
 def task(**fields: model.Json) -> model.Task:
@@ -79,7 +79,7 @@ def test_models_use_tokens_unless_a_command_does_the_work(worker: str | None) ->
 
 def test_history_gives_the_median_and_nine_in_ten_of_what_was_seen() -> None:
     use = forecast.Past(samples(11)).expected(task(agent="builder"), forecast.no_price)
-    assert use == forecast.Expected(Range(6_000, 10_000), None, Range(6, 10), 11)
+    assert use == forecast.Expected(Interval(6_000, 10_000), None, Interval(6, 10), 11)
     between = forecast.Past(samples(6)).expected(task(agent="builder"), forecast.no_price)
     assert between.minutes == pytest.approx((3.5, 5.5))
 
@@ -109,10 +109,10 @@ def test_dollars_come_from_history_where_it_has_them_else_from_its_tokens_and_th
     assert forecast.Past(samples(11)).expected(known, forecast.no_price).dollars is None
 
 
-_RANGES = st.tuples(st.floats(0.1, 1e4), st.floats(1, 6)).map(lambda pair: Range(pair[0], pair[0] * pair[1]))
+_RANGES = st.tuples(st.floats(0.1, 1e4), st.floats(1, 6)).map(lambda pair: Interval(pair[0], pair[0] * pair[1]))
 
 
-def moments(part: Range) -> tuple[float, float]:
+def moments(part: Interval) -> tuple[float, float]:
     """Returns mean and variance of a log-normal with that median and 90th percentile."""
     sigma2 = (math.log(part.p90 / part.p50) / statistics.NormalDist().inv_cdf(0.9)) ** 2
     mean = part.p50 * math.exp(sigma2 / 2)
@@ -120,7 +120,7 @@ def moments(part: Range) -> tuple[float, float]:
 
 
 @given(st.lists(_RANGES, min_size=1, max_size=8))
-def test_a_sum_has_the_mean_and_the_variance_of_its_parts_together(parts: list[Range]) -> None:
+def test_a_sum_has_the_mean_and_the_variance_of_its_parts_together(parts: list[Interval]) -> None:
     means, variances = zip(*map(moments, parts), strict=True)
     mean, variance = moments(forecast.total(parts))
     assert mean == pytest.approx(sum(means))
@@ -129,16 +129,16 @@ def test_a_sum_has_the_mean_and_the_variance_of_its_parts_together(parts: list[R
 
 
 def test_what_is_certain_adds_up_exactly_and_nothing_is_nothing() -> None:
-    assert forecast.total([Range(2, 2), Range(3, 3)]) == pytest.approx((5, 5))
-    assert forecast.total([]) == forecast.total([Range(0, 0)]) == (0, 0)
-    assert forecast.total([Range(0, 0), Range(4, 10)]) == pytest.approx((4, 10))
+    assert forecast.total([Interval(2, 2), Interval(3, 3)]) == pytest.approx((5, 5))
+    assert forecast.total([]) == forecast.total([Interval(0, 0)]) == (0, 0)
+    assert forecast.total([Interval(0, 0), Interval(4, 10)]) == pytest.approx((4, 10))
 
 
 @pytest.mark.parametrize("count", [3, 124, 126, 300])
 def test_large_plans_are_approximated_without_a_break(count: int) -> None:
     tasks = [task(id=f"t{number}") for number in range(count)]
     plan = plan_checks.prepare(tasks, max_parallel=5)
-    minutes = forecast.makespan(plan, [Range(15, 37.5)] * count, 5)
+    minutes = forecast.makespan(plan, [Interval(15, 37.5)] * count, 5)
     ideal = math.ceil(count / 5) * graph.DEFAULT_MINUTES[Effort.M]
     assert 0.8 <= minutes.p50 / ideal <= 1.9
     assert minutes.p50 < minutes.p90 < minutes.p50 * 2.6
@@ -146,17 +146,17 @@ def test_large_plans_are_approximated_without_a_break(count: int) -> None:
 
 def test_the_scenarios_of_a_single_task_are_spread_as_its_range_says() -> None:
     plan = plan_checks.prepare([task()], max_parallel=1)
-    minutes = forecast.makespan(plan, [Range(10, 25)], 1)
+    minutes = forecast.makespan(plan, [Interval(10, 25)], 1)
     assert minutes.p50 == pytest.approx(10, rel=0.25)
     assert minutes.p90 == pytest.approx(25, rel=0.25)
-    assert statistics.mean(forecast.makespan(plan, [Range(10, 10)], 1)) == pytest.approx(10)
+    assert statistics.mean(forecast.makespan(plan, [Interval(10, 10)], 1)) == pytest.approx(10)
 
 
 @pytest.mark.parametrize(
     ("tokens", "shown"), [(0, 0), (7, 7), (99, 99), (100, 100), (149, 150), (12_449, 12_000), (987_654, 990_000)]
 )
 def test_tokens_are_shown_with_two_digits_that_mean_something(tokens: float, shown: int) -> None:
-    figures = forecast.Forecast(Range(tokens, tokens), None, Range(1, 2), 1, 1).answer()
+    figures = forecast.Forecast(Interval(tokens, tokens), None, Interval(1, 2), 1, 1).answer()
     assert figures["tokens"] == [shown, shown]
 
 
@@ -165,7 +165,7 @@ def test_tokens_are_shown_with_two_digits_that_mean_something(tokens: float, sho
     [(0, 3, "priors"), (3, 3, "history"), (1, 3, "history for 1 of 3, else priors"), (0, 0, "priors")],
 )
 def test_a_forecast_says_where_its_figures_come_from(learned: int, tasks: int, basis: str) -> None:
-    made = forecast.Forecast(Range(1, 2), Range(0.126, 2.0), Range(1.4, 2.6), 2, tasks, 1, learned)
+    made = forecast.Forecast(Interval(1, 2), Interval(0.126, 2.0), Interval(1.4, 2.6), 2, tasks, 1, learned)
     assert made.answer() == {
         "tokens": [1, 2],
         "unpriced": 1,

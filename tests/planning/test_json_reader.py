@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.planning import json_reader
-from dispatch_mcp.planning.json_reader import Reader
+from dispatch_mcp.planning.json_reader import FieldReader
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
 _JSON = st.recursive(
@@ -19,12 +19,12 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=8,
 )
-METHODS: dict[str, Callable[[Reader, str, model.Json], object]] = {
-    "text": Reader.text,
-    "name": Reader.name,
-    "texts": Reader.texts,
-    "names": Reader.names,
-    "mapping": Reader.mapping,
+METHODS: dict[str, Callable[[FieldReader, str, model.Json], object]] = {
+    "text": FieldReader.text,
+    "name": FieldReader.name,
+    "texts": FieldReader.texts,
+    "names": FieldReader.names,
+    "mapping": FieldReader.mapping,
     "number": lambda reader, key, value: reader.number(key, value, 1, 20),
     "count": lambda reader, key, value: reader.number(key, value, 1, 20, whole=True),
     "choice": lambda reader, key, value: reader.choice(key, value, ("high", "medium", "low")),
@@ -98,7 +98,7 @@ REFUSED: list[tuple[str, model.Json, str, str]] = [
     ("method", "value", "meant"), ACCEPTED, ids=lambda value: value[:20] if isinstance(value, str) else ""
 )
 def test_a_value_is_read_as_it_is_meant(method: str, value: model.Json, meant: object) -> None:
-    reader = Reader()
+    reader = FieldReader()
     assert METHODS[method](reader, "k", value) == meant
     assert reader.found == []
 
@@ -109,7 +109,7 @@ def test_a_value_is_read_as_it_is_meant(method: str, value: model.Json, meant: o
 def test_what_does_not_fit_is_one_problem_that_quotes_it(
     method: str, value: model.Json, code: str, message: str
 ) -> None:
-    reader = Reader(place="tasks[3]", task="build")
+    reader = FieldReader(place="tasks[3]", task="build")
     assert METHODS[method](reader, "k", value) is None
     (problem,) = reader.found
     assert (problem.code, problem.message, problem.where, problem.task) == (code, message, "tasks[3].k", "build")
@@ -129,14 +129,14 @@ def test_what_does_not_fit_is_one_problem_that_quotes_it(
     ],
 )
 def test_what_was_repaired_is_said_once(method: str, value: model.Json, repairs: list[str]) -> None:
-    reader = Reader()
+    reader = FieldReader()
     METHODS[method](reader, "k", value)
     METHODS[method](reader, "other", value)
     assert list(reader.repaired) == repairs
 
 
 def test_of_a_list_only_the_entries_that_do_not_fit_are_named() -> None:
-    reader = Reader(place="tasks[0]")
+    reader = FieldReader(place="tasks[0]")
     assert reader.texts("output", ["a", None, "b", ["c"]]) == ("a", "b")
     assert [problem.where for problem in reader.found] == ["tasks[0].output[1]", "tasks[0].output[3]"]
     assert reader.names("deps", ["x", True]) == ("x",)
@@ -147,7 +147,7 @@ def test_of_a_list_only_the_entries_that_do_not_fit_are_named() -> None:
     ("typed", "meant"), [("hgih", "high"), ("Medum", "medium"), ("lo", "low"), ("urgent", ""), ("", "")]
 )
 def test_a_wrong_word_comes_with_the_one_that_was_meant(typed: str, meant: str) -> None:
-    reader = Reader()
+    reader = FieldReader()
     assert reader.choice("priority", typed, ("high", "medium", "low")) is None
     assert reader.found[0].did_you_mean == meant
     assert reader.found[0].fix == "Use one of `high`, `medium`, `low`."
@@ -155,7 +155,7 @@ def test_a_wrong_word_comes_with_the_one_that_was_meant(typed: str, meant: str) 
 
 @pytest.mark.parametrize(("low", "high", "fix"), [(1, 20, "Use 1 to 20."), (0.5, 86_400, "Use 0.5 to 86400.")])
 def test_a_number_out_of_bounds_comes_with_its_bounds(low: float, high: float, fix: str) -> None:
-    reader = Reader()
+    reader = FieldReader()
     assert reader.number("k", high + 1, low, high) is None
     assert reader.number("k", low - 0.1, low, high) is None
     assert [problem.fix for problem in reader.found] == [fix, fix]
@@ -170,7 +170,7 @@ def test_an_object_may_be_nested_so_deeply_and_no_deeper(wrap: Callable[[model.J
     value: model.Json = 1
     for _ in range(levels):
         value = wrap(value)
-    reader = Reader()
+    reader = FieldReader()
     allowed = levels < json_reader.MAX_DEPTH - 1
     assert reader.mapping("inputs", {"a": value}) == ({"a": value} if allowed else None)
     assert [problem.message for problem in reader.found] == ([] if allowed else ["'inputs' is nested too deeply."])
@@ -180,7 +180,7 @@ def test_an_object_may_be_nested_so_deeply_and_no_deeper(wrap: Callable[[model.J
     ("place", "key", "where"), [("tasks[3]", "do", "tasks[3].do"), ("", "do", "do"), ("tasks[3]", "", "tasks[3]")]
 )
 def test_a_problem_says_where_it_is(place: str, key: str, where: str) -> None:
-    reader = Reader(place=place)
+    reader = FieldReader(place=place)
     reader.problem("code", key, "message", meant="other")
     assert (reader.found[0].where, reader.found[0].did_you_mean) == (where, "other")
 
@@ -196,7 +196,7 @@ def test_a_wrong_name_is_shown_short_and_encodable(name: str, shown: str) -> Non
 @settings(max_examples=200)
 @given(_JSON, st.sampled_from(sorted(METHODS)))
 def test_any_json_is_read_or_refused_and_never_both(value: model.Json, method: str) -> None:
-    reader = Reader()
+    reader = FieldReader()
     read = METHODS[method](reader, "k", value)
     assert (read is None) is any(problem.where == "k" for problem in reader.found)
     assert all(problem.where.startswith("k") and len(problem.message) < 300 for problem in reader.found)

@@ -28,7 +28,7 @@ def seats(tasks_to_judge: Sequence[model.Task]) -> Sequence[str]:
     return ("strategist", "mine/sentinel") if tasks_to_judge else ()
 
 
-END = review_rules.Rules(council=seats, advocate="advocate", rounds=2)
+END = review_rules.ReviewRules(council=seats, advocate="advocate", rounds=2)
 
 
 def named(name: str, *deps: str, **fields: Any) -> model.Task:
@@ -74,7 +74,7 @@ def test_what_does_not_say_that_an_agent_changes_something_gets_no_council(task:
 
 
 def test_without_reviewers_nothing_is_added() -> None:
-    assert not review_rules.with_reviews([named("a", files=("a.py",))], {}, review_rules.Rules()).added
+    assert not review_rules.with_reviews([named("a", files=("a.py",))], {}, review_rules.ReviewRules()).added
 
 
 def test_an_open_council_takes_new_work_in_and_none_that_was_refused_comes_back() -> None:
@@ -104,7 +104,7 @@ def test_one_decision_comes_before_work_that_writes_and_that_a_person_has_to_jud
     assert deps(reviewed) == {"decision": (), "a": ("decision",), "b": (), "c": ("decision", "b"), "look": ()}
     assert reviewed.tasks[0].worker is WorkerKind.HUMAN
     assert reviewed.added == {"decision": "a person decides: nobody is sure"}
-    strict = review_rules.with_reviews(work, strategies, review_rules.Rules(policy="strict"))
+    strict = review_rules.with_reviews(work, strategies, review_rules.ReviewRules(policy="strict"))
     assert deps(strict)["look"] == ("decision",)
 
 
@@ -143,7 +143,7 @@ def test_any_mixture_stays_a_valid_graph_that_keeps_the_old_order(
             assert "decision" in now[task.id].deps
 
 
-EACH = review_rules.Rules(scope="each")
+EACH = review_rules.ReviewRules(scope="each")
 
 
 def test_each_reviews_what_others_build_on_before_they_begin_and_the_rest_together_at_the_end() -> None:
@@ -172,7 +172,7 @@ def test_each_covers_whatever_does_not_clearly_only_look(task: model.Task, *, is
 
 def test_each_leaves_alone_what_is_sure_reviewed_already_or_can_no_longer_change() -> None:
     work = [named("sure"), named("own"), named("look", "own", reviews=("own",)), named("fixed"), named("z", "fixed")]
-    rules = review_rules.Rules(scope="each", final_ids={"fixed", "z"})
+    rules = review_rules.ReviewRules(scope="each", final_ids={"fixed", "z"})
     reviewed = review_rules.with_reviews(work, {"sure": "direct"}, rules)
     assert list(reviewed.tasks) == work
 

@@ -77,16 +77,16 @@ FILES = [
 ]
 
 
-def file_of(name: str, scope: clients.Scope, text: str, folder: Path) -> tuple[clients.Client, clients.Place]:
+def file_of(name: str, scope: clients.Scope, text: str, folder: Path) -> tuple[clients.Client, clients.EntryPlace]:
     """Returns a client and the place of its entry in a file that holds the text."""
     client = clients.CLIENTS[name]
-    place = client.place(scope, clients.Surroundings(folder, {}, "linux", Path("/users/ann/shop")))
-    place = clients.Place(folder / place.file.name, place.keys, place.style)
+    place = client.place(scope, clients.Machine(folder, {}, "linux", Path("/users/ann/shop")))
+    place = clients.EntryPlace(folder / place.file.name, place.keys, place.style)
     place.file.write_bytes(text.encode())
     return client, place
 
 
-def value_of(place: clients.Place, text: str) -> Any:
+def value_of(place: clients.EntryPlace, text: str) -> Any:
     return tomllib.loads(text) if place.style == "toml" else commented_json.parse(text)
 
 

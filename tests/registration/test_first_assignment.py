@@ -42,7 +42,7 @@ def folder(request: pytest.FixtureRequest, large: Path, own_home: Path, tmp_path
     }[request.param]
 
 
-def written(client: clients.Client, shell: command_runs.Shell, around: clients.Surroundings) -> clients.Launch:
+def written(client: clients.Client, shell: command_runs.Shell, around: clients.Machine) -> clients.Launch:
     """Returns what a client reads after `install` has registered the server for everybody's projects."""
     place = client.place("user", around)
     (answer,) = shell("install", client.name, "--json", "--dry-run").json
@@ -102,7 +102,7 @@ def wire(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[raw_server.Wire]:
     """Yields the server as the client has it that was started in the folder."""
-    around = clients.Surroundings(own_home, {}, "linux", folder)
+    around = clients.Machine(own_home, {}, "linux", folder)
     launch = written(client, command_runs.shell(monkeypatch, capsys), around)
     env = {"HOME": str(own_home), "PATH": "/usr/bin:/bin", **expanded(client, launch, folder)}
     cwd = folder if client.starts_in_project else trial.setting_of(client, around).folder

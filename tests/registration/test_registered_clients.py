@@ -12,8 +12,8 @@ from dispatch_mcp.registration import clients, launches
 HOME, PROJECT = Path("/users/ann"), Path("/users/ann/shop")
 
 
-def around(platform: str = "linux", **env: str) -> clients.Surroundings:
-    return clients.Surroundings(HOME, env, platform, PROJECT)
+def around(platform: str = "linux", **env: str) -> clients.Machine:
+    return clients.Machine(HOME, env, platform, PROJECT)
 
 
 def test_the_command_line_offers_every_client_and_scope() -> None:
@@ -44,14 +44,14 @@ def test_the_command_line_offers_every_client_and_scope() -> None:
     ],
 )
 def test_an_entry_goes_where_the_client_looks(
-    name: str, scope: clients.Scope, surroundings: clients.Surroundings, file: Path
+    name: str, scope: clients.Scope, surroundings: clients.Machine, file: Path
 ) -> None:
     assert clients.CLIENTS[name].place(scope, surroundings).file == file
 
 
 def test_opencode_is_registered_in_the_file_that_it_has(tmp_path: Path) -> None:
     (tmp_path / "opencode.jsonc").write_text("{}")
-    place = clients.CLIENTS["opencode"].place("project", clients.Surroundings(HOME, {}, "linux", tmp_path))
+    place = clients.CLIENTS["opencode"].place("project", clients.Machine(HOME, {}, "linux", tmp_path))
     assert place.file == tmp_path / "opencode.jsonc"
 
 

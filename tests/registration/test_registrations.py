@@ -15,19 +15,19 @@ EVERYWHERE = [(client, scope) for client in clients.CLIENTS.values() for scope i
 
 
 @pytest.fixture
-def around(tmp_path: Path) -> clients.Surroundings:
+def around(tmp_path: Path) -> clients.Machine:
     for name in ("home", "project"):
         (tmp_path / name).mkdir()
-    return clients.Surroundings(tmp_path / "home", {}, "linux", tmp_path / "project")
+    return clients.Machine(tmp_path / "home", {}, "linux", tmp_path / "project")
 
 
-def put(client: clients.Client, scope: clients.Scope, around: clients.Surroundings) -> registrations.Change:
+def put(client: clients.Client, scope: clients.Scope, around: clients.Machine) -> registrations.FileEdit:
     return registrations.addition(client.place(scope, around), client.entry(LAUNCH))
 
 
 @pytest.mark.parametrize(("client", "scope"), EVERYWHERE, ids=lambda value: getattr(value, "name", value))
 def test_an_entry_goes_in_stays_the_same_and_comes_out(
-    client: clients.Client, scope: clients.Scope, around: clients.Surroundings, tmp_path: Path
+    client: clients.Client, scope: clients.Scope, around: clients.Machine, tmp_path: Path
 ) -> None:
     place = client.place(scope, around)
     registrations.carry_out(put(client, scope, around), tmp_path / "state/backups")
@@ -46,14 +46,14 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_change_is_shown_before_anything_is_written(around: clients.Surroundings) -> None:
+def test_a_change_is_shown_before_anything_is_written(around: clients.Machine) -> None:
     file = written(around.home / ".cursor/mcp.json", '{\n  "mcpServers": {}\n}\n')
     lines = list(put(clients.CLIENTS["cursor"], "user", around).lines())
     assert '+      "command": "/opt/it/bin/dispatch-mcp",' in lines
     assert file.read_text(encoding="utf-8") == '{\n  "mcpServers": {}\n}\n'
 
 
-def test_fields_that_somebody_added_to_an_earlier_entry_stay(around: clients.Surroundings) -> None:
+def test_fields_that_somebody_added_to_an_earlier_entry_stay(around: clients.Machine) -> None:
     old = {
         "command": "uvx",
         "args": ["dispatch-mcp"],
@@ -72,7 +72,7 @@ def test_fields_that_somebody_added_to_an_earlier_entry_stay(around: clients.Sur
     }
 
 
-def test_the_file_of_before_is_kept_for_the_user_alone(around: clients.Surroundings, tmp_path: Path) -> None:
+def test_the_file_of_before_is_kept_for_the_user_alone(around: clients.Machine, tmp_path: Path) -> None:
     text = '{"mcpServers": {"other": {"env": {"KEY": "secret"}}}}'
     written(around.home / ".cursor/mcp.json", text)
     backup = registrations.carry_out(put(clients.CLIENTS["cursor"], "user", around), tmp_path / "state/backups")
@@ -82,7 +82,7 @@ def test_the_file_of_before_is_kept_for_the_user_alone(around: clients.Surroundi
     assert modes == [0o600, 0o700, 0o700]
 
 
-def test_a_file_keeps_its_mode_and_a_link_stays_a_link(around: clients.Surroundings, tmp_path: Path) -> None:
+def test_a_file_keeps_its_mode_and_a_link_stays_a_link(around: clients.Machine, tmp_path: Path) -> None:
     real = written(tmp_path / "dotfiles/mcp.json", "{}")
     real.chmod(0o640)
     link = around.home / ".cursor/mcp.json"
@@ -95,7 +95,7 @@ def test_a_file_keeps_its_mode_and_a_link_stays_a_link(around: clients.Surroundi
     assert [path.name for path in real.parent.iterdir()] == ["mcp.json"]
 
 
-def test_a_file_that_changed_meanwhile_is_not_written_over(around: clients.Surroundings, tmp_path: Path) -> None:
+def test_a_file_that_changed_meanwhile_is_not_written_over(around: clients.Machine, tmp_path: Path) -> None:
     file = written(around.home / ".claude.json", "{}")
     change = put(clients.CLIENTS["claude-code"], "user", around)
     file.write_text('{"theirs": 1}', encoding="utf-8")
@@ -114,7 +114,7 @@ def test_a_file_that_changed_meanwhile_is_not_written_over(around: clients.Surro
         (b"\xff\xfe", "not UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_changed_is_left_alone(content: bytes, why: str, around: clients.Surroundings) -> None:
+def test_a_file_that_cannot_be_changed_is_left_alone(content: bytes, why: str, around: clients.Machine) -> None:
     file = around.home / ".claude.json"
     file.write_bytes(content)
     with pytest.raises(errors.ConfigError, match=why):
@@ -122,14 +122,14 @@ def test_a_file_that_cannot_be_changed_is_left_alone(content: bytes, why: str, a
     assert file.read_bytes() == content
 
 
-def test_a_folder_in_the_place_of_a_file_is_named(around: clients.Surroundings) -> None:
+def test_a_folder_in_the_place_of_a_file_is_named(around: clients.Machine) -> None:
     (around.home / ".claude.json").mkdir()
     with pytest.raises(errors.ConfigError, match=r"\.claude\.json' cannot be read"):
         registrations.present(clients.CLIENTS["claude-code"].place("user", around))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
-def test_a_new_file_has_the_mode_that_its_place_asks_for(around: clients.Surroundings, tmp_path: Path) -> None:
+def test_a_new_file_has_the_mode_that_its_place_asks_for(around: clients.Machine, tmp_path: Path) -> None:
     client = clients.CLIENTS["claude-code"]
     registrations.carry_out(put(client, "user", around), tmp_path / "state/backups")
     registrations.carry_out(put(client, "project", around), tmp_path / "state/backups", new_mode=0o644)

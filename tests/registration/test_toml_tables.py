@@ -68,7 +68,7 @@ def test_a_table_that_is_not_there_is_no_change() -> None:
     ],
 )
 def test_a_table_in_another_form_is_refused_and_not_guessed_at(text: str) -> None:
-    with pytest.raises(toml_tables.Unreadable, match="in a form that is not changed here"):
+    with pytest.raises(toml_tables.UnreadableToml, match="in a form that is not changed here"):
         toml_tables.take_out(text, KEYS)
 
 
@@ -79,7 +79,7 @@ def test_a_header_inside_a_text_is_no_header() -> None:
 
 
 def test_what_is_no_toml_is_named_with_its_line() -> None:
-    with pytest.raises(toml_tables.Unreadable, match="line 2"):
+    with pytest.raises(toml_tables.UnreadableToml, match="line 2"):
         toml_tables.parse("a = 1\nb =\n")
 
 

@@ -55,7 +55,7 @@ async def test_a_command_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["claude-desktop", "cursor", "codex"])
 async def test_a_client_that_hands_on_little_is_tried_with_little(name: str) -> None:
-    around = clients.Surroundings(
+    around = clients.Machine(
         Path("/users/ann"), {"HOME": "/users/ann", "PATH": "/mine", "KEY": "k"}, "linux", Path("/p")
     )
     tried = trial.setting_of(clients.CLIENTS[name], around)
@@ -65,5 +65,5 @@ async def test_a_client_that_hands_on_little_is_tried_with_little(name: str) -> 
 
 
 async def test_a_client_of_the_shell_is_tried_with_all_that_the_shell_has() -> None:
-    around = clients.Surroundings(Path("/users/ann"), {"KEY": "k"}, "linux", Path("/p"))
+    around = clients.Machine(Path("/users/ann"), {"KEY": "k"}, "linux", Path("/p"))
     assert trial.setting_of(clients.CLIENTS["claude-code"], around) == trial.Setting(Path("/p"), {"KEY": "k"})

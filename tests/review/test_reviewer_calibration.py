@@ -42,12 +42,12 @@ def played(
     waivers: Sequence[Waiver] = (),
     refutations: Sequence[Refutation] = (),
     later: Sequence[EarlierRuling] = (),
-) -> reviewer_calibration.Round:
+) -> reviewer_calibration.PastRound:
     decision = council_decision.decide(reports, waivers=waivers, refutations=refutations)
-    return reviewer_calibration.Round(reports=reports, decision=decision, later=tuple(later))
+    return reviewer_calibration.PastRound(reports=reports, decision=decision, later=tuple(later))
 
 
-def record(name: str, *played_rounds: reviewer_calibration.Round) -> reviewer_calibration.Record:
+def record(name: str, *played_rounds: reviewer_calibration.PastRound) -> reviewer_calibration.Record:
     return next(each for each in reviewer_calibration.calibrate(played_rounds) if each.reviewer == name)
 
 

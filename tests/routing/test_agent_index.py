@@ -13,7 +13,7 @@ from dispatch_mcp.routing import agent_index
 from dispatch_mcp.text import lexicon
 
 LEXICON = lexicon.parse(["# login\nlogin, sign in, anmeldung\n# storage\ndatabase, sql, table"])
-DB = agent_index.Document(
+DB = agent_index.AgentText(
     name="sql-expert",
     description="Designs tables and slow queries.",
     keywords=("database", "query plan"),
@@ -21,7 +21,7 @@ DB = agent_index.Document(
     body="Use EXPLAIN before anything else.",
     priority=3,
 )
-WEB = agent_index.Document(name="web", description="Builds pages for the sign in of users.", fallback=True)
+WEB = agent_index.AgentText(name="web", description="Builds pages for the sign in of users.", fallback=True)
 
 
 def agent(name: str, **fields: object) -> catalog.Agent:
@@ -71,15 +71,15 @@ def test_examples_lead_to_their_agent_in_both_forms(index: agent_index.Index) ->
 
 
 def test_an_example_of_several_agents_leads_to_all_of_them_once() -> None:
-    twice = agent_index.Document("a", examples=("Tidy up", "tidy UP!"))
-    index = agent_index.build([twice, agent_index.Document("b", examples=("Tidy up",))], LEXICON)
+    twice = agent_index.AgentText("a", examples=("Tidy up", "tidy UP!"))
+    index = agent_index.build([twice, agent_index.AgentText("b", examples=("Tidy up",))], LEXICON)
     assert index.exact["tidy up"] == (0, 1)
 
 
 def test_an_index_says_how_much_of_a_roster_has_texts_and_is_understood(index: agent_index.Index) -> None:
     assert index.body_share == 0.5
     assert 0 < index.fluency < 1
-    assert agent_index.build([agent_index.Document("zzz")], LEXICON).fluency == 0
+    assert agent_index.build([agent_index.AgentText("zzz")], LEXICON).fluency == 0
 
 
 def test_fallbacks_and_priorities_are_kept_by_place(index: agent_index.Index) -> None:

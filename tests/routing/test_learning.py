@@ -20,14 +20,14 @@ def small() -> catalog.Catalog:
     )
 
 
-def recurring(count: int, seed: int = 1) -> tuple[learning.Past, ...]:
+def recurring(count: int, seed: int = 1) -> tuple[learning.PastRoutes, ...]:
     """Requests whose words no agent knows; half of the things belong to each agent."""
     rng = random.Random(seed)
-    made: list[learning.Past] = []
+    made: list[learning.PastRoutes] = []
     for number in range(count):
         at = rng.randrange(len(THINGS))
         text = f"{rng.choice(ASKED).format(THINGS[at])} ({number})"
-        made.append(learning.Past(text, PAIR[at % 2][0]))
+        made.append(learning.PastRoutes(text, PAIR[at % 2][0]))
     return tuple(made)
 
 
@@ -37,25 +37,25 @@ def share(route: router.Route, name: str) -> float:
 
 @pytest.mark.parametrize("again", ["Tidy the ledger, please!", "please tidy the ledger", "Please, the ledger: tidy it"])
 def test_a_request_goes_where_it_went_well_before(again: str) -> None:
-    history = learning.History((learning.Past("Tidy the ledger, please", "web"),))
+    history = learning.History((learning.PastRoutes("Tidy the ledger, please", "web"),))
     assert router.route(again, small(), history=history).ranked[0].name == "web"
-    history = learning.History((learning.Past("Tidy the ledger, please", "db"),))
+    history = learning.History((learning.PastRoutes("Tidy the ledger, please", "db"),))
     assert router.route(again, small(), history=history).ranked[0].name == "db"
 
 
 def test_a_correction_outweighs_an_earlier_success() -> None:
     text = "Tidy the ledger"
     past = (
-        learning.Past(text, "db"),
-        learning.Past(text, "db", good=False),
-        learning.Past(text, "web"),
+        learning.PastRoutes(text, "db"),
+        learning.PastRoutes(text, "db", good=False),
+        learning.PastRoutes(text, "web"),
     )
     assert router.route(text, small(), history=learning.History(past)).ranked[0].name == "web"
 
 
 def test_an_outcome_of_half_the_weight_moves_half_as_much() -> None:
     learner = learning.Learner(2)
-    learner.remember(learning.Past("Tidy the ledger", "db", weight=0.5), 0)
+    learner.remember(learning.PastRoutes("Tidy the ledger", "db", weight=0.5), 0)
     assert learner.repetition("tidy the ledger", "") == {0: learning.SAME / 2}
 
 
@@ -72,7 +72,8 @@ def test_similar_requests_are_heard_once_learning_from_them_has_proved_better() 
 def test_what_was_learned_from_noise_is_never_heard() -> None:
     rng = random.Random(3)
     past = tuple(
-        learning.Past(" ".join(rng.sample(THINGS, 4)) + f" {number}", rng.choice(PAIR)[0]) for number in range(150)
+        learning.PastRoutes(" ".join(rng.sample(THINGS, 4)) + f" {number}", rng.choice(PAIR)[0])
+        for number in range(150)
     )
     history, known = learning.History(past), small()
     for thing in THINGS:
@@ -96,15 +97,15 @@ def test_a_history_keeps_the_newest_outcomes() -> None:
 
 
 def test_outcomes_of_agents_that_are_gone_change_nothing() -> None:
-    past = tuple(learning.Past(case.text, "gone") for case in recurring(40))
+    past = tuple(learning.PastRoutes(case.text, "gone") for case in recurring(40))
     asked = "tidy the ledger (0)"
     assert router.route(asked, small(), history=learning.History(past)) == router.route(asked, small())
 
 
 def test_similar_successes_are_shown_as_evidence_and_as_a_factor() -> None:
-    past = [learning.Past(f"Tidy the ledger of {month}", "web") for month in ("May", "June", "July")]
-    past.append(learning.Past("Tidy the ledger of March", "web", good=False))
-    history = learning.History((*past, learning.Past("Tidy the ledger", "web")))
+    past = [learning.PastRoutes(f"Tidy the ledger of {month}", "web") for month in ("May", "June", "July")]
+    past.append(learning.PastRoutes("Tidy the ledger of March", "web", good=False))
+    history = learning.History((*past, learning.PastRoutes("Tidy the ledger", "web")))
     route = router.route("Tidy the ledger", small(), history=history)
     assert route.ranked[0].name == "web"
     [piece] = [piece for piece in route.evidence if piece.field == "history"]
@@ -122,7 +123,7 @@ def test_one_success_never_lowers_how_ready_a_route_is() -> None:
 
 @given(text=st.text(max_size=200), good=st.booleans())
 def test_any_text_routes_with_any_history_and_quotes_itself(*, text: str, good: bool) -> None:
-    history = learning.History((*recurring(25), learning.Past(text, "web", good=good)))
+    history = learning.History((*recurring(25), learning.PastRoutes(text, "web", good=good)))
     route = router.route(text, small(), history=history)
     assert route == router.route(text, small(), history=learning.History(history.past))
     assert all(piece.quote in text for piece in route.evidence)
@@ -130,9 +131,9 @@ def test_any_text_routes_with_any_history_and_quotes_itself(*, text: str, good: 
 
 
 def test_words_that_mislead_are_counted() -> None:
-    past = [learning.Past(f"Fix the budget page {number}", "db", good=False) for number in range(3)]
-    past += [learning.Past(f"Fix the slow query {number}", "db") for number in range(3)]
-    past.append(learning.Past("Draw the budget page", "web"))
+    past = [learning.PastRoutes(f"Fix the budget page {number}", "db", good=False) for number in range(3)]
+    past += [learning.PastRoutes(f"Fix the slow query {number}", "db") for number in range(3)]
+    past.append(learning.PastRoutes("Draw the budget page", "web"))
     found = {word.word: (word.agent, word.wrong, word.right) for word in learning.misleading(past)}
     assert found["budget"] == found["page"] == ("db", 3, 0)
     assert not {"fix", "query", "slow"} & found.keys()
@@ -140,7 +141,7 @@ def test_words_that_mislead_are_counted() -> None:
 
 
 def test_one_history_serves_several_catalogues_and_forgets_the_oldest() -> None:
-    history = learning.History((learning.Past("Tidy the ledger", "web"),))
+    history = learning.History((learning.PastRoutes("Tidy the ledger", "web"),))
     for number in range(learning.MAX_LEARNERS + 3):
         agents = catalog.merge([*small().agents, catalog.Agent(name=f"n{number}", sha256=str(number))])
         assert router.route("Tidy the ledger", agents, history=history).ranked[0].name == "web"
@@ -148,9 +149,9 @@ def test_one_history_serves_several_catalogues_and_forgets_the_oldest() -> None:
 
 
 def test_what_was_learned_goes_over_to_the_longer_history() -> None:
-    history = learning.History((learning.Past("Tidy the ledger", "web"),))
+    history = learning.History((learning.PastRoutes("Tidy the ledger", "web"),))
     router.route("x", small(), history=history)
-    longer = history.after(learning.Past("Close the voucher", "db"))
+    longer = history.after(learning.PastRoutes("Close the voucher", "db"))
     assert (len(history.learners), len(longer.learners)) == (0, 1)
     router.route("x", small(), history=longer)
     [learner] = longer.learners.values()
@@ -159,7 +160,7 @@ def test_what_was_learned_goes_over_to_the_longer_history() -> None:
 
 def test_old_outcomes_count_as_repetitions_only() -> None:
     learner = learning.Learner(2)
-    past = [learning.Past(f"Tidy ledger {number}", "db") for number in range(learning.MAX_TRAINED + 2)]
+    past = [learning.PastRoutes(f"Tidy ledger {number}", "db") for number in range(learning.MAX_TRAINED + 2)]
     learning.learn(learner, past, lambda _: 0, lambda _: [0.0, 0.0])
     assert learner.count == learning.MAX_TRAINED
     assert learner.repetition("tidy ledger 0", "") == {0: learning.SAME}
@@ -168,8 +169,8 @@ def test_old_outcomes_count_as_repetitions_only() -> None:
 def test_repetitions_are_bounded_however_often_they_come() -> None:
     learner = learning.Learner(2)
     for _ in range(50):
-        learner.remember(learning.Past("Tidy the ledger", "db"), 0)
-        learner.remember(learning.Past("Tidy the ledger", "web", good=False), 1)
+        learner.remember(learning.PastRoutes("Tidy the ledger", "db"), 0)
+        learner.remember(learning.PastRoutes("Tidy the ledger", "web", good=False), 1)
     assert learner.repetition("tidy the ledger", "") == {0: learning.SAME, 1: -learning.SAME}
     assert learner.repetition("something else", "ledg tidi") == {0: learning.NEAR, 1: -learning.NEAR}
     assert learner.repetition("something else", "") == {}
@@ -196,7 +197,7 @@ def test_words_count_more_than_pairs_and_small_words() -> None:
 def test_the_quick_change_equals_the_proposal_but_for_faint_words(cases: list[tuple[str, bool]], thing: str) -> None:
     learner = learning.Learner(2)
     for number, (word, good) in enumerate(cases):
-        learner.take(learning.Past(f"tidy {word} {number}", "db", good=good), number % 2, [0.0, 0.0])
+        learner.take(learning.PastRoutes(f"tidy {word} {number}", "db", good=good), number % 2, [0.0, 0.0])
     vector = learner.vector(learning.words(f"tidy {thing}"))
     faint = sum(abs(value) for value in vector.values()) * learning.FAINT
     assert learner.change(vector) == pytest.approx(learner.proposal(vector), abs=faint + 1e-9)
@@ -207,7 +208,7 @@ def test_a_lesson_is_a_past_case_with_its_outcome() -> None:
     outcomes = {"accepted": True, "rerouted": True, "failed": False, "corrected": False}
     for outcome, good in outcomes.items():
         lesson = learning.Lesson("Tidy the ledger", "db", outcome, 0.5)  # pyright: ignore[reportArgumentType] - the keys are all there are
-        assert lesson.past == learning.Past("Tidy the ledger", "db", good=good, weight=0.5)
+        assert lesson.past == learning.PastRoutes("Tidy the ledger", "db", good=good, weight=0.5)
 
 
 def test_without_similar_tasks_the_share_of_successes_is_unknown() -> None:
@@ -239,16 +240,16 @@ def test_similar_tasks_are_counted_in_words(good: int, bad: int, summary: str) -
 
 
 def test_similar_failures_are_no_evidence_for_an_agent() -> None:
-    past = tuple(learning.Past(f"Tidy the ledger of {month}", "web", good=False) for month in ("May", "June"))
+    past = tuple(learning.PastRoutes(f"Tidy the ledger of {month}", "web", good=False) for month in ("May", "June"))
     route = router.route("Tidy the ledger", small(), history=learning.History(past))
     assert not [piece for piece in route.evidence if piece.field == "history"]
 
 
 def test_words_mislead_only_when_they_did_so_often_enough() -> None:
-    past = [learning.Past("Fix the budget page", "db", good=False), learning.Past("Tidy the ledger", "db")]
+    past = [learning.PastRoutes("Fix the budget page", "db", good=False), learning.PastRoutes("Tidy the ledger", "db")]
     assert learning.misleading(past) == []
     assert {word.word for word in learning.misleading(past, least=1)} == {"fix", "budget", "page"}
-    balanced = [learning.Past("Fix the budget", "db", good=good) for good in (True, False) * 4]
+    balanced = [learning.PastRoutes("Fix the budget", "db", good=good) for good in (True, False) * 4]
     assert learning.misleading(balanced) == []
 
 

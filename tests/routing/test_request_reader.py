@@ -14,7 +14,7 @@ LEXICON = lexicon.parse(
     ["# login\nlogin, sign in, anmelden\n# storage > files:0.5\ndatabase, table\n# files\nfile, 登录"],
     common=["the", "people", "time"],
 )
-INDEX = agent_index.build([agent_index.Document("db", "Tables of the database.")], LEXICON)
+INDEX = agent_index.build([agent_index.AgentText("db", "Tables of the database.")], LEXICON)
 
 
 def read(text: str) -> request_reader.Request:

@@ -21,8 +21,8 @@ LIKELY, MOST = 1_000.0, 2_000.0
 
 
 def expect(_task: model.Task) -> forecast.Expected:
-    tokens = forecast.Range(LIKELY, MOST)
-    return forecast.Expected(tokens=tokens, minutes=forecast.NOTHING, dollars=forecast.Range(1.0, 2.0), samples=0)
+    tokens = forecast.Interval(LIKELY, MOST)
+    return forecast.Expected(tokens=tokens, minutes=forecast.NOTHING, dollars=forecast.Interval(1.0, 2.0), samples=0)
 
 
 def price(_name: str | None, usage: model.Usage) -> float | None:

@@ -31,8 +31,10 @@ def manifest(**fields: Any) -> review_tasks.Manifest:
 
 def merged(number: int = 1, **fields: Any) -> council_decision.MergedFinding:
     claims = (
-        council_decision.Claim(reviewer="critic", severity="high", claim="It leaks", evidence="a=1", fix="close it"),
-        council_decision.Claim(reviewer="tester", severity="low", claim="It is slow"),
+        council_decision.FindingClaim(
+            reviewer="critic", severity="high", claim="It leaks", evidence="a=1", fix="close it"
+        ),
+        council_decision.FindingClaim(reviewer="tester", severity="low", claim="It is slow"),
     )
     default: dict[str, Any] = {
         "severity": "high",

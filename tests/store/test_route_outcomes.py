@@ -151,4 +151,4 @@ async def test_nothing_to_learn_writes_nothing(tmp_path: Path) -> None:
     ("outcome", "good"), [("accepted", True), ("rerouted", True), ("failed", False), ("corrected", False)]
 )
 def test_a_lesson_says_whether_it_went_well(outcome: learning.Outcome, *, good: bool) -> None:
-    assert replace(LESSON, outcome=outcome).past == learning.Past("Fix the login", "auth", good, 0.5)
+    assert replace(LESSON, outcome=outcome).past == learning.PastRoutes("Fix the login", "auth", good, 0.5)

@@ -180,7 +180,7 @@ def test_what_programs_write_that_is_no_unified_diff_is_named(shop: Path, comman
 def test_a_text_without_any_diff_is_named_as_what_it_looks_like(shop: Path, command: str, form: str) -> None:
     text = run(shop, *command.split())
     assert text
-    assert (unified_diff.read(text), patch_forms.whole(text)) == (unified_diff.Reading(unified_diff.Diff()), form)
+    assert (unified_diff.read(text), patch_forms.whole(text)) == (unified_diff.DiffReading(unified_diff.Diff()), form)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def work(workspace: Path, **more: Any) -> work_order.WorkOrder:
 
 
 async def carried_out(
-    worker: claude_worker.ClaudeWorker | outcome_redaction.Worker,
+    worker: claude_worker.ClaudeWorker | outcome_redaction.RedactingWorker,
     asked_for: work_order.WorkOrder,
     ctx: FakeContext | None = None,
 ) -> model.Outcome:
@@ -245,7 +245,7 @@ async def test_the_call_is_lean_closed_and_bounded(claude: Double, tmp_path: Pat
 
 
 async def test_flags_that_the_installed_version_does_not_know_are_left_out() -> None:
-    call = command_line.Call("s", False, "claude-haiku-5-5", {}, "low", ("Read",), "/system", 5)
+    call = command_line.ClaudeCall("s", False, "claude-haiku-5-5", {}, "low", ("Read",), "/system", 5)
     assert not {"--safe-mode", "--restricted", "--effort=low"} & set(command_line.arguments(call, ()))
     assert command_line.flags_in("  --model <m>  -p, --print  --effort <level>") == {"--model", "--print", "--effort"}
 
@@ -457,7 +457,7 @@ async def test_no_secret_leaves_the_worker_with_its_outcome_or_beat(
         {"rows": [result(result=SECRET, structured_output={**result()["structured_output"], "answer": SECRET})]}
     )
     ctx = FakeContext()
-    guarded = outcome_redaction.Worker(make(claude, tmp_path), redaction.Redactor())
+    guarded = outcome_redaction.RedactingWorker(make(claude, tmp_path), redaction.Redactor())
     outcome = await carried_out(guarded, work(workspace), ctx)
     assert SECRET not in outcome.model_dump_json() + json.dumps(ctx.beats)
     claude.plays(
@@ -547,7 +547,7 @@ async def test_a_session_that_is_gone_or_there_already_is_no_failure(
     claude: Double, tmp_path: Path, workspace: Path, *, told: str, first: str, second: str
 ) -> None:
     claude.plays({"rows": [], "exit": 1, "stderr": told}, {"rows": [result()]})
-    beat = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).to_detail()
+    beat = claude_worker.ResumableSession("0c9a2f4e-0000-4000-8000-000000000000", str(workspace)).to_detail()
     resumed = work(workspace, attempt=2, last_beat=beat) if first == "--resume" else work(workspace)
     outcome = await carried_out(make(claude, tmp_path), resumed)
     assert outcome.state is AttemptState.SUCCEEDED
@@ -568,7 +568,7 @@ async def test_a_beat_that_names_no_session_begins_a_new_one(
 async def test_another_place_or_a_prompt_that_was_too_long_means_a_new_session(
     claude: Double, tmp_path: Path, workspace: Path
 ) -> None:
-    elsewhere = claude_worker.Session("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").to_detail()
+    elsewhere = claude_worker.ResumableSession("0c9a2f4e-0000-4000-8000-000000000000", "/elsewhere").to_detail()
     ctx = FakeContext(attempt=2)
     claude.plays({"rows": [result(is_error=True, terminal_reason="prompt_too_long")], "exit": 1}, {"rows": [result()]})
     worker = make(claude, tmp_path)

@@ -47,7 +47,7 @@ def price(_name: str | None, usage: model.Usage) -> float:
 
 
 def test_an_answer_counts_as_it_begins_while_it_comes_and_as_it_ends() -> None:
-    reader = stream_rows.Reader()
+    reader = stream_rows.StreamReader()
     reader.feed(begun("m1"))
     assert reader.transcript().usage(price).tokens == 18
     reader.feed(words("x" * 400))
@@ -60,7 +60,7 @@ def test_an_answer_counts_as_it_begins_while_it_comes_and_as_it_ends() -> None:
 
 @pytest.mark.parametrize(("stop_reason", "goes_on"), [("tool_use", True), ("end_turn", False), ("max_tokens", False)])
 def test_an_answer_that_asks_for_tools_is_followed_by_another_request(stop_reason: str, *, goes_on: bool) -> None:
-    reader = stream_rows.Reader()
+    reader = stream_rows.StreamReader()
     reader.feed(begun("m1") + words("hm") + ended(stop_reason))
     assert reader.is_between_turns is goes_on
     reader.feed(begun("m2"))
@@ -127,7 +127,7 @@ STREAM = b"".join(
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_it_does_not_matter_in_which_pieces_a_stream_comes(cuts: list[int]) -> None:
-    reader = stream_rows.Reader()
+    reader = stream_rows.StreamReader()
     places = [0, *sorted(cuts), len(STREAM)]
     for begin, end in itertools.pairwise(places):
         reader.feed(STREAM[begin:end])

@@ -22,7 +22,7 @@ PART: Final = 0.3
 _BETWEEN = re.compile(r"[-_/ .]+")
 
 
-class Place(NamedTuple):
+class GroupPlace(NamedTuple):
     """Where an agent belongs: its roster, the folder in it, and the subject that its file states; empty for none."""
 
     name: str
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     subject: str = ""
 
 
-def names(places: Sequence[Place]) -> list[str]:
+def names(places: Sequence[GroupPlace]) -> list[str]:
     """Returns the name of the group of each agent, in their order; an empty text for one that is in none."""
     groups = [place.roster for place in places]
     for roster, count in Counter(groups).items():
@@ -43,10 +43,10 @@ def names(places: Sequence[Place]) -> list[str]:
     return groups
 
 
-def _parts(places: Sequence[Place]) -> list[str]:
+def _parts(places: Sequence[GroupPlace]) -> list[str]:
     """Returns the parts of a large roster by the first division that says something; of none each is empty."""
     word_of = _by_words([place.name for place in places])
-    divisions: tuple[Callable[[Place], str], ...] = (
+    divisions: tuple[Callable[[GroupPlace], str], ...] = (
         lambda place: place.folder,
         lambda place: place.subject,
         lambda place: word_of(place.name),

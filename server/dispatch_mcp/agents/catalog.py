@@ -295,7 +295,9 @@ class Catalog:
     def groups(self) -> tuple[str, ...]:
         """Returns the name of the group of each agent in `routable`: its roster, or the part of a large one."""
         places = [
-            agent_groups.Place(agent.name, agent.roster, agent.folder, frontmatter.text(agent.extra.get("category")))
+            agent_groups.GroupPlace(
+                agent.name, agent.roster, agent.folder, frontmatter.text(agent.extra.get("category"))
+            )
             for agent in self.routable
         ]
         return tuple(agent_groups.names(places))

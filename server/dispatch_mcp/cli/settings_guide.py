@@ -83,7 +83,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class SettingTrouble:
     """A setting that cannot be used as it is, and what to do."""
 
     setting: str
@@ -136,7 +136,7 @@ def default(name: str) -> str:
     return json.dumps(value)
 
 
-def troubles(settings: configuration.Settings) -> Iterator[Trouble]:
+def troubles(settings: configuration.Settings) -> Iterator[SettingTrouble]:
     """Yields what settings name that is not there: programs, folders, reviewers, commands, workers."""
     yield from _programs(settings)
     for name, folders in (
@@ -145,25 +145,29 @@ def troubles(settings: configuration.Settings) -> Iterator[Trouble]:
     ):
         for folder in folders:
             if not folder.is_dir():
-                yield Trouble(name, f"{str(folder)!r} is no folder", "Correct the path, or remove it.")
+                yield SettingTrouble(name, f"{str(folder)!r} is no folder", "Correct the path, or remove it.")
     there = worker_setup.workers_here(settings, os.environ)
     if there.preferred is not None and (reason := there.missing(there.preferred)):
-        yield Trouble("default_worker", f"{there.preferred.value!r} cannot work here: {reason}", "Set it to auto.")
+        yield SettingTrouble(
+            "default_worker", f"{there.preferred.value!r} cannot work here: {reason}", "Set it to auto."
+        )
     if settings.council_reviewers:
         pool = reviewer_selection.pool(loader.Source.from_settings(settings).catalog())
         names = {agent.name for agent in (*pool.always, *pool.choice, *pool.own)}
         for name in settings.council_reviewers:
             if name not in names:
-                yield Trouble(
+                yield SettingTrouble(
                     "council_reviewers", f"{name!r} is no reviewer", f"There are: {', '.join(sorted(names))}."
                 )
 
 
-def _programs(settings: configuration.Settings) -> Iterator[Trouble]:
+def _programs(settings: configuration.Settings) -> Iterator[SettingTrouble]:
     path = os.environ.get("PATH", "")
     program = settings.claude_program
     if program and program_path.find(program, path) is None:
-        yield Trouble("claude_program", f"{program!r} is no program", "Name an absolute path, or remove it.")
+        yield SettingTrouble("claude_program", f"{program!r} is no program", "Name an absolute path, or remove it.")
     for command in settings.allow_commands:
         if command and "*" not in command[0] and program_path.find(command[0], path) is None:
-            yield Trouble("allow_commands", f"{command[0]!r} is not on the path", "Install it, or remove the entry.")
+            yield SettingTrouble(
+                "allow_commands", f"{command[0]!r} is not on the path", "Install it, or remove the entry."
+            )

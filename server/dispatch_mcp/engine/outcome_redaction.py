@@ -55,7 +55,7 @@ _PATTERNS: Final = redaction.Redactor()
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
+class RedactingWorker:
     """A worker whose outcomes, bulk and heartbeats carry no secrets."""
 
     inner: ports.Worker

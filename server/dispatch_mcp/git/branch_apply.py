@@ -98,7 +98,7 @@ class BranchApply:
         }
         return repo, offer.model_copy(update=changes), merge.tree
 
-    async def _in_the_way(self, repo: git_process.Repository, coming: Sequence[merge_rules.Change]) -> list[str]:
+    async def _in_the_way(self, repo: git_process.Repository, coming: Sequence[merge_rules.PathChange]) -> list[str]:
         ask = ("config", "--get", "--type=bool", "--default=false", "core.ignoreCase")
         ignore_case = (await self.git.run(repo.top, *ask)).out.strip() == "true"
         look = functools.partial(path_obstacles.in_the_way, repo.top, coming, ignore_case=ignore_case)
@@ -113,7 +113,7 @@ class BranchApply:
         fields = (await self.git.run(repo.top, *ask, stdin="\0".join(files) + "\0")).out.split("\0")
         return [path for path, name in zip(fields[::3], fields[2::3], strict=False) if name in filters]
 
-    async def _dirty_inside(self, repo: git_process.Repository, coming: Sequence[merge_rules.Change]) -> list[str]:
+    async def _dirty_inside(self, repo: git_process.Repository, coming: Sequence[merge_rules.PathChange]) -> list[str]:
         """Returns the submodules that the change touches and in which something is in no commit."""
         moves = [change.path for change in coming if merge_rules.GITLINK in (change.mode, change.old_mode)]
         names = await foreign_repositories.submodule_names(self.git, repo.top) if moves else {}
@@ -128,7 +128,7 @@ class BranchApply:
         return ignore not in ("all", "dirty") and bool((await self.git.run(repo.top / path, *ask)).out)
 
     async def _lacking(
-        self, repo: git_process.Repository, coming: Sequence[merge_rules.Change], tree: str
+        self, repo: git_process.Repository, coming: Sequence[merge_rules.PathChange], tree: str
     ) -> list[str]:
         """Returns the submodules that would move to a commit which the user's copies of them do not have."""
         moves = [change for change in coming if change.mode == merge_rules.GITLINK]

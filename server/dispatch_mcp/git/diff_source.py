@@ -179,7 +179,7 @@ class GitChanges:
             f"The change is larger than {self.output_cap >> 20} MiB.", hint="Review it in smaller ranges."
         )
 
-    async def _run(self, workspace: str, *arguments: str) -> git_process.Answer:
+    async def _run(self, workspace: str, *arguments: str) -> git_process.GitAnswer:
         """Runs one git command, whatever its exit code.
 
         Raises:
@@ -198,7 +198,7 @@ class GitChanges:
             raise self._too_large() from None
 
 
-def _readable(answer: git_process.Answer) -> str:
+def _readable(answer: git_process.GitAnswer) -> str:
     """Returns a diff as Unicode, for people and models; files need not be UTF-8."""
     return answer.stdout.decode("utf-8", "replace")
 

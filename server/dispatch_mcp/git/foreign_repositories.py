@@ -249,10 +249,10 @@ class ForeignGit:
         tree = await self.git.run(inner.folder, "write-tree", env=env)
         return Uncommitted((*files, *index.unborn), tree.out.strip(), links)
 
-    async def _changes(self, inner: ForeignRepository, env: Mapping[str, str]) -> list[merge_rules.Change]:
+    async def _changes(self, inner: ForeignRepository, env: Mapping[str, str]) -> list[merge_rules.PathChange]:
         if not inner.head:
             listing = await self.git.run(inner.folder, "ls-files", "-z", env=env)
-            return [merge_rules.Change("A", "", path) for path in listing.out.split("\0") if path]
+            return [merge_rules.PathChange("A", "", path) for path in listing.out.split("\0") if path]
         ask = ("diff-index", "--cached", "--raw", "-z", "--no-renames", "--full-index", inner.head, "--")
         return merge_rules.read_changes((await self.git.run(inner.folder, *ask, env=env)).out)
 
@@ -286,7 +286,7 @@ class ForeignGit:
 
     async def _read(
         self, git_dir: Path, *arguments: str, stdin: str = "", codes: Collection[int] = (0,)
-    ) -> git_process.Answer:
+    ) -> git_process.GitAnswer:
         """Runs a command that starts no program, whatever the configuration of the repository says."""
         # The folder that the configuration names may be gone, and git would not begin.
         env = {**_OFFLINE, "GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(self.path)}

@@ -98,7 +98,7 @@ class TooSlow(errors.WorkerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GitAnswer:
     """How a git command ended: its exit code, negative for a signal, and the bytes that it printed."""
 
     code: int
@@ -150,7 +150,7 @@ class Git:
         stdin: str = "",
         env: Mapping[str, str] | None = None,
         codes: Collection[int] = (0,),
-    ) -> Answer:
+    ) -> GitAnswer:
         """Runs one git command in the folder `cwd`; `settings` are `key=value`, beside those that make it safe.
 
         Raises:
@@ -194,7 +194,7 @@ class Git:
 
     async def _answer(
         self, cwd: Path, arguments: Sequence[str], stdin: str, env: Mapping[str, str], codes: Collection[int]
-    ) -> Answer:
+    ) -> GitAnswer:
         argv, command = [self._program(), *_OPTIONS, *arguments], _command(arguments)
         try:
             with anyio.fail_after(self.max_seconds):
@@ -209,7 +209,7 @@ class Git:
             raise refusal(command, answer)
         return answer
 
-    async def _run(self, argv: list[str], cwd: Path, stdin: str, env: Mapping[str, str]) -> Answer:
+    async def _run(self, argv: list[str], cwd: Path, stdin: str, env: Mapping[str, str]) -> GitAnswer:
         whole = {**self.policy.environment(_ENV), "GIT_CEILING_DIRECTORIES": str(self.home.absolute()), **env}
         out, err = bytearray(), bytearray()
         async with _child(argv, cwd, whole) as process, anyio.create_task_group() as group:
@@ -218,7 +218,7 @@ class Git:
             group.start_soon(_drain, process.stderr, err)
             await _feed(process.stdin, stdin)
             await process.wait()
-        return Answer(process.returncode or 0, bytes(out), bytes(err))
+        return GitAnswer(process.returncode or 0, bytes(out), bytes(err))
 
     def _program(self) -> str:
         program = program_path.find("git", self.policy.environment().get("PATH", ""))
@@ -257,7 +257,7 @@ def is_around(folder: Path, path: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def refusal(command: str, answer: Answer) -> errors.WorkerError:
+def refusal(command: str, answer: GitAnswer) -> errors.WorkerError:
     """Returns what to raise for a command that ended with an exit code that nobody expected."""
     message = f"`git {command}` failed with exit code {answer.code}: {answer.complaint}"
     obstacle = merge_rules.lasting_obstacle(answer.err)
@@ -385,13 +385,13 @@ async def _new_enough(git: Git) -> None:
         raise Unusable("git is older than 2.38, which cannot merge without a checkout")
 
 
-async def _bare(git: Git, cwd: Path, answer: Answer) -> Repository:
+async def _bare(git: Git, cwd: Path, answer: GitAnswer) -> Repository:
     common = Path(answer.lines[1])
     head = await git.run(cwd, "rev-parse", "--verify", "--quiet", _HEAD, codes=(0, 1, 128))
     return Repository(common, common, "", head.out.strip(), bare=True)
 
 
-def _tree(answer: Answer) -> Repository:
+def _tree(answer: GitAnswer) -> Repository:
     """Returns the repository of an answer to `_QUESTIONS`, which git gives line by line until it cannot."""
     if len(answer.lines) < 4:
         no_repository = "not a git repository" in answer.err

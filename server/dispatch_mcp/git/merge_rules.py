@@ -98,7 +98,7 @@ def message(work: work_order.WorkOrder, outcome: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-class Change(NamedTuple):
+class PathChange(NamedTuple):
     """One line of a raw diff: what happened to a path, and its modes and objects, those from before last."""
 
     status: str
@@ -109,14 +109,14 @@ class Change(NamedTuple):
     old_object: str = ""
 
 
-def read_changes(text: str) -> list[Change]:
+def read_changes(text: str) -> list[PathChange]:
     """Returns the changes in the answer of `git diff --raw -z --no-renames --full-index`, or `diff-index`."""
     fields = text.split("\0")
-    changes: list[Change] = []
+    changes: list[PathChange] = []
     for head, path in zip(fields[::2], fields[1::2], strict=False):
         words = head.removeprefix(":").split(" ")
         if len(words) == 5:
-            changes.append(Change(words[4][:1], words[1], path, words[3], words[0], words[2]))
+            changes.append(PathChange(words[4][:1], words[1], path, words[3], words[0], words[2]))
     return changes
 
 
@@ -149,7 +149,7 @@ class Link(NamedTuple):
     now: str = ""
 
 
-def links(now: Mapping[str, str], changes: Iterable[Change], unborn: Iterable[str]) -> dict[str, Link]:
+def links(now: Mapping[str, str], changes: Iterable[PathChange], unborn: Iterable[str]) -> dict[str, Link]:
     """Returns the inner repositories of a worktree by path: entries of its index and base, and those without a commit.
 
     Those among caches and installed packages are nobody's work.
@@ -168,7 +168,9 @@ def is_within(path: str, folders: Collection[str]) -> bool:
     return any("/".join(parts[:depth]) in folders for depth in range(1, len(parts) + 1))
 
 
-def links_to_put_back(changes: Sequence[Change], held_back: Collection[str], names: Collection[str]) -> list[Change]:
+def links_to_put_back(
+    changes: Sequence[PathChange], held_back: Collection[str], names: Collection[str]
+) -> list[PathChange]:
     """Returns the changes of entries that are commits which may not be part of a tree.
 
     Those at the paths `held_back` would name commits, or leave out work, that the user does not have; and a submodule
@@ -181,11 +183,11 @@ def links_to_put_back(changes: Sequence[Change], held_back: Collection[str], nam
     return [*silent, *(change for change in changes if change.mode == GITLINK and change.path in held_back)]
 
 
-def _is_absent(change: Change) -> bool:
+def _is_absent(change: PathChange) -> bool:
     return change.status == "D" and change.old_mode == GITLINK
 
 
-def link_remarks(changes: Iterable[Change], back: Collection[Change], absent: Iterable[str]) -> Iterator[str]:
+def link_remarks(changes: Iterable[PathChange], back: Collection[PathChange], absent: Iterable[str]) -> Iterator[str]:
     """Yields what is to be said of the submodules in a change, given what was put back and which folders are gone."""
     for path in absent:
         yield _STAYS.format(problems.in_backticks(printable([path])))
@@ -201,7 +203,7 @@ def link_remarks(changes: Iterable[Change], back: Collection[Change], absent: It
             yield f"Submodule {name} is taken out."
 
 
-def index_lines(entries: Iterable[Change]) -> str:
+def index_lines(entries: Iterable[PathChange]) -> str:
     """Returns what `git update-index -z --index-info` reads, to put paths back to what they were before a change."""
     return "".join(
         f"{entry.old_mode if entry.status != 'A' else 0} {entry.old_object if entry.status != 'A' else ZERO}\t"
@@ -210,7 +212,7 @@ def index_lines(entries: Iterable[Change]) -> str:
     )
 
 
-def litter(changes: Iterable[Change], declared: Collection[str]) -> list[str]:
+def litter(changes: Iterable[PathChange], declared: Collection[str]) -> list[str]:
     """Returns those new files that tools leave behind (caches, installed packages) and the task did not declare."""
     new = (change.path for change in changes if change.status == "A")
     return [path for path in new if is_litter(path) and path not in declared]

@@ -19,7 +19,7 @@ MAX_NAMED = 50
 """Paths in the way that are named of one folder."""
 
 
-def in_the_way(top: Path, changes: Sequence[merge_rules.Change], *, ignore_case: bool) -> list[str]:
+def in_the_way(top: Path, changes: Sequence[merge_rules.PathChange], *, ignore_case: bool) -> list[str]:
     """Returns what a change of the checkout's commit would write over, as paths below `top`; a folder ends with `/`.
 
     Changed contents of a tracked file are not looked at: that is what `git status` is for.
@@ -44,7 +44,7 @@ def _key(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()
 
 
-def _before(top: Path, change: merge_rules.Change, leaving: Collection[str], *, ignore_case: bool) -> Iterator[str]:
+def _before(top: Path, change: merge_rules.PathChange, leaving: Collection[str], *, ignore_case: bool) -> Iterator[str]:
     """Yields what is in the way of one path that a change brings."""
     if wall := _wall(top, change.path, leaving):
         yield wall

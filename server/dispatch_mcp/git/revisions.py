@@ -36,7 +36,7 @@ class Range(NamedTuple):
     note: str = ""
 
 
-Run = Callable[..., Awaitable[git_process.Answer]]
+Run = Callable[..., Awaitable[git_process.GitAnswer]]
 """Runs one git command with these arguments, whatever its exit code."""
 
 
@@ -113,7 +113,7 @@ class Revisions:
             raise errors.InputError(f"{why}: {_SHALLOW}", hint=_DEEPEN)
         raise errors.InputError(f"{why}.", hint="Two dots compare them as they are: A..B.")
 
-    async def _unknown(self, name: str, answer: git_process.Answer) -> errors.InputError:
+    async def _unknown(self, name: str, answer: git_process.GitAnswer) -> errors.InputError:
         """Returns why a name means no commit, and what to write instead."""
         if _NO_REPOSITORY in answer.err or "dubious ownership" in answer.err:
             return errors.InputError(

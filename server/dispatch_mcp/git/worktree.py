@@ -214,7 +214,7 @@ class Worktrees:
 
     async def _changes(
         self, copy: Worktree, task: model.Task, index: foreign_repositories.Staged, env: Mapping[str, str]
-    ) -> list[merge_rules.Change]:
+    ) -> list[merge_rules.PathChange]:
         """Returns what an index changes of the base, with the task's declared files and without litter."""
         cwd = copy.path
         by_name = [f"{copy.repo.below}/{path}".lstrip("/") for path in merge_rules.files_by_name(task)]

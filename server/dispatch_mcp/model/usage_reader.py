@@ -73,7 +73,7 @@ Price = Callable[[str | None, model.Usage], float | None]
 """Returns the dollars of a usage on a model, None when nobody knows."""
 
 
-class Part(NamedTuple):
+class ModelUsage(NamedTuple):
     """What one model used; `model` is empty where nobody names it. Without a split only the sum of tokens is known."""
 
     usage: model.Usage
@@ -85,7 +85,7 @@ class Part(NamedTuple):
 class ReportedUsage:
     """What somebody says that an attempt used: for each model, and the dollars and seconds of the whole."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ModelUsage, ...] = ()
     cost_usd: float | None = None
     seconds: float = 0.0
 
@@ -120,7 +120,7 @@ class ReportedUsage:
 NOTHING: Final = ReportedUsage()
 
 
-def _dollars(part: Part, name: str | None, price: Price) -> float | None:
+def _dollars(part: ModelUsage, name: str | None, price: Price) -> float | None:
     if part.usage.cost_usd is not None:
         return part.usage.cost_usd
     return price(part.model or name, part.usage) if part.is_split else None
@@ -174,10 +174,10 @@ def _checked(usage: ReportedUsage, place: str) -> ReportedUsage:
 
 def _sum_of(usages: list[ReportedUsage]) -> ReportedUsage:
     """Returns one usage for several; dollars of the whole of one are those of its first part."""
-    parts: list[Part] = []
+    parts: list[ModelUsage] = []
     for usage in usages:
         own = usage.usage
-        parts += usage.parts if usage.cost_usd is None else [Part(own.model_copy(update={"seconds": 0.0}))]
+        parts += usage.parts if usage.cost_usd is None else [ModelUsage(own.model_copy(update={"seconds": 0.0}))]
     return ReportedUsage(tuple(parts), seconds=sum(usage.seconds for usage in usages))
 
 
@@ -210,7 +210,7 @@ def _of_models(fields: _Fields) -> ReportedUsage | None:
 
 def _of_map(raw: Mapping[str, model.Json], place: str) -> ReportedUsage | None:
     """Returns the usage of `{model: usage, …}`, or None for any other object."""
-    parts: list[Part] = []
+    parts: list[ModelUsage] = []
     for key, value in json_types.without_left_out(raw).items():
         fields = dict(_fields(value, f"{place}.{key[:60]}", 0)) if json_types.is_object(value) else {}
         if json_types.plain_name(key) in _OF_USAGE or not fields.keys() & _OF_USAGE:
@@ -236,7 +236,7 @@ def _of_fields(fields: _Fields) -> ReportedUsage:
     surplus = max(0, _count(fields, _TOTAL) - usage.tokens)
     usage = usage.model_copy(update={"input_tokens": usage.input_tokens + surplus})
     _, name = fields.get("model", ("", ""))
-    part = Part(usage, name if isinstance(name, str) else "", is_split=not surplus)
+    part = ModelUsage(usage, name if isinstance(name, str) else "", is_split=not surplus)
     parts = (part,) if usage.tokens else ()
     return ReportedUsage(parts, _figure(fields, _DOLLARS, bounds.MAX_DOLLARS), _duration(fields))
 

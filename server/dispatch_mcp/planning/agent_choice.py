@@ -28,7 +28,7 @@ class Question(NamedTuple):
 
     task_id: str
     goal: str
-    choices: Sequence[offers.Choice]
+    choices: Sequence[offers.OfferedAgent]
 
 
 class Choices(NamedTuple):
@@ -54,7 +54,7 @@ Chooser = Callable[[Sequence[Question]], Awaitable[Choices]]
 
 
 @dataclass(slots=True)
-class Assignment:
+class AgentAssignment:
     """The tasks with their agents; by id what was chosen, the strategy of its route, and why no specialist has it."""
 
     tasks: list[model.Task] = field(default_factory=list[model.Task])
@@ -102,9 +102,9 @@ class AgentChoice:
         tasks: Sequence[model.Task],
         pinned_ids: Collection[str] = (),
         picks: Mapping[str, str] = MappingProxyType({}),
-    ) -> Assignment:
+    ) -> AgentAssignment:
         """Returns the tasks, each that names nobody with an agent: the one in `picks`, or the router's best."""
-        assignment = Assignment()
+        assignment = AgentAssignment()
         for task in tasks:
             if task.reviews and not task.agent and task.worker is not WorkerKind.HUMAN and task.id not in pinned_ids:
                 choice = {"agent": self.reviewer(task) or None, "model": task.model or model_names.REVIEW_MODEL}
@@ -119,7 +119,7 @@ class AgentChoice:
         hints = router.Hints(bands=self.bands, files=task.files)
         return router.route(task.goal, self.agents, history=self.history, hints=hints)
 
-    def _route(self, task: model.Task, assignment: Assignment, choice_of_model: str) -> None:
+    def _route(self, task: model.Task, assignment: AgentAssignment, choice_of_model: str) -> None:
         route = self._route_of(task)
         assignment.route_count += 1
         if route.specialist or self.every_strategy:

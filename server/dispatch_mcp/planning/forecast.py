@@ -55,14 +55,14 @@ def no_price(_name: str | None, _usage: model.Usage) -> None:
     return
 
 
-class Range(NamedTuple):
+class Interval(NamedTuple):
     """The median of something and what it stays below nine times in ten."""
 
     p50: float
     p90: float
 
 
-NOTHING: Final = Range(0.0, 0.0)
+NOTHING: Final = Interval(0.0, 0.0)
 
 
 class Sample(NamedTuple):
@@ -80,9 +80,9 @@ class Sample(NamedTuple):
 class Expected:
     """What one task is expected to use; `dollars` is None without a price, `samples` 0 for priors."""
 
-    tokens: Range
-    dollars: Range | None
-    minutes: Range
+    tokens: Interval
+    dollars: Interval | None
+    minutes: Interval
     samples: int = 0
 
 
@@ -96,9 +96,9 @@ class Forecast:
     the plan is than its tasks one by one.
     """
 
-    tokens: Range
-    dollars: Range | None
-    minutes: Range
+    tokens: Interval
+    dollars: Interval | None
+    minutes: Interval
     spawns: int
     tasks: int
     unpriced: int = 0
@@ -172,13 +172,13 @@ class Past:
         """Returns what a task is expected to use."""
         minutes = graph.minutes_of(task)
         if not uses_model(task):
-            return Expected(NOTHING, NOTHING, Range(minutes, minutes * SPREAD))
+            return Expected(NOTHING, NOTHING, Interval(minutes, minutes * SPREAD))
         usage = prior(task.effort, model_choice.kind(task.goal))
         samples = self.of(task)
         if not samples:
             tokens = counted_tokens(usage)
             dollars = _priced(price(task.model, usage), SPREAD)
-            return Expected(Range(tokens, tokens * SPREAD), dollars, Range(minutes, minutes * SPREAD))
+            return Expected(Interval(tokens, tokens * SPREAD), dollars, Interval(minutes, minutes * SPREAD))
         tokens = _range([sample.tokens for sample in samples])
         costs = [sample.dollars for sample in samples if sample.dollars is not None]
         if len(costs) >= LEAST:
@@ -186,7 +186,7 @@ class Past:
         else:
             whole = price(task.model, usage)
             share = 0.0 if whole is None else whole / counted_tokens(usage)
-            dollars = None if whole is None else Range(tokens.p50 * share, tokens.p90 * share)
+            dollars = None if whole is None else Interval(tokens.p50 * share, tokens.p90 * share)
         return Expected(tokens, dollars, _range([sample.minutes for sample in samples]), len(samples))
 
 
@@ -226,7 +226,7 @@ def of_plan(schedule: plan_checks.ScheduledPlan, workers: int, past: Past, price
     )
 
 
-def total(parts: Iterable[Range]) -> Range:
+def total(parts: Iterable[Interval]) -> Interval:
     """Returns the range of a sum of independent amounts.
 
     Each is taken as log-normal and their sum too, with the same mean and variance (Fenton and Wilkinson): the p90 of
@@ -242,10 +242,10 @@ def total(parts: Iterable[Range]) -> Range:
         return NOTHING
     sigma2 = math.log1p(variance / (mean * mean))
     p50 = mean * math.exp(-sigma2 / 2)
-    return Range(p50, p50 * math.exp(_P90 * math.sqrt(sigma2)))
+    return Interval(p50, p50 * math.exp(_P90 * math.sqrt(sigma2)))
 
 
-def makespan(plan: plan_checks.ScheduledPlan, minutes: Sequence[Range], workers: int) -> Range:
+def makespan(plan: plan_checks.ScheduledPlan, minutes: Sequence[Interval], workers: int) -> Interval:
     """Returns the range of a plan's minutes on `workers`.
 
     Small plans are played through in scenarios whose durations are log-normal and drawn by a fixed rule, the same
@@ -256,7 +256,7 @@ def makespan(plan: plan_checks.ScheduledPlan, minutes: Sequence[Range], workers:
     if rounds < LEAST_ROUNDS:
         path = total([minutes[plan.graph.index[task_id]] for task_id in plan.critical_path])
         stretch = plan.estimate.parallel / (plan.estimate.critical or 1.0)
-        return Range(path.p50 * stretch, path.p90 * stretch)
+        return Interval(path.p50 * stretch, path.p90 * stretch)
     sigmas = [_sigma(*task_minutes) for task_minutes in minutes]
     spans = sorted(
         schedule.makespan(
@@ -282,9 +282,9 @@ def _sigma(p50: float, p90: float) -> float:
     return math.log(p90 / p50) / _P90 if p50 > 0 and p90 > p50 else 0.0
 
 
-def _range(values: Sequence[float]) -> Range:
+def _range(values: Sequence[float]) -> Interval:
     in_order = sorted(values)
-    return Range(_quantile(in_order, 0.5), _quantile(in_order, 0.9))
+    return Interval(_quantile(in_order, 0.5), _quantile(in_order, 0.9))
 
 
 def _quantile(in_order: Sequence[float], share: float) -> float:
@@ -294,8 +294,8 @@ def _quantile(in_order: Sequence[float], share: float) -> float:
     return in_order[low] + (in_order[high] - in_order[low]) * (place - low)
 
 
-def _priced(dollars: float | None, spread: float) -> Range | None:
-    return None if dollars is None else Range(dollars, dollars * spread)
+def _priced(dollars: float | None, spread: float) -> Interval | None:
+    return None if dollars is None else Interval(dollars, dollars * spread)
 
 
 def _by_agent(agent: str, effort: str) -> tuple[str, str, str]:

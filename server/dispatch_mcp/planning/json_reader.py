@@ -31,7 +31,7 @@ def printable(name: str) -> str:
 
 
 @dataclass(slots=True)
-class Reader:
+class FieldReader:
     """Collects what is wrong. `place` is the object being read (`tasks[3]`), `task` its id as far as known."""
 
     found: list[Problem] = field(default_factory=list[Problem])

@@ -25,7 +25,7 @@ MAX_UNKNOWN: Final = 20
 MAX_TIMEOUT_S: Final = 7 * 86_400.0
 """Seconds: a task may take a week at most; chosen, so that a typing error does not hold a worker for years."""
 
-_Read = Callable[[json_reader.Reader, str, model.Json], model.Json]
+_Read = Callable[[json_reader.FieldReader, str, model.Json], model.Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +54,27 @@ def _choice(words: Sequence[str]) -> _Read:
     return lambda reader, key, value: reader.choice(key, value, words)
 
 
-def _attempts(reader: json_reader.Reader, key: str, value: model.Json) -> int | None:
+def _attempts(reader: json_reader.FieldReader, key: str, value: model.Json) -> int | None:
     read = reader.number(key, value, 1, 20, whole=True)
     return None if read is None else int(read)
 
 
-def _timeout(reader: json_reader.Reader, key: str, value: model.Json) -> float | None:
+def _timeout(reader: json_reader.FieldReader, key: str, value: model.Json) -> float | None:
     return reader.number(key, value, 0.001, MAX_TIMEOUT_S)
 
 
-def _paths(reader: json_reader.Reader, key: str, value: model.Json) -> tuple[str, ...] | None:
+def _paths(reader: json_reader.FieldReader, key: str, value: model.Json) -> tuple[str, ...] | None:
     return reader.texts(key, value, json_reader.MAX_NAME)
 
 
-def _argv(reader: json_reader.Reader, key: str, value: model.Json) -> tuple[str, ...] | None:
+def _argv(reader: json_reader.FieldReader, key: str, value: model.Json) -> tuple[str, ...] | None:
     if isinstance(value, str) or (json_types.is_list(value) and "" in value):
         reader.wrong(key, value, "the program and its arguments as a list of non-empty strings; there is no shell")
         return None
     return reader.texts(key, value)
 
 
-def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.TaskLimits | None:
+def _limits(reader: json_reader.FieldReader, key: str, value: model.Json) -> model.TaskLimits | None:
     """Returns a task's own ceilings, under whichever of their names they were sent."""
     raw = reader.mapping(key, value)
     if raw is None:
@@ -94,13 +94,13 @@ def _limits(reader: json_reader.Reader, key: str, value: model.Json) -> model.Ta
 
 
 _READERS: Final[Mapping[model.TaskValue, _Read]] = {
-    "name": json_reader.Reader.name,
-    "text": json_reader.Reader.text,
-    "names": json_reader.Reader.names,
+    "name": json_reader.FieldReader.name,
+    "text": json_reader.FieldReader.text,
+    "names": json_reader.FieldReader.names,
     "paths": _paths,
-    "texts": json_reader.Reader.texts,
+    "texts": json_reader.FieldReader.texts,
     "argv": _argv,
-    "object": json_reader.Reader.mapping,
+    "object": json_reader.FieldReader.mapping,
     "seconds": _timeout,
     "count": _attempts,
     "ceilings": _limits,
@@ -123,13 +123,13 @@ def read_tasks(raw: model.Json) -> Reading:
 
     Aliases are normalised and lone strings wrapped; each kind of repair is noted once.
     """
-    reader = json_reader.Reader()
+    reader = json_reader.FieldReader()
     return _finish(reader, _tasks(reader, raw))
 
 
 def read_document(raw: model.Json) -> Document:
     """Returns the tasks and config of a `{"tasks": …, "config": …}` document, or of a bare task list."""
-    reader = json_reader.Reader()
+    reader = json_reader.FieldReader()
     if not json_types.is_object(raw):
         return Document(_finish(reader, _tasks(reader, raw)))
     sections = _known_only(reader, raw, ("tasks", "config"))
@@ -146,7 +146,7 @@ def read_document(raw: model.Json) -> Document:
     return Document(reading, read.get("max_workers"), read.get("timeout_seconds"), read.get("trace_dir"))
 
 
-def _workers(reader: json_reader.Reader, key: str, value: model.Json) -> int | None:
+def _workers(reader: json_reader.FieldReader, key: str, value: model.Json) -> int | None:
     read = reader.number(key, value, 1, bounds.MAX_PARALLEL, whole=True)
     return None if read is None else int(read)
 
@@ -154,17 +154,17 @@ def _workers(reader: json_reader.Reader, key: str, value: model.Json) -> int | N
 _CONFIG: Final[Mapping[str, _Read]] = {
     "max_workers": _workers,
     "timeout_seconds": _timeout,
-    "trace_dir": json_reader.Reader.name,
+    "trace_dir": json_reader.FieldReader.name,
 }
 
 
-def _finish(reader: json_reader.Reader, tasks: Sequence[model.Task]) -> Reading:
+def _finish(reader: json_reader.FieldReader, tasks: Sequence[model.Task]) -> Reading:
     repairs = "; ".join(reader.repaired)
     notes = (Notice(code="normalised", message=f"Read as meant: {repairs}."),) if repairs else ()
     return Reading(tuple(tasks), tuple(reader.found), notes)
 
 
-def _tasks(reader: json_reader.Reader, raw: model.Json) -> list[model.Task]:
+def _tasks(reader: json_reader.FieldReader, raw: model.Json) -> list[model.Task]:
     if not json_types.is_list(raw):
         reader.wrong("tasks", raw, "a list of task objects")
         return []
@@ -176,7 +176,7 @@ def _tasks(reader: json_reader.Reader, raw: model.Json) -> list[model.Task]:
     return [task for task in tasks if task is not None]
 
 
-def _task(reader: json_reader.Reader, at: int, raw: model.Json) -> model.Task | None:
+def _task(reader: json_reader.FieldReader, at: int, raw: model.Json) -> model.Task | None:
     reader.place, reader.task = f"tasks[{at}]", ""
     if not json_types.is_object(raw):
         reader.wrong("", raw, "an object with `id` and `do`")
@@ -196,7 +196,7 @@ def _task(reader: json_reader.Reader, at: int, raw: model.Json) -> model.Task | 
     return model.Task(**values)
 
 
-def _canonical(reader: json_reader.Reader, raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
+def _canonical(reader: json_reader.FieldReader, raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
     """Returns the known fields under their own names."""
     out: dict[str, model.Json] = {}
     for key, value in _known_only(reader, raw, (*_FIELDS, *ALIASES)).items():
@@ -211,7 +211,7 @@ def _canonical(reader: json_reader.Reader, raw: Mapping[str, model.Json]) -> dic
 
 
 def _known_only(
-    reader: json_reader.Reader, raw: Mapping[str, model.Json], names: Sequence[str]
+    reader: json_reader.FieldReader, raw: Mapping[str, model.Json], names: Sequence[str]
 ) -> dict[str, model.Json]:
     """Returns the entries with known keys and notes the others as problems.
 

@@ -59,7 +59,7 @@ def no_council(_tasks: Sequence[model.Task]) -> Sequence[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ReviewRules:
     """What the settings decide about reviews; `rounds` is how often each of them may judge.
 
     `reviewer` returns who should judge a task, empty for nobody in particular, and `council` who should judge all of
@@ -78,13 +78,13 @@ class Rules:
     earlier: Sequence[model.Task] = ()
 
 
-STANDARD: Final = Rules()
+STANDARD: Final = ReviewRules()
 
 
 def with_reviews(
     tasks: Sequence[model.Task],
     strategies: Mapping[str, confidence.Strategy],
-    rules: Rules = STANDARD,
+    rules: ReviewRules = STANDARD,
     *,
     taken: Collection[str] = (),
 ) -> Reviewed:
@@ -122,7 +122,7 @@ def with_reviews(
 
 
 def _for_person(
-    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: Rules
+    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: ReviewRules
 ) -> list[model.Task]:
     """Returns what a person decides about before it begins."""
     if rules.policy == "off":
@@ -134,7 +134,9 @@ def _for_person(
     ]
 
 
-def _unreviewed(tasks: Sequence[model.Task], rules: Rules, changes: Callable[[model.Task], bool]) -> list[model.Task]:
+def _unreviewed(
+    tasks: Sequence[model.Task], rules: ReviewRules, changes: Callable[[model.Task], bool]
+) -> list[model.Task]:
     """Returns the tasks that change something, that nobody reviews, and about which that is not decided already."""
     settled_ids = {task_id for task in tasks for task_id in task.reviews}
     settled_ids |= {*rules.final_ids, *(task.id for task in rules.earlier if changes(task))}
@@ -142,7 +144,7 @@ def _unreviewed(tasks: Sequence[model.Task], rules: Rules, changes: Callable[[mo
 
 
 def _end_subjects(
-    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: Rules
+    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: ReviewRules
 ) -> list[model.Task]:
     """Returns the work that a council judges at the end: all that writes, unless every route of it is sure."""
     if rules.scope != "end" or rules.policy == "off":
@@ -152,7 +154,7 @@ def _end_subjects(
 
 
 def _with_council(
-    tasks: list[model.Task], subjects: Sequence[model.Task], rules: Rules, names: _Names
+    tasks: list[model.Task], subjects: Sequence[model.Task], rules: ReviewRules, names: _Names
 ) -> list[model.Task]:
     """Returns the tasks with a council that judges the subjects: one that has not begun takes them in."""
     if not subjects:
@@ -173,7 +175,7 @@ def _with_council(
     return [*tasks, *reviews, _joined(council, reviews, subjects, rules)]
 
 
-def _joined(name: str, seats: Sequence[model.Task], subjects: Sequence[model.Task], rules: Rules) -> model.Task:
+def _joined(name: str, seats: Sequence[model.Task], subjects: Sequence[model.Task], rules: ReviewRules) -> model.Task:
     """Returns the task that makes one decision of the seats' verdicts; its agent argues against what all pass."""
     ids = tuple(seat.id for seat in seats)
     bare = _review(name, subjects, rules)
@@ -181,7 +183,7 @@ def _joined(name: str, seats: Sequence[model.Task], subjects: Sequence[model.Tas
     return bare.model_copy(update={**update, "joins": ids, "constraints": review_tasks.CONSTRAINTS})
 
 
-def _open_council(tasks: Sequence[model.Task], rules: Rules) -> set[str]:
+def _open_council(tasks: Sequence[model.Task], rules: ReviewRules) -> set[str]:
     """Returns the tasks of a council that planning has made and of which nothing has begun; nothing without one."""
     for task in tasks:
         group = {task.id, *task.joins}
@@ -210,7 +212,7 @@ def _question(subject_ids: Sequence[str]) -> str:
 
 
 def _subjects(
-    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: Rules
+    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: ReviewRules
 ) -> tuple[list[model.Task], list[model.Task]]:
     """Returns what is reviewed before anything builds on it, and what is reviewed beside the rest."""
     if rules.scope != "each":
@@ -292,7 +294,7 @@ def _decision(gate: str, subjects: Sequence[model.Task]) -> model.Task:
     )
 
 
-def _review(name: str, subjects: Sequence[model.Task], rules: Rules) -> model.Task:
+def _review(name: str, subjects: Sequence[model.Task], rules: ReviewRules) -> model.Task:
     return model.Task(
         id=name,
         do=_question([task.id for task in subjects]),

@@ -41,7 +41,7 @@ _WAY_OUT = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CommandRule:
     """One entry. With `options`, only those options are let through `**`, and one of `needs` must be among them.
 
     An option that takes a value is listed with its `=` (`--since=`). What follows `--` is not an option. Then the
@@ -115,9 +115,9 @@ def _token_matches(token: str, argument: str) -> bool:
 class AllowList:
     """All rules that are in force."""
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[CommandRule, ...] = ()
 
-    def find(self, argv: Sequence[str]) -> Rule | None:
+    def find(self, argv: Sequence[str]) -> CommandRule | None:
         """Returns the first rule that allows `argv`, or None. An argv with a NUL or without a program matches none."""
         if not argv or not argv[0] or len(argv) > MAX_TOKENS or any("\0" in word for word in argv):
             return None
@@ -130,7 +130,7 @@ def parse(entries: Sequence[Sequence[str]], *, defaults: bool = True) -> AllowLi
     Raises:
         ConfigError: an entry could match more than its author can see.
     """
-    rules = tuple(Rule(_checked(tuple(entry))) for entry in entries)
+    rules = tuple(CommandRule(_checked(tuple(entry))) for entry in entries)
     return AllowList((*READ_ONLY, *rules) if defaults else rules)
 
 
@@ -249,8 +249,8 @@ _MORE: Mapping[str, tuple[str, ...]] = {
 
 _NEEDS: Mapping[str, frozenset[str]] = {"diff": _words(_STATS)}
 
-READ_ONLY: tuple[Rule, ...] = tuple(
-    Rule(
+READ_ONLY: tuple[CommandRule, ...] = tuple(
+    CommandRule(
         ("git", name, REST),
         _words(options),
         _NEEDS.get(name, frozenset()),

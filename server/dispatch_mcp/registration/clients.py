@@ -21,7 +21,7 @@ WORKSPACE_VARIABLE = "DISPATCH_MCP_WORKSPACE"
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Machine:
     """What of a machine decides where files are: the user's home, the environment, `sys.platform`, the project."""
 
     home: Path
@@ -53,7 +53,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EntryPlace:
     """Where an entry stands: a file, and the keys that lead to it."""
 
     file: Path
@@ -71,7 +71,7 @@ class Client:
 
     name: str
     title: str
-    places: Mapping[Scope, Callable[[Surroundings], Place]]
+    places: Mapping[Scope, Callable[[Machine], EntryPlace]]
     program: str
     entry: Callable[[Launch], dict[str, model.Json]]
     starts_in_project: bool = True
@@ -79,7 +79,7 @@ class Client:
     expands: bool = False
     restart: str = ""
 
-    def place(self, scope: Scope, surroundings: Surroundings) -> Place:
+    def place(self, scope: Scope, surroundings: Machine) -> EntryPlace:
         """Returns where the entry stands. Raises InputError for a scope that the client does not have."""
         if scope not in self.places:
             raise errors.InputError(f"{self.title} has no scope {scope!r}.", hint=f"It has: {', '.join(self.places)}.")
@@ -109,32 +109,32 @@ def launch_of(entry: Mapping[str, model.Json]) -> Launch:
     return Launch(words[0], tuple(words[1:]), {str(name): str(value) for name, value in variables.items()})
 
 
-def _claude_code_user(around: Surroundings) -> Place:
+def _claude_code_user(around: Machine) -> EntryPlace:
     folder = around.folder("CLAUDE_CONFIG_DIR", around.home)
-    return Place(folder / ".claude.json", ("mcpServers", SERVER))
+    return EntryPlace(folder / ".claude.json", ("mcpServers", SERVER))
 
 
-def status_line(around: Surroundings) -> Place:
+def status_line(around: Machine) -> EntryPlace:
     """Returns where Claude Code keeps what it shows below its prompt."""
-    return Place(around.folder("CLAUDE_CONFIG_DIR", around.home / ".claude") / "settings.json", ("statusLine",))
+    return EntryPlace(around.folder("CLAUDE_CONFIG_DIR", around.home / ".claude") / "settings.json", ("statusLine",))
 
 
-def _claude_code_local(around: Surroundings) -> Place:
+def _claude_code_local(around: Machine) -> EntryPlace:
     user = _claude_code_user(around)
-    return Place(user.file, ("projects", str(around.project), "mcpServers", SERVER))
+    return EntryPlace(user.file, ("projects", str(around.project), "mcpServers", SERVER))
 
 
-def _opencode(folder: Path) -> Place:
+def _opencode(folder: Path) -> EntryPlace:
     with_comments = folder / "opencode.jsonc"
-    return Place(with_comments if with_comments.exists() else folder / "opencode.json", ("mcp", SERVER))
+    return EntryPlace(with_comments if with_comments.exists() else folder / "opencode.json", ("mcp", SERVER))
 
 
-def _in_project(*parts: str, keys: tuple[str, ...] = ("mcpServers", SERVER)) -> Callable[[Surroundings], Place]:
-    return lambda around: Place(around.project.joinpath(*parts), keys)
+def _in_project(*parts: str, keys: tuple[str, ...] = ("mcpServers", SERVER)) -> Callable[[Machine], EntryPlace]:
+    return lambda around: EntryPlace(around.project.joinpath(*parts), keys)
 
 
-def _in_home(*parts: str) -> Callable[[Surroundings], Place]:
-    return lambda around: Place(around.home.joinpath(*parts), ("mcpServers", SERVER))
+def _in_home(*parts: str) -> Callable[[Machine], EntryPlace]:
+    return lambda around: EntryPlace(around.home.joinpath(*parts), ("mcpServers", SERVER))
 
 
 CLIENTS: Mapping[str, Client] = {
@@ -156,7 +156,7 @@ CLIENTS: Mapping[str, Client] = {
             "claude-desktop",
             "Claude Desktop",
             {
-                "user": lambda around: Place(
+                "user": lambda around: EntryPlace(
                     around.applications() / "Claude" / "claude_desktop_config.json", ("mcpServers", SERVER)
                 )
             },
@@ -181,7 +181,9 @@ CLIENTS: Mapping[str, Client] = {
             "vscode",
             "VS Code",
             {
-                "user": lambda around: Place(around.applications() / "Code" / "User" / "mcp.json", ("servers", SERVER)),
+                "user": lambda around: EntryPlace(
+                    around.applications() / "Code" / "User" / "mcp.json", ("servers", SERVER)
+                ),
                 "project": _in_project(".vscode", "mcp.json", keys=("servers", SERVER)),
             },
             "code",
@@ -194,10 +196,10 @@ CLIENTS: Mapping[str, Client] = {
             "codex",
             "Codex",
             {
-                "user": lambda around: Place(
+                "user": lambda around: EntryPlace(
                     around.folder("CODEX_HOME", around.home / ".codex") / "config.toml", ("mcp_servers", SERVER), "toml"
                 ),
-                "project": lambda around: Place(
+                "project": lambda around: EntryPlace(
                     around.project / ".codex" / "config.toml", ("mcp_servers", SERVER), "toml"
                 ),
             },

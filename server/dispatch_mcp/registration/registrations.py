@@ -17,10 +17,10 @@ CONTEXT_LINES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileEdit:
     """What a file holds, and what it would hold; `is_new` says that there is no file yet."""
 
-    place: clients.Place
+    place: clients.EntryPlace
     before: str
     after: str
     is_new: bool
@@ -41,12 +41,12 @@ class Change:
         yield from difflib.unified_diff(before, after, name, name, n=CONTEXT_LINES, lineterm="")
 
 
-def present(place: clients.Place) -> Mapping[str, model.Json] | None:
+def present(place: clients.EntryPlace) -> Mapping[str, model.Json] | None:
     """Returns the entry that is there, None if there is none. Raises ConfigError for a file that cannot be read."""
     return _entry(_read(place.file) or "", place)
 
 
-def addition(place: clients.Place, entry: Mapping[str, model.Json]) -> Change:
+def addition(place: clients.EntryPlace, entry: Mapping[str, model.Json]) -> FileEdit:
     """Returns the change that registers an entry; fields that somebody added to an earlier one stay.
 
     Raises:
@@ -55,16 +55,16 @@ def addition(place: clients.Place, entry: Mapping[str, model.Json]) -> Change:
     text = _read(place.file)
     before = text or ""
     whole = _merged(_entry(before, place) or {}, entry)
-    return Change(place, before, _changed(before, place, whole), text is None)
+    return FileEdit(place, before, _changed(before, place, whole), text is None)
 
 
-def removal(place: clients.Place) -> Change:
+def removal(place: clients.EntryPlace) -> FileEdit:
     """Returns the change that takes the entry out. Raises ConfigError as `addition` does."""
     text = _read(place.file)
-    return Change(place, text or "", _changed(text or "", place, None), text is None)
+    return FileEdit(place, text or "", _changed(text or "", place, None), text is None)
 
 
-def carry_out(change: Change, backups: Path, *, new_mode: int = 0o600) -> Path | None:
+def carry_out(change: FileEdit, backups: Path, *, new_mode: int = 0o600) -> Path | None:
     """Writes the change in one step and returns where the file of before is kept, None if there was none.
 
     `new_mode` is the mode of a file that was not there; any other keeps its own.
@@ -118,34 +118,34 @@ def _read(file: Path) -> str | None:
         raise errors.ConfigError(f"{str(file)!r} is not UTF-8.", hint="Save it as UTF-8 first.") from None
 
 
-def _entry(text: str, place: clients.Place) -> Mapping[str, model.Json] | None:
+def _entry(text: str, place: clients.EntryPlace) -> Mapping[str, model.Json] | None:
     value: model.Json = _parsed(text, place)
     for key in place.keys:
         value = value.get(key) if json_types.is_object(value) else None
     return value if json_types.is_object(value) else None
 
 
-def _parsed(text: str, place: clients.Place) -> model.Json:
+def _parsed(text: str, place: clients.EntryPlace) -> model.Json:
     try:
         return toml_tables.parse(text) if place.style == "toml" else commented_json.parse(text)
-    except (toml_tables.Unreadable, commented_json.Unreadable) as wrong:
+    except (toml_tables.UnreadableToml, commented_json.Unreadable) as wrong:
         raise _unreadable(place, wrong) from None
 
 
-def _changed(text: str, place: clients.Place, entry: Mapping[str, model.Json] | None) -> str:
+def _changed(text: str, place: clients.EntryPlace, entry: Mapping[str, model.Json] | None) -> str:
     """Returns the text with the entry, or without one; the same if that is what it holds."""
     if _entry(text, place) == entry:
         return text
     form = toml_tables if place.style == "toml" else commented_json
     try:
         after = _taken_out(form.take_out, text, place) if entry is None else form.put(text, place.keys, entry)
-    except (toml_tables.Unreadable, commented_json.Unreadable) as wrong:
+    except (toml_tables.UnreadableToml, commented_json.Unreadable) as wrong:
         raise _unreadable(place, wrong) from None
     _check(text, after, place, entry)
     return after
 
 
-def _taken_out(take_out: Callable[[str, Sequence[str]], str], text: str, place: clients.Place) -> str:
+def _taken_out(take_out: Callable[[str, Sequence[str]], str], text: str, place: clients.EntryPlace) -> str:
     """Returns the text without the entry, and without the object of servers if it holds nothing else."""
     after, above = take_out(text, place.keys), place.keys[:-1]
     value: model.Json = _parsed(after, place)
@@ -154,7 +154,7 @@ def _taken_out(take_out: Callable[[str, Sequence[str]], str], text: str, place: 
     return take_out(after, above) if above and value == {} else after
 
 
-def _check(before: str, after: str, place: clients.Place, entry: Mapping[str, model.Json] | None) -> None:
+def _check(before: str, after: str, place: clients.EntryPlace, entry: Mapping[str, model.Json] | None) -> None:
     """Makes sure that nothing but the entry has changed."""
     same = _without(_parsed(before, place), place.keys) == _without(_parsed(after, place), place.keys)
     if not same or _entry(after, place) != entry:
@@ -170,7 +170,7 @@ def _without(value: model.Json, keys: Sequence[str]) -> model.Json:
     return {**rest, keys[0]: inner} if inner else rest
 
 
-def _unreadable(place: clients.Place, wrong: Exception) -> errors.ConfigError:
+def _unreadable(place: clients.EntryPlace, wrong: Exception) -> errors.ConfigError:
     return errors.ConfigError(
         f"{str(place.file)!r} cannot be changed: {wrong}.", hint="Nothing was written. Correct the file and try again."
     )

@@ -15,7 +15,7 @@ _ANY_HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _BARE = re.compile(r"[A-Za-z0-9_-]++")
 
 
-class Unreadable(ValueError):
+class UnreadableToml(ValueError):
     """The text is no TOML, or the table stands in it in a form that is not changed here."""
 
 
@@ -24,9 +24,9 @@ def parse(text: str) -> dict[str, model.Json]:
     try:
         return tomllib.loads(text)
     except ValueError as wrong:
-        raise Unreadable(str(wrong)) from None
+        raise UnreadableToml(str(wrong)) from None
     except RecursionError:
-        raise Unreadable("its values are nested too deeply") from None
+        raise UnreadableToml("its values are nested too deeply") from None
 
 
 def put(text: str, keys: Sequence[str], value: Mapping[str, model.Json]) -> str:
@@ -100,7 +100,7 @@ def _check(text: str, before: str, keys: Sequence[str], value: model.Json) -> No
     tables, tables_before = parse(text), parse(before)
     right = _at(tables, keys) == (dict(value) if json_types.is_object(value) else None)
     if not right or _without(tables, keys) != _without(tables_before, keys):
-        raise Unreadable(f"{'.'.join(keys)!r} stands there in a form that is not changed here")
+        raise UnreadableToml(f"{'.'.join(keys)!r} stands there in a form that is not changed here")
 
 
 def _without(tables: Mapping[str, model.Json], keys: Sequence[str]) -> Mapping[str, model.Json]:

@@ -61,7 +61,7 @@ class Setting:
     env: Mapping[str, str]
 
 
-def setting_of(client: clients.Client, around: clients.Surroundings) -> Setting:
+def setting_of(client: clients.Client, around: clients.Machine) -> Setting:
     """Returns where a client starts a server: desktop programs in `/` and with the plainest variables."""
     folder = around.project if client.starts_in_project else Path(around.home.anchor)
     if not client.clean:

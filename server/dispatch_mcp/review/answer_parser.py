@@ -25,7 +25,7 @@ _BOTH: Final = "it holds both verdicts"
 _BARE: Final = "it says PASS in words only, without a list of findings, not even an empty one"
 
 
-class Reading(NamedTuple):
+class AnswerReading(NamedTuple):
     """An answer as it was read; `problem` says why it cannot be used, or is empty."""
 
     verdict: Verdict | None = None
@@ -42,7 +42,7 @@ class _Draft(NamedTuple):
     problem: str = ""
 
 
-def read(reviewer: str, answer: model.Json) -> Reading:
+def read(reviewer: str, answer: model.Json) -> AnswerReading:
     """Returns what an answer says: an object, a text that ends with one, or findings in lines.
 
     Unusable is an answer without a verdict, with two different ones, with a severity that is none, with findings that
@@ -55,7 +55,7 @@ def read(reviewer: str, answer: model.Json) -> Reading:
             return _of_wrapped_text(reviewer, answer)
         return _agreed(_joined(reviewer, drafts, ""), "\n".join(_own_words(answer)), _misplaced(answer))
     if not isinstance(answer, str) or not answer.strip():
-        return Reading(problem="there is no answer")
+        return AnswerReading(problem="there is no answer")
     text = answer[-MAX_TEXT:]
     reading, is_exact = _of_text(reviewer, text)
     remainder = text if is_exact else damaged_json.without_reminders(text)
@@ -89,7 +89,7 @@ def answer_of(outcome: model.Outcome) -> model.Json:
     return outcome.output if outcome.output is not None else outcome.handoff.completed_work or outcome.summary
 
 
-def _of_text(reviewer: str, text: str) -> tuple[Reading, bool]:
+def _of_text(reviewer: str, text: str) -> tuple[AnswerReading, bool]:
     """Returns what a text says, and whether nothing had to be repaired to read it."""
     pieces = list(damaged_json.objects(text))
     drafts = list(_drafts(pieces))
@@ -126,12 +126,12 @@ def _loose_findings(text: str) -> _Draft:
     return _Draft({"findings": [piece.value for piece in loose]}, "; ".join(doubts))
 
 
-def _of_wrapped_text(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
+def _of_wrapped_text(reviewer: str, answer: Mapping[str, model.Json]) -> AnswerReading:
     text = "\n".join(_texts(answer))
-    return read(reviewer, text) if text.strip() else Reading(problem=_NO_VERDICT)
+    return read(reviewer, text) if text.strip() else AnswerReading(problem=_NO_VERDICT)
 
 
-def _agreed(reading: Reading, words: str, problem: str = "") -> Reading:
+def _agreed(reading: AnswerReading, words: str, problem: str = "") -> AnswerReading:
     """Returns a reading, without its PASS where it is misplaced or the reviewer's own words contradict it."""
     if reading.problem or reading.verdict != "PASS":
         return reading
@@ -214,7 +214,7 @@ def _texts(value: model.Json, depth: int = 0) -> Iterator[str]:
             yield from _texts(item, depth + 1)
 
 
-def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> Reading:
+def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> AnswerReading:
     """Returns the last of several answers, whose verdict may stand outside of it; all of them must agree in it.
 
     What a problem of form has spoilt counts only when no sound answer follows: objects inside one that never closes do.
@@ -225,14 +225,14 @@ def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> Reading:
     if len(verdicts) > 1:
         union: list[Finding] = []
         union += [finding for reading in readings for finding in reading.findings if finding not in union]
-        return Reading(None, tuple(union), readings[-1].rulings, _BOTH)
+        return AnswerReading(None, tuple(union), readings[-1].rulings, _BOTH)
     last = readings[-1]
     if last.problem == _NO_VERDICT and verdicts:
         last = last._replace(verdict=verdicts.pop(), problem="")
     return last._replace(problem=drafts[-1].problem or last.problem)
 
 
-def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
+def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> AnswerReading:
     fields = [(finding_fields.name(key), value) for key, value in answer.items()]
     words = {finding_fields.verdict_word(value or "") for name, value in fields if name == "verdict"} - {""}
     lists = [(value, finding_fields.listed(value)) for name, value in fields if name == "findings"]
@@ -252,7 +252,7 @@ def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> Reading:
     )
 
 
-def _of_lines(reviewer: str, text: str) -> Reading:
+def _of_lines(reviewer: str, text: str) -> AnswerReading:
     """Reads the form in lines: `VERDICT:`, then a list of findings, one field a line."""
     words = list(answer_lines.verdicts(text))
     verdicts = {finding_fields.VERDICTS.get(word) for word in words}
@@ -268,7 +268,7 @@ def _of_lines(reviewer: str, text: str) -> Reading:
     return reading._replace(files=tuple(finding_fields.paths(answer_lines.files(text))))
 
 
-def _reading(reviewer: str, word: str, items: Sequence[model.Json]) -> Reading:
+def _reading(reviewer: str, word: str, items: Sequence[model.Json]) -> AnswerReading:
     verdict = finding_fields.VERDICTS.get(word)
     results: list[Finding] = []
     problem = "" if verdict else f"its verdict is {word[:40]!r}" if word else _NO_VERDICT
@@ -280,4 +280,4 @@ def _reading(reviewer: str, word: str, items: Sequence[model.Json]) -> Reading:
             results.append(finding)
     if len(items) > MAX_FINDINGS:
         problem = problem or f"it has {len(items)} findings; at most {MAX_FINDINGS} are read"
-    return Reading(verdict, tuple(results), (), problem)
+    return AnswerReading(verdict, tuple(results), (), problem)

@@ -51,7 +51,7 @@ class CouncilRules(model.Value):
         )
 
 
-class Claim(model.Value):
+class FindingClaim(model.Value):
     """What one reviewer says about a merged finding."""
 
     reviewer: str
@@ -75,7 +75,7 @@ class MergedFinding(model.Value):
     last: int = 0
     removed: bool = False
     quote: str = ""
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[FindingClaim, ...] = ()
     marks: tuple[str, ...] = ()
     waived: str = ""
     refuted_by: tuple[str, ...] = ()
@@ -351,8 +351,8 @@ def _merged(
     )
 
 
-def _claim(finding: Finding) -> Claim:
-    return Claim(
+def _claim(finding: Finding) -> FindingClaim:
+    return FindingClaim(
         reviewer=finding.reviewer,
         severity=finding.called,
         claim=finding.claim,

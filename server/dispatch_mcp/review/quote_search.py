@@ -35,7 +35,7 @@ _DASHES: Final = "\u2010\u2011\u2012\u2013\u2014\u2212"
 _LOOSE: Final = str.maketrans({"\\": None, **dict.fromkeys(_QUOTES, "'"), **dict.fromkeys(_DASHES, "-")})
 
 
-class Match(NamedTuple):
+class QuoteMatch(NamedTuple):
     """Lines at which a quote stands, by number: of the new version, or of the old one where `is_removed`."""
 
     first: int
@@ -82,7 +82,7 @@ class _View:
             at += 1
         return "".join(parts), starts
 
-    def match(self, first: int, last: int) -> Match | None:
+    def match(self, first: int, last: int) -> QuoteMatch | None:
         """Returns the place of some of its lines, by their positions; blank ones at its ends do not count."""
         lines = [line for line in self.lines[first : last + 1] if line.text]
         if not lines:
@@ -90,8 +90,8 @@ class _View:
         is_changed = any(line.mark != " " for line in lines)
         new = [line for line in lines if line.mark != "-"]
         if new and (any(line.mark == "+" for line in lines) or not is_changed):
-            return Match(new[0].new, new[-1].new, is_removed=False, is_changed=is_changed)
-        return Match(lines[0].old, lines[-1].old, is_removed=True, is_changed=True)
+            return QuoteMatch(new[0].new, new[-1].new, is_removed=False, is_changed=is_changed)
+        return QuoteMatch(lines[0].old, lines[-1].old, is_removed=True, is_changed=True)
 
 
 class FileText:
@@ -116,7 +116,7 @@ class FileText:
     def _views(self) -> tuple[_View, ...]:
         return tuple(_View(self._hunks, marks) for marks in (" +", " -", " +-"))
 
-    def find(self, quote: Quote) -> list[Match]:
+    def find(self, quote: Quote) -> list[QuoteMatch]:
         """Returns the places where a quote stands, found in the strictest way in which there is one."""
         for way in (_as_it_is, _squeezed_alike, _loosely, _in_pieces):
             for form in quote.forms:

@@ -46,10 +46,10 @@ class Ground:
         first, second = next(places, None), next(places, None)
         return first if second is None else None
 
-    def everywhere(self, quote: str) -> dict[str, list[quote_search.Match]]:
+    def everywhere(self, quote: str) -> dict[str, list[quote_search.QuoteMatch]]:
         """Returns the places at which a quote stands, by file; of very many, about the first MOST_PLACES."""
         words = quote_search.Quote(quote)
-        matches: dict[str, list[quote_search.Match]] = {}
+        matches: dict[str, list[quote_search.QuoteMatch]] = {}
         count = 0
         for path, text in self.files.items() if words.is_significant else ():
             places = text.find(words)
@@ -80,7 +80,7 @@ def ground(diff: unified_diff.Diff) -> Ground:
     return Ground(files)
 
 
-def _nearest(path: str, line: int, matches: list[quote_search.Match]) -> Place | None:
+def _nearest(path: str, line: int, matches: list[quote_search.QuoteMatch]) -> Place | None:
     """Returns the match nearest to a line; without a line, the first one among changed lines."""
     if not matches:
         return None

@@ -41,7 +41,7 @@ class Record(model.Value):
         return fields if self.agreement is None else {**fields, "agreement": self.agreement}
 
 
-class Round(model.Value):
+class PastRound(model.Value):
     """One round that is over. `later` are the rulings of the next round on its findings."""
 
     reports: tuple[ReviewReport, ...]
@@ -49,7 +49,7 @@ class Round(model.Value):
     later: tuple[EarlierRuling, ...] = ()
 
 
-def calibrate(rounds: Iterable[Round]) -> list[Record]:
+def calibrate(rounds: Iterable[PastRound]) -> list[Record]:
     """Returns a record for each reviewer, by name."""
     records: dict[str, Record] = {}
     for each in rounds:
@@ -59,7 +59,7 @@ def calibrate(rounds: Iterable[Round]) -> list[Record]:
     return [records[name] for name in sorted(records)]
 
 
-def _with_round(record: Record, council_round: Round, voice: council_decision.ReviewerVerdict) -> Record:
+def _with_round(record: Record, council_round: PastRound, voice: council_decision.ReviewerVerdict) -> Record:
     own = [place for place in council_round.decision.findings if voice.reviewer in place.reviewers]
     blocking = [place for place in own if _called(place, voice.reviewer) in findings.BLOCKING]
     agreement = voice.verdict is not None and (voice.verdict == "FAIL") == (council_round.decision.outcome == "BLOCK")

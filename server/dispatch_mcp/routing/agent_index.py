@@ -39,7 +39,7 @@ MAX_BODY_INDEXED: Final = 12_000
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class AgentText:
     """What routing reads of an agent."""
 
     name: str
@@ -102,7 +102,7 @@ def fingerprint(agents: catalog.Catalog) -> str:
     return hashlib.sha256("\n".join([agents.words.digest, *lines]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def build(documents: Sequence[Document], vocabulary: lexicon.Lexicon) -> Index:
+def build(documents: Sequence[AgentText], vocabulary: lexicon.Lexicon) -> Index:
     """Returns the index of these documents."""
     size = len(documents)
     heads = [_Head.of(document) for document in documents]
@@ -139,7 +139,7 @@ class _Head:
     sources: tuple[str, str, str]
 
     @staticmethod
-    def of(document: Document) -> _Head:
+    def of(document: AgentText) -> _Head:
         sources = (
             document.name.replace("_", " ").replace("-", " "),
             " \n ".join(document.keywords),
@@ -164,7 +164,7 @@ def _content(words: Sequence[tokenizer.Word]) -> list[str]:
     return [word.stem for word in words if word.stem not in tokenizer.STOP]
 
 
-def _places(documents: Sequence[Document], keys: Callable[[Document], Iterable[str]]) -> Places:
+def _places(documents: Sequence[AgentText], keys: Callable[[AgentText], Iterable[str]]) -> Places:
     places: dict[str, tuple[int, ...]] = {}
     for place, document in enumerate(documents):
         for key in filter(None, dict.fromkeys(keys(document))):
@@ -195,8 +195,8 @@ def _meaning(head: _Head, vocabulary: lexicon.Lexicon) -> _Meaning:
     return _Meaning(profile, cover)
 
 
-def _document(agent: catalog.Agent) -> Document:
-    return Document(
+def _document(agent: catalog.Agent) -> AgentText:
+    return AgentText(
         name=agent.name,
         description=agent.description,
         keywords=(*agent.keywords, *agent.capabilities),

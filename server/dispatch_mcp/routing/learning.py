@@ -80,7 +80,7 @@ PRIOR: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastRoutes:
     """One past request that an agent did well or badly; `weight` (0 to 1) is how much the outcome says."""
 
     text: str
@@ -111,19 +111,19 @@ class Lesson:
     no: int = 0
 
     @property
-    def past(self) -> Past:
+    def past(self) -> PastRoutes:
         """Returns the lesson as what routing learns from."""
-        return Past(self.text, self.agent, self.outcome in ("accepted", "rerouted"), self.weight)
+        return PastRoutes(self.text, self.agent, self.outcome in ("accepted", "rerouted"), self.weight)
 
 
 @dataclass(frozen=True)
 class History:
     """Outcomes of past routes, the newest last."""
 
-    past: tuple[Past, ...] = ()
+    past: tuple[PastRoutes, ...] = ()
     learners: dict[str, Learner] = field(default_factory=dict[str, "Learner"], compare=False, repr=False)
 
-    def after(self, *more: Past, limit: int = 2_000) -> History:
+    def after(self, *more: PastRoutes, limit: int = 2_000) -> History:
         """Returns the history with newer outcomes; what was learned so far goes over to it."""
         whole = (*self.past, *more)
         if len(whole) > limit:
@@ -163,7 +163,7 @@ class Learner:
     def __post_init__(self) -> None:
         self.squares = self.squares or [0.0] * self.size
 
-    def remember(self, past: Past, place: int) -> None:
+    def remember(self, past: PastRoutes, place: int) -> None:
         """Counts an outcome for repetitions of its text."""
         net = past.weight if past.good else -past.weight
         for table, key in ((self.same, tokenizer.key(past.text)), (self.near, agent_index.gist(past.text))):
@@ -171,7 +171,7 @@ class Learner:
                 row = table.setdefault(key, {})
                 row[place] = row.get(place, 0.0) + net
 
-    def take(self, past: Past, place: int, base: Sequence[float]) -> None:
+    def take(self, past: PastRoutes, place: int, base: Sequence[float]) -> None:
         """Learns from an outcome; a good one is first predicted at every strength."""
         self.remember(past, place)
         self.loud_words.clear()
@@ -262,7 +262,7 @@ class Learner:
             self.losses[at] = PATIENCE * self.losses[at] + weight * min(loss, MAX_LOSS)
             self.hits[at] = PATIENCE * self.hits[at] + weight * (scores[place] == top) / scores.count(top)
 
-    def _train(self, vector: Vector, base: Sequence[float], place: int, past: Past) -> None:
+    def _train(self, vector: Vector, base: Sequence[float], place: int, past: PastRoutes) -> None:
         for _ in range(ROUNDS):
             scores = [score + change for score, change in zip(base, self._sum(self.weights, vector), strict=True)]
             rivals = nlargest(RIVALS, range(self.size), key=scores.__getitem__)
@@ -302,7 +302,7 @@ def words(source: str) -> Vector:
     return counts
 
 
-def learn(learner: Learner, past: Sequence[Past], places: Callable[[str], int], base: Base) -> None:
+def learn(learner: Learner, past: Sequence[PastRoutes], places: Callable[[str], int], base: Base) -> None:
     """Brings a learner up to a history; `places` returns an agent's place, or -1 for one that is not there."""
     for number in range(learner.position, len(past)):
         case = past[number]
@@ -433,7 +433,7 @@ class Misleading:
     right: int
 
 
-def misleading(past: Sequence[Past], least: int = 2) -> list[Misleading]:
+def misleading(past: Sequence[PastRoutes], least: int = 2) -> list[Misleading]:
     """Returns words that are over-represented in the outcomes that went badly with an agent, the worst first.
 
     A word is listed when it occurs in at least `least` bad outcomes of the agent, and there more often, in

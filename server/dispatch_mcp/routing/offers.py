@@ -46,7 +46,7 @@ _SENTENCE = re.compile(r"[.;](?:\s|$)")
 _DASH = re.compile(r"(?<!\s)\s++[-\u2013\u2014]\s")
 
 
-class Choice(model.Value):
+class OfferedAgent(model.Value):
     """An agent that may be chosen: what it is for, in a few words, and the words of the request that speak for it."""
 
     agent: str
@@ -61,7 +61,7 @@ class Part(model.Value):
     agent: str
 
 
-class Offer(model.Value):
+class AgentOffer(model.Value):
     """The agents to choose from, the best first, the names of the rest in their order, and the groups of the rest.
 
     `off` are rosters that take no part unless they are named, `absent` is the agent of one of them that the request
@@ -69,7 +69,7 @@ class Offer(model.Value):
     agents that the words of the request do not tell apart.
     """
 
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[OfferedAgent, ...] = ()
     rest: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     off: tuple[str, ...] = ()

@@ -193,7 +193,7 @@ class _Unsure:
         return self.offer.rest[:least]
 
 
-def _choice(choice: offers.Choice, words: int) -> dict[str, model.Json]:
+def _choice(choice: offers.OfferedAgent, words: int) -> dict[str, model.Json]:
     about = offers.first_words(choice.about, words)
     words_hit = ", ".join(word[:24] for word in choice.hits[: 3 if words > SHORTER[-2] else 1 if words else 0])
     fields: dict[str, model.Json] = {"agent": choice.agent, "for": about, "matched": words_hit}

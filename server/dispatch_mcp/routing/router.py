@@ -93,7 +93,7 @@ NO_HINTS = Hints()
 
 NO_HISTORY = learning.NO_HISTORY
 History = learning.History
-Past = learning.Past
+Past = learning.PastRoutes
 
 
 class Candidate(model.Value):
@@ -129,7 +129,7 @@ class Route(model.Value):
     try_words: tuple[str, ...] = ()
     fallback: tuple[str, ...] = ()
     why: str = ""
-    offer: offers.Offer = offers.Offer()
+    offer: offers.AgentOffer = offers.AgentOffer()
     general: str = ""
 
     @property
@@ -250,7 +250,7 @@ class _Routing:
         ]
         return min((each.confidence for each in sure), default=self.sure.confidence)
 
-    def _offer(self) -> offers.Offer:
+    def _offer(self) -> offers.AgentOffer:
         """Returns five to choose from: the parts' own, the likeliest, and who does ordinary work; then the others."""
         keys, parts = self.catalog.keys, self._parts()
         fits = [place for place in self.scores.best if place not in self.misfits]
@@ -264,7 +264,7 @@ class _Routing:
         beyond = [keys[place] for place in self._others(five)]
         group_of = dict(zip(keys, self.catalog.groups, strict=True)).__getitem__ if len(keys) > offers.NAMED else str
         names, groups = offers.beyond_five(beyond, group_of)
-        return offers.Offer(
+        return offers.AgentOffer(
             choices=tuple(self._choice(place) for place in five),
             rest=names,
             groups=groups,
@@ -297,10 +297,10 @@ class _Routing:
             return ""
         return self.catalog.key(general)
 
-    def _choice(self, place: int) -> offers.Choice:
+    def _choice(self, place: int) -> offers.OfferedAgent:
         quotes = [piece.quote for piece in route_evidence.evidence_for(self.request, self.catalog, place, MAX_MATCHED)]
         about = offers.about(self.catalog.routable[place].description)
-        return offers.Choice(agent=self.catalog.keys[place], about=about, hits=tuple(quotes))
+        return offers.OfferedAgent(agent=self.catalog.keys[place], about=about, hits=tuple(quotes))
 
     def _tie(self) -> tuple[str, ...]:
         equal = [] if self.abstains else confidence.equals(self.scores)

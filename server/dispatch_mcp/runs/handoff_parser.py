@@ -56,14 +56,14 @@ _LANGUAGES = frozenset({"", "json", "jsonc", "json5"})
 _TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 
 
-class Answer(NamedTuple):
+class ParsedHandoff(NamedTuple):
     """A handoff read from an answer; `problem` says why there is none, or is empty."""
 
     handoff: model.Handoff | None
     problem: str
 
 
-def parse_answer(text: str) -> Answer:
+def parse_answer(text: str) -> ParsedHandoff:
     """Returns the handoff that `text` ends with: the last JSON object that has one of its fields.
 
     Fenced blocks come first, then bare objects. Aliases (`decisions`, `files_changed` …), single strings where lists
@@ -78,18 +78,18 @@ def parse_answer(text: str) -> Answer:
             continue
         fields = _fields(value)
         if fields is not None:
-            return Answer(_handoff(fields), "")
+            return ParsedHandoff(_handoff(fields), "")
     if first_error:
-        return Answer(None, f"{BROKEN}: {first_error}")
-    return Answer(None, "the answer has no JSON block of the form that was asked for")
+        return ParsedHandoff(None, f"{BROKEN}: {first_error}")
+    return ParsedHandoff(None, "the answer has no JSON block of the form that was asked for")
 
 
-def parse_handoff(value: model.Json) -> Answer:
+def parse_handoff(value: model.Json) -> ParsedHandoff:
     """Returns the handoff that a JSON value says, as leniently as `parse_answer`."""
     fields = _fields(value)
     if fields is None:
-        return Answer(None, f"a handoff is an object with any of {', '.join(sorted(FIELDS))}")
-    return Answer(_handoff(fields), "")
+        return ParsedHandoff(None, f"a handoff is an object with any of {', '.join(sorted(FIELDS))}")
+    return ParsedHandoff(_handoff(fields), "")
 
 
 def _candidates(text: str) -> Iterator[str]:

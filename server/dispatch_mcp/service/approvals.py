@@ -11,7 +11,7 @@ from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import sqlite_store
 
 
-class Decision(NamedTuple):
+class OpenDecision(NamedTuple):
     """A task that waits for a person; `attempt` fences an answer to an earlier question."""
 
     run_id: str
@@ -28,17 +28,17 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-def waiting(view: run_view.RunView) -> list[Decision]:
+def waiting(view: run_view.RunView) -> list[OpenDecision]:
     """Returns the decisions that a run waits for, in plan order."""
     goals = {task.id: task.goal for task in view.plan.tasks}
     return [
-        Decision(view.run.id, task.id, task.attempt, goals[task.id])
+        OpenDecision(view.run.id, task.id, task.attempt, goals[task.id])
         for task in view.tasks
         if task.worker is WorkerKind.HUMAN and task.state is TaskState.RUNNING
     ]
 
 
-def choose(view: run_view.RunView, task_id: str) -> Decision:
+def choose(view: run_view.RunView, task_id: str) -> OpenDecision:
     """Returns the decision that a person means, the only one if no task is named.
 
     Raises:
@@ -53,7 +53,7 @@ def choose(view: run_view.RunView, task_id: str) -> Decision:
     raise errors.InputError(f"{problem} in run {short_ids.short(view.run.id)}.", hint=f"Waiting: {names}.")
 
 
-async def record(store: sqlite_store.Store, decision: Decision, verdict: Verdict, now: float) -> records.Advance:
+async def record(store: sqlite_store.Store, decision: OpenDecision, verdict: Verdict, now: float) -> records.Advance:
     """Records what a person said and returns where the run stands.
 
     Raises:

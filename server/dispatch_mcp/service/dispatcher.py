@@ -170,7 +170,7 @@ class Dispatcher:
         else:
             await self.plans.route_in(plan_id, roster)
             record, is_new = await self._starts.create(
-                run_starts.Request(
+                run_starts.StartRequest(
                     plan_id, worker, self.means.clean(request_key), dry_run=dry_run, fresh=fresh, limits=limits
                 )
             )
@@ -224,7 +224,7 @@ class Dispatcher:
         """
         return await self._steering.steer(run_id, kind, task_id, self.means.clean(reason), by_person=by_person)
 
-    async def decisions(self, run_id: str) -> list[approvals.Decision]:
+    async def decisions(self, run_id: str) -> list[approvals.OpenDecision]:
         """Returns the decisions of people that a run waits for."""
         return await self._steering.decisions(run_id)
 

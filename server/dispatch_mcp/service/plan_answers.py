@@ -92,7 +92,7 @@ def _decided(proposal: plan_proposals.PlanProposal) -> Mapping[str, Mapping[str,
     return {task_id: {**goals.get(task_id, {}), **proposal.decided.get(task_id, {})} for task_id in ids}
 
 
-def offer_answer(offer: plan_offer.Offer, words: Words) -> dict[str, model.Json]:
+def offer_answer(offer: plan_offer.PlanOffer, words: Words) -> dict[str, model.Json]:
     """Returns what is offered for a request, with what is left to fill in; what comes next in an interface's words."""
     fields = offer.model_dump(mode="json", exclude_defaults=True, exclude={"request"})
     fill = ["pattern", "parts"] if offer.pattern == plan_offer.UNSURE else ["parts"]

@@ -145,9 +145,9 @@ class Situation:
             additions=plan.additions if plan.version == 1 else with_reviews.added,
         )
 
-    def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.Rules:
+    def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.ReviewRules:
         rules = self.rules
-        return review_rules.Rules(
+        return review_rules.ReviewRules(
             rules.review_policy,
             rules.reviews,
             rules.review_rounds,

@@ -83,7 +83,7 @@ class Planner:
         if self.memory:
             await self.memory.learn(lessons)
 
-    def offer(self, request: str, pattern: str = "", *, roster: str = "") -> plan_offer.Offer:
+    def offer(self, request: str, pattern: str = "", *, roster: str = "") -> plan_offer.PlanOffer:
         """Returns what is offered for a request in free words; nothing is stored. `roster` names the only one to ask.
 
         Raises:

@@ -69,7 +69,7 @@ class Rounds:
 
 async def calibration(store: sqlite_store.Store, principal: str) -> list[reviewer_calibration.Record]:
     """Returns how reviewers have done in the last rounds of a principal."""
-    by_run: dict[str, tuple[review_tasks.Manifest, reviewer_calibration.Round]] = {}
+    by_run: dict[str, tuple[review_tasks.Manifest, reviewer_calibration.PastRound]] = {}
     for record in await store.runs(principal, limit=HISTORY):
         if not record.request_key.startswith(KEY) or record.state not in model.RUN_FINAL or record.dry_run:
             continue
@@ -80,7 +80,7 @@ async def calibration(store: sqlite_store.Store, principal: str) -> list[reviewe
             continue
         reports = tuple(await review_attempt.reports(store, past.view))
         decision, _ = await council_rounds.decide(store, past)
-        by_run[record.id] = (past.manifest, reviewer_calibration.Round(reports=reports, decision=decision))
+        by_run[record.id] = (past.manifest, reviewer_calibration.PastRound(reports=reports, decision=decision))
     later = {manifest.after: past.reports for manifest, past in by_run.values() if manifest.after}
     rulings = {
         run_id: tuple(ruling for report in later.get(run_id, ()) for ruling in report.rulings) for run_id in by_run

@@ -59,7 +59,7 @@ class ReviewRequest(NamedTuple):
     dry_run: bool = False
 
 
-class Opening(NamedTuple):
+class RoundOpening(NamedTuple):
     """A round before anything of it is stored. `change` is what its manifest will name by its digest."""
 
     manifest: review_tasks.Manifest
@@ -251,7 +251,7 @@ class Council:
         *,
         subject: run_view.RunView | None,
         before: Before | None,
-    ) -> Opening:
+    ) -> RoundOpening:
         """Returns the round that a change makes; without parts when there is nothing to look at."""
         scope = await computation.apart(review_scope.split_scope, diff)
         clean = await computation.apart(finding_redaction.clean, scope.diff, self.means.clean)
@@ -259,14 +259,14 @@ class Council:
         news = await self._narrowed(clean.diff, before)
         parts = await computation.apart(diff_parts.split, news if news.files else clean.diff)
         if not parts.parts or (not news.files and not manifest.earlier):
-            return Opening(manifest, diff_parts.Split(), clean.diff)
+            return RoundOpening(manifest, diff_parts.Split(), clean.diff)
         manifest = manifest.model_copy(
             update={
                 "spans": tuple(part.spans for part in parts.parts),
                 "unseen": parts.unseen,
             }
         )
-        return Opening(manifest, parts, clean.diff)
+        return RoundOpening(manifest, parts, clean.diff)
 
     async def _narrowed(self, now: unified_diff.Diff, before: Before | None) -> unified_diff.Diff:
         """Returns what of a change this round looks at: all of it, or what is new since the round before."""
@@ -327,7 +327,7 @@ class Council:
             }
         )
 
-    async def _started(self, request: ReviewRequest, opening: Opening) -> review_answers.ReviewAnswer:
+    async def _started(self, request: ReviewRequest, opening: RoundOpening) -> review_answers.ReviewAnswer:
         change = await computation.apart(lambda: "\n".join(map(unified_diff.render, opening.change.files)))
         manifest = opening.manifest.model_copy(update={"diff": await review_attempt.store_text(self.store, change)})
         document = manifest.model_dump_json(exclude_defaults=True)

@@ -14,7 +14,7 @@ from dispatch_mcp.store import sqlite_store
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class StartRequest:
     """How a plan shall be run. `key` makes a repeated call return the first run; empty for one made from the plan."""
 
     plan_id: str
@@ -64,7 +64,7 @@ class RunStarts:
     clock: Callable[[], float]
     new_id: Callable[[], str]
 
-    async def create(self, request: Request) -> tuple[records.RunRecord, bool]:
+    async def create(self, request: StartRequest) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether this call made it.
 
         Raises:

@@ -38,7 +38,7 @@ class Steering:
         await self.engine.signal(before.run.id, records.Action(kind, task_id, reason, by_person))
         return await self._steered(before)
 
-    async def decisions(self, handle: str) -> list[approvals.Decision]:
+    async def decisions(self, handle: str) -> list[approvals.OpenDecision]:
         """Returns the decisions of people that a run waits for."""
         return approvals.waiting(await self.handles.run(handle))
 

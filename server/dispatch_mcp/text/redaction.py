@@ -23,7 +23,7 @@ _LONG_LINE = 20
 """A secret of several lines (a key block) is also looked for line by line, in lines that are no ordinary words."""
 
 
-class Pattern(NamedTuple):
+class SecretPattern(NamedTuple):
     """How one kind of secret looks. The text is searched only when it holds one of `hints`.
 
     The group `secret`, if there is one, is what is taken out; else the whole match.
@@ -34,8 +34,8 @@ class Pattern(NamedTuple):
     regex: re.Pattern[str]
 
 
-def _pattern(kind: str, hints: str, regex: str, flags: re.RegexFlag = re.NOFLAG) -> Pattern:
-    return Pattern(kind, tuple(hints.split()), re.compile(regex, flags | re.ASCII))
+def _pattern(kind: str, hints: str, regex: str, flags: re.RegexFlag = re.NOFLAG) -> SecretPattern:
+    return SecretPattern(kind, tuple(hints.split()), re.compile(regex, flags | re.ASCII))
 
 
 # Before a token: no letter, digit or hyphen, unless it ends an escape (`\n`, `%3D`) of encoded text.
@@ -75,7 +75,7 @@ _NEW_RELIC_KEY = r"(?:NR(?:AK|AA|RA|II|IQ|SP|JS)-[A-Za-z0-9_-]{19,}|[A-Za-z0-9]{
 # Service accounts with a checksum; cloud access policies; older keys, which are Base64 of an object with the name `k`.
 _GRAFANA_FORM = r"(?:glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}\b|(?:glc_|eyJrIjoi)[A-Za-z0-9+/]{32,}={0,2})"
 
-PATTERNS: Final[tuple[Pattern, ...]] = (
+PATTERNS: Final[tuple[SecretPattern, ...]] = (
     _pattern("private-key", "-----BEGIN", rf"{_KEY_HEAD}(?:[^-\"']|-(?!----)){{1,20000}}?{_KEY_FOOT}"),
     _pattern(
         "private-key",

@@ -132,7 +132,7 @@ class Gap(NamedTuple):
     form: str
 
 
-class Reading(NamedTuple):
+class DiffReading(NamedTuple):
     """What could be read of a text, and what could not."""
 
     diff: Diff
@@ -144,7 +144,7 @@ def parse(text: str) -> Diff:
     return read(text).diff
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> DiffReading:
     """Returns the change that `text` describes, and every part of it that cannot be read.
 
     Understands git's headers, renames, copies, new and deleted files, binary files, quoted names, plain `---`/`+++`
@@ -153,7 +153,7 @@ def read(text: str) -> Reading:
     """
     reader = _Reader(patch_forms.plain_lines(text))
     diff = Diff(tuple(reader.files()))
-    return Reading(diff, tuple(_joined(sorted(reader.gaps))))
+    return DiffReading(diff, tuple(_joined(sorted(reader.gaps))))
 
 
 def _joined(gaps: Iterable[Gap]) -> list[Gap]:

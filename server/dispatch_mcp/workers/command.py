@@ -19,7 +19,7 @@ _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CommandRefusal:
     """Why a command is not started; nothing that a repeated attempt would change."""
 
     kind: failures.FailureKind
@@ -62,7 +62,7 @@ class CommandWorker:
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns success for exit code 0; a refusal, another code, a signal or a timeout otherwise."""
         call = await self._call(work)
-        if isinstance(call, Refusal):
+        if isinstance(call, CommandRefusal):
             return _failure(call.kind, f"{call.error} {call.hint}")
         argv, env = call
         folder = attempt_scope.folder_of(self._home, work)
@@ -91,7 +91,7 @@ class CommandWorker:
         except errors.WorkerError as error:
             return _failure("not_started", str(error))
 
-    async def _call(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | Refusal:
+    async def _call(self, work: work_order.WorkOrder) -> tuple[list[str], dict[str, str]] | CommandRefusal:
         """Returns the argv with an absolute program and its environment, or why it is not started."""
         command = work.task.command
         refusal = _malformed(command) or self._forbidden(command) or _homeless(work.workspace)
@@ -102,13 +102,13 @@ class CommandWorker:
         env = self._policy.environment({**rule.env, **attempt_scope.git_log(work)}, dollars=work.ceiling.dollars)
         program = program_path.find(command[0], env.get("PATH", ""))
         if program is None:
-            return Refusal(
+            return CommandRefusal(
                 "no_program", f"The program {command[0]!r} is not on the PATH.", "Install it, or check the PATH."
             )
         try:
             env = await self._without_programs(env, work.workspace) if rule.reads_repository else env
         except errors.WorkerError as trouble:
-            return Refusal("not_allowed", str(trouble), "Only commands that you allow yourself may start there.")
+            return CommandRefusal("not_allowed", str(trouble), "Only commands that you allow yourself may start there.")
         return rule.argv(command, program), env
 
     async def _without_programs(self, env: dict[str, str], workspace: str) -> dict[str, str]:
@@ -116,15 +116,15 @@ class CommandWorker:
         programs = await self._git.own_programs(Path(workspace))
         return repository_programs.joined(env, programs.replacements())
 
-    def _forbidden(self, command: tuple[str, ...]) -> Refusal | None:
+    def _forbidden(self, command: tuple[str, ...]) -> CommandRefusal | None:
         if self._policy.too_deep:
-            return Refusal(
+            return CommandRefusal(
                 "depth_limit",
                 f"This server runs at depth {self._policy.depth} of {self._policy.depth_limit}; it may start nothing.",
                 "Give the task to the assistant (worker `host`), or let the user raise `depth_limit`.",
             )
         if self._allow.find(command) is None:
-            return Refusal(
+            return CommandRefusal(
                 "not_allowed",
                 f"The command {_quoted(command)} is not on the user's allow-list.",
                 self._how_to_allow(command),
@@ -162,19 +162,19 @@ class CommandWorker:
         )
 
 
-def _malformed(command: tuple[str, ...]) -> Refusal | None:
+def _malformed(command: tuple[str, ...]) -> CommandRefusal | None:
     hint = 'Give the task a `command` such as `["git", "log", "-n", "5"]`.'
     if not command or not command[0]:
-        return Refusal("bad_command", "The task has no command.", hint)
+        return CommandRefusal("bad_command", "The task has no command.", hint)
     if any("\0" in word for word in command):
-        return Refusal("bad_command", "The command contains a NUL character.", hint)
+        return CommandRefusal("bad_command", "The command contains a NUL character.", hint)
     return None
 
 
-def _homeless(workspace: str) -> Refusal | None:
+def _homeless(workspace: str) -> CommandRefusal | None:
     if workspace and Path(workspace).is_absolute() and Path(workspace).is_dir():
         return None
-    return Refusal(
+    return CommandRefusal(
         "no_workspace",
         f"The workspace {workspace!r} is not an existing directory.",
         "Set DISPATCH_MCP_WORKSPACE to the project's absolute path.",

@@ -27,7 +27,7 @@ MOST_WORDS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FileFinding:
     """Something odd about an agent's file."""
 
     code: str
@@ -128,22 +128,22 @@ def _documents(roster: str | None) -> tuple[Path, ...]:
     return (product, folder, *list(folder.parents)[:2])
 
 
-def findings(catalogue: catalog.Catalog, documents: tuple[Path, ...]) -> Iterator[Finding]:
+def findings(catalogue: catalog.Catalog, documents: tuple[Path, ...]) -> Iterator[FileFinding]:
     """Yields what is odd: files read leniently, missing descriptions and knowledge documents, replaced agents."""
     for agent in catalogue.agents:
         for note in agent.notes:
             code = "no_description" if note.startswith("no description") else "read_leniently"
-            yield Finding(code, agent.qualified, agent.path, note)
+            yield FileFinding(code, agent.qualified, agent.path, note)
         if agent.knowledge and not any(_there(folder, agent.knowledge) for folder in documents):
             message = f"the knowledge document {agent.knowledge!r} is not there"
-            yield Finding("no_knowledge", agent.qualified, agent.path, message)
+            yield FileFinding("no_knowledge", agent.qualified, agent.path, message)
     for stranger in catalogue.strangers:
-        yield Finding("no_agent", "", stranger.path, f"{stranger.why}; the host does not know it as an agent")
+        yield FileFinding("no_agent", "", stranger.path, f"{stranger.why}; the host does not know it as an agent")
     by_name = {agent.name: agent for agent in catalogue.agents}
     for agent in catalogue.shadowed:
         instead = by_name.get(agent.name)
         message = f"is replaced by {instead.path if instead else 'another file of its roster'}"
-        yield Finding("duplicate", agent.qualified, agent.path, message)
+        yield FileFinding("duplicate", agent.qualified, agent.path, message)
 
 
 def _there(folder: Path, name: str) -> bool:

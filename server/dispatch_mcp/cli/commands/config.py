@@ -33,13 +33,15 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     return console.USAGE if faults else console.OK
 
 
-def troubles(setup: configuration.LoadedSettings) -> list[settings_guide.Trouble]:
+def troubles(setup: configuration.LoadedSettings) -> list[settings_guide.SettingTrouble]:
     """Returns what cannot be used: a file or the environment as a whole, and values that name nothing."""
     faults = list(settings_guide.troubles(setup.settings))
     if setup.fault is not None:
         message = setup.fault.message.rstrip(".")
         fix = setup.fault.hint if isinstance(setup.fault.hint, str) else "Correct the value or remove it."
-        faults.insert(0, settings_guide.Trouble("settings", message, f"{fix} Until then the rest is used without it."))
+        faults.insert(
+            0, settings_guide.SettingTrouble("settings", message, f"{fix} Until then the rest is used without it.")
+        )
     return faults
 
 
@@ -48,7 +50,7 @@ def _document(setup: configuration.LoadedSettings) -> model.Json:
     return {key: {"value": value, "from": str(setup.origin[key])} for key, value in values.items()}
 
 
-def _json(fault: settings_guide.Trouble) -> model.Json:
+def _json(fault: settings_guide.SettingTrouble) -> model.Json:
     return {"setting": fault.setting, "message": fault.message, "fix": fault.fix}
 
 

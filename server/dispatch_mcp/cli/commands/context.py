@@ -26,7 +26,7 @@ _TEXTS = ("full", "text", "title")
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class PackSession:
     """Packs of one workspace, one budget and one scope; `history` replaces the workspace's own if it is given."""
 
     gatherer: pack_builder.Gatherer
@@ -54,12 +54,12 @@ def open_session(
     budget: int,
     scope: search_scope.Scope,
     commits: Sequence[git_log.Commit] | None = None,
-) -> Generator[Session]:
+) -> Generator[PackSession]:
     """Yields the session for the settings' workspace."""
     with ExitStack() as stack:
         gatherer = stack.enter_context(pack_builder.Gatherer(settings.home))
         history = stack.enter_context(closing(pack_builder.History(commits))) if commits is not None else None
-        yield Session(gatherer, settings.workspace, budget, scope, history)
+        yield PackSession(gatherer, settings.workspace, budget, scope, history)
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -126,7 +126,7 @@ def _saving(pack: packs.Pack) -> str:
     return f"; the files that the task names have {pack.whole:,} whole: {comparison}"
 
 
-def _answer(session: Session, case: dict[str, model.Json]) -> dict[str, model.Json]:
+def _answer(session: PackSession, case: dict[str, model.Json]) -> dict[str, model.Json]:
     """Returns one case's answer: ranked paths, spans in the order in which they were chosen, and what they cost."""
     text = next(case[key] for key in _TEXTS if isinstance(case.get(key), str))
     keys = _STRINGS.validate_python(case.get("context") or ())

@@ -119,7 +119,7 @@ def _offer(options: argparse.Namespace, setup: configuration.LoadedSettings) -> 
     return console.OK
 
 
-def _show_offer(offer: plan_offer.Offer) -> None:
+def _show_offer(offer: plan_offer.PlanOffer) -> None:
     sure = "" if offer.confidence is None else f", confidence {offer.confidence:.2f}"
     console.say(f"pattern: {offer.pattern}{sure}", style="bold")
     if offer.why:

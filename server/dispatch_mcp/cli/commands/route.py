@@ -69,7 +69,7 @@ def _show(route: router.Route) -> None:
         _line("Words that would help", ", ".join(route.try_words))
 
 
-def _show_offer(offer: offers.Offer) -> None:
+def _show_offer(offer: offers.AgentOffer) -> None:
     for choice in offer.choices:
         _line("Choose from", f"{choice.agent} - {choice.about}")
     for part in offer.parts:

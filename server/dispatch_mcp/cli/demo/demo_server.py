@@ -16,7 +16,7 @@ from dispatch_mcp import errors, model
 
 
 @dataclass(slots=True)
-class Server:
+class DemoServer:
     """One server process. `kill` ends it as a crash would."""
 
     home: Path

@@ -45,7 +45,7 @@ class Show:
     diff: str = ""
     screen: lanes.Screen = field(init=False)
     _story: story.Story = field(init=False)
-    _server: demo_server.Server = field(init=False)
+    _server: demo_server.DemoServer = field(init=False)
     _done_before_kill: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
@@ -76,8 +76,8 @@ class Show:
             finally:
                 await self._server.stop()
 
-    def _new_server(self) -> demo_server.Server:
-        return demo_server.Server(self.folder / "state", self.workspace, self._story.allowed())
+    def _new_server(self) -> demo_server.DemoServer:
+        return demo_server.DemoServer(self.folder / "state", self.workspace, self._story.allowed())
 
     @property
     def _settings(self) -> configuration.Settings:

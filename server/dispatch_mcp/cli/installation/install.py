@@ -31,11 +31,11 @@ class Registration:
 
     client: clients.Client
     scope: clients.Scope
-    around: clients.Surroundings
+    around: clients.Machine
     backups: Path
 
     @property
-    def place(self) -> clients.Place:
+    def place(self) -> clients.EntryPlace:
         """Where the entry stands."""
         return self.client.place(self.scope, self.around)
 
@@ -68,13 +68,13 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     return console.OK
 
 
-def surroundings(options: argparse.Namespace) -> clients.Surroundings:
+def surroundings(options: argparse.Namespace) -> clients.Machine:
     """Returns what decides where files are; the project is --workspace or the current directory."""
     project = Path(options.workspace).expanduser() if options.workspace else Path.cwd()
-    return clients.Surroundings(Path.home(), os.environ, sys.platform, project.absolute())
+    return clients.Machine(Path.home(), os.environ, sys.platform, project.absolute())
 
 
-def registered(around: clients.Surroundings) -> Iterator[tuple[clients.Client, clients.Scope]]:
+def registered(around: clients.Machine) -> Iterator[tuple[clients.Client, clients.Scope]]:
     """Yields where this server is registered; a file that cannot be read has nothing of ours."""
     for client in clients.CLIENTS.values():
         for scope in client.places:
@@ -85,12 +85,12 @@ def registered(around: clients.Surroundings) -> Iterator[tuple[clients.Client, c
                 console.note(f"{client.title} ({scope}): {trouble.message}", style="yellow")
 
 
-def has_any(around: clients.Surroundings) -> bool:
+def has_any(around: clients.Machine) -> bool:
     """Whether this server is registered anywhere."""
     return any(True for _ in registered(around))
 
 
-def show(around: clients.Surroundings, *, as_json: bool) -> int:
+def show(around: clients.Machine, *, as_json: bool) -> int:
     """Prints the clients: which are here, and where the server is registered."""
     scopes: dict[str, list[str]] = {}
     for client, scope in registered(around):
@@ -109,7 +109,7 @@ def show(around: clients.Surroundings, *, as_json: bool) -> int:
     return console.OK
 
 
-def is_here(client: clients.Client, around: clients.Surroundings) -> bool:
+def is_here(client: clients.Client, around: clients.Machine) -> bool:
     """Whether a client seems to be installed: its program is on the path, or its settings are there."""
     file = client.place("user", around).file
     own_folder = file.parent not in (around.home, around.applications())
@@ -200,7 +200,7 @@ def what_stays(home: Path) -> str:
     )
 
 
-def _show_change(registration: Registration, change: registrations.Change) -> None:
+def _show_change(registration: Registration, change: registrations.FileEdit) -> None:
     if change.is_empty:
         console.say(f"{registration.title}: nothing to change in {change.place.file}")
         return
@@ -211,7 +211,7 @@ def _show_change(registration: Registration, change: registrations.Change) -> No
         console.say(line, style={"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
 
 
-def _answer(registration: Registration, change: registrations.Change) -> dict[str, model.Json]:
+def _answer(registration: Registration, change: registrations.FileEdit) -> dict[str, model.Json]:
     return {
         "client": registration.client.name,
         "scope": registration.scope,
@@ -223,7 +223,7 @@ def _answer(registration: Registration, change: registrations.Change) -> dict[st
     }
 
 
-def _write(registration: Registration, change: registrations.Change, answer: dict[str, model.Json]) -> None:
+def _write(registration: Registration, change: registrations.FileEdit, answer: dict[str, model.Json]) -> None:
     if change.is_empty:
         return
     new_mode = 0o644 if registration.scope == "project" else 0o600

@@ -10,7 +10,7 @@ from dispatch_mcp import model
 Execution = Literal["sequential", "parallel", "consult then implement", "phased"]
 
 
-class Step(NamedTuple):
+class PatternStep(NamedTuple):
     """One task of a pattern's skeleton. `role` says which specialist fits; `each` that there is one per area."""
 
     id: str
@@ -34,7 +34,7 @@ class Pattern(NamedTuple):
     example: str
     signs: tuple[str, ...]
     needs: str
-    skeleton: tuple[Step, ...]
+    skeleton: tuple[PatternStep, ...]
     least: int = 1
 
     @property
@@ -43,7 +43,7 @@ class Pattern(NamedTuple):
         return f"pattern-{self.name}"
 
 
-class Choice(NamedTuple):
+class MatrixRow(NamedTuple):
     """One row of the decision matrix."""
 
     scenario: str
@@ -68,7 +68,7 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         example="Fix the bug in budget tracking",
         signs=("one domain", "no dependencies"),
         needs="the whole, as one part",
-        skeleton=(Step("work", "the domain's specialist", "Find the cause, fix it, and prove it with a test"),),
+        skeleton=(PatternStep("work", "the domain's specialist", "Find the cause, fix it, and prove it with a test"),),
     ),
     Pattern(
         name="parallel-investigation",
@@ -79,10 +79,10 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         signs=("several domains", "the cause is unknown", "nobody waits for anybody"),
         needs="one part for each thing to look into",
         skeleton=(
-            Step(
+            PatternStep(
                 "look", "one specialist per domain", "Investigate this domain and report findings", (), "sonnet", True
             ),
-            Step(
+            PatternStep(
                 "conclude", "the lead", "Put the findings together: the cause, the evidence, the next step", ("look",)
             ),
         ),
@@ -96,8 +96,10 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         signs=("output of one is input of another",),
         needs="the steps, in their order",
         skeleton=(
-            Step("design", "the specialist who defines the contract", "Define the schema or interface"),
-            Step("build", "the specialist who uses it", "Implement against the handed-over contract", ("design",)),
+            PatternStep("design", "the specialist who defines the contract", "Define the schema or interface"),
+            PatternStep(
+                "build", "the specialist who uses it", "Implement against the handed-over contract", ("design",)
+            ),
         ),
     ),
     Pattern(
@@ -109,8 +111,10 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         signs=("a pattern of another domain is to be followed", "a short, focused question"),
         needs="the questions first, the work last",
         skeleton=(
-            Step("ask", "the specialist who knows", "Answer the question with code and patterns to reuse", (), "haiku"),
-            Step("build", "the specialist who implements", "Implement with the answer", ("ask",)),
+            PatternStep(
+                "ask", "the specialist who knows", "Answer the question with code and patterns to reuse", (), "haiku"
+            ),
+            PatternStep("build", "the specialist who implements", "Implement with the answer", ("ask",)),
         ),
         least=2,
     ),
@@ -123,9 +127,9 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         signs=("same change", "separate files", "a shared interface"),
         needs="one part for each place",
         skeleton=(
-            Step("contract", "the lead", "Write down the interface that all of them share"),
-            Step("change", "one specialist per place", "Make the change in this place", ("contract",), "", True),
-            Step("compare", "a reviewer", "Check that every place follows the interface", ("change",), "sonnet"),
+            PatternStep("contract", "the lead", "Write down the interface that all of them share"),
+            PatternStep("change", "one specialist per place", "Make the change in this place", ("contract",), "", True),
+            PatternStep("compare", "a reviewer", "Check that every place follows the interface", ("change",), "sonnet"),
         ),
     ),
     Pattern(
@@ -137,22 +141,24 @@ PATTERNS: Final[tuple[Pattern, ...]] = (
         signs=("infrastructure first", "many integration points", "verification at the end"),
         needs="the base first, then one part for each area",
         skeleton=(
-            Step("base", "the infrastructure specialist", "Build what everything else rests on"),
-            Step("integrate", "one specialist per area", "Integrate this area with the base", ("base",), "", True),
-            Step(
+            PatternStep("base", "the infrastructure specialist", "Build what everything else rests on"),
+            PatternStep(
+                "integrate", "one specialist per area", "Integrate this area with the base", ("base",), "", True
+            ),
+            PatternStep(
                 "verify", "the infrastructure specialist", "Verify all integrations together", ("integrate",), "sonnet"
             ),
         ),
     ),
 )
 
-DECISION_MATRIX: Final[tuple[Choice, ...]] = (
-    Choice("Task in a single domain", "single", "sequential"),
-    Choice("Investigation across several domains", "parallel-investigation", "parallel"),
-    Choice("One task's output is another's input", "sequential-handoff", "sequential"),
-    Choice("Knowledge from another domain is needed", "consultation", "consult then implement"),
-    Choice("The same change in several places", "parallel-implementation", "parallel"),
-    Choice("Rollout of a large feature", "phased-rollout", "phased"),
+DECISION_MATRIX: Final[tuple[MatrixRow, ...]] = (
+    MatrixRow("Task in a single domain", "single", "sequential"),
+    MatrixRow("Investigation across several domains", "parallel-investigation", "parallel"),
+    MatrixRow("One task's output is another's input", "sequential-handoff", "sequential"),
+    MatrixRow("Knowledge from another domain is needed", "consultation", "consult then implement"),
+    MatrixRow("The same change in several places", "parallel-implementation", "parallel"),
+    MatrixRow("Rollout of a large feature", "phased-rollout", "phased"),
 )
 
 MODEL_TABLE: Final[tuple[ModelChoice, ...]] = (

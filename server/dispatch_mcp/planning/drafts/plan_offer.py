@@ -22,7 +22,7 @@ UNSURE: Final = "unsure"
 MAX_AGENTS: Final = 5
 
 
-class Offer(model.Value):
+class PlanOffer(model.Value):
     """What is known of a request that has not been split; nothing of it is stored.
 
     `pattern` is `unsure` where no pattern is likely, and `confidence` then the probability of the likeliest; `why` are
@@ -46,12 +46,12 @@ def offer(
     pattern: str = "",
     history: router.History = router.NO_HISTORY,
     hints: router.Hints = router.NO_HINTS,
-) -> Offer:
+) -> PlanOffer:
     """Returns what is offered for a request; `pattern` is the caller's own choice, if there is one already."""
     route = router.route(request, agents, history=history, hints=hints)
     guess = classifier.choose(request)
     name = pattern or (guess.pattern if guess.is_sure else UNSURE)
-    return Offer(
+    return PlanOffer(
         pattern=name,
         confidence=None if pattern else round(guess.confidence, 2),
         why=guess.why if name == guess.pattern else (),

@@ -39,7 +39,7 @@ class CeilingWatch:
     tell: Callable[[model.Usage], None]
     readable: int = 1 << 40
     stopper: str = ""
-    _reader: stream_rows.Reader = field(default_factory=stream_rows.Reader)
+    _reader: stream_rows.StreamReader = field(default_factory=stream_rows.StreamReader)
     _at: int = 0
     _usage: model.Usage = field(default_factory=model.Usage)
 

@@ -16,7 +16,7 @@ from dispatch_mcp.process import supervisor
 from dispatch_mcp.runs import handoff_schema
 from dispatch_mcp.text import escape, json_types
 from dispatch_mcp.workers import provider_errors, usage_meter
-from dispatch_mcp.workers.claude.stream_rows import Transcript
+from dispatch_mcp.workers.claude.stream_rows import StreamTranscript
 
 UNKNOWN_SESSION: Final = re.compile(r"no conversation found", re.IGNORECASE)
 SESSION_IN_USE: Final = re.compile(r"already in use", re.IGNORECASE)
@@ -33,7 +33,7 @@ _ENDS: Final[Mapping[str, provider_errors.Trouble]] = {
 
 
 def spent(
-    transcript: Transcript, child: supervisor.ChildResult, price: forecast.Price, before: float | None
+    transcript: StreamTranscript, child: supervisor.ChildResult, price: forecast.Price, before: float | None
 ) -> model.Usage:
     """Returns what this process used.
 
@@ -50,7 +50,7 @@ def spent(
 
 
 def outcome(
-    transcript: Transcript,
+    transcript: StreamTranscript,
     child: supervisor.ChildResult,
     work: work_order.WorkOrder,
     usage: model.Usage,
@@ -82,14 +82,14 @@ def outcome(
     return provider_errors.succeeded(_with_denials(handoff, transcript), answer, usage, _NAME)
 
 
-def is_done(transcript: Transcript, child: supervisor.ChildResult, work: work_order.WorkOrder) -> bool:
+def is_done(transcript: StreamTranscript, child: supervisor.ChildResult, work: work_order.WorkOrder) -> bool:
     """Returns whether a process had finished its work, so that its result can be taken over."""
     reason = usage_meter.text(transcript.result.get("terminal_reason"))
     good = child.exit_code == 0 and transcript.result.get("is_error") is False and reason == "completed"
     return good and _answer(transcript, work)[0] is not None
 
 
-def _answer(transcript: Transcript, work: work_order.WorkOrder) -> tuple[model.Handoff | None, str, str]:
+def _answer(transcript: StreamTranscript, work: work_order.WorkOrder) -> tuple[model.Handoff | None, str, str]:
     """Returns the structured answer read; where a schema was never met, an order with its own takes the last words."""
     text = usage_meter.text(transcript.result.get("result"))
     return handoff_schema.read(work, transcript.result.get("structured_output"), text)
@@ -109,7 +109,11 @@ def _without_result(child: supervisor.ChildResult, usage: model.Usage) -> model.
 
 
 def _failed(
-    transcript: Transcript, child: supervisor.ChildResult, work: work_order.WorkOrder, usage: model.Usage, now: float
+    transcript: StreamTranscript,
+    child: supervisor.ChildResult,
+    work: work_order.WorkOrder,
+    usage: model.Usage,
+    now: float,
 ) -> model.Outcome:
     reason = usage_meter.text(transcript.result.get("terminal_reason"))
     text = _gist(transcript) or reason or usage_meter.text(transcript.result.get("subtype"))
@@ -127,25 +131,25 @@ def _failed(
     )
 
 
-def _status(transcript: Transcript) -> int | None:
+def _status(transcript: StreamTranscript) -> int | None:
     status = usage_meter.number(transcript.result.get("api_error_status"))
     return None if status is None else int(status)
 
 
-def _wait(transcript: Transcript, text: str, now: float) -> float | None:
+def _wait(transcript: StreamTranscript, text: str, now: float) -> float | None:
     match = _LIMIT_UNTIL.search(text)
     until = float(match[1]) if match else transcript.limited_until
     return None if until is None or until <= now else until - now
 
 
-def _gist(transcript: Transcript) -> str:
+def _gist(transcript: StreamTranscript) -> str:
     text = usage_meter.text(transcript.result.get("result")) or " ".join(
         error for error in _list(transcript.result.get("errors")) if isinstance(error, str)
     )
     return escape.one_line(text, limit=600)
 
 
-def _with_denials(handoff: model.Handoff, transcript: Transcript) -> model.Handoff:
+def _with_denials(handoff: model.Handoff, transcript: StreamTranscript) -> model.Handoff:
     """Returns the handoff with what Claude Code was not allowed to do, which nothing else tells."""
     tools = [usage_meter.text(denial.get("tool_name")) or "a tool" for denial in _denials(transcript)]
     if not tools:
@@ -154,7 +158,7 @@ def _with_denials(handoff: model.Handoff, transcript: Transcript) -> model.Hando
     return handoff.model_copy(update={"open_questions": (*handoff.open_questions, note)})
 
 
-def _denials(transcript: Transcript) -> list[Mapping[str, model.Json]]:
+def _denials(transcript: StreamTranscript) -> list[Mapping[str, model.Json]]:
     return [denial for denial in _list(transcript.result.get("permission_denials")) if json_types.is_object(denial)]
 
 

@@ -44,7 +44,7 @@ _SESSIONS: Final = uuid.UUID("6f1d3f0e-6c1c-5b3a-9d0e-2a4a1f0c7d11")
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class ResumableSession:
     """A conversation of Claude Code. `cost` is what it had cost at its last word, None when its last process had none.
 
     `directory` is where it worked: elsewhere it cannot be gone on with.
@@ -83,7 +83,7 @@ class _End(NamedTuple):
     """How a process ended and what it said; `stopper` is the ceiling that it was stopped at, empty for none."""
 
     child: supervisor.ChildResult
-    transcript: stream_rows.Transcript
+    transcript: stream_rows.StreamTranscript
     stopper: str = ""
 
 
@@ -171,12 +171,12 @@ class ClaudeWorker:
         usage = usage_meter.total(claude_outcome.spent(transcript, child, self._price, session.cost), unseen)
         outcome = claude_outcome.outcome(transcript, child, work, usage, self._clock(), stopper=end.stopper)
         over = outcome.error_kind == "prompt_too_long"
-        ctx.beat(**(_NOTHING if over else Session(session.id, work.cwd, transcript.total).to_detail()))
+        ctx.beat(**(_NOTHING if over else ResumableSession(session.id, work.cwd, transcript.total).to_detail()))
         return outcome
 
     async def _converse(
-        self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session
-    ) -> tuple[_End, Session]:
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: ResumableSession
+    ) -> tuple[_End, ResumableSession]:
         """Returns how the process ended, what it said and its session; one that is gone is begun anew."""
         end = await self._run(ctx, work, program, session)
         if end.transcript.result or end.child.exit_code != 1:
@@ -185,12 +185,12 @@ class ClaudeWorker:
         if session.resume and claude_outcome.UNKNOWN_SESSION.search(complaint):
             session = _new_session(work)
         elif not session.resume and claude_outcome.SESSION_IN_USE.search(complaint):
-            session = Session(session.id, work.cwd, None, resume=True)
+            session = ResumableSession(session.id, work.cwd, None, resume=True)
         else:
             return end, session
         return await self._run(ctx, work, program, session), session
 
-    def _briefed(self, work: work_order.WorkOrder, session: Session) -> _Brief:
+    def _briefed(self, work: work_order.WorkOrder, session: ResumableSession) -> _Brief:
         """Returns what the process is told, and how long its first answer may be."""
         tools = tool_permissions.tools_for(work, commands=self._settings.commands)
         prompt = handoff_schema.for_structured_answer(self._brief(work), work)
@@ -204,13 +204,15 @@ class ClaudeWorker:
             )
         return _Brief(text, system, tools, room)
 
-    async def _run(self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: Session) -> _End:
-        ctx.beat(**Session(session.id, work.cwd, None).to_detail())
+    async def _run(
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, program: str, session: ResumableSession
+    ) -> _End:
+        ctx.beat(**ResumableSession(session.id, work.cwd, None).to_detail())
         folder = attempt_scope.folder_of(self._home, work)
         brief = self._briefed(work, session)
         env = command_line.variables(self._policy, work, brief.room if brief.room.stopper else None)
         flags = await self._flags(program, env, folder)
-        call = command_line.Call(
+        call = command_line.ClaudeCall(
             session=session.id,
             resume=session.resume,
             model=_model_of(work),
@@ -276,7 +278,7 @@ class ClaudeWorker:
         return unseen, outcome
 
 
-def _session(work: work_order.WorkOrder) -> Session:
+def _session(work: work_order.WorkOrder) -> ResumableSession:
     """Returns the session that an attempt goes on with, or a new one."""
     detail = work.last_beat.get(BEAT)
     if work.attempt == 1 or not json_types.is_object(detail):
@@ -284,12 +286,12 @@ def _session(work: work_order.WorkOrder) -> Session:
     session, directory = usage_meter.text(detail.get("session")), usage_meter.text(detail.get("directory"))
     if not _is_session(session) or directory != work.cwd:
         return _new_session(work)
-    return Session(session, directory, usage_meter.dollars(detail.get("cost")), resume=True)
+    return ResumableSession(session, directory, usage_meter.dollars(detail.get("cost")), resume=True)
 
 
-def _new_session(work: work_order.WorkOrder) -> Session:
+def _new_session(work: work_order.WorkOrder) -> ResumableSession:
     """Returns a session whose id follows from the attempt, so that no two processes can mean different ones."""
-    return Session(str(uuid.uuid5(_SESSIONS, f"{work.run_id}/{work.task.id}/{work.attempt}")), work.cwd)
+    return ResumableSession(str(uuid.uuid5(_SESSIONS, f"{work.run_id}/{work.task.id}/{work.attempt}")), work.cwd)
 
 
 def _model_of(work: work_order.WorkOrder) -> str:

@@ -37,7 +37,7 @@ _FLAG: Final = re.compile(r"--[a-z][a-z-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ClaudeCall:
     """One start of Claude Code. `session` is its id; `resume` goes on with it. `system_file` is a path.
 
     `model` is a full name, `schema` what the answer is held to.
@@ -59,7 +59,7 @@ def flags_in(text: str) -> frozenset[str]:
     return frozenset(_FLAG.findall(text))
 
 
-def arguments(call: Call, flags: Collection[str]) -> list[str]:
+def arguments(call: ClaudeCall, flags: Collection[str]) -> list[str]:
     """Returns the arguments after the program; every value that is not ours stands behind its own `=`.
 
     The prompt is not among them: it is read from standard input, so that no text can become a flag and none is too

@@ -20,7 +20,7 @@ _NO_ROW: Final[Mapping[str, model.Json]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
+class StreamTranscript:
     """Everything that one process said. `result` is its last result row, empty if it ended without one.
 
     `requests` holds the usage of each request of the model by its id, with the model's name; `limited_until` is when
@@ -44,9 +44,9 @@ class Transcript:
         return total
 
 
-def read(stdout: bytes) -> Transcript:
+def read(stdout: bytes) -> StreamTranscript:
     """Returns what the lines say; what is not a JSON object is passed over."""
-    reader = Reader()
+    reader = StreamReader()
     for start in range(0, len(stdout), CHUNK):  # not all at once, which would copy it
         reader.feed(stdout[start : start + CHUNK])
     reader.feed(b"\n")
@@ -54,7 +54,7 @@ def read(stdout: bytes) -> Transcript:
 
 
 @dataclass(slots=True)
-class Reader:
+class StreamReader:
     """Reads the stream as it comes.
 
     `letters` are of the answer that the current request is getting, 0 between two; `is_between_turns` is whether the
@@ -114,14 +114,14 @@ class Reader:
             self.requests[key] = usage_meter.text(message.get("model")), usage
         return key
 
-    def transcript(self) -> Transcript:
+    def transcript(self) -> StreamTranscript:
         """Returns what was read so far; an answer that has not ended counts a token for four letters."""
         requests = dict(self.requests)
         if self.letters and self.current in requests:
             name, usage = requests[self.current]
             tokens = max(usage.output_tokens, usage_meter.tokens_of(self.letters))
             requests[self.current] = name, usage.model_copy(update={"output_tokens": tokens})
-        return Transcript(self.result, requests, self.limited_until)
+        return StreamTranscript(self.result, requests, self.limited_until)
 
 
 def keep_bill(folder: Path, *, with_result: bool = False) -> None:
