@@ -85,7 +85,8 @@ class Desk:
 
     async def known(self, handle: str) -> list[str]:
         """Returns the plans or runs that the server completes a handle to, at most a hundred."""
-        ref = ResourceTemplateReference(type="ref/resource", uri=f"dispatch://{handle}")
+        uri = {"run_id": "dispatch://runs/{run_id}", "plan_id": "dispatch://plans/{plan_id}"}[handle]
+        ref = ResourceTemplateReference(type="ref/resource", uri=uri)
         return (await self.client.complete(ref, {"name": handle, "value": ""})).completion.values
 
     async def planned(self, *tasks: dict[str, Any], **more: Any) -> str:

@@ -116,7 +116,7 @@ async def test_lists_and_completions_hold_what_is_one_s_own(house: House) -> Non
             assert own["run_id"] in listed
             assert other["run_id"] not in listed
             for name in ("run_id", "plan_id"):
-                reference = ResourceTemplateReference(uri="dispatch://runs/{run_id}")
+                reference = ResourceTemplateReference(uri=f"dispatch://{name.partition('_')[0]}s/{{{name}}}")
                 completion = await desk.client.complete(reference, {"name": name, "value": ""})
                 assert own[name] in completion.completion.values
                 assert other[name] not in completion.completion.values

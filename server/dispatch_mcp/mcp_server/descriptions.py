@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+ABOUT = "Plans work as a graph, hands it to subagents, checks what was done, and keeps every run on disk."
+
 INSTRUCTIONS = """\
 dispatch-mcp makes you the orchestrator of a team of specialist agents: it decides who does what in which order, \
 checks what was done, and keeps every run on disk. You (or your subagents) do the work.

@@ -5,7 +5,7 @@ Whoever starts the server hands the loaders in; what they load is typed by what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from mcp.server.mcpserver import MCPServer
-from mcp.types import Completion, CompletionArgument
+from mcp.types import Completion, CompletionArgument, PromptReference, ResourceTemplateReference
 from pydantic import BaseModel
 
 from dispatch_mcp import errors, model
@@ -65,8 +65,15 @@ class Documents(Protocol):
         """Adds every resource."""
         ...
 
-    async def complete(self, opening: Opening, argument: CompletionArgument, home: Path | None) -> Completion | None:
-        """Returns the values that an argument can have, None if it is not a name that is known here."""
+    async def complete(
+        self,
+        opening: Opening,
+        ref: PromptReference | ResourceTemplateReference,
+        argument: CompletionArgument,
+        context: Mapping[str, str],
+        home: Path | None,
+    ) -> Completion | None:
+        """Returns the values that an argument of a prompt or resource can have, None if nothing of it is known here."""
         ...
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError
-from mcp.types import Completion, CompletionArgument
+from mcp.types import Completion, CompletionArgument, PromptReference, ResourceTemplateReference
 
 from dispatch_mcp import __version__, errors, model
 from dispatch_mcp.agents import bundled_files, templates
@@ -21,6 +23,30 @@ MARKDOWN = "text/markdown"
 JSON = "application/json"
 MAX_COMPLETIONS = 100
 """Values in one answer: the most that MCP allows."""
+
+
+TEMPLATES = frozenset(
+    {
+        "dispatch://agents/{name}",
+        "dispatch://agents/{name}/card",
+        "dispatch://plans/{plan_id}",
+        "dispatch://runs/{run_id}",
+        "dispatch://runs/{run_id}/trace{?cursor}",
+        "dispatch://runs/{run_id}/messages",
+        "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
+        "dispatch://runs/{run_id}/tasks/{task_id}/result",
+    }
+)
+"""The resources that take arguments."""
+_PARAMETER = re.compile(r"(?<=[{?,])(\w+)(?=[},])")
+
+
+class _Words(NamedTuple):
+    """What a resource is called, for programs and for people, and what it is."""
+
+    name: str
+    title: str
+    description: str
 
 
 Current = Callable[[], lazy.Opening]
@@ -37,14 +63,17 @@ def register(server: MCPServer[lazy.Opening], current: Current, home: Path | Non
 def _register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
     usable, _ = bundled_files.all_templates(home)
     for file in _templates(home):
-        description = usable[file.name].description
-        _add_file(server, file, f"dispatch://templates/{file.name}", f"template-{file.name}", description)
+        template = usable[file.name]
+        words = _Words(f"template-{file.name}", template.title, template.description)
+        _add_file(server, file, f"dispatch://templates/{file.name}", words)
     for file in bundled_files.entries("knowledgebase", home):
         label = f"knowledge-{file.name.replace('/', '-')}"
-        _add_file(server, file, f"dispatch://knowledge/{file.name}", label, f"Knowledge document: {file.name}")
+        words = _Words(label, file.name, f"Knowledge document: {file.name}")
+        _add_file(server, file, f"dispatch://knowledge/{file.name}", words)
     server.resource(
         "dispatch://patterns/decision-matrix",
         name="decision-matrix",
+        title="Which pattern fits",
         description="Which of the six dispatch patterns, and which model, fits which situation.",
         mime_type=MARKDOWN,
     )(patterns.decision_matrix)
@@ -63,18 +92,20 @@ def _templates(home: Path | None) -> list[bundled_files.Entry]:
     return entries
 
 
-def _add_file(
-    server: MCPServer[lazy.Opening], file: bundled_files.Entry, uri: str, label: str, description: str
-) -> None:
+def _add_file(server: MCPServer[lazy.Opening], file: bundled_files.Entry, uri: str, words: _Words) -> None:
     def content() -> str:
         return bundled_files.read(file)
 
-    server.resource(uri, name=label, description=description, mime_type=MARKDOWN)(content)
+    server.resource(uri, name=words.name, title=words.title, description=words.description, mime_type=MARKDOWN)(content)
 
 
 def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> None:
     @server.resource(
-        "dispatch://agents", name="agents", description="All agents: name, roster and purpose.", mime_type=JSON
+        "dispatch://agents",
+        name="agents",
+        title="All agents",
+        description="All agents: name, roster and purpose.",
+        mime_type=JSON,
     )
     async def agents() -> str:
         with _Lookup("agents"):
@@ -82,7 +113,11 @@ def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> No
         return _json([{"name": agent.name, "roster": agent.roster, "for": agent.description} for agent in everybody])
 
     @server.resource(
-        "dispatch://agents/{name}", name="agent", description="One agent's whole definition.", mime_type=JSON
+        "dispatch://agents/{name}",
+        name="agent",
+        title="One agent",
+        description="One agent's whole definition.",
+        mime_type=JSON,
     )
     async def agent(name: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"agent {name!r}"):
@@ -91,6 +126,7 @@ def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> No
     @server.resource(
         "dispatch://agents/{name}/card",
         name="agent-card",
+        title="A2A card of an agent",
         description="One agent's A2A card: skills, and what it does now.",
         mime_type=JSON,
     )
@@ -100,27 +136,47 @@ def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> No
 
 
 def _register_store(server: MCPServer[lazy.Opening]) -> None:
-    @server.resource("dispatch://plans/{plan_id}", name="plan", description="A plan, newest version.", mime_type=JSON)
+    @server.resource(
+        "dispatch://plans/{plan_id}",
+        name="plan",
+        title="One plan",
+        description="A plan, newest version.",
+        mime_type=JSON,
+    )
     async def plan(plan_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"plan {plan_id!r}"):
             app = await app_of(ctx)
             stored_plan = await app.store.plan(await app.handles.plan_id(plan_id), None, principal=app.principal)
             return stored_plan.model_dump_json(by_alias=True, exclude_defaults=True)
 
-    @server.resource("dispatch://runs/{run_id}", name="run", description="Where a run stands.", mime_type=JSON)
+    @server.resource(
+        "dispatch://runs/{run_id}",
+        name="run",
+        title="Where a run stands",
+        description="Where a run stands.",
+        mime_type=JSON,
+    )
     async def run(run_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"run {run_id!r}"):
             return _trace(await (await app_of(ctx)).trace(run_id=run_id))
 
     @server.resource(
-        "dispatch://runs/{run_id}/trace{?cursor}", name="trace", description="Events of a run, paged.", mime_type=JSON
+        "dispatch://runs/{run_id}/trace{?cursor}",
+        name="trace",
+        title="Events of a run",
+        description="Events of a run, paged.",
+        mime_type=JSON,
     )
     async def trace(run_id: str, ctx: Context[lazy.Opening], cursor: str = "") -> str:
         with _Lookup(f"run {run_id!r}"):
             return _trace(await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor))
 
     @server.resource(
-        "dispatch://runs/{run_id}/messages", name="messages", description="All notes of a run, whole.", mime_type=JSON
+        "dispatch://runs/{run_id}/messages",
+        name="messages",
+        title="Messages of a run",
+        description="All notes of a run, whole.",
+        mime_type=JSON,
     )
     async def messages(run_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"run {run_id!r}"):
@@ -134,6 +190,7 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
     @server.resource(
         "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
         name="task-prompt",
+        title="Brief of a task",
         description="The whole brief of a task that is out with the host.",
         mime_type=MARKDOWN,
     )
@@ -144,6 +201,7 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
     @server.resource(
         "dispatch://runs/{run_id}/tasks/{task_id}/result",
         name="task-result",
+        title="Result of a task",
         description="The whole accepted result of a task.",
         mime_type=JSON,
     )
@@ -180,10 +238,42 @@ def _json(value: model.Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-async def complete(opening: lazy.Opening, argument: CompletionArgument, home: Path | None = None) -> Completion | None:
-    """Completes names of agents, plans, runs, patterns, templates and rosters; None for other arguments."""
-    values = await _known(await opening.get(), argument.name, home)
+async def complete(
+    opening: lazy.Opening,
+    ref: PromptReference | ResourceTemplateReference,
+    argument: CompletionArgument,
+    context: Mapping[str, str],
+    home: Path | None = None,
+) -> Completion | None:
+    """Completes names of agents, plans, runs, tasks, patterns, templates and rosters; `context` has earlier ones.
+
+    Returns:
+        None for an argument that the prompt or the resource does not have, or that can be any text.
+    """
+    if argument.name not in _arguments_of(ref, home):
+        return None
+    app = await opening.get()
+    if argument.name == "task_id":
+        values = await _tasks(app, context.get("run_id", ""))
+    else:
+        values = await _known(app, argument.name, home)
     return None if values is None else matching(values, argument.value)
+
+
+def _arguments_of(ref: PromptReference | ResourceTemplateReference, home: Path | None) -> set[str]:
+    """Returns the arguments of a prompt or of a resource; none of one that there is not."""
+    if isinstance(ref, ResourceTemplateReference):
+        return set(_PARAMETER.findall(ref.uri)) if ref.uri in TEMPLATES else set()
+    template = bundled_files.all_templates(home)[0].get(ref.name)
+    return {parameter.name for parameter in template.arguments} if template else set()
+
+
+async def _tasks(app: dispatcher.Dispatcher, run: str) -> Sequence[str] | None:
+    """Returns the tasks of a run that was named already, or None."""
+    try:
+        return [task.id for task in (await app.handles.look(run)).tasks] if run else None
+    except errors.UnknownHandle:
+        return None
 
 
 async def _known(app: dispatcher.Dispatcher, name: str, home: Path | None) -> Sequence[str] | None:

@@ -28,6 +28,7 @@ from mcp.types import (
     Completion,
     CompletionArgument,
     CompletionContext,
+    Icon,
     PromptReference,
     ResourceTemplateReference,
     TextContent,
@@ -56,6 +57,16 @@ LAST_ANSWERS_S = 2.0
 PROGRESS_S = 1.0
 """Seconds between two pieces of news about how far something is."""
 
+SUBSCRIPTIONS = "subscriptions/listen"
+
+WEBSITE = "https://github.com/dispatch-mcp/dispatch-mcp"
+_PICTURE = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><g fill='none' stroke='%232a7' stroke-width='2'>"
+    "<path d='M2 8h4l4-5h4M6 8h8M6 8l4 5h4'/></g></svg>"
+)
+ICON = Icon(src=f"data:image/svg+xml,{_PICTURE}", mime_type="image/svg+xml", sizes=["any"])
+"""One way that becomes three."""
+
 Companion = Callable[[lazy.Opening], Coroutine[Any, Any, None]]
 """What goes on beside the server for as long as it serves."""
 
@@ -68,6 +79,15 @@ OPEN_WORLD = frozenset({"dispatch", "report", "review_council", "steer_run"})
 
 class Server(MCPServer[lazy.Opening]):
     """The SDK's server, with a stdin on which every line is answered (`stdio_messages`)."""
+
+    def offer_no_subscriptions(self) -> None:
+        """Takes out the stream of changes that the SDK serves and nobody would publish on, so that none is advertised.
+
+        Lists change with the installation only, and a run is waited for with a call.
+        """
+        # The SDK has no other way to take one out.
+        handlers = self._lowlevel_server._request_handlers  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        handlers.pop(SUBSCRIPTIONS, None)
 
     async def run_stdio_async(self) -> None:
         """Serves on stdin and stdout until the client closes one of them, and not much longer."""
@@ -145,11 +165,12 @@ def make_server(
         loaders.prompts().register(server, home)
 
     async def complete(
-        _ref: PromptReference | ResourceTemplateReference,
+        ref: PromptReference | ResourceTemplateReference,
         argument: CompletionArgument,
-        _context: CompletionContext | None,
+        context: CompletionContext | None,
     ) -> Completion | None:
-        return await loaders.documents().complete(current[-1], argument, home)
+        earlier = (context.arguments if context else None) or {}
+        return await loaders.documents().complete(current[-1], ref, argument, earlier, home)
 
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover")
@@ -157,6 +178,9 @@ def make_server(
         server = Server(
             "dispatch",
             title="dispatch-mcp",
+            description=descriptions.ABOUT,
+            website_url=WEBSITE,
+            icons=[ICON],
             version=dispatch_mcp.__version__,
             instructions=descriptions.INSTRUCTIONS,
             tools=[tool(name) for name in tool_arguments.TOOLS],
@@ -173,6 +197,7 @@ def make_server(
             cache_hints=dict.fromkeys(lists, hint),
         )
     server.completion()(complete)
+    server.offer_no_subscriptions()
     return server
 
 
@@ -266,7 +291,7 @@ def tool(name: str) -> Tool:
         args = arguments_type.model_validate(arguments)
         opening: lazy.Opening = ctx.request_context.lifespan_context
         response = respond(name, opening, args, apply_answer if _applies(args) else answer)
-        return await _with_progress(ctx, opening, response)
+        return await _with_progress(ctx, opening, response, _wait_s(args))
 
     _sign(call, arguments_type)
     definition = Tool.from_function(
@@ -287,12 +312,15 @@ def tool(name: str) -> Tool:
 
 
 async def _with_progress(
-    ctx: Context[lazy.Opening], opening: lazy.Opening, answer: Coroutine[Any, Any, CallToolResult]
+    ctx: Context[lazy.Opening], opening: lazy.Opening, answer: Coroutine[Any, Any, CallToolResult], wait_s: float
 ) -> CallToolResult:
-    """Returns the answer; tells a client that asks for progress how far the workspace is searched while it waits."""
+    """Returns the answer; tells a client that asks for progress what it waits for, for at most `wait_s` or unknown."""
     faults, results = list[Exception](), list[CallToolResult]()
     async with anyio.create_task_group() as group:
-        group.start_soon(_tell_progress, ctx, opening)
+        if wait_s:
+            group.start_soon(_tell_waiting, ctx, wait_s)
+        else:
+            group.start_soon(_tell_progress, ctx, opening)
         try:
             results.append(await answer)
         except Exception as fault:  # raised below, as it is: the group would wrap it
@@ -301,6 +329,18 @@ async def _with_progress(
     if faults:
         raise faults[0]
     return results[0]
+
+
+async def _tell_waiting(ctx: Context[lazy.Opening], wait_s: float) -> None:
+    """Tells a client that a call which waits for news is still waiting, and for how long it may."""
+    began = anyio.current_time()
+    while True:
+        await anyio.sleep(PROGRESS_S)
+        try:
+            await ctx.report_progress(min(wait_s, anyio.current_time() - began), wait_s, "Waiting for news of the run")
+        except Exception:
+            log.debug("nobody can be told that a call waits", exc_info=True)
+            return
 
 
 async def _tell_progress(ctx: Context[lazy.Opening], opening: lazy.Opening) -> None:
@@ -337,6 +377,11 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[t
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
     setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+
+
+def _wait_s(args: tool_arguments.Args) -> float:
+    """Returns how long a call may wait for news, in seconds."""
+    return args.wait_s or 0.0 if isinstance(args, tool_arguments.GetTrace) else 0.0
 
 
 def _applies(args: tool_arguments.Args) -> bool:
