@@ -125,3 +125,14 @@ async def test_a_subagent_whose_hook_failed_gets_its_brief_after_its_first_answe
     assert [hook_answers.LATE in json.dumps(entry["body"]) for entry in subagents] == [False, True]
     assert PREFIX + "report" not in calls(provider)
     assert after["spend"]["cost_usd"] == pytest.approx(provider.booked(subagents), abs=1e-6)
+
+
+async def test_a_session_is_kept_going_three_times_in_a_row_and_no_other_one_for_its_run(
+    provider: fake_provider.Provider, env: dict[str, str], workspace: Path
+) -> None:
+    await session(env, workspace, *started(planned({"a": [], "b": []})), waits("a"))
+    last = json.dumps(provider.requests()[-1]["body"]["messages"])
+    assert last.count("Stop hook feedback:\\nReady: Agent(") == hook_answers.MOST_STOPS
+    provider.reset()
+    await session(env, workspace, {"text": "hello"})
+    assert "Stop hook feedback" not in conversation(provider)
