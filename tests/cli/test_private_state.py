@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import command_runs
 import pytest
+
+from dispatch_mcp.cli import arguments
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
 
@@ -18,16 +21,42 @@ READERS = (
     ("agents", "list"),
     ("agents", "lint"),
     ("config",),
+    ("config", "check"),
+    ("config", "path"),
     ("plan", "--request", "Fix the login"),
     ("token",),
+    ("where",),
+    ("prune",),
+    ("install",),
+    ("install", "claude-code", "--dry-run"),
+    ("uninstall", "--dry-run"),
+    ("completion", "bash"),
+    ("statusline",),
+    ("hook", "Stop"),
+    ("demo", "--repo", "/no/such/folder"),
 )
 OTHERS = (
+    ("review", "--choose"),
     ("status", "--all"),
     ("context", "Fix the login"),
     ("worktrees",),
     ("token", "add", "laptop"),
+    ("plan", "DOCUMENT"),
     ("run", "DOCUMENT", "--dry-run", "--quiet"),
+    ("worker", "--idle", "0", "--quiet"),
+    ("trace", "latest"),
+    ("steer", "pause", "latest"),
+    ("limit", "latest", "dollars=1"),
+    ("approve", "latest"),
+    ("apply", "latest"),
+    ("waive", "latest", "x", "--reason", "why"),
+    ("uninstall",),
 )
+
+
+def test_every_command_is_among_those_that_are_tried() -> None:
+    """`serve` is tried over stdio below: in this process it would read the standard input of the tests."""
+    assert {words[0] for words in (*READERS, *OTHERS)} == set(arguments.COMMANDS) - {"serve"}
 
 
 @pytest.fixture
@@ -56,3 +85,41 @@ def test_whatever_command_is_the_first_leaves_nothing_that_others_can_read(
     state = own_home / "state"
     paths = [state, *state.rglob("*")] if state.exists() else []
     assert [path for path in paths if stat.S_IMODE(path.lstat().st_mode) & 0o077] == []
+
+
+def test_a_server_that_is_the_first_leaves_nothing_that_others_can_read(own_home: Path) -> None:
+    with command_runs.own_process("serve", stdin=subprocess.DEVNULL, umask=0o022) as server:
+        server.communicate()
+    state = own_home / "state"
+    paths = [state, *state.rglob("*")] if state.exists() else []
+    assert [path for path in paths if stat.S_IMODE(path.lstat().st_mode) & 0o077] == []
+
+
+def test_settings_are_edited_in_a_file_that_nobody_else_can_read(
+    shell: command_runs.Shell, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "editor.py"
+    program.write_text("import sys\nopen(sys.argv[1], 'a').write(sys.argv[0] and 'max_parallel = 3\\n')\n")
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {program}")
+    before = os.umask(0o022)
+    try:
+        answer = shell("config", "edit")
+    finally:
+        os.umask(before)
+    assert (answer.code, "Every setting can be used" in answer.out) == (0, True)
+    file = own_home / "state" / "config.toml"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (file.parent, file)] == [0o700, 0o600]
+    assert shell("config", "--json").json["max_parallel"]["value"] == 3
+    monkeypatch.setenv("EDITOR", f"{sys.executable} -c 1/0")
+    answer = shell("config", "edit")
+    assert (answer.code, "ended with 1" in answer.err) == (1, True)
+
+
+def test_an_edit_that_breaks_the_settings_is_told_at_once(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "editor.py"
+    program.write_text("import sys\nopen(sys.argv[1], 'a').write('max_parallel = maybe')\n")
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {program}")
+    answer = shell("config", "edit")
+    assert (answer.code, "is not TOML" in answer.err) == (2, True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,12 @@ def test_what_cannot_be_executed_is_no_program(tool: Path) -> None:
 
 def test_a_program_that_is_not_there_is_none(tool: Path) -> None:
     assert program_path.find("no-such-tool", str(tool.parent)) is None
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_program_in_front_of_a_person_ends_as_it_ends(code: int) -> None:
+    assert program_path.run_in_front([sys.executable, "-S", "-c", f"raise SystemExit({code})"]) == code
+
+
+def test_a_program_that_is_not_there_ends_as_in_a_shell(tmp_path: Path) -> None:
+    assert program_path.run_in_front([str(tmp_path / "nothing")]) == 127

@@ -250,9 +250,9 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "doctor": Command("check this installation; changes nothing"),
     "config": Command(
-        "show the settings in force, check that each can be used, or name the file that holds them",
+        "show the settings in force, check that each can be used, name the file that holds them, or edit it",
         (
-            flag("what", choices=("show", "check", "path"), nargs="?", default="show", help="what to do"),
+            flag("what", choices=("show", "check", "path", "edit"), nargs="?", default="show", help="what to do"),
             flag("--origin", action="store_true", help="and where each one comes from"),
         ),
     ),
@@ -281,7 +281,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "": ("install claude-code", "run tasks.json", "status", "review main..HEAD"),
     "install": ("install", "install claude-code", "install cursor --scope project --dry-run"),
     "uninstall": ("uninstall --dry-run", "uninstall", "uninstall cursor"),
-    "config": ("config", "config --origin", "config check"),
+    "config": ("config", "config --origin", "config check", "config edit"),
     "prune": ("prune --dry-run", "prune", "prune --older 1y"),
     "completion": ("completion bash > ~/.local/share/bash-completion/completions/dispatch-mcp",),
     "plan": ("plan tasks.json", 'plan --request "Add payments to the shop"', "plan tasks.json --diagram"),

@@ -1,9 +1,11 @@
-"""Where a program is that we start."""
+"""Where a program is that we start, and one that a person has in front of them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -18,3 +20,11 @@ def find(program: str, path: str) -> str | None:
         return shutil.which(program)
     path = absolute(path)
     return shutil.which(program, path=path) if path else None
+
+
+def run_in_front(words: Sequence[str]) -> int:
+    """Runs a program of the user's own choice in their terminal, and returns how it ended; 127 where there is none."""
+    try:
+        return subprocess.run(words, check=False).returncode  # noqa: S603  # the user has typed them
+    except OSError:
+        return 127

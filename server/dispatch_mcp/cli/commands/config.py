@@ -1,12 +1,18 @@
-"""`dispatch-mcp config [show|check|path]`: the settings in force, whether each can be used, and where they stand."""
+"""`dispatch-mcp config [show|check|path|edit]`: settings in force, whether each can be used, and where they stand."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import shlex
+from pathlib import Path
 
-from dispatch_mcp import configuration, model
+from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import console, settings_guide
+from dispatch_mcp.process import program_path
+from dispatch_mcp.store import sqlite
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -18,6 +24,10 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         else:
             console.say(file)
         return console.OK
+    if options.what == "edit":
+        edit(Path(file))
+        flags = {"home": options.home, "workspace": options.workspace}
+        setup = configuration.load_what_can_be(os.environ, flags=flags, cwd=Path.cwd())
     faults = list(troubles(setup))
     if options.json:
         console.emit(_document(setup) if options.what == "show" else [_json(fault) for fault in faults])
@@ -28,9 +38,28 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
             console.note(f"✗ {fault.setting}: {fault.message}. {fault.fix}", style="red")
         for warning in setup.warnings:
             console.note(warning, style="yellow")
-        if options.what == "check" and not faults:
+        if options.what in ("check", "edit") and not faults:
             console.say(f"Every setting can be used. They stand in {file} and in DISPATCH_MCP_<SETTING>.")
     return console.USAGE if faults else console.OK
+
+
+def edit(file: Path) -> None:
+    """Opens the settings in the user's editor, in a file of their own that nobody else can read; waits for its end.
+
+    Raises:
+        DispatchError: there is no such editor, or it failed.
+    """
+    sqlite.prepare_home(file.parent)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as new:
+            new.write("# Settings of dispatch-mcp. `dispatch-mcp config` lists them all with what they mean.\n")
+    words = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    code = program_path.run_in_front([*words, str(file)])
+    if code:
+        raise errors.DispatchError(
+            f"The editor {words[0]!r} ended with {code}.", hint="Set EDITOR to one that is there."
+        )
 
 
 def troubles(setup: configuration.LoadedSettings) -> list[settings_guide.SettingTrouble]:
