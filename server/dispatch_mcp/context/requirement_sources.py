@@ -173,7 +173,8 @@ class Resolver:
         offers = file_shares.offers(list(self._files.values()), room, self._interest, parts)
         for at, offer in zip(self._places.values(), offers, strict=True):
             result.offers[at] = offer
-        result.whole = sum(token_budget.cost(path, self._search.text(path)) for path in sorted(result.explicit_paths))
+        files = [file_shares.NamedFile(path, self._search.text(path)) for path in sorted(result.explicit_paths)]
+        result.whole = token_count.count(packs.render([file_shares.whole(file) for file in files], ()))
         return result
 
     def _file(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
