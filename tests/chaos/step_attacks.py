@@ -122,7 +122,7 @@ def lines(lab: Lab) -> None:
     with lab.server() as wire:
         # What a server loads with the first call of each tool is not what is attacked here.
         wire.call("plan_dag", request="Fix the cart and write its tests")
-        wire.call("route_task", request="Fix the cart")
+        wire.call("route_task", task="Fix the cart")
         wire.call("review_council", diff="--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n")
         run = begun(wire, *[f"t{n}" for n in range(len(units))])
         for number, unit in enumerate(units):
@@ -131,7 +131,7 @@ def lines(lab: Lab) -> None:
             result = {"task_id": f"t{number}", "attempt": 1, "text": f"Done.\n{long}\n"}
             doors = {
                 "diff": ("review_council", {"diff": diff}),
-                "request": ("route_task", {"request": f"Fix {long}"}),
+                "request": ("route_task", {"task": f"Fix {long}"}),
                 "plan": ("plan_dag", {"request": f"Fix {long}"}),
                 "task": ("plan_dag", {"tasks": [{"id": "a", "do": long, "files": [long[:200]], "acceptance": [long]}]}),
                 "handoff": ("report", {"run_id": run["run_id"], "results": [result]}),
@@ -282,7 +282,7 @@ def refusal_or_state(wire: raw_server.Wire, run_id: str) -> str:
         return f"refused: {str(why)[:80]}"
 
 
-READS: tuple[tuple[str, dict[str, Any]], ...] = (("get_trace", {}), ("route_task", {"request": "Fix the cart"}))
+READS: tuple[tuple[str, dict[str, Any]], ...] = (("get_trace", {}), ("route_task", {"task": "Fix the cart"}))
 WRITES: tuple[tuple[str, dict[str, Any]], ...] = (("plan_dag", {"tasks": [{"id": "z", "do": "Write z"}]}),)
 
 

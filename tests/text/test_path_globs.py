@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import re
+import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dispatch_mcp.text import path_globs
@@ -172,3 +174,24 @@ def test_a_folder_contains_exactly_what_lies_below_it(folder: str, path: str) ->
     assert path_globs.contains(folder, f"{folder}/{path}")
     assert not path_globs.contains(f"{folder}/{path}", folder)
     assert not path_globs.contains(folder, folder)
+
+
+CLASSES = st.text(alphabet="[]!-ab*?", max_size=12)
+
+
+@given(CLASSES, st.text(alphabet="[]!-ab", max_size=8))
+@example("[]a[", "[]a[")
+@example("[!]a[b", "[!]a[b")
+@example("a[b]c[", "abc[")
+def test_brackets_mean_what_they_mean_to_fnmatch(pattern: str, name: str) -> None:
+    if pattern != "**":
+        assert path_globs.matches(pattern, name) == fnmatch.fnmatchcase(name, pattern)
+
+
+@pytest.mark.promise("R24")
+@pytest.mark.parametrize("unit", ["[", "a[b", "[!", "[]", "]["])
+def test_brackets_that_are_never_closed_cost_no_more_than_their_length(unit: str) -> None:
+    pattern = unit * 20_000
+    began = time.process_time()
+    assert not path_globs.matches(pattern, "src/a.py")
+    assert time.process_time() - began < 1.0, "seconds for each thousand, before"
