@@ -5,7 +5,7 @@ Whoever starts the server hands the loaders in; what they load is typed by what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -85,6 +85,19 @@ class Prompts(Protocol):
         ...
 
 
+class WorkspacePlace(Protocol):
+    """Which workspace a session works in, if it was not started in one."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether what the settings name is no workspace."""
+        ...
+
+    def choose(self, roots: Sequence[str]) -> bool:
+        """Takes the first of these URIs that is a workspace, and returns whether there is one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Loaders:
     """What the server needs only once somebody asks: each is loaded when it is called for the first time."""
@@ -93,6 +106,7 @@ class Loaders:
     tools: Callable[[], ToolCalls]
     documents: Callable[[], Documents]
     prompts: Callable[[], Prompts]
+    place: WorkspacePlace | None = None
 
 
 @dataclass(slots=True)
@@ -114,6 +128,19 @@ class Opening:
     _wanted: anyio.Event = field(default_factory=anyio.Event)
     _outcome: anyio.Event = field(default_factory=anyio.Event)
     _over: bool = False
+    _has_roots: bool = False
+
+    @property
+    def wants_roots(self) -> bool:
+        """Whether it is worth asking the client for its roots: there is no workspace, and nobody has asked yet."""
+        place = self.loaders.place
+        return place is not None and not self._has_roots and place.is_missing
+
+    def use_roots(self, roots: Sequence[str]) -> None:
+        """Goes on in the first of these folders that is a workspace, if there is one."""
+        self._has_roots = True
+        if self.loaders.place is not None and self.loaders.place.choose(roots):
+            self.leave()
 
     async def get(self) -> dispatcher.Dispatcher:
         """Returns the dispatcher of whose request this is.

@@ -29,6 +29,7 @@ from mcp.types import (
     CompletionArgument,
     CompletionContext,
     Icon,
+    ListRootsResult,
     PromptReference,
     ResourceTemplateReference,
     TextContent,
@@ -37,7 +38,15 @@ from mcp.types import (
 
 import dispatch_mcp
 from dispatch_mcp import errors, model
-from dispatch_mcp.mcp_server import descriptions, elicitation, lazy, stdio_messages, tool_arguments, tool_wording
+from dispatch_mcp.mcp_server import (
+    client_roots,
+    descriptions,
+    elicitation,
+    lazy,
+    stdio_messages,
+    tool_arguments,
+    tool_wording,
+)
 from dispatch_mcp.model import problems, records
 from dispatch_mcp.process import computation
 from dispatch_mcp.text import json_types, redaction
@@ -48,8 +57,10 @@ LISTS_TTL_MS = 300_000
 """Milliseconds for which clients may keep our lists; they change only with the installation or the user's files."""
 MAX_PROBLEMS = 50
 """Problems of a plan in one answer: more than a model mends at a time."""
-ANSWER, APPLYING = "asked", "offered"
-"""The parameters that carry what the user answered; they are not part of the published schema."""
+ANSWER, APPLYING, ROOTS = "asked", "offered", "roots"
+"""The parameters that carry what the user and the client answered; they are not part of the published schema."""
+HAS_WORKSPACE = frozenset({"plan_dag", "dispatch", "review_council"})
+"""Tools whose work has a workspace; a client is asked for its roots if there is none."""
 
 LAST_ANSWERS_S = 2.0
 """Seconds that a client has to read the last answers once it has closed stdin; then the process ends itself."""
@@ -288,8 +299,11 @@ def tool(name: str) -> Tool:
 
     async def call(*, ctx: Context[lazy.Opening], **arguments: model.Json) -> CallToolResult:
         answer, apply_answer = arguments.pop(ANSWER, None), arguments.pop(APPLYING, None)
+        roots: model.Json = arguments.pop(ROOTS, None)
         args = arguments_type.model_validate(arguments)
         opening: lazy.Opening = ctx.request_context.lifespan_context
+        if isinstance(roots, ListRootsResult) and opening.wants_roots:
+            opening.use_roots([str(root.uri) for root in roots.roots])
         response = respond(name, opening, args, apply_answer if _applies(args) else answer)
         return await _with_progress(ctx, opening, response, _wait_s(args))
 
@@ -374,6 +388,8 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[t
     if issubclass(arguments_type, tool_arguments.SteerRun):
         fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.WAIVER))
         fields.append(inspect.Parameter(APPLYING, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.APPLYING))
+    if any(arguments_type is tool_arguments.TOOLS[name] for name in HAS_WORKSPACE):
+        fields.append(inspect.Parameter(ROOTS, inspect.Parameter.KEYWORD_ONLY, annotation=client_roots.ROOTS))
     signature = inspect.Signature([*fields, context], return_annotation=CallToolResult)
     setattr(call, "__signature__", signature)  # noqa: B010  # functions declare no such attribute
     call.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}

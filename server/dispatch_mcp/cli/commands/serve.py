@@ -8,7 +8,11 @@ import logging
 import os
 import signal
 import sys
+import urllib.parse
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,6 +22,7 @@ from dispatch_mcp.cli import logs
 from dispatch_mcp.hooks import hook_listener, hook_socket
 from dispatch_mcp.mcp_server import lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
+from dispatch_mcp.process import workspace_sense
 from dispatch_mcp.text import redaction
 
 if TYPE_CHECKING:
@@ -67,14 +72,58 @@ def end_now() -> None:
     os._exit(0)
 
 
-def loaders(setup: configuration.LoadedSettings, redactor: redaction.Redactor) -> lazy.Loaders:
-    """Returns what loads the server's parts: imported when they are needed, so that a session starts without them."""
+@dataclass
+class Place:
+    """Which workspace this session works in: that of the settings, or one that its client has open."""
+
+    setup: configuration.LoadedSettings
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether what the settings name is no workspace."""
+        workspace = self.setup.settings.workspace
+        return bool(workspace_sense.reason(workspace, is_guess=self.setup.guesses_workspace))
+
+    def choose(self, roots: Sequence[str]) -> bool:
+        """Takes the first of these URIs that is a workspace, and returns whether there is one."""
+        for root in roots:
+            folder = _folder_of(root)
+            if folder is not None and not workspace_sense.reason(folder):
+                settings = self.setup.settings.model_copy(update={"workspace": folder})
+                origin = {**self.setup.origin, "workspace": configuration.Origin("flag", "roots of the client")}
+                self.setup = replace(self.setup, settings=settings, origin=origin)
+                log.info("the client has %s open", folder)
+                return True
+        return False
+
+
+def _folder_of(root: str) -> Path | None:
+    """Returns the folder on this machine that a URI names, None for anything else."""
+    parts = urllib.parse.urlsplit(root)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return None
+    path = urllib.parse.unquote(parts.path)
+    folder = Path(path.lstrip("/") if os.name == "nt" else path)
+    return folder if folder.is_absolute() and "\0" not in path else None
+
+
+def loaders(
+    setup: configuration.LoadedSettings, redactor: redaction.Redactor, *, has_one_client: bool = False
+) -> lazy.Loaders:
+    """Returns what loads the server's parts: imported when they are needed, so that a session starts without them.
+
+    A server that has one client works in what is open there if it was started in no workspace.
+    """
+    place = Place(setup)
 
     def dispatcher_of_settings(principal: str) -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
         from dispatch_mcp import composition  # noqa: PLC0415
 
         return composition.open_dispatcher(
-            setup.settings, redactor=redactor, principal=principal, guesses_workspace=setup.guesses_workspace
+            place.setup.settings,
+            redactor=redactor,
+            principal=principal,
+            guesses_workspace=place.setup.guesses_workspace,
         )
 
     def tools() -> lazy.ToolCalls:
@@ -92,13 +141,16 @@ def loaders(setup: configuration.LoadedSettings, redactor: redaction.Redactor) -
 
         return prompts
 
-    return lazy.Loaders(dispatcher_of_settings, tools, documents, prompts)
+    return lazy.Loaders(dispatcher_of_settings, tools, documents, prompts, place if has_one_client else None)
 
 
 async def _serve(setup: configuration.LoadedSettings, redactor: redaction.Redactor) -> None:
     settings = setup.settings
     server = mcp_server.make_server(
-        loaders(setup, redactor), home=settings.home, redactor=redactor, companions=_companions(settings)
+        loaders(setup, redactor, has_one_client=True),
+        home=settings.home,
+        redactor=redactor,
+        companions=_companions(settings),
     )
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
