@@ -78,11 +78,11 @@ HELLOS: Mapping[str, Mapping[str, Any]] = {
         },
     },
     "claude-desktop": legacy("claude-ai", "2025-06-18"),
-    "cursor": legacy("cursor-vscode", "2025-06-18", elicitation={}),
-    "vscode": legacy("Visual Studio Code", "2025-11-25", sampling={}, elicitation={"form": {}}),
+    "cursor": legacy("cursor-vscode", "2025-06-18", elicitation={}, roots={"listChanged": False}),
+    "vscode": legacy("Visual Studio Code", "2025-11-25", sampling={}, elicitation={"form": {}}, roots={}),
     "codex": legacy("codex-mcp-client", "2025-06-18", elicitation={}),
     "opencode": legacy("opencode", "2025-11-25"),
-    "gemini": legacy("gemini-cli-mcp-client", "2025-06-18"),
+    "gemini": legacy("gemini-cli-mcp-client", "2025-06-18", roots={"listChanged": True}),
 }
 """What each client says of itself; Claude Code alone speaks the protocol of 2026."""
 FIRST: Mapping[str, Sequence[str]] = {
@@ -91,6 +91,9 @@ FIRST: Mapping[str, Sequence[str]] = {
     "vscode": ("tools/list", "prompts/list"),
 }
 """What clients ask for before their model calls anything; the others only list the tools."""
+
+ROOTED = frozenset({"claude-code", "cursor", "vscode", "gemini"})
+"""Clients that say when they are asked which folder is open in them."""
 
 
 @pytest.fixture
@@ -109,6 +112,7 @@ def wire(
     command = [launch.command, *launch.arguments]
     era = "auto" if client.name == "claude-code" else "legacy"
     with raw_server.Wire(env, cwd, command=command, era=era, hello=HELLOS[client.name]) as server:
+        server.roots = [folder.as_uri()] if client.name in ROOTED else []
         yield server
 
 
@@ -126,8 +130,8 @@ def test_a_first_assignment_comes_whatever_the_client_and_the_folder(
     assert assignment["task_id"] == "a"
     assert TASK["do"] in json.dumps(assignment)
     assert all(is_message(line) for line in wire.lines)
-    place = folder if client.starts_in_project or client.expands else Path("/")
-    is_named = client.expands
+    is_named = client.expands or client.name in ROOTED
+    place = folder if client.starts_in_project or is_named else Path("/")
     is_workspace = place not in (Path("/"), own_home) and (is_named or (place / ".git").exists())
     gap = assignment.get("gap", "")
     assert ("DISPATCH_MCP_WORKSPACE" in gap) is not is_workspace, gap

@@ -64,6 +64,7 @@ class Wire:
         `command` is what starts it, if not this interpreter with the options `python`.
         """
         self.lines: list[bytes] = []
+        self.roots: Sequence[str] = ()
         self._rest = b""
         self._number = 0
         self._hello = hello or HELLO
@@ -130,10 +131,13 @@ class Wire:
         return found
 
     def answer(self, number: int) -> dict[str, Any]:
-        """Returns the answer to a request; others that come before it are only kept."""
+        """Returns the answer to a request; others that come before it are only kept, and our roots are named."""
         while True:
             message = json.loads(self.line())
-            if message.get("id") == number:
+            if message.get("method") == "roots/list":
+                body = {"jsonrpc": "2.0", "id": message["id"], "result": self._named_roots()}
+                self.write(json.dumps(body).encode() + b"\n")
+            elif message.get("id") == number:
                 return message
 
     def request(self, method: str, **params: Any) -> dict[str, Any]:
@@ -146,9 +150,17 @@ class Wire:
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Returns the tool's structured answer. Raises Refused or Gone."""
         result = self.request("tools/call", name=tool, arguments=arguments)
+        if result.get("resultType") == "input_required":
+            answers = dict.fromkeys(result["inputRequests"], self._named_roots())
+            again = {"inputResponses": answers, "requestState": result["requestState"]}
+            result = self.request("tools/call", name=tool, arguments=arguments, **again)
         if result.get("isError"):
             raise Refused(result["content"][0]["text"])
         return result["structuredContent"]
+
+    def _named_roots(self) -> dict[str, Any]:
+        """Returns the answer of a client that is asked for the folders that are open in it: `roots`."""
+        return {"roots": [{"uri": root} for root in self.roots]}
 
     def close(self, within_s: float = 10.0) -> int:
         """Ends stdin and returns the exit code."""

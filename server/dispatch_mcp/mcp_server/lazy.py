@@ -6,13 +6,14 @@ Whoever starts the server hands the loaders in; what they load is typed by what 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from mcp.server.mcpserver import MCPServer
@@ -136,11 +137,16 @@ class Opening:
         place = self.loaders.place
         return place is not None and not self._has_roots and place.is_missing
 
-    def use_roots(self, roots: Sequence[str]) -> None:
+    async def use_roots(self, roots: Sequence[str]) -> None:
         """Goes on in the first of these folders that is a workspace, if there is one."""
         self._has_roots = True
-        if self.loaders.place is not None and self.loaders.place.choose(roots):
+        if self.loaders.place is None or not self.loaders.place.choose(roots):
+            return
+        with suppress(errors.DispatchError):
+            app = await self.get()  # one that is being opened does not know yet
             self.leave()
+            while self._app is app:
+                await anyio.lowlevel.checkpoint()
 
     async def get(self) -> dispatcher.Dispatcher:
         """Returns the dispatcher of whose request this is.

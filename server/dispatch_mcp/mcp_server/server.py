@@ -303,7 +303,7 @@ def tool(name: str) -> Tool:
         args = arguments_type.model_validate(arguments)
         opening: lazy.Opening = ctx.request_context.lifespan_context
         if isinstance(roots, ListRootsResult) and opening.wants_roots:
-            opening.use_roots([str(root.uri) for root in roots.roots])
+            await opening.use_roots([str(root.uri) for root in roots.roots])
         response = respond(name, opening, args, apply_answer if _applies(args) else answer)
         return await _with_progress(ctx, opening, response, _wait_s(args))
 
