@@ -81,8 +81,10 @@ def started(workspace: Path, home: Path, *, named: bool) -> Server:
     if named:
         env["DISPATCH_MCP_WORKSPACE"] = str(workspace)
     command = [sys.executable, "-m", "dispatch_mcp", "serve"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    return Server(subprocess.Popen(command, cwd=workspace, env=env, **pipes))
+    process = subprocess.Popen(
+        command, cwd=workspace, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    return Server(process)
 
 
 def grown(root: Path, files: int) -> Path:
