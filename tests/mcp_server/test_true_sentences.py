@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
+import urllib.parse
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import anyio
 import memory_client
@@ -26,6 +29,13 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator
     made = memory_client.make_server(memory_client.settings(tmp_path / "state", repo))
     async with memory_client.desk(made, request.param) as opened:
         yield opened
+
+
+def test_the_icon_is_an_address_and_a_picture() -> None:
+    address = server.ICON.src
+    assert re.fullmatch(r"data:image/svg\+xml,(?:[A-Za-z0-9/:=']|[.~_-]|%[0-9A-F]{2})+", address)
+    picture = ET.fromstring(urllib.parse.unquote(address.partition(",")[2]))
+    assert picture.tag.endswith("svg")
 
 
 async def test_changes_that_nobody_publishes_are_not_advertised(desk: memory_client.Desk) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import sys
+import urllib.parse
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -72,10 +73,16 @@ SUBSCRIPTIONS = "subscriptions/listen"
 
 WEBSITE = "https://github.com/dispatch-mcp/dispatch-mcp"
 _PICTURE = (
-    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><g fill='none' stroke='%232a7' stroke-width='2'>"
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><g fill='none' stroke='#2a7' stroke-width='2'>"
     "<path d='M2 8h4l4-5h4M6 8h8M6 8l4 5h4'/></g></svg>"
 )
-ICON = Icon(src=f"data:image/svg+xml,{_PICTURE}", mime_type="image/svg+xml", sizes=["any"])
+_OF_ADDRESSES = "/:='"
+"""What may stand in an address as it is, and need not grow in every answer."""
+ICON = Icon(
+    src=f"data:image/svg+xml,{urllib.parse.quote(_PICTURE, safe=_OF_ADDRESSES)}",
+    mime_type="image/svg+xml",
+    sizes=["any"],
+)
 """One way that becomes three."""
 
 Companion = Callable[[lazy.Opening], Coroutine[Any, Any, None]]
