@@ -197,6 +197,38 @@ async def test_plans_that_nobody_has_run_go_when_their_newest_version_is_old(tmp
         assert [plan.id for plan in await store.plans(records.LOCAL)] == ["edited"]
 
 
+def test_runs_stay_that_share_results_with_one_that_stays_however_long_the_chain() -> None:
+    runs = 20_000
+    chain = [(number + 1, number) for number in range(1, runs)]
+    others = [(runs + 2, runs + 1), (runs + 1, runs + 3)]
+    leaving = set(range(2, runs + 4))
+    assert old_runs.bound_to_stay([*chain, *others], leaving) == set(range(2, runs + 1))
+    assert old_runs.bound_to_stay([*chain, *others], leaving | {1}) == set()
+
+
+async def test_pruning_a_plan_does_not_look_through_what_other_plans_have_taken_over(tmp_path: Path) -> None:
+    def work() -> int:
+        """Returns how many steps SQLite takes to prune the first plan, which stays for now."""
+        steps: list[int] = []
+        with closing(sqlite3.connect(tmp_path / sqlite.FILE, isolation_level=None)) as conn:
+            conn.execute("BEGIN")
+            conn.set_progress_handler(lambda: steps.append(1), 1)
+            old_runs.prune_plan(conn, "plan-0", 0.0, (), 0.0)
+            conn.set_progress_handler(None, 1)
+            conn.execute("ROLLBACK")
+        return len(steps)
+
+    few = 0
+    async with sqlite_store.open_store(tmp_path) as store:
+        for number in range(9):
+            plan_id = f"plan-{number}"
+            await store.save_plan(store_setup.chain("a", "b", "c", plan_id=plan_id), records.LOCAL)
+            for name in ("maker", "taker"):
+                await carry_out(store, tmp_path, f"{name}-{number}", plan_id)
+            few = few or work()
+        assert work() <= 1.5 * few
+
+
 async def test_a_long_pruning_is_several_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(old_runs, "LONG_ENOUGH", 1)
     async with sqlite_store.open_store(tmp_path) as store:

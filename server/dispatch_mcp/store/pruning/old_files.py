@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,8 +49,9 @@ def sweep_blobs(
 
     What runs (by number) and plans (by id) that are about to leave say does not count.
     """
-    old = {path.name: path for path in _blobs(home) if _mtime(path) < before}
-    for digest in _needed(conn, home, set(old), leaving):
+    blobs_here = {path.name: path for path in _blobs(home)}
+    old = {digest: path for digest, path in blobs_here.items() if _mtime(path) < before}
+    for digest in _needed(conn, home, set(old), blobs_here.keys(), leaving):
         old.pop(digest, None)
     sizes = {path: _size(path) for path in old.values()}
     weights = [size for path, size in sizes.items() if dry_run or remove(path, before)]
@@ -63,15 +65,19 @@ def _blobs(home: Path) -> Iterator[Path]:
 
 
 def _needed(
-    conn: sqlite3.Connection, home: Path, candidates: set[str], leaving: Collection[int | str]
+    conn: sqlite3.Connection,
+    home: Path,
+    candidates: set[str],
+    blobs_here: AbstractSet[str],
+    leaving: Collection[int | str],
 ) -> Iterator[str]:
-    """Yields the digests that something names, until all `candidates` are among them."""
+    """Yields the digests of blobs that something names, until all `candidates` are among them."""
     needs: set[str] = set()
     waiting: list[str] = []
     for statement in _TEXTS:
         for owner, text in conn.execute(statement) if candidates else ():
             if owner not in leaving:
-                waiting += digests(str(text).encode("utf-8", "replace"))
+                waiting += digests(str(text).encode("utf-8", "replace"), blobs_here)
     while waiting and candidates:
         digest = waiting.pop()
         if digest not in needs:
@@ -79,15 +85,19 @@ def _needed(
             candidates.discard(digest)
             yield digest
             with contextlib.suppress(OSError):
-                waiting += digests(blobs.path_of(home, digest).read_bytes())
+                waiting += digests(blobs.path_of(home, digest).read_bytes(), blobs_here)
 
 
-def digests(data: bytes) -> set[str]:
-    """Returns whatever in some bytes could be a digest, also in the middle of a longer row of hex digits."""
+def digests(data: bytes, names: AbstractSet[str]) -> set[str]:
+    """Returns which of these digests stand in some bytes, also in the middle of a longer row of hex digits.
+
+    A megabyte of hex digits could be a million digests: only those are kept that are any blob's.
+    """
     return {
-        match[0][start : start + _DIGITS].decode()
-        for match in _HEX.finditer(data)
-        for start in range(len(match[0]) - _DIGITS + 1)
+        digest
+        for row in (match[0].decode() for match in _HEX.finditer(data))
+        for start in range(len(row) - _DIGITS + 1)
+        if (digest := row[start : start + _DIGITS]) in names
     }
 
 

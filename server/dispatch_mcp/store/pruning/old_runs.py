@@ -39,6 +39,8 @@ JOIN result ON result.no = replay.source
 JOIN task AS maker ON maker.no = result.task
 WHERE taker.run <> maker.run
 """
+_RUNS_OF_PLAN = "(SELECT no FROM run WHERE plan_id = ?1)"
+_TAKEN_OF_PLAN = f"{_TAKEN} AND taker.run IN {_RUNS_OF_PLAN} UNION {_TAKEN} AND maker.run IN {_RUNS_OF_PLAN}"
 _RECORD = """
 INSERT INTO pruned_run (id, principal, title, state, workspace, tasks, events, created_at, finished_at, pruned_at)
 SELECT id, principal, title, state, workspace, (SELECT count(*) FROM task WHERE task.run = run.no), events, created_at,
@@ -78,32 +80,36 @@ class OldRun(NamedTuple):
 
 def old_runs(conn: sqlite3.Connection, before: float, keep: Collection[str] = ()) -> list[OldRun]:
     """Returns the runs that were over before a time, in seconds since the epoch; those of `keep` stay."""
-    return _judged(conn, conn.execute(_OF_ALL, (before,)), keep)
+    return _judged(conn.execute(_OF_ALL, (before,)), keep, conn.execute(_TAKEN))
 
 
-def _judged(conn: sqlite3.Connection, cells: Iterable[tuple[object, ...]], keep: Collection[str]) -> list[OldRun]:
+def _judged(
+    cells: Iterable[tuple[object, ...]], keep: Collection[str], pairs: Iterable[tuple[int, int]]
+) -> list[OldRun]:
+    """Returns old runs with the reasons why they stay; `pairs` are runs that share results, by number."""
     runs: list[OldRun] = []
     for *columns, is_newest, has_open_sibling in cells:
         why = NEWEST if is_newest else OPEN_PLAN if has_open_sibling else ""
         runs.append(OldRun._make([*columns, why]))
     leaving = {run.no for run in runs if not run.why and run.id not in keep}
-    sharers = _bound_to_stay(conn.execute(_TAKEN).fetchall() if leaving else (), leaving)
+    sharers = bound_to_stay(pairs, leaving)
     return [run._replace(why=TAKEN_OVER) if run.no in sharers else run for run in runs if run.id not in keep]
 
 
-def _bound_to_stay(pairs: Iterable[tuple[int, int]], leaving: set[int]) -> set[int]:
+def bound_to_stay(pairs: Iterable[tuple[int, int]], leaving: set[int]) -> set[int]:
     """Returns which of the runs that would leave share results with runs that stay.
 
     A result is needed by who has taken it over; whoever has taken it over may hold what a review has against it.
     """
-    pairs, stays = list(pairs), set[int]()
-    while more := {
-        here
-        for pair in pairs
-        for here, there in (pair, pair[::-1])
-        if here in leaving - stays and there not in leaving - stays
-    }:
+    neighbours: dict[int, set[int]] = {}
+    for taker, maker in pairs:
+        neighbours.setdefault(taker, set()).add(maker)
+        neighbours.setdefault(maker, set()).add(taker)
+    waiting, stays = [run for run in neighbours if run not in leaving], set[int]()
+    while waiting:
+        more = (neighbours[waiting.pop()] & leaving) - stays
         stays |= more
+        waiting += more
     return stays
 
 
@@ -111,7 +117,7 @@ def prune_plan(
     conn: sqlite3.Connection, plan_id: str, before: float, keep: Collection[str], now: float
 ) -> list[OldRun]:
     """Removes the old runs of a plan that can go and returns them; the plan goes with its last run."""
-    rows = _judged(conn, conn.execute(_OF_PLAN, (before, plan_id)).fetchall(), keep)
+    rows = _judged(conn.execute(_OF_PLAN, (before, plan_id)), keep, conn.execute(_TAKEN_OF_PLAN, (plan_id,)))
     runs = [run for run in rows if not run.why]
     for run in runs:
         conn.execute(_RECORD, (now, run.no))
