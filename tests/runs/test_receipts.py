@@ -48,6 +48,27 @@ def test_a_receipt_is_of_the_kind_that_its_criterion_asks_for(text: str, kind: s
         assert (receipt.kind, receipt.criterion) == (kind, text)
 
 
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("python -m tools.check", "tools/check.py"),
+        ("python -m tools", "tools/__main__.py"),
+        ("python -m tools.lint", "tools/lint/__main__.py"),
+        ("python -m unittest tests.test_app", "tests/test_app.py"),
+        ("python tools/check.py", "tools/check.py"),
+        ("./check.sh", "check.sh"),
+        ("pytest tests/test_app.py::test_it", "tests/test_app.py"),
+    ],
+)
+def test_a_command_proves_nothing_once_somebody_has_changed_what_it_starts(command: str, path: str) -> None:
+    criterion_of_it = criterion(f"command: {command}")
+    for files in (receipts.FileChanges(changed=(path,)), receipts.FileChanges(undeclared=(path,))):
+        receipt = receipts.from_command(criterion_of_it, "exit code 0", files, ["app.py"], has_failed=True)
+        assert (receipt.checked, receipt.suspects) == (False, (path,))
+    other = receipts.FileChanges(changed=("app.py", "tools/other.py"), undeclared=("src/check.py",))
+    assert receipts.from_command(criterion_of_it, "exit code 0", other, ["app.py"], has_failed=True).checked
+
+
 def test_a_claim_whose_every_criterion_holds_is_verified_whoever_made_it() -> None:
     judged = receipts.judge(CLAIM.model_copy(update={"unverified": True}), [HOLDS])
     assert (judged.state, judged.unverified, judged.receipts) == (AttemptState.SUCCEEDED, False, (HOLDS,))

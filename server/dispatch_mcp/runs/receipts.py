@@ -193,7 +193,8 @@ def from_command(
 def _deciding(paths: Sequence[str], argv: Sequence[str]) -> tuple[str, ...]:
     """Returns which changed files decide what a command checks: recipes, and the files and modules that it starts."""
     own = {path_globs.normalise(word.partition("::")[0]) for word in argv} - {""}
-    starts = {f"{word}{end}" for word in own for end in ("", ".py", "/__init__.py", "/__main__.py")}
+    modules = {word.replace(".", "/") for word in own}
+    starts = own | {f"{word}{end}" for word in own | modules for end in (".py", "/__init__.py", "/__main__.py")}
     return tuple(path for path in paths if languages.is_recipe(path) or path in starts)
 
 
