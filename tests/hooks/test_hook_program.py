@@ -32,6 +32,7 @@ from dispatch_mcp.hooks import (
     host_calls,
     status_line,
 )
+from dispatch_mcp.store import open_runs
 
 pytestmark = pytest.mark.anyio
 
@@ -219,6 +220,30 @@ async def test_a_hook_whose_server_has_gone_answers_by_itself(tmp_path: Path) ->
     text = await run(variables(home, tmp_path), "hook", "SessionStart", source="startup", session_id="s")
     assert "1 open run here" in hook_setup.words(json.loads(text))
     assert await run({**variables(home, tmp_path), "DISPATCH_MCP_HOOKS": "off"}, "hook", "SessionStart") == ""
+
+
+@pytest.mark.parametrize("name", hook_events.EVENTS)
+async def test_hooks_that_the_settings_switch_off_say_nothing(name: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        handle = (await dispatcher_setup.started(desk, task("a"))).run_id
+    (home / "config.toml").write_text("hooks = 'off'\n")
+    call = {"tool_name": "Agent", "tool_input": {"prompt": f"dispatch {handle}/a/9"}}
+    assert await run(variables(home, tmp_path), "hook", name, session_id="s", **call) == ""
+
+
+async def test_what_a_session_holds_under_a_new_id_is_given_back_at_its_end(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        desk.app.hooks = "full"
+        progress = await dispatcher_setup.started(desk, task("a"))
+        session = hook_setup.Session(desk, tmp_path, id="after-clear")
+        await session.begins(progress.assignments[0].call.prompt)
+    workspace = open_runs.places(str(tmp_path))
+    assert [look.session for look in open_runs.at_work(str(home), workspace)] == ["after-clear"]
+    # The variable still names the id with which the process began.
+    await run(variables(home, tmp_path), "hook", "SessionEnd", session_id="after-clear", reason="other")
+    assert [look.session for look in open_runs.at_work(str(home), workspace)] == []
 
 
 async def test_a_fault_of_ours_is_one_line_in_our_log_and_nothing_else(tmp_path: Path) -> None:

@@ -83,8 +83,12 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
     question["pid"] = int(pid) if pid.isdigit() else 0
     event: hook_events.Event = question["event"]
     workspace = open_runs.places(*folders(event, env)[:1])
-    look = quick_answers.Look(question["name"], event, place, workspace, session, time.time())
+    # Attempts are held under the event's own id, which changes within a process; the variable does not.
+    own_id = hook_events.text(event, "session_id")
+    look = quick_answers.Look(question["name"], event, place, workspace, own_id, time.time())
     level = allowed(place, env)
+    if level == "off":
+        return {}
     if level and not only_server and (reply := quick_answers.before(look)) is not None:
         return reply
     path = hook_socket.path_of(os.path.join(place, hook_events.FOLDER), session)
