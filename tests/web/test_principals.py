@@ -107,6 +107,26 @@ async def test_what_is_somebody_else_s_is_not_there_whatever_one_asks_for(house:
         assert after["timeline"] == before["timeline"]
 
 
+async def test_nobody_listens_in_on_a_session_of_somebody_else_or_ends_it(house: House) -> None:
+    url, accept = "http://127.0.0.1/mcp", "application/json, text/event-stream"
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    transport = httpx2.ASGITransport(app=house.app)
+    async with httpx2.AsyncClient(transport=transport, headers={"Accept": accept}) as http:
+
+        async def send(name: str, verb: str, session: str = "", **message: Any) -> httpx2.Response:
+            headers = {"Authorization": f"Bearer {name}", **({"Mcp-Session-Id": session} if session else {})}
+            body = {"jsonrpc": "2.0", **message} if message else None
+            with anyio.fail_after(30):
+                return await http.request(verb, url, headers=headers, json=body)
+
+        answer = await send("ann", "POST", id=1, method="initialize", params=hello)
+        session = answer.headers["mcp-session-id"]
+        assert (await send("ann", "POST", session, method="notifications/initialized")).status_code == 202
+        for verb, message in (("GET", {}), ("DELETE", {}), ("POST", {"id": 2, "method": "ping"})):
+            assert (await send("ben", verb, session, **message)).status_code == 404
+        assert (await send("ann", "POST", session, id=3, method="ping")).status_code == 200
+
+
 async def test_lists_and_completions_hold_what_is_one_s_own(house: House) -> None:
     async with house.person("ann") as ann, house.person("ben") as ben:
         mine = await handles(ann)

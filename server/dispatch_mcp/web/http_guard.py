@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from mcp.server.auth.middleware import bearer_auth
+from mcp.server.auth.provider import AccessToken
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -122,6 +124,8 @@ class Guard:
             hint = "Send the header `Authorization: Bearer TOKEN` with a token of this server."
             return _problem(401, f"No known token came with this request. {hint}", {"WWW-Authenticate": "Bearer"})
         request.scope[server.PRINCIPAL] = name
+        # The SDK lets nobody else into a session that this user has opened.
+        request.scope["user"] = bearer_auth.AuthenticatedUser(AccessToken(token="", client_id=name, scopes=[]))
         return None
 
 
