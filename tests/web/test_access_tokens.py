@@ -76,7 +76,7 @@ def test_a_name_that_is_none_is_refused(tokens: access_tokens.Tokens, name: str)
     assert tokens.names() == []
 
 
-@pytest.mark.parametrize("content", ["", "[", "[]", '{"a": 1}', "null", "\x00"])
+@pytest.mark.parametrize("content", ["", "[", "[]", '{"a": 1}', "null", "\x00", '{"a": "é"}', "[" * 99_999])
 def test_a_file_that_cannot_be_read_is_named_and_lets_nobody_in(
     tokens: access_tokens.Tokens, tmp_path: Path, content: str
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_named_and_lets_nobody_in(
 
 def test_there_is_an_end_to_how_many_there_are(tokens: access_tokens.Tokens, tmp_path: Path) -> None:
     tokens.add("first")
-    full = {f"n{number}": "0" for number in range(access_tokens.MAX_TOKENS)}
+    full = {f"n{number}": "0" * 64 for number in range(access_tokens.MAX_TOKENS)}
     (tmp_path / "home" / access_tokens.FILE).write_text(json.dumps(full))
     with pytest.raises(errors.ConfigError, match="There are 200 tokens"):
         tokens.add("one-more")

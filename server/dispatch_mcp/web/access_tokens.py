@@ -23,6 +23,7 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 MAX_TOKENS: Final = 200
 
 _BYTES: Final = 32
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Tokens:
@@ -74,9 +75,9 @@ class Tokens:
             value = json.loads(self._file.read_text("utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             value = None
-        if not json_types.is_object(value) or not all(isinstance(digest, str) for digest in value.values()):
+        if not json_types.is_object(value) or not all(_DIGEST.fullmatch(str(digest)) for digest in value.values()):
             raise errors.ConfigError(
                 f"The tokens in {str(self._file)!r} cannot be read.", hint="Move the file away and make new ones."
             )
