@@ -283,6 +283,8 @@ async def test_where_no_process_can_be_started_the_workspace_is_read_on_the_spot
         await gatherer.gather(harbour, "Mend moor_7", wait_s=5)
         pack = await gatherer.gather(harbour, "Mend moor_7", ["symbol:moor_7"], wait_s=5)
         assert "def moor_7" in pack.text
+        assert gatherer.share_read(harbour) is None, "the pack is made of all of it"
+        assert gatherer.progress(harbour) is None
 
 
 async def test_work_that_is_expected_has_the_workspace_read_and_none_is_expected_in_the_root(

@@ -168,14 +168,14 @@ class Gatherer:
                 reader.ask(time.monotonic() - EXPECTED_S)
 
     def share_read(self, workspace: Path | str) -> index_tables.Progress | None:
-        """Returns how much of a large workspace the last pack of it was made of; None for a small one: all of it."""
+        """Returns how much of a workspace the last pack of it was made of; None for all of it, read on the spot."""
         entry = self._open.get(Path(workspace))
-        return entry.share if entry and Path(workspace) in self._readers else None
+        return entry.share if entry else None
 
     def progress(self, workspace: Path | str) -> index_tables.Progress | None:
         """Returns how far a large workspace has been read, None while nobody knows, and for small ones."""
         reader = self._readers.get(Path(workspace))
-        return reader.progress if reader else None
+        return reader.progress if reader and not reader.is_broken else None
 
     def _reader(self, workspace: Path) -> index_process.IndexProcess | None:
         """Returns who reads a workspace; None for one that is small enough to be read on the spot. Raises Refused."""
@@ -286,7 +286,7 @@ class _Workspace:
         self.index = file_index.Index(state_dir, workspace)
         self._search = index_search.Search(self.index)
         self._looked_at = -math.inf
-        self.share = index_tables.Progress(0, 0)
+        self.share: index_tables.Progress | None = None
 
     def close(self) -> None:
         self.index.close()
@@ -295,6 +295,7 @@ class _Workspace:
         if self._looked_at <= asked_at:
             self._looked_at = time.monotonic()
             self.index.refresh()
+        self.share = None
         try:
             return self._pack(request)
         except (sqlite3.DatabaseError, file_index.Damaged):
