@@ -149,6 +149,15 @@ def dies(at: Path) -> None:
     raise RuntimeError("the server is killed here")
 
 
+async def test_who_tidies_only_runs_of_its_own_drops_no_refs_of_others(site: Site) -> None:
+    for run in ("own", "other"):
+        git(site.repo, "update-ref", run_refs.Refs(run).base, "HEAD")
+    tidier = cleanup.Cleaner(site.workspaces.git, site.home, frozenset(), frozenset({"own"}))
+    left = await tidier.prune(str(site.repo))
+    assert {work.run: work.removed for work in left.works} == {"own": 1, "other": 0}
+    assert git(site.repo, "rev-parse", run_refs.Refs("other").base) == git(site.repo, "rev-parse", "HEAD")
+
+
 async def test_what_a_killed_run_left_is_listed_and_its_changes_survive_tidying(site: Site) -> None:
     await site.attempt(site.order("x"), puts("new.txt", "x"))
     with pytest.raises(RuntimeError):

@@ -40,11 +40,15 @@ def trees(home: Path, open_runs: Collection[str]) -> list[worktree_leftovers.Lef
 
 @dataclass(frozen=True, slots=True)
 class Cleaner:
-    """Looks at leftovers and removes them; `open_runs` are those that are not over."""
+    """Looks at leftovers and removes them; `open_runs` are those that are not over.
+
+    With `own_runs` the refs of no other run are dropped: it may be one of another state directory, or have just begun.
+    """
 
     git: git_process.Git
     home: Path
     open_runs: frozenset[str]
+    own_runs: frozenset[str] | None = None
 
     async def look(self, *workspaces: str) -> worktree_leftovers.Leftovers:
         """Returns everything of this state directory, and of the workspaces' repositories; touches nothing."""
@@ -187,7 +191,8 @@ class Cleaner:
 
     async def _drop(self, repo: git_process.Repository, work: worktree_leftovers.LeftRun) -> worktree_leftovers.LeftRun:
         """Deletes the refs of a finished run that hold nothing which a branch, or its merged state, does not hold."""
-        if work.open:
+        is_own = self.own_runs is None or work.run in map(run_refs.safe_part, self.own_runs)
+        if work.open or not is_own:
             return work
         refs = (await self._refs(repo)).get(work.run, {})
         root = f"{run_refs.PREFIX}/{work.run}"

@@ -127,9 +127,10 @@ class _Pruner:
         self, old: Sequence[old_runs.OldRun]
     ) -> tuple[tuple[worktree_leftovers.Leftovers, int], Collection[str]]:
         """Returns what runs hold outside of the store, how many worktrees went, and which folders cannot be read."""
-        ids = await self._look(old_runs.run_ids)
-        young = frozenset(ids - {run.id for run in old})
-        cleaner = cleanup.Cleaner(checkouts.git(self.settings, os.environ), self.home, young)
+        ids, pruned_ids = await self._look(old_runs.run_ids), await self._look(old_runs.pruned_ids)
+        old_ids = frozenset(run.id for run in old)
+        young = frozenset(ids - old_ids)
+        cleaner = cleanup.Cleaner(checkouts.git(self.settings, os.environ), self.home, young, old_ids | pruned_ids)
         workspaces = sorted({run.workspace for run in old if run.workspace})
         before = sum(tree.left for tree in cleanup.trees(self.home, young))
         leftovers = await (cleaner.look if self.dry_run else cleaner.prune)(*workspaces)
