@@ -263,6 +263,40 @@ async def test_a_council_that_was_asked_again_is_not_taken_out_by_an_edit(counci
     assert len(asked["assignments"]) == 3
 
 
+BLOCK: Final = json.dumps(
+    {
+        "verdict": "FAIL",
+        "files": ["app.py"],
+        "findings": [
+            {
+                "severity": "critical",
+                "file": "app.py",
+                "line": 2,
+                "quote": "return sum(items) * 9 // 10",
+                "claim": "Prices are cut.",
+                "evidence": "total([10]) is 9",
+                "fix": "Round",
+            }
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_a_review_that_has_objected_is_taken_out_by_no_edit_after_the_run_was_cancelled(
+    council: Council, *, is_open: bool
+) -> None:
+    await council.say(await council.begin(), BLOCK)
+    plan_id = (await council.desk.call("get_trace", run_id=council.run_id))["plan_id"]
+    await council.desk.call("steer_run", run_id=council.run_id, action="cancel")
+    if is_open:
+        again = await council.desk.call("dispatch", plan_id=plan_id, request_key="again", worker="host")
+        assert again["run_id"] != council.run_id
+    remove = [{"op": "remove", "id": "council"}]
+    refused = await refused_by(council.desk, "plan_dag", plan_id=plan_id, base_version=1, edits=remove)
+    assert {problem["code"] for problem in refused["errors"]} == {"needs_person"}
+
+
 async def test_one_council_looks_at_however_much_work_there_is(desk: memory_client.Desk) -> None:
     work: list[dict[str, Any]] = [
         {"id": f"t{number}", "do": "Write it", "files": [f"{number}.py"]} for number in range(12)

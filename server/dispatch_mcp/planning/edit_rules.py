@@ -42,6 +42,14 @@ def refusals(
     ]
 
 
+def refused_by_reviews(
+    before: Sequence[model.Task], after: Sequence[model.Task], rows: Sequence[transitions.TaskRow]
+) -> list[Problem]:
+    """Returns what would remove, change or go round reviews that have not passed in a run that is over, at `rows`."""
+    gates = dict.fromkeys(_against(before, rows), _OBJECTION)
+    return _decisions(before, {task.id: task for task in after}, frozenset[str](), gates)
+
+
 class _Gate(NamedTuple):
     """What keeps work from beginning: how it is called in a sentence, and who could open it."""
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import council_rounds, run_view
-from dispatch_mcp.model import TaskState, records, short_ids, transitions
+from dispatch_mcp.model import records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.store import queries, sqlite_store
 
@@ -89,16 +89,18 @@ class Handles:
             )
         return ids[0]
 
-    async def failed_reviews(self, plan_id: str) -> list[transitions.TaskRow]:
-        """Returns where reviews are that have failed in the newest run of a plan; a run that goes on has none."""
+    async def objections(self, plan_id: str) -> list[transitions.TaskRow]:
+        """Returns the reviews that have not passed in the newest run of a plan that is over, whatever began since."""
         runs = await self.store.runs(self.principal, limit=LOOKED_AT)
-        newest_run = next((run for run in runs if run.plan_id == plan_id), None)
-        if newest_run is None or newest_run.state not in model.RUN_FINAL:
+        newest_run = next((run for run in runs if run.plan_id == plan_id and run.state in model.RUN_FINAL), None)
+        if newest_run is None:
             return []
         plan = await self.store.plan(plan_id, newest_run.plan_version, principal=self.principal)
         reviews = {task.id for task in plan.tasks if task.reviews}
         rows = map(records.row_of, await self.store.tasks(newest_run.id))
-        return [row for row in rows if row.id in reviews and row.state is TaskState.FAILED]
+        return [
+            row for row in rows if row.id in reviews and (transitions.stands_against(row) or transitions.is_asked(row))
+        ]
 
 
 def _nothing(kind: str, workspace: str) -> errors.UnknownHandle:

@@ -290,7 +290,9 @@ class Planner:
             raise await self._stale(plan, base_version)
         open_runs = await self._open_runs(plan_id)
         runs = [[records.row_of(task) for task in await self.store.tasks(run.id)] for run in open_runs]
-        review_rows = [] if runs else await self.handles.failed_reviews(plan_id)
+        objections = await self.handles.objections(plan_id)
+        passes = {row.id for rows in runs for row in rows if row.state is TaskState.SUCCEEDED}
+        objections = [row for row in objections if row.id not in passes]
         runners = await self._runners()
 
         def edited() -> tuple[plan_edits.Standing, list[model.Task]]:
@@ -301,7 +303,9 @@ class Planner:
             extras = (
                 () if runs else [name for name, why in plan.additions.items() if why.startswith(plan_proposals.PATTERN)]
             )
-            of_runs = (edit_rules.refusals(base, tasks, rows, extras=extras) for rows in (runs or [review_rows]))
+            of_runs = [edit_rules.refusals(base, tasks, rows, extras=extras) for rows in (runs or [objections])]
+            if runs:
+                of_runs.append(edit_rules.refused_by_reviews(base, tasks, objections))
             plan_proposals.refuse([*self._check(tasks), *dict.fromkeys(itertools.chain.from_iterable(of_runs))])
             return standing, tasks
 
