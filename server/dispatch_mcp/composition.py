@@ -135,6 +135,7 @@ async def open_dispatcher(
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)
         await past.refresh()
+        snapshotter = workspace_snapshot.Snapshotter(checkouts.git(settings))
         services = attempt_services.AttemptServices(
             verifier=server_verifier(settings, os.environ, workers),
             workspaces=server_workspaces(settings),
@@ -153,8 +154,9 @@ async def open_dispatcher(
             evidence=plan_review_attempt.Evidence(
                 diff_source.GitChanges(checkouts.git(settings)),
                 redactor.redact,
-                workspace_snapshot.Snapshotter(checkouts.git(settings)).unchanged,
+                snapshotter.unchanged,
                 council_rules(settings),
+                snapshotter.is_undone,
             ),
             agents=source.catalog,
         )

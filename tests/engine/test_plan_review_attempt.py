@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,22 +164,27 @@ class Team:
         return model.Outcome(state=AttemptState.SUCCEEDED, summary="wrote", usage=model.Usage(output_tokens=5))
 
 
-async def run_of(home: Path, workspace: Path, team: Team, *tasks: model.Task) -> tuple[RunState, dict[str, Any]]:
+async def run_of(
+    home: Path,
+    workspace: Path,
+    team: Team,
+    *tasks: model.Task,
+    worker: WorkerKind = WorkerKind.API,
+    is_undone: Callable[[str, Collection[str], model.Json], Awaitable[bool]] = plan_review_attempt.nobody_knows,
+) -> tuple[RunState, dict[str, Any]]:
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
     git = git_process.Git(home, policy)
     services = attempt_services.AttemptServices(
         workspaces=workspace_provider.WorktreeProvider(git, home),
-        evidence=plan_review_attempt.Evidence(diff_source.GitChanges(git)),
+        evidence=plan_review_attempt.Evidence(diff_source.GitChanges(git), is_undone=is_undone),
     )
     async with (
         sqlite_store.open_store(home) as store,
-        executor.open_engine(
-            store, {WorkerKind.API: team}, pace=executor.Pace(look_s=0.01), services=services
-        ) as engine,
+        executor.open_engine(store, {worker: team}, pace=executor.Pace(look_s=0.01), services=services) as engine,
     ):
         plan = model.Plan(id="p", tasks=tasks, workspace=str(workspace))
         await store.save_plan(plan, records.LOCAL)
-        new = records.NewRun(id="run", plan_id="p", plan_version=1, worker=WorkerKind.API, workspace=str(workspace))
+        new = records.NewRun(id="run", plan_id="p", plan_version=1, worker=worker, workspace=str(workspace))
         await store.create_run(new)
         await engine.start("run")
         with anyio.fail_after(60):
@@ -216,3 +221,49 @@ async def test_a_server_that_is_never_satisfied_ends_the_run_after_its_rounds(tm
         "last": "skipped",
     }
     assert "last" not in team.prompts
+
+
+class Claimant(Team):
+    """Works in the checkout and leaves nothing there, or a line, whatever it says of it; then passes all it reviews."""
+
+    def __init__(self, outcome: model.Outcome, workspace: Path, line: str) -> None:
+        super().__init__(*[reviewed_runs.PASS] * 2)
+        self.outcome, self.workspace, self.line = outcome, workspace, line
+
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+        if work.task.reviews:
+            return await super().carry_out(ctx, work)
+        async with await (anyio.Path(self.workspace) / "app/cart.py").open("a") as file:
+            await file.write(self.line)
+        return self.outcome
+
+
+DONE = model.Outcome(state=AttemptState.SUCCEEDED, summary="done")
+SAYS = DONE.model_copy(update={"handoff": model.Handoff(completed_work="Done", files_modified=("app/new.py",))})
+MEASURED = DONE.model_copy(update={"receipts": (model.Receipt(kind="diff", ok=True, detail="edited it"),)})
+REFUTED = DONE.model_copy(update={"receipts": (model.Receipt(kind="diff", ok=False, checked=False, detail="idle"),)})
+
+
+@pytest.mark.parametrize("line", ["", "# more\n"])
+@pytest.mark.parametrize("is_undone", [True, False])
+@pytest.mark.parametrize(
+    ("outcome", "claims"),
+    [(DONE, set[str]()), (SAYS, {"app/new.py"}), (MEASURED, {"app/cart.py"}), (REFUTED, set[str]())],
+)
+async def test_nobody_passes_work_that_was_accepted_with_a_change_of_which_nothing_is_left(
+    tmp_path: Path, outcome: model.Outcome, claims: set[str], line: str, *, is_undone: bool
+) -> None:
+    async def undone(_workspace: str, files: Collection[str], _look: model.Json, /) -> bool:
+        assert set(files) == claims
+        return is_undone
+
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    team = Claimant(outcome, workspace, line)
+    state, rows = await run_of(
+        tmp_path / "state", workspace, team, WORK, review("a"), worker=WorkerKind.SCRIPTED, is_undone=undone
+    )
+    is_gone = bool(claims) and is_undone and not line
+    assert state is (RunState.INCONCLUSIVE if is_gone else RunState.SUCCEEDED)
+    assert rows["a"].attempt == 1, "to ask again brings no verdict"
+    assert (f"{plan_review_attempt.GONE} Nobody can pass it." in team.prompts["a"][0]) is is_gone
+    assert (plan_review_attempt.NO_LINE in team.prompts["a"][0]) is (not line and not is_gone)

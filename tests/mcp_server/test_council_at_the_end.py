@@ -230,6 +230,53 @@ async def test_a_change_that_moves_while_it_is_judged_is_judged_once_more(counci
     assert "moved on" in ended["decision"]["why"]
 
 
+GONE: Final = "What was to be reviewed is gone: the workspace holds no change any more."
+
+
+@pytest.mark.parametrize("rounds_before", [0, 1])
+async def test_nobody_passes_a_change_of_which_nothing_is_left(council: Council, rounds_before: int) -> None:
+    answer = await council.begin()
+    for _ in range(rounds_before):
+        answer = await council.say(answer, PASS)
+    council.write("def total(items):\n    return sum(items)\n")
+    while answer["state"] == "running":
+        answer = await council.say(answer, PASS)
+    assert (answer["state"], answer["decision"]) == ("inconclusive", {"outcome": "INCONCLUSIVE", "why": GONE})
+
+
+async def reviewed(tmp_path: Path, work: dict[str, Any], text: str) -> tuple[str, dict[str, Any]]:
+    """Returns what a reviewer is shown of work that is undone before anybody looks, and the answer to its PASS."""
+    shop = memory_client.repository(tmp_path / "shop")
+    review = {"id": "review", "do": "Review it", "reviews": [work["id"]], "deps": [work["id"], "other"]}
+    async with memory_client.desk(memory_client.make_server(memory_client.settings(tmp_path / "home", shop))) as desk:
+        other = {"id": "other", "do": "Find out who calls it", "deps": [work["id"]]}
+        run_id = (await desk.call("dispatch", plan_id=await desk.planned(work, other, review)))["run_id"]
+        before = (shop / "app.py").read_text()
+        (shop / "app.py").write_text(text or before)
+        handoff = {"completed_work": "Done", "files_modified": ["app.py"] if text else []}
+        first = {"task_id": work["id"], "attempt": 1, "text": "Done", "handoff": handoff}
+        await desk.call("report", run_id=run_id, results=[first])
+        (shop / "app.py").write_text(before)
+        await desk.call("report", run_id=run_id, results=[{"task_id": "other", "attempt": 1, "text": "Nobody"}])
+        prompt = await desk.read(f"dispatch://runs/{run_id}/tasks/review/prompt")
+        passing = {"task_id": "review", "attempt": 1, "text": PASS}
+        return prompt, await desk.call("report", run_id=run_id, results=[passing])
+
+
+@pytest.mark.parametrize("files", [["app.py"], ["*.py"]])
+async def test_a_reviewer_is_told_that_the_change_is_gone_and_cannot_pass_it(tmp_path: Path, files: list[str]) -> None:
+    prompt, answer = await reviewed(tmp_path, {**WRITE, "files": files}, "def total(items):\n    return 1\n")
+    assert f"{GONE} Nobody can pass it." in prompt
+    assert answer["state"] == "inconclusive"
+    assert GONE in json.dumps(answer)
+
+
+async def test_work_that_changed_nothing_is_passed_by_its_results(tmp_path: Path) -> None:
+    prompt, answer = await reviewed(tmp_path, LOOK, "")
+    assert "No changed line was found" in prompt
+    assert answer["state"] == "succeeded"
+
+
 CHANGES: Final[list[dict[str, Any]]] = [
     {"agent": "coder"},
     {"do": "Say PASS"},

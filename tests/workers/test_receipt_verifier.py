@@ -606,6 +606,45 @@ async def test_files_that_are_as_an_earlier_look_found_them_are_told_from_those_
     assert await snapshotter.unchanged(str(repository), None) == []
 
 
+@pytest.mark.parametrize(
+    ("entries", "path", "is_new"),
+    [
+        (("src/a.py",), "src/a.py", False),
+        (("src/*.py",), "src/a.py", False),
+        (("src",), "src/a.py", False),
+        (("src/new.py", "src/a.py"), "src/new.py", True),
+        (("src/**",), "src/deep/new.py", True),
+        (("gone.log",), "gone.log", True),
+    ],
+)
+@pytest.mark.parametrize("declared", [True, False])
+async def test_work_is_undone_once_nothing_of_it_differs_from_the_look_before_it(
+    repository: Path, tmp_path: Path, entries: tuple[str, ...], path: str, *, is_new: bool, declared: bool
+) -> None:
+    write(repository, ".git/info/exclude", "*.log")
+    before = "" if is_new else (repository / path).read_text()
+    look = (await make(tmp_path).before(work(repository, files=entries if declared else ("src/b.py",))))[ports.LOOK]
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    snapshotter = workspace_snapshot.Snapshotter(git_process.Git(tmp_path / "state", policy))
+    (repository / path).parent.mkdir(exist_ok=True)
+    (repository / path).write_text("the work's")
+    assert not await snapshotter.is_undone(str(repository), entries, look)
+    (repository / path).unlink() if is_new else (repository / path).write_text(before)
+    assert await snapshotter.is_undone(str(repository), entries, look)
+
+
+async def test_nobody_says_of_what_was_not_looked_at_that_it_is_undone(repository: Path, tmp_path: Path) -> None:
+    asked = work(repository, files=("made", "src/a.py"))
+    look = (await make(tmp_path).before(asked))[ports.LOOK]
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    snapshotter = workspace_snapshot.Snapshotter(git_process.Git(tmp_path / "state", policy))
+    assert await snapshotter.is_undone(str(repository), ("src/a.py",), look)
+    assert not await snapshotter.is_undone(str(repository), ("src/a.py",), None)
+    assert not await snapshotter.is_undone(str(repository), ("src/a.py", "../other.py"), look)
+    (repository / "made").mkdir()
+    assert not await snapshotter.is_undone(str(repository), ("made",), look), "a folder is work that git does not tell"
+
+
 TESTS = "def test_a():\n    assert a\n\n\ndef test_b():\n    assert b\n"
 
 

@@ -114,8 +114,11 @@ async def _decided(
     hearing: _Hearing,
     outcome: model.Outcome,
 ) -> model.Outcome:
-    """Returns the outcome of the decision; one that would let a change pass which has moved on is none."""
+    """Returns the outcome of the decision; one that would let pass what has moved on, or is gone, is none."""
     decision = council_decision.decide(hearing.reports, _rules(evidence), unseen=hearing.unseen)
+    if not decision.blocks and await plan_review_attempt.is_gone(store, evidence, view, hearing.council):
+        answer = {"outcome": "INCONCLUSIVE", "why": plan_review_attempt.GONE}
+        return plan_review_attempt.inconclusive(outcome, plan_review_attempt.GONE).model_copy(update={"output": answer})
     if decision.outcome == "PASS" and await plan_review_attempt.has_moved(
         store, evidence, view, hearing.council, hearing.changes
     ):

@@ -53,6 +53,9 @@ MAX_DOUBTS: Final = 20
 MAX_NAMED: Final = 60
 """Places that nobody was shown which are named."""
 
+GONE: Final = "What was to be reviewed is gone: the workspace holds no change any more."
+NO_LINE: Final = "No changed line was found: judge by the results below and by the workspace."
+
 _BY_HOST: Final = "host"
 
 
@@ -78,18 +81,24 @@ async def none_known(_workspace: str, _look: model.Json, /) -> list[str]:
     return []
 
 
+async def nobody_knows(_workspace: str, _files: Collection[str], _look: model.Json, /) -> bool:
+    """Returns False: where nobody looks, nobody can say that a change is gone."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Where reviews of plans get what they show: changes, and what takes secrets out of them.
 
-    `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds. `rules` are
-    those of a council.
+    `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds. `is_undone`
+    returns whether all that these paths name is as it was at such a look. `rules` are those of a council.
     """
 
     changes: Changes
     clean: Callable[[str], str] = str
     same_files: Callable[[str, model.Json], Awaitable[Collection[str]]] = none_known
     rules: council_decision.CouncilRules = field(default_factory=council_decision.CouncilRules)
+    is_undone: Callable[[str, Collection[str], model.Json], Awaitable[bool]] = nobody_knows
 
 
 class _Exhibit(NamedTuple):
@@ -200,7 +209,8 @@ async def _exhibit(
     parts = diff_parts.split(clean.diff, max_parts=MAX_SHOWN)
     lines = [f"Work under review: {names}.", f"Shown: {change.about}.", *await _doubts(store, view, subjects)]
     if not parts.parts:
-        lines.append("No changed line was found: judge by the results below and by the workspace.")
+        is_lost = not scope.excluded and await _is_undone(store, evidence, view, subjects)
+        lines.append(f"{GONE} Nobody can pass it." if is_lost else NO_LINE)
     if scope.excluded:
         lines.append(f"Not shown: {', '.join(f'{file.path} ({file.reason})' for file in scope.excluded[:60])}.")
     unseen = [span.label for span in parts.unseen[:MAX_NAMED]]
@@ -365,8 +375,8 @@ async def judge(store: sqlite_store.Store, evidence: Evidence | None, claim: pro
     match judgement.ruling:
         case "pass":
             exhibit = exhibit_of(claim.before)
-            if exhibit.unseen:
-                return _passed_in_part(outcome, exhibit.unseen)
+            if exhibit.unseen or await is_gone(store, evidence, view, work.task):
+                return _passed_in_part(outcome, exhibit.unseen) if exhibit.unseen else inconclusive(outcome, GONE)
             problem = review_attempt.reading_gap(judgement.report, where)
             if not problem and await has_moved(store, evidence, view, work.task, {exhibit.diff} - {""}):
                 problem = _MOVED
@@ -412,6 +422,41 @@ async def has_moved(
         if before != (now if is_declared else {path: text for path, text in now.items() if path in before}):
             return True
     return False
+
+
+async def is_gone(
+    store: sqlite_store.Store, evidence: Evidence | None, view: run_view.RunView, review: model.Task
+) -> bool:
+    """Returns whether work under review was accepted with a change of which nothing is left, so nobody can pass it.
+
+    Work that has changed nothing is not gone, and neither is any of which nobody can tell.
+    """
+    if evidence is None or not await _is_undone(store, evidence, view, _subjects(view, review)):
+        return False
+    files = await files_of(store, view, _subjects(view, review))
+    return not (await _change(store, evidence, view, review, files)).text.strip()
+
+
+async def _is_undone(
+    store: sqlite_store.Store, evidence: Evidence, view: run_view.RunView, subjects: Sequence[model.Task]
+) -> bool:
+    """Returns whether all that accepted work in the workspace has changed is as it was before the first of it."""
+    workers = {row.id: row.worker for row in view.tasks}
+    beside = [subject for subject in subjects if not task_isolation.is_own(subject, workers[subject.id])]
+    results = await _results(store, view, beside)
+    claims = {
+        path for subject in beside if subject.id in results for path in _claimed_files(subject, results[subject.id])
+    }
+    if not claims:
+        return False
+    look = await _first_look(store, view.run.id, [subject.id for subject in beside])
+    return await evidence.is_undone(view.run.workspace, claims, look)
+
+
+def _claimed_files(subject: model.Task, outcome: model.Outcome) -> tuple[str, ...]:
+    """Returns the files that accepted work says it changed, and those that it declares if it changed any of them."""
+    is_measured = any(receipt.kind == "diff" and receipt.ok for receipt in outcome.receipts)
+    return (*outcome.handoff.files_modified, *(subject.files if is_measured else ()))
 
 
 def _by_file(diff: str) -> dict[str, str]:
@@ -472,6 +517,11 @@ def _passed_in_part(outcome: model.Outcome, unseen: Sequence[str]) -> model.Outc
         "It passes what it was shown, but the change is too long for one review, and nobody has seen "
         f"{', '.join(unseen)}. Have the change reviewed in parts by the council, or split the work into smaller tasks."
     )
+    return inconclusive(outcome, why)
+
+
+def inconclusive(outcome: model.Outcome, why: str) -> model.Outcome:
+    """Returns the outcome of an answer that can be no verdict, and asking again brings none."""
     return review_attempt.unusable(outcome, "").model_copy(update={"summary": why, "error": why, "retryable": False})
 
 

@@ -147,6 +147,24 @@ class Snapshotter:
             return await safe_look.in_thread(same)
         return []
 
+    async def is_undone(self, workspace: str, files: Collection[str], before: model.Json) -> bool:
+        """Returns whether all that these paths name is as it was in an earlier snapshot, given as JSON.
+
+        Paths are files, folders or globs. False where nobody can tell, as of files outside of the workspace.
+        """
+        look, root = from_json(before), Path(workspace)
+        names = {path_globs.normalise(path, workspace) for path in files}
+        now, differing = await self.changed(workspace, files, look)
+        if now.problem or now.unclear or look.unclear or not all(name and _is_inside(name) for name in names):
+            return False
+        if any(path_globs.touch(name, path) for name in names for path in differing):
+            return False
+        open_ended = _open_ended(root, names)
+        if any(name in open_ended and _is_bare(root / name) for name in names):
+            return False
+        states = await self._states(workspace, sorted(names.difference(open_ended)), look, now)
+        return all(file_states.same(earlier, state) for earlier, state in states.values())
+
     async def changed(
         self, workspace: str, files: Collection[str], before: WorkspaceSnapshot
     ) -> tuple[WorkspaceSnapshot, set[str]]:
@@ -364,6 +382,14 @@ def _kind(before: str, now: str, path: str) -> file_states.Kind:
 def _open_ended(root: Path, patterns: Collection[str]) -> list[str]:
     """Returns the patterns that name no single file: globs and folders."""
     return [text for text in patterns if path_globs.WILD.search(text) or (root / text).is_dir()]
+
+
+def _is_bare(folder: Path) -> bool:
+    """Returns whether this is a folder with nothing in it, of which git does not tell; or with what nobody can read."""
+    try:
+        return folder.is_dir() and not any(folder.iterdir())
+    except OSError:
+        return True
 
 
 def _named(pattern: str) -> set[str]:
