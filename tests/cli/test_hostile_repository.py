@@ -95,6 +95,8 @@ def test_no_command_starts_a_program_that_the_repository_names(
 
     for words in (
         ("doctor",),
+        ("where",),
+        ("token",),
         ("config",),
         ("install", "--dry-run"),
         ("uninstall", "--dry-run"),
@@ -128,6 +130,7 @@ def test_no_command_starts_a_program_that_the_repository_names(
     assert "`trusted_repositories`" in refused.err, refused
     typed("worktrees", "list")
     typed("worktrees", "prune")
+    typed("prune", "--older", "0d")
     assert set(asked) == set(arguments.COMMANDS) - {"serve", "demo", "hook", "statusline"}
 
 

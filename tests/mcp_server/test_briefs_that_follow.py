@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,10 @@ async def test_how_far_the_search_is_stands_in_the_trace_and_is_told_to_who_asks
             group.start_soon(lambda: desk.client.call_tool("get_trace", arguments, progress_callback=hear))
             await enough.wait()
             group.cancel_scope.cancel()
-    total = int(news[0][1] or 0)
+    waited, most, words = news[0]
+    assert 0 < waited <= (most or 0) == 45
+    searching = re.fullmatch(r"Reading the workspace: 200 of (\d+) files", words or "")
+    assert searching
+    total = int(searching[1])
     assert total > pack_builder.SMALL
     assert trace["search"] == f"200 of {total} files of the workspace are searched so far."
-    assert news[0] == (200, total, "Reading the workspace")

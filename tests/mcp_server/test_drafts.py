@@ -69,7 +69,7 @@ async def test_a_request_alone_comes_back_verbatim_with_agents_and_what_to_fill_
         assert answer["agents"]
         assert answer["fill"]
         assert not {"tasks", "plan_id", "waves"} & answer.keys()
-    assert await desk.known("plans") == []
+    assert await desk.known("plan_id") == []
 
 
 @pytest.mark.parametrize("pattern", NAMES)

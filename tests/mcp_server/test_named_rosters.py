@@ -90,7 +90,7 @@ async def test_a_roster_that_there_is_not_is_refused_with_those_that_there_are(
     with pytest.raises(memory_client.Refused, match="no roster 'growht'") as refusal:
         await desk.call("plan_dag", roster="growht", **arguments)
     assert "growth" in str(refusal.value)
-    assert await desk.known("plans") == []
+    assert await desk.known("plan_id") == []
 
 
 async def test_an_ordinary_vague_task_goes_to_the_general_agent_and_nobody_is_asked(tmp_path: Path) -> None:

@@ -557,7 +557,15 @@ def test_an_edit_takes_every_name_of_a_field_that_a_document_takes() -> None:
 def test_every_code_of_planning_is_tried() -> None:
     text = "".join(
         (CORE / f"{name}.py").read_text(encoding="utf-8")
-        for name in ("plan_checks", "plan_documents", "json_reader", "acceptance", "plan_edits", "edit_rules")
+        for name in (
+            "plan_checks",
+            "conflicts",
+            "plan_documents",
+            "json_reader",
+            "acceptance",
+            "plan_edits",
+            "edit_rules",
+        )
     )
     written = set(re.findall(r'(?:code=|\.problem\()"(\w+)"', text))
     notices = set(re.findall(r'Notice\(code="(\w+)"', text))

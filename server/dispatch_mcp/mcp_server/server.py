@@ -339,7 +339,7 @@ async def _with_progress(
     faults, results = list[Exception](), list[CallToolResult]()
     async with anyio.create_task_group() as group:
         if wait_s:
-            group.start_soon(_tell_waiting, ctx, wait_s)
+            group.start_soon(_tell_waiting, ctx, opening, wait_s)
         else:
             group.start_soon(_tell_progress, ctx, opening)
         try:
@@ -352,13 +352,18 @@ async def _with_progress(
     return results[0]
 
 
-async def _tell_waiting(ctx: Context[lazy.Opening], wait_s: float) -> None:
-    """Tells a client that a call which waits for news is still waiting, and for how long it may."""
+async def _tell_waiting(ctx: Context[lazy.Opening], opening: lazy.Opening, wait_s: float) -> None:
+    """Tells a client that a call which waits for news is still waiting, and for how long it may.
+
+    How far the search is stands in the words: the protocol wants one figure that only rises.
+    """
     began = anyio.current_time()
     while True:
         await anyio.sleep(PROGRESS_S)
         try:
-            await ctx.report_progress(min(wait_s, anyio.current_time() - began), wait_s, "Waiting for news of the run")
+            share = (await opening.get()).search_progress()
+            words = f"Reading the workspace: {share[0]} of {share[1]} files" if share else "Waiting for news of the run"
+            await ctx.report_progress(min(wait_s, anyio.current_time() - began), wait_s, words)
         except Exception:
             log.debug("nobody can be told that a call waits", exc_info=True)
             return
