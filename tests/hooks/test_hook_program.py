@@ -193,6 +193,21 @@ async def _asks(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     assert not await socket.exists()
 
 
+async def test_a_state_folder_that_a_session_makes_is_the_users_alone(near: Path) -> None:
+    async def answer(question: dict[str, Any]) -> dict[str, Any]:
+        return question
+
+    home = near / "new" / "home"
+    before = os.umask(0o022)
+    try:
+        async with anyio.create_task_group() as group:
+            await group.start(hook_listener.listen, home, SESSION, answer)
+            assert home.stat().st_mode & 0o077 == 0
+            group.cancel_scope.cancel()
+    finally:
+        os.umask(before)
+
+
 @pytest.mark.parametrize("question", [b"\n", b"no json\n", b"[1]\n", b'{"name":"Stop","event":3}\n', b'{"name":'])
 async def test_a_question_that_cannot_be_read_is_answered_with_nothing_and_the_next_one_as_ever(
     question: bytes, near: Path

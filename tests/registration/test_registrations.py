@@ -40,6 +40,14 @@ def test_an_entry_goes_in_stays_the_same_and_comes_out(
     assert registrations.removal(place).is_empty
 
 
+def test_the_last_server_leaves_a_file_that_its_client_can_read(around: clients.Machine, tmp_path: Path) -> None:
+    client = clients.CLIENTS["claude-code"]
+    place = client.place("project", around)
+    registrations.carry_out(put(client, "project", around), tmp_path / "state/backups")
+    registrations.carry_out(registrations.removal(place), tmp_path / "state/backups")
+    assert json.loads(place.file.read_text(encoding="utf-8")) == {"mcpServers": {}}
+
+
 def written(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

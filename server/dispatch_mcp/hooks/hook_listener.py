@@ -56,7 +56,8 @@ async def listen(
 
 
 async def _open(path: anyio.Path) -> anyio.abc.SocketListener:
-    await path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (path.parent.parent, path.parent):  # the mode is that of the last folder only
+        await folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileNotFoundError):
         await path.unlink()  # of a server of this session that died
     return await anyio.create_unix_listener(str(path), mode=0o600)

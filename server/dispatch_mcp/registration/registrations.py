@@ -146,12 +146,18 @@ def _changed(text: str, place: clients.EntryPlace, entry: Mapping[str, model.Jso
 
 
 def _taken_out(take_out: Callable[[str, Sequence[str]], str], text: str, place: clients.EntryPlace) -> str:
-    """Returns the text without the entry, and without the object of servers if it holds nothing else."""
+    """Returns the text without the entry, and without the object of servers if it holds nothing else.
+
+    The last object of a file stays, empty: Claude Code calls a `.mcp.json` without one wrong.
+    """
     after, above = take_out(text, place.keys), place.keys[:-1]
     value: model.Json = _parsed(after, place)
     for key in above:
         value = value.get(key) if json_types.is_object(value) else None
-    return take_out(after, above) if above and value == {} else after
+    if not above or value != {}:
+        return after
+    without = take_out(after, above)
+    return after if place.style == "json" and _parsed(without, place) == {} else without
 
 
 def _check(before: str, after: str, place: clients.EntryPlace, entry: Mapping[str, model.Json] | None) -> None:
