@@ -157,6 +157,7 @@ async def open_dispatcher(
                 snapshotter.unchanged,
                 council_rules(settings),
                 snapshotter.is_undone,
+                snapshotter.changed_since,
             ),
             agents=source.catalog,
         )

@@ -334,3 +334,45 @@ async def test_a_repository_without_a_checkout_has_ranges_and_no_working_tree(
     assert files(await found.of_range(str(tmp_path / "bare.git"), "HEAD^!")) == {"app.py": "new"}
     with pytest.raises(errors.InputError, match="must be run in a work tree"):
         await found.of_tree(str(tmp_path / "bare.git"))
+
+
+@pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])
+async def test_marks_in_the_index_hide_no_change(shop: Path, found: diff_source.GitChanges, mark: str) -> None:
+    (shop / "sta ged.py").write_text("benign\n")
+    git(shop, "add", ".")
+    git(shop, "update-index", mark, "app.py", "sta ged.py")
+    assert files(await found.of_tree(str(shop))) == {"sta ged.py": "new"}
+    (shop / "app.py").write_text("one\neval(input())\n")
+    (shop / "sta ged.py").write_text("worse than staged\n")
+    change = await found.of_tree(str(shop))
+    assert files(change) == {"app.py": "modified", "sta ged.py": "new"}
+    assert "-two\n+eval(input())" in change.text
+    assert "+worse than staged" in change.text
+    assert "benign" not in change.text
+    assert files(await found.of_tree(str(shop), ["app.py"])) == {"app.py": "modified"}
+    assert files(await found.of_tree(str(shop), leave_out=["app.py"])) == {"sta ged.py": "new"}
+
+
+async def test_a_marked_file_that_is_gone_is_deleted_unless_it_is_only_not_checked_out(
+    shop: Path, found: diff_source.GitChanges
+) -> None:
+    (shop / "sparse.py").write_text("far away\n")
+    git(shop, "add", ".")
+    git(shop, "commit", "-q", "-m", "More")
+    git(shop, "update-index", "--assume-unchanged", "app.py")
+    git(shop, "update-index", "--skip-worktree", "sparse.py")
+    (shop / "app.py").unlink()
+    (shop / "sparse.py").unlink()
+    change = await found.of_tree(str(shop))
+    assert files(change) == {"app.py": "deleted"}
+    assert "-two" in change.text
+
+
+async def test_more_marked_files_than_are_looked_at_are_an_error(shop: Path, found: diff_source.GitChanges) -> None:
+    names = [f"n{number}.py" for number in range(diff_source.MAX_MARKED + 1)]
+    for name in names:
+        (shop / name).write_text("x\n")
+    git(shop, "add", ".")
+    git(shop, "update-index", "--assume-unchanged", *names)
+    with pytest.raises(errors.InputError, match="take 501 files for unchanged"):
+        await found.of_tree(str(shop))

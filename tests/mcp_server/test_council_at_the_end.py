@@ -362,3 +362,20 @@ async def test_a_plan_of_six_tasks_is_answered_in_twelve_hundred_characters(desk
     answer = await desk.call("plan_dag", tasks=tasks)
     assert answer["added"]
     assert size(answer) <= 1_200
+
+
+async def test_the_council_is_shown_a_declared_file_that_git_ignores(council: Council) -> None:
+    (council.shop / ".git/info/exclude").write_text("limits.local\n")
+    work = {**WRITE, "files": ["app.py", "limits.local"], "acceptance": ["diff"]}
+    council.run_id = (await council.desk.call("dispatch", plan_id=await council.desk.planned(work)))["run_id"]
+    council.write("def total(items):\n    return sum(items) * 9 // 10\n")
+    (council.shop / "limits.local").write_text("LIMIT = eval(input())\n")
+    done = {"task_id": "write", "attempt": 1, "text": "done"}
+    seats = await council.desk.call("report", run_id=council.run_id, results=[done])
+    for seat in names(seats):
+        assert "+LIMIT = eval(input())" in await council.desk.read(
+            f"dispatch://runs/{council.run_id}/tasks/{seat}/prompt"
+        )
+    fault = {**FINDING, "file": "limits.local", "line": 1, "quote": "LIMIT = eval(input())", "evidence": "any text"}
+    back = await council.say(seats, json.dumps({"verdict": "FAIL", "findings": [fault]}))
+    assert (names(back), back["decision"]["outcome"]) == (["write"], "BLOCK")

@@ -24,12 +24,16 @@ MOVED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Hearing:
-    """What the seats of a council came to: their reports, the change that each was shown, and what nobody was shown."""
+    """What the seats of a council came to: their reports, the change that each was shown, and what nobody was shown.
+
+    `todos` are what a PASS leaves to do all the same.
+    """
 
     council: model.Task
     reports: tuple[ReviewReport, ...]
     changes: frozenset[str]
     unseen: tuple[str, ...]
+    todos: tuple[str, ...] = ()
 
     def needs_advocate(self, rules: council_decision.CouncilRules) -> bool:
         """Returns whether somebody has to argue against what everybody passes."""
@@ -75,7 +79,7 @@ async def judge(
     problem = review_attempt.problem_of(report, ground)
     if problem:
         return plan_review_attempt.unusable(outcome, problem)
-    whole = _Hearing(work.task, (*hearing.reports, report), hearing.changes, hearing.unseen)
+    whole = _Hearing(work.task, (*hearing.reports, report), hearing.changes, hearing.unseen, hearing.todos)
     return await _decided(store, evidence, view, whole, outcome)
 
 
@@ -89,6 +93,7 @@ async def _heard(store: sqlite_store.Store, view: run_view.RunView, council: mod
     reports: list[ReviewReport] = []
     changes: set[str] = set()
     unseen: dict[str, None] = {}
+    todos: dict[str, None] = {}
     for seat in council.joins:
         if view.task(seat).state is TaskState.SKIPPED:
             continue
@@ -104,7 +109,8 @@ async def _heard(store: sqlite_store.Store, view: run_view.RunView, council: mod
         exhibit = plan_review_attempt.exhibit_of(beat)
         changes |= {exhibit.diff} - {""}
         unseen |= dict.fromkeys(exhibit.unseen)
-    return _Hearing(council, tuple(reports), frozenset(changes), tuple(unseen))
+        todos |= dict.fromkeys(exhibit.todos)
+    return _Hearing(council, tuple(reports), frozenset(changes), tuple(unseen), tuple(todos))
 
 
 async def _decided(
@@ -126,7 +132,11 @@ async def _decided(
         return _failed(outcome, f"{MOVED}.", transitions.MOVED).model_copy(update={"output": answer})
     subjects = [task for task in view.plan.tasks if task.id in hearing.council.reviews]
     files = await plan_review_attempt.files_of(store, view, subjects)
-    return outcome_of(decision, files, outcome)
+    result = outcome_of(decision, files, outcome)
+    if not hearing.todos or decision.blocks:
+        return result
+    handoff = result.handoff.model_copy(update={"open_questions": (*result.handoff.open_questions, *hearing.todos)})
+    return result.model_copy(update={"handoff": handoff})
 
 
 def outcome_of(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.context import safe_read
-from dispatch_mcp.engine import briefing, proof, review_attempt, run_view
+from dispatch_mcp.engine import briefing, proof, review_attempt, run_view, whole_files
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, records, run_refs, transitions, work_order
 from dispatch_mcp.planning import acceptance
@@ -29,7 +26,7 @@ from dispatch_mcp.review import (
 )
 from dispatch_mcp.runs import receipts, task_isolation
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import fences, json_types, path_globs, unified_diff
+from dispatch_mcp.text import fences, json_types, path_globs, secret_paths, unified_diff
 
 SIMULATED: Final = "simulated"
 """The kind of the receipt of what was not done."""
@@ -50,8 +47,6 @@ MIN_GOAL: Final = 400
 MAX_DOUBTS: Final = 20
 """Doubts of the server's own that a reviewer is told."""
 
-MAX_NAMED: Final = 60
-"""Places that nobody was shown which are named."""
 
 GONE: Final = "What was to be reviewed is gone: the workspace holds no change any more."
 NO_LINE: Final = "No changed line was found: judge by the results below and by the workspace."
@@ -86,12 +81,18 @@ async def nobody_knows(_workspace: str, _files: Collection[str], _look: model.Js
     return False
 
 
+async def none_changed(_workspace: str, _files: Collection[str], _look: model.Json, /) -> list[str]:
+    """Returns nothing: where nobody looks, nobody knows what changed."""
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """Where reviews of plans get what they show: changes, and what takes secrets out of them.
 
-    `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds. `is_undone`
-    returns whether all that these paths name is as it was at such a look. `rules` are those of a council.
+    `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds,
+    `changed_files` which of them are not, with new ones below declared paths. `is_undone` returns whether all that
+    these paths name is as it was at such a look. `rules` are those of a council.
     """
 
     changes: Changes
@@ -99,21 +100,35 @@ class Evidence:
     same_files: Callable[[str, model.Json], Awaitable[Collection[str]]] = none_known
     rules: council_decision.CouncilRules = field(default_factory=council_decision.CouncilRules)
     is_undone: Callable[[str, Collection[str], model.Json], Awaitable[bool]] = nobody_knows
+    changed_files: Callable[[str, Collection[str], model.Json], Awaitable[Collection[str]]] = none_changed
 
 
 class _Exhibit(NamedTuple):
-    """What a reviewer is shown: the change as text, and the server's account of it. `unseen` is what it is not."""
+    """What a reviewer is shown: the change as text, and the server's account of it. `unseen` is what it is not.
+
+    `user_only` are files that are shown to nobody for what they are.
+    """
 
     diff: str
     account: str
     unseen: tuple[str, ...] = ()
+    user_only: tuple[str, ...] = ()
 
 
 class Shown(NamedTuple):
-    """What a reviewer was shown: the digest of the change, empty for none. `unseen` is what nobody was shown of it."""
+    """What a reviewer was shown: the digest of the change, empty for none. `unseen` is what nobody was shown of it.
+
+    `user_only` are files that are shown to nobody for what they are, so that a PASS leaves them to the user.
+    """
 
     diff: str = ""
     unseen: tuple[str, ...] = ()
+    user_only: tuple[str, ...] = ()
+
+    @property
+    def todos(self) -> tuple[str, ...]:
+        """What a PASS leaves to do."""
+        return whole_files.todos(self.user_only)
 
 
 async def prepare(
@@ -131,6 +146,7 @@ async def prepare(
         exhibit = await _exhibit(store, evidence, view, work.task)
         digest = await review_attempt.store_text(store, exhibit.diff)
         detail = {"attempt": work.attempt, "diff": digest, "account": exhibit.account, "unseen": [*exhibit.unseen]}
+        detail |= {"user_only": [*exhibit.user_only]} if exhibit.user_only else {}
     order = replace(
         work,
         messages=(),
@@ -157,11 +173,11 @@ async def _kept(store: sqlite_store.Store, detail: model.Json, attempt: int) -> 
     if not json_types.is_object(detail) or detail.get("attempt") != attempt:
         return None
     text = await review_attempt.read_text(store, str(detail.get("diff")))
-    return _Exhibit(text, str(detail.get("account")), _unseen(detail))
+    return _Exhibit(text, str(detail.get("account")), _places(detail, "unseen"), _places(detail, "user_only"))
 
 
-def _unseen(detail: Mapping[str, model.Json]) -> tuple[str, ...]:
-    places = detail.get("unseen")
+def _places(detail: Mapping[str, model.Json], name: str) -> tuple[str, ...]:
+    places = detail.get(name)
     return tuple(map(str, places)) if json_types.is_list(places) else ()
 
 
@@ -213,13 +229,16 @@ async def _exhibit(
         lines.append(f"{GONE} Nobody can pass it." if is_lost else NO_LINE)
     if scope.excluded:
         lines.append(f"Not shown: {', '.join(f'{file.path} ({file.reason})' for file in scope.excluded[:60])}.")
-    unseen = [span.label for span in parts.unseen[:MAX_NAMED]]
+    unseen = [span.label for span in parts.unseen[: whole_files.MAX_NAMED]]
     if parts.unseen:
-        unseen += [f"and {len(parts.unseen) - MAX_NAMED} more"] * (len(parts.unseen) > MAX_NAMED)
+        more = len(parts.unseen) - whole_files.MAX_NAMED
+        unseen += [f"and {more} more"] * (more > 0)
         lines.append(f"Too long to show here, so nobody can pass it here; find what you can: {', '.join(unseen)}.")
+    lines += whole_files.account(change)
     if clean.lines:
         lines.append(f"{clean.lines} lines hold something that looks like a secret; it reads [redacted:…] here.")
-    return _Exhibit("\n".join(part.text for part in parts.parts), "\n".join(lines), tuple(unseen))
+    text = "\n".join(part.text for part in parts.parts)
+    return _Exhibit(text, "\n".join(lines), (*unseen, *change.unseen), change.user_only)
 
 
 async def files_of(
@@ -263,14 +282,16 @@ async def _change(
     subjects = _subjects(view, review)
     own = [subject.id for subject in subjects if task_isolation.is_own(subject, workers[subject.id])]
     beside = [subject.id for subject in subjects if subject.id not in own]
-    texts: list[str] = []
-    abouts: list[str] = []
+    changes: list[review_scope.Change] = []
     for names, read in ((own, _merged), (beside, in_workspace)):
         if names:
-            change = await read(store, evidence, view, {name: files[name] for name in names})
-            texts.append(change.text)
-            abouts.append(change.about)
-    return review_scope.Change("\n".join(texts), "; ".join(abouts))
+            changes.append(await read(store, evidence, view, {name: files[name] for name in names}))
+    return review_scope.Change(
+        "\n".join(change.text for change in changes),
+        "; ".join(change.about for change in changes),
+        unseen=tuple(place for change in changes for place in change.unseen),
+        user_only=tuple(path for change in changes for path in change.user_only),
+    )
 
 
 async def _merged(
@@ -297,7 +318,7 @@ async def in_workspace(
 
     `files` are those of each task. A file that is as it was then is left out, whatever of it is not committed, also
     where there is no git. Where the work changed a file that somebody was changing already, both are shown: nobody can
-    tell them apart.
+    tell them apart. What the work changed and git does not show, as it ignores it, is shown whole.
     """
     workspace = view.run.workspace
     paths = _paths(files, workspace)
@@ -307,16 +328,50 @@ async def in_workspace(
     try:
         leave_out = [*await evidence.same_files(workspace, look)] if look else []
         change = await evidence.changes.of_tree(workspace, paths, base, leave_out)
-        if change.text.strip():
+        whole = await _hidden(store, evidence, view, files, {*leave_out, *_by_file(change.text)})
+        if change.text.strip() or any(whole):
             since = f"since the work began at commit {base[:12]}" if base else "since the last commit"
-            return change._replace(about=f"changes in the workspace {since}, whoever made them")
+            return whole_files.beside(
+                change._replace(about=f"changes in the workspace {since}, whoever made them"), whole
+            )
         return review_scope.Change("", f"no change in the workspace ({why})")
     except errors.DispatchError as trouble:
         why = str(trouble)
     plain_paths = [path for path in paths if not path_globs.WILD.search(path) and path not in leave_out]
-    text = await anyio.to_thread.run_sync(_as_they_are, workspace, plain_paths) if workspace else ""
-    about = "no change, but the files as they are" if text else "no change in the workspace"
-    return review_scope.Change(text, f"{about} ({why})")
+    whole = (
+        await anyio.to_thread.run_sync(whole_files.read, workspace, plain_paths)
+        if workspace
+        else whole_files.WholeFiles()
+    )
+    about = "no change, but the files as they are" if whole.text else "no change in the workspace"
+    return review_scope.Change(whole.text, f"{about} ({why})", unseen=whole.unseen, user_only=whole.user_only)
+
+
+async def _hidden(
+    store: sqlite_store.Store,
+    evidence: Evidence,
+    view: run_view.RunView,
+    files: Mapping[str, Sequence[str]],
+    settled_paths: Collection[str],
+) -> whole_files.WholeFiles:
+    """Returns what tasks changed of the files that they declare and git does not show, `settled_paths` aside."""
+    workspace = view.run.workspace
+    paths: set[str] = set()
+    by_name: set[str] = set()
+    for task_id, own in files.items():
+        look = await _first_look(store, view.run.id, [task_id])
+        patterns = [path_globs.normalise(path, workspace) for path in own]
+        by_name |= {pattern for pattern in patterns if not path_globs.WILD.search(pattern)}
+        changed_paths = await evidence.changed_files(workspace, own, look) if look and own else ()
+        paths |= {path for path in changed_paths if any(path_globs.touch(pattern, path) for pattern in patterns)}
+    paths -= {path for path in paths if any(name.startswith(f"{path.rstrip('/')}/") for name in by_name)}
+    odd = {path for path in paths - by_name if not secret_paths.readable(path)}
+    folders = {path for path in paths if path.endswith("/")}  # repositories of their own
+    whole = await anyio.to_thread.run_sync(
+        whole_files.read, workspace, sorted(paths - odd - folders - {*settled_paths})
+    )
+    user_only = {*whole.user_only, *(odd - folders - {*settled_paths})}
+    return whole._replace(unseen=(*whole.unseen, *sorted(folders)), user_only=tuple(sorted(user_only)))
 
 
 def _paths(files: Mapping[str, Sequence[str]], workspace: str) -> list[str]:
@@ -324,18 +379,6 @@ def _paths(files: Mapping[str, Sequence[str]], workspace: str) -> list[str]:
     by_task = [[path_globs.normalise(path, workspace) for path in own] for own in files.values()]
     inside = [[path for path in own if path and not path.startswith(("/", ".."))] for own in by_task]
     return sorted({path for own in inside for path in own}) if all(inside) else []
-
-
-def _as_they_are(workspace: str, paths: Sequence[str]) -> str:
-    """Returns files of the workspace as a change that adds them; those that cannot be read are left out."""
-    parts: list[str] = []
-    with safe_read.Root(Path(workspace)) as root:
-        for path in paths:
-            with contextlib.suppress(errors.DispatchError):
-                lines = tuple(f"+{line}" for line in root.read(path).text.removesuffix("\n").split("\n"))
-                hunk = unified_diff.Hunk(0, 1, "", lines)
-                parts.append(unified_diff.render(unified_diff.FileChange(path, path, "new", (hunk,))))
-    return "\n".join(parts)
 
 
 async def _first_look(store: sqlite_store.Store, run_id: str, task_ids: Iterable[str]) -> model.Json:
@@ -380,7 +423,7 @@ async def judge(store: sqlite_store.Store, evidence: Evidence | None, claim: pro
             problem = review_attempt.reading_gap(judgement.report, where)
             if not problem and await has_moved(store, evidence, view, work.task, {exhibit.diff} - {""}):
                 problem = _MOVED
-            return unusable(outcome, problem) if problem else _passed(outcome, judgement)
+            return unusable(outcome, problem) if problem else _passed(outcome, judgement, exhibit.todos)
         case "block":
             files = await files_of(store, view, _subjects(view, work.task))
             return _blocked(outcome, judgement, answer, plan_reviews.sends_back(judgement.report, files))
@@ -484,7 +527,7 @@ def exhibit_of(beat: Mapping[str, model.Json]) -> Shown:
     if not json_types.is_object(detail):
         return Shown()
     digest = detail.get("diff")
-    return Shown(digest if isinstance(digest, str) else "", _unseen(detail))
+    return Shown(digest if isinstance(digest, str) else "", _places(detail, "unseen"), _places(detail, "user_only"))
 
 
 async def ground(store: sqlite_store.Store, beat: Mapping[str, model.Json]) -> quotes.Ground | None:
@@ -494,8 +537,8 @@ async def ground(store: sqlite_store.Store, beat: Mapping[str, model.Json]) -> q
     return quotes.ground(unified_diff.parse(text)) if text else None
 
 
-def _passed(outcome: model.Outcome, judgement: plan_reviews.Judgement) -> model.Outcome:
-    todos = plan_reviews.todos(judgement.report)
+def _passed(outcome: model.Outcome, judgement: plan_reviews.Judgement, more: Sequence[str]) -> model.Outcome:
+    todos = [*plan_reviews.todos(judgement.report), *more]
     count = len(judgement.report.findings)
     return outcome.model_copy(
         update={
@@ -514,7 +557,7 @@ def _passed(outcome: model.Outcome, judgement: plan_reviews.Judgement) -> model.
 def _passed_in_part(outcome: model.Outcome, unseen: Sequence[str]) -> model.Outcome:
     """Returns a PASS of what was shown as what it is for the whole: no verdict, and asking again brings none."""
     why = (
-        "It passes what it was shown, but the change is too long for one review, and nobody has seen "
+        "It passes what it was shown, but not all of the change could be shown in one review, and nobody has seen "
         f"{', '.join(unseen)}. Have the change reviewed in parts by the council, or split the work into smaller tasks."
     )
     return inconclusive(outcome, why)

@@ -28,6 +28,9 @@ from dispatch_mcp.text import escape, path_globs, unified_diff
 MAX_SECONDS: Final = 60.0
 OUTPUT_CAP: Final = 20 << 20
 MAX_NEW_FILES: Final = 2_000
+MAX_MARKED: Final = 500
+"""Files that git was told to take for unchanged, each of which is looked at by itself."""
+
 MAX_FILE_BYTES: Final = OUTPUT_CAP
 MAX_BINARY_FILES: Final = 200
 """Binary files of which one after the other is looked at for text that only attributes call binary."""
@@ -100,9 +103,12 @@ class GitChanges:
         tree = await self._tree(workspace)
         start = await self._revisions(tree.top).commit(base) if base else await self._head(tree)
         limits = (*_limits(tree, workspace, paths), *(_named(tree, path, "exclude,") for path in leave_out))
-        text = await self._diff(tree.top, start, limits=limits)
+        names = await self._marked_files(tree.top, limits)
+        rest = (*limits, *(f":(exclude,top,literal){path}" for path in names))
+        text = await self._diff(tree.top, start, limits=rest)
+        parts = [await self._marked_diff(tree.top, start, path) for path in names]
         new = await self._new_files(tree.top, limits)
-        return review_scope.Change("\n".join([text.rstrip("\n"), *new]), "the working tree")
+        return review_scope.Change("\n".join([text.rstrip("\n"), *filter(None, parts), *new]), "the working tree")
 
     async def _staged(self, workspace: str) -> review_scope.Change:
         """Returns what the next commit would change."""
@@ -154,6 +160,28 @@ class GitChanges:
                 texts |= {file.path: file for file in unified_diff.parse(_readable(again)).files if _is_text(file)}
         return "\n".join(unified_diff.render(texts.get(file.path, file)) for file in diff.files)
 
+    async def _marked_files(self, top: str, limits: Sequence[str]) -> list[str]:
+        """Returns files that git was told to take for unchanged, or for not checked out though they are there."""
+        listing = await self._run(top, "ls-files", "-v", "-z", "--", *limits)
+        entries = [entry for entry in listing.out.split("\0") if entry[:1] == "S" or entry[:1].islower()]
+        names = [name for tag, name in ((entry[0], entry[2:]) for entry in entries) if _counts(Path(top, name), tag)]
+        if len(names) > MAX_MARKED:
+            raise errors.InputError(
+                f"Git was told to take {len(names)} files for unchanged; at most {MAX_MARKED} are looked at.",
+                hint="Take the marks away: `git update-index --really-refresh`, `--no-skip-worktree`.",
+            )
+        return names
+
+    async def _marked_diff(self, top: str, start: str, path: str) -> str:
+        """Returns what a file changes against a commit, whatever the index says of it; nothing where it is the same."""
+        if not await anyio.Path(top, path).is_symlink() and not await anyio.Path(top, path).exists():
+            empty = await self._revisions(top).empty_tree()
+            return (await self._diff(top, start, empty, limits=[f":(top,literal){path}"])).rstrip("\n")
+        answer = await self._run(top, *_DIFF, "--text", "--end-of-options", f"{start}:{path}", "--", path)
+        if answer.code == 0:
+            return _readable(answer).rstrip("\n")
+        return "\n".join(await anyio.to_thread.run_sync(lambda: list(_diffs(Path(top), [path]))))
+
     async def _new_files(self, top: str, limits: Sequence[str]) -> list[str]:
         """Returns a diff for each file that git neither knows nor ignores."""
         listing = await self._run(top, "ls-files", "--others", "--exclude-standard", "-z", "--", *limits)
@@ -196,6 +224,11 @@ class GitChanges:
             raise errors.WorkerError(str(trouble), hint="Review a smaller range.") from None
         except git_process.TooMuch:
             raise self._too_large() from None
+
+
+def _counts(path: Path, tag: str) -> bool:
+    """Returns whether a file with a mark may have changed: what is not checked out is not there for that reason."""
+    return (tag.islower() and tag != "s") or os.path.lexists(path)
 
 
 def _readable(answer: git_process.GitAnswer) -> str:
@@ -258,9 +291,10 @@ def _read(path: Path) -> str | None:
         handle = os.open(path, safe_paths.READ)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # also a folder, which cannot be opened as a file
+        os.close(handle)
+        return None
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES or b"\0" in data[:8_000]:
         return None

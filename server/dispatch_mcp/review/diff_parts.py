@@ -34,7 +34,9 @@ class Span(model.Value):
 
     @property
     def label(self) -> str:
-        """The lines as `path:first-last`."""
+        """The lines as `path:first-last`; the path alone of a file as a whole."""
+        if not self.last:
+            return self.path
         lines = f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
         return f"{self.path}:{lines}" + (" (removed)" if self.removed else "")
 

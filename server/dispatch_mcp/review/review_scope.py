@@ -58,13 +58,16 @@ _HEAD_LINES = 8
 class Change(NamedTuple):
     """A change as its source gives it: a diff, what it is of, and the commit it ends at, empty for a working tree.
 
-    `note` says why it may be empty.
+    `note` says why it may be empty. `unseen` are places of it that could not be read, so that nobody can pass them;
+    `user_only` are files of it that are shown to nobody for what they are.
     """
 
     text: str
     about: str
     head: str = ""
     note: str = ""
+    unseen: tuple[str, ...] = ()
+    user_only: tuple[str, ...] = ()
 
 
 class Excluded(model.Value):

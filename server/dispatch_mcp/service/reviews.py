@@ -263,7 +263,7 @@ class Council:
         manifest = manifest.model_copy(
             update={
                 "spans": tuple(part.spans for part in parts.parts),
-                "unseen": parts.unseen,
+                "unseen": (*parts.unseen, *(diff_parts.Span(path=path, first=0, last=0) for path in change.unseen)),
             }
         )
         return RoundOpening(manifest, parts, clean.diff)

@@ -190,6 +190,10 @@ class Snapshotter:
         own = {path for path in paths & by_name if safe_look.leads_into_git(Path(workspace), path)}
         return now, {path for path in paths - own if path in by_name or not merge_rules.is_litter(path)}
 
+    async def changed_since(self, workspace: str, files: Collection[str], before: model.Json) -> list[str]:
+        """Returns which files differ from an earlier snapshot, as JSON; nothing where that was not measured."""
+        return sorted((await self.changed(workspace, files, from_json(before)))[1])
+
     async def kinds(
         self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
     ) -> dict[str, file_states.Kind]:
