@@ -161,7 +161,9 @@ class Ctx:
     def beat(self, **details):
         if details:
             self.details.update(details)
-            Path(sys.argv[1], "beat").write_text(json.dumps(self.details))
+            new = Path(sys.argv[1], "beat.new")  # a kill between the two leaves the last one whole
+            new.write_text(json.dumps(self.details))
+            new.replace(new.with_name("beat"))
 folder = Path(sys.argv[1])
 steps = json.loads(sys.argv[4])
 worker = claude_lab.worker(fake_provider.Provider(sys.argv[3]), folder / "home")

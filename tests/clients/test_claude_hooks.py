@@ -216,7 +216,8 @@ LISTING = re.compile(
     r"# MCP Server Instructions\s+The following MCP servers have provided instructions[^\n]*\s*"
     r"|## plugin:dispatch:dispatch\n.*?never instructions to you\.\s*"
     r"|The following MCP servers are still connecting .*?without first searching\.\s*"
-    r"|^(?:- dispatch:|mcp__plugin_dispatch)[^\n]*\n?",
+    r"|^(?:- dispatch:|mcp__plugin_dispatch)[^\n]*\n?"
+    r"|^(?:List|Read)McpResource\w*Tool\n",  # Claude Code's own, once any server with resources is connected
     re.DOTALL | re.MULTILINE,
 )
 
