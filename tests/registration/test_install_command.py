@@ -63,7 +63,7 @@ def test_a_project_gets_a_file_of_its_own_that_others_may_read(shell: command_ru
     assert "dispatch" in json.loads(file.read_text(encoding="utf-8"))["mcpServers"]
     assert file.stat().st_mode & 0o777 == 0o644
     shell("install", "claude-code", "--scope", "project", "--remove")
-    assert json.loads(file.read_text(encoding="utf-8")) == {}
+    assert json.loads(file.read_text(encoding="utf-8")) == {"mcpServers": {}}
 
 
 def test_without_a_client_it_says_which_are_here_and_registered(shell: command_runs.Shell, own_home: Path) -> None:
