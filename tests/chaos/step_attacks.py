@@ -364,7 +364,9 @@ def repositories(lab: Lab) -> None:
             pass
         for line in reading:
             lab.holds(f"{line} in a run starts {hostile.left()}", not hostile.left())
-        refusals = ("--no-index /etc/passwd /etc/hosts", "--output=/tmp/x", "-- /etc/passwd", "-- ../..", "--ext-diff")
+        outside = lab.folder / "outside.txt"
+        outside.write_text("not of the repository\n")
+        refusals = (f"--no-index {outside} {outside}", f"--output={outside}", f"-- {outside}", "-- ../..", "--ext-diff")
         for arguments in refusals:
             task = {"id": "g", "do": "Look", "command": ["git", "diff", *arguments.split()]}
             why = refusal(wire, "plan_dag", tasks=[task])
