@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import anyio
 import command_runs
 import fake_provider
 import pytest
+import temp_repository
+from temp_repository import git
 
 from dispatch_mcp.model import records
 from dispatch_mcp.store import sqlite_store
@@ -22,21 +23,9 @@ EDIT = "open('list.txt', 'a').write('second\\n')"
 COMMAND = ["python", "-S", "-c", EDIT]
 
 
-def git(at: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=at, check=True, capture_output=True, text=True).stdout.strip()
-
-
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    at = tmp_path / "repo"
-    at.mkdir()
-    git(at, "init", "-q", "-b", "main")
-    (at / "list.txt").write_text("first\n")
-    git(at, "add", "-A")
-    git(at, "commit", "-q", "-m", "First")
-    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(at))
-    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([COMMAND]))
-    return at
+    return temp_repository.listed(tmp_path / "repo", monkeypatch, COMMAND)
 
 
 @pytest.fixture

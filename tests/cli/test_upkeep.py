@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -13,6 +11,8 @@ from pathlib import Path
 
 import command_runs
 import pytest
+import temp_repository
+from temp_repository import git
 
 from dispatch_mcp.cli import console
 from dispatch_mcp.cli.installation import upkeep
@@ -26,10 +26,6 @@ WRITES = {"id": "add", "do": "Add a line", "files": ["list.txt"], "isolation": "
 LONG_AGO = 40 * 86_400.0
 
 
-def git(at: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=at, check=True, capture_output=True, text=True).stdout.strip()
-
-
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
     return command_runs.shell(monkeypatch, capsys)
@@ -37,15 +33,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    at = tmp_path / "repo"
-    at.mkdir()
-    git(at, "init", "-q", "-b", "main")
-    (at / "list.txt").write_text("first\n")
-    git(at, "add", "-A")
-    git(at, "commit", "-q", "-m", "First")
-    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(at))
-    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([COMMAND]))
-    return at
+    return temp_repository.listed(tmp_path / "repo", monkeypatch, COMMAND)
 
 
 def run(shell: command_runs.Shell, folder: Path, *words: str, **task: object) -> str:

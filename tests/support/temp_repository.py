@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.git import git_process, workspace_provider
@@ -39,6 +41,17 @@ def commit(at: Path, said: str = "change") -> str:
     git(at, "add", "-A")
     git(at, "commit", "-q", "--allow-empty", "-m", said)
     return git(at, "rev-parse", "HEAD")
+
+
+def listed(at: Path, monkeypatch: pytest.MonkeyPatch, command: Sequence[str]) -> Path:
+    """Returns a repository with a list of one line, as the workspace of a person who allows one command."""
+    at.mkdir()
+    git(at, "init", "-q", "-b", "main")
+    write(at, "list.txt", "first\n")
+    commit(at, "First")
+    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(at))
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([[*command]]))
+    return at
 
 
 def make(at: Path) -> Path:
