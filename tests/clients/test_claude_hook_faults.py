@@ -20,19 +20,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    folder = tmp_path / "workspace"
-    folder.mkdir()
-    (folder / "README.md").write_text("# Shop\n")
-    return folder
-
-
-@pytest.fixture
-def env(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, str]:
-    return hooked_sessions.variables(provider, tmp_path)
-
-
 def waits(*names: str) -> dict[str, Any]:
     return {"tools": [agent(name, background=False) for name in names]}
 

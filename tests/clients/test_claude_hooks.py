@@ -35,19 +35,6 @@ from dispatch_mcp.text import json_types, token_count
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    folder = tmp_path / "workspace"
-    folder.mkdir()
-    (folder / "README.md").write_text("# Shop\n")
-    return folder
-
-
-@pytest.fixture
-def env(provider: fake_provider.Provider, tmp_path: Path) -> dict[str, str]:
-    return hooked_sessions.variables(provider, tmp_path)
-
-
 async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
     provider: fake_provider.Provider, env: dict[str, str], workspace: Path
 ) -> None:
