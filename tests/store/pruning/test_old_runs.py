@@ -127,14 +127,19 @@ async def test_an_open_run_cannot_even_be_put_on_record(tmp_path: Path) -> None:
         )
 
 
+async def a_day_apart(store: sqlite_store.Store, home: Path, clock: Clock) -> None:
+    """Carries out a run, one of the same plan that takes its work over, and one of another plan."""
+    for plan_id in ("plan", "else"):
+        await store.save_plan(store_setup.chain("a", plan_id=plan_id), records.LOCAL)
+    for number, (run_id, plan_id) in enumerate((("maker", "plan"), ("taker", "plan"), ("last", "else"))):
+        clock.now = number * DAY
+        await carry_out(store, home, run_id, plan_id)
+
+
 async def test_what_a_run_that_stays_has_taken_over_stays_too(tmp_path: Path) -> None:
     clock = Clock()
     async with sqlite_store.open_store(tmp_path, clock=clock) as store:
-        for plan_id in ("plan", "else"):
-            await store.save_plan(store_setup.chain("a", plan_id=plan_id), records.LOCAL)
-        for number, (run_id, plan_id) in enumerate((("maker", "plan"), ("taker", "plan"), ("last", "else"))):
-            clock.now = number * DAY
-            await carry_out(store, tmp_path, run_id, plan_id)
+        await a_day_apart(store, tmp_path, clock)
         assert await store.outcome("taker", "a") is not None
         removed = (await store.prune_plans(["plan"], DAY / 2, frozenset()))[1]
         assert removed == []
@@ -145,11 +150,7 @@ async def test_who_has_taken_something_over_goes_with_who_has_made_it_or_not_at_
     """A review of the one may have said of the work of the other that it is not good enough."""
     clock = Clock()
     async with sqlite_store.open_store(tmp_path, clock=clock) as store:
-        for plan_id in ("plan", "else"):
-            await store.save_plan(store_setup.chain("a", plan_id=plan_id), records.LOCAL)
-        for number, (run_id, plan_id) in enumerate((("maker", "plan"), ("taker", "plan"), ("last", "else"))):
-            clock.now = number * DAY
-            await carry_out(store, tmp_path, run_id, plan_id)
+        await a_day_apart(store, tmp_path, clock)
         assert {run.why for run in looked(tmp_path, 1.5 * DAY, frozenset({"maker"}))} == {old_runs.TAKEN_OVER}
         removed = (await store.prune_plans(["plan"], 1.5 * DAY, frozenset()))[1]
         assert [run.id for run in removed] == ["maker", "taker"]
