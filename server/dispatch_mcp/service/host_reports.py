@@ -331,14 +331,7 @@ def is_unreadable(outcome: model.Outcome) -> bool:
 def again(report: report_reader.Report, why: str) -> model.Outcome:
     """Returns the outcome that has an answer asked for once more that cannot be used; what was said goes along."""
     error = f"The handoff cannot be used: {why}. The work may be done already: look, do not repeat it."
-    return model.Outcome(
-        state=AttemptState.FAILED,
-        error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}",
-        error_kind=transitions.UNUSABLE,
-        summary=error,
-        retryable=True,
-        usage=report.usage.usage,
-    )
+    return _unusable(report, error, report.usage.usage)
 
 
 def unbriefed(report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
@@ -347,13 +340,17 @@ def unbriefed(report: report_reader.Report, outcome: model.Outcome) -> model.Out
         f"Nobody has begun attempt {report.attempt} by its name, so its subagent never had its brief, and what it says "
         "is no handoff."
     )
+    return _unusable(report, error, outcome.usage)
+
+
+def _unusable(report: report_reader.Report, error: str, usage: model.Usage) -> model.Outcome:
     return model.Outcome(
         state=AttemptState.FAILED,
         error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}",
         error_kind=transitions.UNUSABLE,
         summary=error,
         retryable=True,
-        usage=outcome.usage,
+        usage=usage,
     )
 
 
