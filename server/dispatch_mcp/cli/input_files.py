@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.planning import plan_documents
+from dispatch_mcp.process import private_files
 from dispatch_mcp.text import json_types
 
 MAX_BYTES = 64 << 20
@@ -117,8 +118,7 @@ def write_traces(folder: Path, traces: Mapping[str, model.Json]) -> dict[str, st
     """
     names = {task_id: f"{task_id}.json" for task_id in traces}
     try:
-        for part in reversed([folder, *folder.parents]):
-            part.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give those above the mode of the umask
+        private_files.make_folder(folder)
         for task_id, trace in traces.items():
             _write(folder / names[task_id], trace)
         _write(folder / INDEX, names)

@@ -23,7 +23,7 @@ from dispatch_mcp.context import (
     safe_read,
 )
 from dispatch_mcp.context.indexing import index_files, index_tables, reading_order
-from dispatch_mcp.process import file_lock, safe_paths
+from dispatch_mcp.process import file_lock, private_files, safe_paths
 from dispatch_mcp.text import secret_paths
 
 _BUSY_MS = 10_000
@@ -111,7 +111,7 @@ class Index:
         self.path = place(state_dir, self.root.path)
         try:
             with _trouble():
-                _make_private(self.path.parent)
+                private_files.make_folder(self.path.parent)
                 index_files.remember(self.path, self.root.path)
         except Damaged:
             self.root.close()
@@ -366,10 +366,3 @@ def _identity(path: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (status.st_dev, status.st_ino)
-
-
-def _make_private(folder: Path) -> None:
-    """Creates a folder and what is missing above it, for nobody but the user: `parents=True` would not."""
-    for parent in reversed([folder, *folder.parents]):
-        if not parent.exists():
-            parent.mkdir(mode=0o700, exist_ok=True)

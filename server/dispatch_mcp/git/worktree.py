@@ -29,6 +29,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.git import command_log, foreign_repositories, git_process, inner_repositories, inner_work, merge_rules
 from dispatch_mcp.model import run_refs, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.process import private_files
 
 FOLDER = "worktrees"
 ABANDONED_S = 5.0
@@ -96,7 +97,7 @@ class Worktrees:
             WorkerError: it could not be made, or is not what it should be.
         """
         path = self.path(work.run_id, work.task.id, work.attempt)
-        await anyio.to_thread.run_sync(_make_folder, self.home, path.parent)
+        await anyio.to_thread.run_sync(_make_folder, path.parent)
         await self._add(repo, path, base)
         copy = Worktree(repo, path, base, work.attempt)
         await self.verify(copy)
@@ -348,10 +349,9 @@ def _text(path: Path) -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
-def _make_folder(home: Path, folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
-        for part in (home.absolute(), folder.parent, folder):
-            part.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_files.make_folder(folder)
     except OSError as error:
         raise errors.WorkerError(
             f"The folder {str(folder)!r} cannot be made: {error.strerror}.", hint="Check the disk and its rights."

@@ -12,9 +12,11 @@ from typing import Any, Final
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 from anyio.streams import buffered
 
 from dispatch_mcp.hooks import hook_events, hook_socket
+from dispatch_mcp.process import private_files
 from dispatch_mcp.text import json_types
 
 log = logging.getLogger(__name__)
@@ -56,8 +58,7 @@ async def listen(
 
 
 async def _open(path: anyio.Path) -> anyio.abc.SocketListener:
-    for folder in (path.parent.parent, path.parent):  # the mode is that of the last folder only
-        await folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await anyio.to_thread.run_sync(private_files.make_folder, Path(path.parent))
     with contextlib.suppress(FileNotFoundError):
         await path.unlink()  # of a server of this session that died
     return await anyio.create_unix_listener(str(path), mode=0o600)

@@ -30,6 +30,7 @@ from pathlib import Path
 import anyio
 
 from dispatch_mcp import errors
+from dispatch_mcp.process import private_files
 
 GRACE_S = 1.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -282,9 +283,7 @@ def _not_started(program: str, error: OSError | ValueError) -> errors.WorkerErro
 
 def _prepare(folder: Path, stdin: bytes) -> None:
     try:
-        for part in (*reversed(folder.parents), folder):
-            if not part.exists():
-                part.mkdir(mode=0o700, exist_ok=True)
+        private_files.make_folder(folder)
         for name in ("pid", "exit", "stdin", "stdout", "stderr"):
             (folder / name).unlink(missing_ok=True)
         if stdin:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.process import private_files
 from dispatch_mcp.registration import clients, toml_tables
 from dispatch_mcp.text import commented_json, json_types
 
@@ -88,8 +89,7 @@ def carry_out(change: FileEdit, backups: Path, *, new_mode: int = 0o600) -> Path
 
 
 def _keep(text: str, file: Path, backups: Path) -> Path:
-    for folder in (backups.parent, backups):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_files.make_folder(backups)
     backup = backups / f"{secrets.token_hex(4)}-{file.name.lstrip('.')}"
     _write(backup, text, 0o600)
     return backup

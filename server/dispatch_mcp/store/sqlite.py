@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.process import private_files
 from dispatch_mcp.store import failpoints, whereabouts
 
 APPLICATION_ID = 0x64_6D_63_70
@@ -130,16 +131,10 @@ def prepare_home(home: Path) -> None:
         StoreUnavailable: the folder cannot be made, or is on a network file system.
     """
     try:
-        _make_folders(home)
+        private_files.make_folder(home)
     except OSError as error:
         raise translate(error, home) from error
     refuse_network(home)
-
-
-def _make_folders(home: Path) -> None:
-    for folder in reversed([home, *home.parents]):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def refuse_network(home: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dispatch_mcp import errors
+from dispatch_mcp.process import private_files
 from dispatch_mcp.text import json_types
 
 FILE: Final = "http-tokens.json"
@@ -84,16 +84,7 @@ class Tokens:
         return {name: str(digest) for name, digest in value.items()}
 
     def _keep(self, digests: Mapping[str, str]) -> None:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = self._file.with_name(f".{FILE}.{secrets.token_hex(4)}")
-        try:
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                json.dump(digests, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._file)
-        finally:
-            new.unlink(missing_ok=True)
+        private_files.write(self._file, json.dumps(digests, indent=1))
 
 
 def _digest(token: str) -> str:

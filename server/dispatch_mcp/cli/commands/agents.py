@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.cli import catalog_arguments, console
 from dispatch_mcp.planning import typed_inputs
+from dispatch_mcp.process import private_files
 from dispatch_mcp.routing import learning
 from dispatch_mcp.service import route_memory
 from dispatch_mcp.text import escape, json_types
@@ -200,12 +200,7 @@ def _approved_by_hand(agent: catalog.Agent) -> bool:
 def _remember(path: Path, digest: str) -> None:
     """Adds a digest to the file of approved ones, in one step and for its owner's eyes."""
     digests = sorted({*_remembered(path), digest})
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump({"sha256": digests}, file, indent=2)
-    new.replace(path)
+    private_files.write(path, json.dumps({"sha256": digests}, indent=2))
 
 
 def _remembered(path: Path) -> list[str]:

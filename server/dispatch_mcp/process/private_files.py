@@ -1,0 +1,36 @@
+"""Folders and files that nobody but the user can look into, from the moment they exist."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and what is missing above it; `parents=True` would give those above the mode of the umask.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for part in reversed([folder, *folder.parents]):
+        if not part.exists():
+            part.mkdir(mode=0o700, exist_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file in one step, so that a reader sees the old one or the new one whole.
+
+    Raises:
+        OSError: it cannot be written; what was there stays.
+    """
+    make_folder(path.parent)
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
