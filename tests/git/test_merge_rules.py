@@ -209,6 +209,7 @@ def test_the_host_is_told_what_it_has_to_see_to_itself() -> None:
     plan = (task("w", isolation="worktree"), task("h", "w", isolation="worktree"), task("r", "w"))
     open_rows = [records.TaskRecord(id="w", position=0, worker=C, state=TaskState.RUNNING)]
     done_rows = [records.TaskRecord(id="w", position=0, worker=C, state=TaskState.SUCCEEDED)]
-    assert task_isolation.host_notices(plan[2], plan, open_rows, "run") == ()
-    assert "worktree of your own" in task_isolation.host_notices(plan[1], plan, open_rows, "run")[0]
-    assert "refs/dispatch/run/merged" in task_isolation.host_notices(plan[2], plan, done_rows, "run")[0]
+    is_open, is_done = (task_isolation.has_changes(plan, rows) for rows in (open_rows, done_rows))
+    assert task_isolation.host_notices(plan[2], "run", has_merged=is_open) == ()
+    assert "worktree of your own" in task_isolation.host_notices(plan[1], "run", has_merged=is_open)[0]
+    assert "refs/dispatch/run/merged" in task_isolation.host_notices(plan[2], "run", has_merged=is_done)[0]

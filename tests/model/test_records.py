@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import assignments, merge_offer, ports, problems, records, transitions
+from dispatch_mcp.model import assignments, declared_paths, merge_offer, ports, problems, records, transitions
 from dispatch_mcp.model.types import Value
 
 OLD = json.loads((Path(__file__).parent / "data" / "values.json").read_text("utf-8"))
@@ -147,7 +147,8 @@ def test_what_crosses_a_boundary_is_frozen(frozen: records.Owner) -> None:
 async def test_where_nobody_looked_before_there_is_nothing_to_compare_with() -> None:
     around = ports.Surroundings()
     assert await around.first_look() == {}
-    assert (around.claims, around.active, around.foreign) == ((), (), ())
+    assert not around.claims
+    assert around.active is around.declarations is declared_paths.NOBODY
 
 
 def test_an_attempt_that_runs_begins_again_with_whoever_stands_in() -> None:

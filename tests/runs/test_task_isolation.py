@@ -93,12 +93,12 @@ def test_only_a_success_in_a_worktree_leaves_changes_to_take_over(state: TaskSta
 
 
 def test_the_host_hears_of_nothing_when_there_is_nothing_to_see_to() -> None:
-    assert task_isolation.host_notices(task(), [task()], [], "r" * 32) == ()
+    assert task_isolation.host_notices(task(), "r" * 32, has_merged=False) == ()
 
 
 def test_the_host_hears_where_changes_are_and_that_it_has_to_keep_apart() -> None:
     plan = [task("a", files=["a.py"]), task("b", isolation="worktree")]
     rows = [row("a", API, TaskState.SUCCEEDED), row("b", HOST, TaskState.READY)]
-    apart, where = task_isolation.host_notices(plan[1], plan, rows, "5f" * 16)
+    apart, where = task_isolation.host_notices(plan[1], "5f" * 16, has_merged=task_isolation.has_changes(plan, rows))
     assert "git worktree of your own" in apart
     assert f"refs/dispatch/{'5f' * 16}" in where

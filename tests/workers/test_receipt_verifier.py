@@ -12,7 +12,7 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.git import git_process
-from dispatch_mcp.model import Receipt, WorkerKind, ports, work_order
+from dispatch_mcp.model import Receipt, WorkerKind, declared_paths, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
@@ -51,6 +51,10 @@ def commit(folder: Path) -> None:
 def write(folder: Path, path: str, text: str) -> None:
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_text(text)
+
+
+def theirs(*paths: str) -> declared_paths.DeclaredPaths:
+    return declared_paths.DeclaredPaths(("another", path) for path in paths)
 
 
 def work(workspace: Path, *acceptance: str, files: tuple[str, ...] = (), **fields: model.Json) -> work_order.WorkOrder:
@@ -162,7 +166,7 @@ async def test_what_was_declared_and_changed_is_told_from_the_rest(tmp_path: Pat
     write(repository, "dirty.txt", "after")
     write(repository, "theirs.txt", "x")
     write(repository, "build/ignored.o", "x")
-    diff, narrow, declared, strange = await looked(found, asked, before, active=("theirs.txt",))
+    diff, narrow, declared, strange = await looked(found, asked, before, active=theirs("theirs.txt"))
     assert (diff.ok, narrow.ok, declared.ok) == (True, True, True)
     assert declared.detail == "changed `src/a.py`, `src/new/c.py`; untouched: `src/b.py`"
     assert strange.kind == "touched"
@@ -432,7 +436,7 @@ async def test_work_that_another_task_did_by_the_way_refutes_nobody_who_finds_it
     async def first_look() -> Mapping[str, model.Json]:
         return first
 
-    diff, declared = await looked(found, asked, before, active=declares, first_look=first_look)
+    diff, declared = await looked(found, asked, before, active=theirs(*declares), first_look=first_look)
     assert facts([diff, declared]) == [(False, refuted)] * 2
 
 
@@ -456,7 +460,7 @@ async def test_a_claim_of_files_that_are_as_they_were_or_anothers_is_told(tmp_pa
         (("src/b.py", "src/a.py"), False),
         (("src/b.py", "somewhere else"), False),
     ):
-        receipts = await looked(found, asked, before, claims=claims, foreign=("docs/b.md",))
+        receipts = await looked(found, asked, before, claims=claims, declarations=theirs("docs/b.md"))
         assert [receipt.kind for receipt in receipts] == ["diff", *(["claim"] if lies else [])]
         assert all(not receipt.ok and receipt.checked for receipt in receipts if receipt.kind == "claim")
 

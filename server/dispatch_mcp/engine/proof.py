@@ -63,8 +63,6 @@ async def _surroundings(store: sqlite_store.Store, claim: Claim) -> ports.Surrou
     """Returns what the witness has to know of the rest of the run."""
     work, outcome, _, view = claim
     view = view or await run_view.load(store, work.run_id, records.ANYBODY)
-    active_ids = {row.id for row in view.tasks if row.attempt}
-    rest = [task for task in view.plan.tasks if task.id != work.task.id]
 
     async def first_look() -> Mapping[str, model.Json]:
         return await store.first_look(work.run_id, in_copy=bool(work.base))
@@ -74,8 +72,8 @@ async def _surroundings(store: sqlite_store.Store, claim: Claim) -> ports.Surrou
 
     return ports.Surroundings(
         claims=outcome.handoff.files_modified,
-        active=tuple(path for task in rest if task.id in active_ids for path in task.files),
-        foreign=tuple(path for task in rest for path in task.files),
+        active=view.active,
+        declarations=view.declarations,
         first_look=first_look,
         rivals=rivals,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import TaskState, like_failures, ports, records, short_ids
+from dispatch_mcp.model import TaskState, declared_paths, like_failures, ports, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.runs import budget, step_choice
+from dispatch_mcp.runs import budget, step_choice, task_isolation
 from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.text import path_globs
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,27 @@ class RunView:
     def specs(self) -> Mapping[str, model.Task]:
         """What each task is to do, by task id."""
         return {task.id: task for task in self.plan.tasks}
+
+    @cached_property
+    def declarations(self) -> declared_paths.DeclaredPaths:
+        """The paths that tasks declare."""
+        return self._paths_of(self.plan.tasks)
+
+    @cached_property
+    def active(self) -> declared_paths.DeclaredPaths:
+        """The paths that tasks declare which have begun."""
+        return self._paths_of(task for task in self.plan.tasks if task.id in self.rows and self.rows[task.id].attempt)
+
+    def _paths_of(self, tasks: Iterable[model.Task]) -> declared_paths.DeclaredPaths:
+        root = self.run.workspace
+        return declared_paths.DeclaredPaths(
+            (task.id, path_globs.normalise(path, root)) for task in tasks for path in task.files
+        )
+
+    @cached_property
+    def has_merged(self) -> bool:
+        """Whether tasks of the run have changed files in worktrees of their own."""
+        return task_isolation.has_changes(self.plan.tasks, self.tasks)
 
     @cached_property
     def alike(self) -> frozenset[str]:

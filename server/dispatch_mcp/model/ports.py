@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from dispatch_mcp import model
-from dispatch_mcp.model import merge_offer, work_order
+from dispatch_mcp.model import declared_paths, merge_offer, work_order
 
 
 class Blobs(Protocol):
@@ -150,15 +150,15 @@ async def _no_rivals() -> Sequence[Rival]:
 class Surroundings:
     """What a witness is told besides the order: what its worker claims, and what the rest of the run is about.
 
-    `claims` are the files that the worker says it changed. `active` are paths that other, begun tasks declare:
-    what changes there is theirs; `foreign` are those of all other tasks. `first_look` returns what `before` had
-    returned at the beginning of the run, for work in the same kind of place; empty when nobody looked. `rivals` returns
-    those of other runs: what they declare too may be their change.
+    `claims` are the files that the worker says it changed. `active` are paths that begun tasks declare: what changes
+    there is theirs; `declarations` are those of all tasks, both by the id of the task. `first_look` returns what
+    `before` had returned at the beginning of the run, for work in the same kind of place; empty when nobody looked.
+    `rivals` returns those of other runs: what they declare too may be their change.
     """
 
     claims: tuple[str, ...] = ()
-    active: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
+    active: declared_paths.DeclaredPaths = declared_paths.NOBODY
+    declarations: declared_paths.DeclaredPaths = declared_paths.NOBODY
     first_look: Callable[[], Awaitable[Mapping[str, model.Json]]] = _no_look
     rivals: Callable[[], Awaitable[Sequence[Rival]]] = _no_rivals
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
@@ -96,17 +96,22 @@ class FileChanges(NamedTuple):
 
 
 def compare_changes(
-    entries: Iterable[str], changed: Iterable[str], others: Iterable[str], *, workspace: str = "", everything: bool
+    entries: Iterable[str],
+    changed: Iterable[str],
+    is_foreign: Callable[[str], bool],
+    *,
+    workspace: str = "",
+    everything: bool,
 ) -> FileChanges:
-    """Returns what the changed files say about the declared paths; what `others` declared is theirs.
+    """Returns what the changed files say about the declared paths; what `is_foreign` is that of others.
 
     `everything` says whether all changes of the workspace are known, or those of declared files only.
     """
-    own = [path_globs.normalise(path, workspace) for path in entries]
-    foreign = [path_globs.normalise(path, workspace) for path in others]
-    paths = sorted(changed)
-    hits = [path for path in paths if _in(own, path)]
-    strange = tuple(path for path in paths if not _in(own, path) and not _in(foreign, path))
+    own = tuple(path_globs.normalise(path, workspace) for path in entries)
+    hits, rest = list[str](), list[str]()
+    for path in sorted(changed):
+        (hits if _in(own, path) else rest).append(path)
+    strange = tuple(path for path in rest if not is_foreign(path)) if everything else ()
     idle = tuple(dict.fromkeys(entry for entry in own if not any(path_globs.touch(entry, path) for path in hits)))
     return FileChanges(tuple(hits), idle, strange if everything else None)
 
@@ -203,24 +208,27 @@ def from_claim(
 ) -> tuple[Receipt, ...]:
     """Returns a receipt against a worker that names the files it changed, if none of them is one; else nothing.
 
-    `foreign_paths` are those that other tasks of the run declare. A name that means nothing to the server says nothing:
-    only names of declared files count, the task's own that are untouched and those of others.
+    `foreign_paths` are those that other tasks of the run declare, normalised. A name that means nothing to the server
+    says nothing: only names of declared files count, the task's own that are untouched and those of others.
     """
     if not 0 < len(claims) <= MAX_CLAIMS or files.problem or files.excuse():
         return ()
     real = (*files.changed, *(files.undeclared or ()))
-    foreign = [path_globs.normalise(path, workspace) for path in foreign_paths]
+    calls = [functools.partial(_names, claim, workspace=workspace) for claim in claims]
+    if any(names(path) for names in calls for path in real):
+        return ()
+    foreign = tuple(foreign_paths)
     idle: list[str] = []
     alien: list[str] = []
-    for claim in claims:
-        names = functools.partial(_names, claim, workspace=workspace)
-        own_path, alien_path = (next(filter(names, paths), "") for paths in (files.untouched, foreign))
-        if any(map(names, real)) or not (own_path or alien_path):
-            return ()
+    for names in calls:
+        own_path = next(filter(names, files.untouched), "")
+        alien_path = "" if own_path else next(filter(names, foreign), "")
         if own_path:
             idle.append(own_path)
-        else:
+        elif alien_path:
             alien.append(alien_path)
+        else:
+            return ()
     reasons = [
         f"{problems.in_backticks(tuple(dict.fromkeys(paths)))} {standing}"
         for paths, standing in ((idle, "untouched"), (alien, "declared by other tasks"))

@@ -68,12 +68,13 @@ _OWN_TREE: Final = (
 )
 
 
-def host_notices(
-    task: model.Task, plan: Sequence[model.Task], rows: Iterable[records.TaskRecord], run_id: str
-) -> tuple[str, ...]:
-    """Returns what the host is told, whose subagents this server does not place: what it has to see to itself."""
+def host_notices(task: model.Task, run_id: str, *, has_merged: bool) -> tuple[str, ...]:
+    """Returns what the host is told, whose subagents this server does not place: what it has to see to itself.
+
+    `has_merged` says whether tasks of the run have changed files in worktrees (`has_changes`).
+    """
     notices = (_OWN_TREE,) if task.isolation == "worktree" else ()
-    if not has_changes(plan, rows):
+    if not has_merged:
         return notices
     refs = run_refs.Refs(run_id)
     where = (

@@ -218,7 +218,7 @@ async def _order(
     newest: records.NewestAttempt,
 ) -> work_order.WorkOrder:
     """Returns the order of a task's newest attempt, whoever carries it out."""
-    notices = task_isolation.host_notices(view.spec(row.id), view.plan.tasks, view.tasks, view.run.id)
+    notices = task_isolation.host_notices(view.spec(row.id), view.run.id, has_merged=view.has_merged)
     return await orders.order(records.start_of(row), newest, notices)
 
 

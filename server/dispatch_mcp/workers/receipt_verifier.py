@@ -89,7 +89,8 @@ class ReceiptVerifier:
         ]
         if not work.task.files:
             return tuple(proofs)
-        lies = receipts.from_claim(around.claims, changes, around.foreign, work.workspace)
+        foreign = around.declarations.names(but=work.task.id)
+        lies = receipts.from_claim(around.claims, changes, foreign, work.workspace)
         return (*proofs, *receipts.from_changes(changes), *lies)
 
     async def _changes(
@@ -102,9 +103,14 @@ class ReceiptVerifier:
         now, paths = await self._snapshotter.changed(work.workspace, files, look)
         if now.problem:
             return receipts.FileChanges(problem=now.problem)
-        # What changes in a worktree of its own is nobody else's.
-        active = () if work.base else around.active
-        changes = receipts.compare_changes(files, paths, active, workspace=work.workspace, everything=bool(now.head))
+
+        def is_foreign(path: str) -> bool:
+            # What changes in a worktree of its own is nobody else's.
+            return not work.base and around.active.touch(path, but=work.task.id)
+
+        changes = receipts.compare_changes(
+            files, paths, is_foreign, workspace=work.workspace, everything=bool(now.head)
+        )
         mends = _MENDS if rounds.is_mend(work.task) else ""
         changes = changes._replace(unclear=look.unclear or now.unclear or mends)
         changes = changes._replace(
@@ -132,12 +138,10 @@ class ReceiptVerifier:
         if not first.head or first == look:
             return ()
         _, paths = await self._snapshotter.changed(work.workspace, (), first)
-        declared_work = receipts.compare_changes(
-            around.active, paths, (), workspace=work.workspace, everything=True
-        ).changed
-        rest = paths.difference(declared_work)
-        files = _files_of_interest(work)
-        return receipts.compare_changes(files, rest, (), workspace=work.workspace, everything=True).changed
+        own = receipts.compare_changes(
+            _files_of_interest(work), paths, lambda _: False, workspace=work.workspace, everything=True
+        )
+        return tuple(path for path in own.changed if not around.active.touch(path, but=work.task.id))
 
     async def _receipt(
         self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.FileChanges, deadline: float
