@@ -92,3 +92,70 @@ async def test_runs_that_work_elsewhere_are_no_rivals(tmp_path: Path, other: dic
         own = await begun(chat, acceptance=["diff"])
         (workspace / "app/cart.py").write_text(BETTER)
         assert line(await own.report("fix"))[0] == "succeeded"
+
+
+@pytest.mark.parametrize("name", ["lnk/cart.py", "lnk", "lnk/*.py", "./app/../lnk/cart.py", "cart.link.py"])
+@pytest.mark.parametrize("planned_first", [True, False], ids=["link made later", "link there"])
+async def test_one_file_is_one_claim_by_whatever_link_another_run_names_it(
+    tmp_path: Path, name: str, *, planned_first: bool
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+
+    def link() -> None:
+        (workspace / "lnk").symlink_to("app")
+        (workspace / "cart.link.py").symlink_to("app/cart.py")
+
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        if not planned_first:
+            link()
+        one = await begun(chat, acceptance=["diff"])
+        two = await begun(chat, acceptance=["diff"], files=[name])
+        if planned_first:
+            link()
+        (workspace / "app/cart.py").write_text(BETTER)
+        for run in (one, two):
+            assert line(await run.report("fix"))[0] != "succeeded"
+
+
+@pytest.mark.parametrize("planned_first", [True, False], ids=["link made later", "link there"])
+async def test_one_file_is_one_claim_within_a_run_too(tmp_path: Path, *, planned_first: bool) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    double = {**WORK, "id": "double", "do": "Round the totals", "files": ["lnk/cart.py"], "acceptance": ["diff"]}
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        if not planned_first:
+            (workspace / "lnk").symlink_to("app")
+        await chat.begin({**WORK, "acceptance": ["diff"]}, double)
+        if planned_first:
+            (workspace / "lnk").symlink_to("app")
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await chat.report("double")
+        assert list((await chat.states()).values()).count("succeeded") == 1
+
+
+async def test_a_plan_names_files_by_their_real_paths_and_says_so(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    (workspace / "lnk").symlink_to("app")
+    (workspace / "out").symlink_to(tmp_path)
+    files = ["lnk/cart.py", "lnk/new.py", "app/cart.py", "lnk/*.py", "out/x.py"]
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        proposal = await chat.app.plans.plan([{**WORK, "files": files}])
+    assert proposal.plan.tasks[0].files == ("app/cart.py", "app/new.py", "app/*.py", "out/x.py")
+    links = [note.message for note in proposal.prepared.notices if note.code == "linked_file"]
+    assert links[0] == "`lnk/cart.py` leads to `app/cart.py`, which is declared in its place."
+    assert len(links) == 3
+
+
+@pytest.mark.parametrize("place", ["alias", "alias/app", "shop/app"])
+async def test_one_file_is_one_claim_by_whatever_name_a_workspace_has(tmp_path: Path, place: str) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    (tmp_path / "alias").symlink_to(workspace)
+    name = "cart.py" if place.endswith("app") else "app/cart.py"
+    async with (
+        reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat,
+        reviewed_runs.opened(tmp_path / "state", tmp_path / place, reviews="none") as guest,
+    ):
+        one, two = await begun(chat, acceptance=["diff"]), await begun(guest, acceptance=["diff"], files=[name])
+        (workspace / "app/cart.py").write_text(BETTER)
+        assert line(await one.report("fix"))[0] == "unverified"
+        assert line(await two.report("fix"))[0] == "unverified"

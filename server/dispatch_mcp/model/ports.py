@@ -132,14 +132,16 @@ async def _no_look() -> Mapping[str, model.Json]:
 
 
 class Rival(NamedTuple):
-    """A task of another run that declares files in the same workspace, and was at work while this one was.
+    """A task of another run that declares files of the same folders, and was at work while this one was.
 
-    `ended_at` is when its attempt ended, however, in seconds since the epoch; None while it is still out.
+    `ended_at` is when its attempt ended, however, in seconds since the epoch; None while it is still out. `workspace`
+    is that of its run, which may be called otherwise than this one's, or lie in it or around it.
     """
 
     name: str
     files: tuple[str, ...]
     ended_at: float | None = None
+    workspace: str = ""
 
 
 async def _no_rivals() -> Sequence[Rival]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from dispatch_mcp import errors
-from dispatch_mcp.text import secret_paths
+from dispatch_mcp.text import path_globs, secret_paths
 
 LONGEST: Final = 4_096
 """Characters of a path; Linux takes no longer one."""
@@ -89,3 +89,15 @@ def descend(root: int, folders: Sequence[str], *, make: bool = False) -> int:
 def holds(root: Path, path: str) -> bool:
     """Returns whether the real place of `path`, links followed, is the folder `root` or below it."""
     return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
+
+
+def real_place(root: Path, pattern: str) -> str:
+    """Returns the absolute path that a path below `root` really has, links followed; of a glob, from where it starts.
+
+    Two paths are one file when these are the same.
+    """
+    wild = path_globs.WILD.search(pattern)
+    stem = pattern[: wild.start()].rpartition("/")[0] if wild else pattern
+    place = Path(os.path.realpath(root / stem)).as_posix()
+    rest = pattern[len(stem) :].strip("/")
+    return f"{place.rstrip('/')}/{rest}" if rest else place

@@ -396,6 +396,10 @@ class Planner:
     ) -> plan_proposals.PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests."""
         frame, tasks = await self._cleaned(frame, tasks_read, standing.fixed)
+        tasks, links = await anyio.to_thread.run_sync(
+            declared_files.without_links, frame.workspace, tasks, standing.fixed
+        )
+        notes = [*notes, *links]
         situation = await self._situation(frame, tasks, standing.fixed, runners)
         proposal = await computation.apart(situation.proposal, frame, tasks, notes, standing)
         if proposal.plan.version == 1:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+
+import anyio
+import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import like_failures, ports, records, short_ids, transitions
@@ -162,13 +166,17 @@ WHERE run.id = ? AND beat LIKE '%"{ports.LOOK}"%' AND json_extract(beat, '$.{por
 ORDER BY attempt.started_at, task.no LIMIT 1
 """  # noqa: S608  # constants
 _RIVALS = """
-SELECT run.id, run.plan_id, run.plan_version, task.id, attempt.state, attempt.ended_at
+SELECT run.id, run.plan_id, run.plan_version, task.id, attempt.state, attempt.ended_at, run.workspace
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
-WHERE run.workspace = (SELECT workspace FROM run WHERE id = ?1) AND run.id <> ?1 AND run.dry_run = 0
+WHERE run.workspace IN (SELECT value FROM json_each(?4)) AND run.id <> ?1 AND run.dry_run = 0
   AND (run.finished_at IS NULL OR run.finished_at >= ?2) AND task.worker NOT IN ('human', 'scripted') AND (
     (attempt.state = 'running' AND coalesce(attempt.lease_until, ?3) >= ?3)
     OR attempt.ended_at >= ?2)
 ORDER BY attempt.ended_at IS NULL, run.no, task.no LIMIT 200
+"""
+_WORKSPACES = """
+SELECT DISTINCT workspace, (SELECT workspace FROM run WHERE id = ?1) FROM run
+WHERE id = ?1 OR (dry_run = 0 AND (finished_at IS NULL OR finished_at >= ?2))
 """
 _BEGAN = """
 SELECT min(started_at) FROM attempt WHERE task =
@@ -474,22 +482,34 @@ async def first_look(reader: Reader, run_id: str, *, in_copy: bool) -> dict[str,
 
 
 async def rivals(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, task_id: str, now: float) -> list[ports.Rival]:
-    """Returns the tasks of other runs in the workspace that were at work since a task began, with what they declare.
+    """Returns the tasks of other runs in the same folders that were at work since a task began, with what they declare.
 
     Work in copies of its own is not among them, nor what the host was given and has not been heard of in time.
     """
     run_id = codec.clean(run_id)
-    [[since]] = await reader.rows(_BEGAN, (run_id, codec.clean(task_id)))
-    rows = await reader.rows(_RIVALS, (run_id, now if since is None else since, now))
+    [[began_at]] = await reader.rows(_BEGAN, (run_id, codec.clean(task_id)))
+    since = now if began_at is None else began_at
+    names = [(str(name), str(own)) for name, own in await reader.rows(_WORKSPACES, (run_id, since))]
+    workspaces = await anyio.to_thread.run_sync(_shared_folders, names)
+    rows = await reader.rows(_RIVALS, (run_id, since, now, json.dumps(workspaces)))
     rivals: list[ports.Rival] = []
-    for other_id, plan_id, version, name, state, ended_at in rows:
+    for other_id, plan_id, version, name, state, ended_at, workspace in rows:
         plan = await _version(reader, shelf, str(plan_id), _number(version))
         spec = next((task for task in plan.tasks if task.id == name), None)
         if spec is not None and spec.files and spec.isolation != "worktree":
             is_out = state == model.AttemptState.RUNNING.value
             title = f"{name} of run {short_ids.short(str(other_id))}"
-            rivals.append(ports.Rival(title, spec.files, None if is_out else float(ended_at or 0.0)))
+            rivals.append(ports.Rival(title, spec.files, None if is_out else float(ended_at or 0.0), str(workspace)))
     return rivals
+
+
+def _shared_folders(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Returns those of some workspaces that are really the one beside them, or lie in it or around it."""
+    return [name for name, own in names if _overlap(os.path.realpath(name), os.path.realpath(own))]
+
+
+def _overlap(first: str, second: str) -> bool:
+    return Path(first).is_relative_to(second) or Path(second).is_relative_to(first)
 
 
 async def mail(reader: Reader, run_id: str) -> records.Mail:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -121,8 +122,7 @@ class ReceiptVerifier:
             ),
         )
         if changes.changed:
-            rivals = await around.rivals()
-            changes = changes._replace(rivals=_rivals(Path(work.workspace), changes.changed, rivals) if rivals else {})
+            changes = changes._replace(rivals=await _claimants(work, changes.changed, around))
         if changes.changed and not _asks_for_certain_changes(work):
             return changes
         return changes._replace(earlier=await self._changed_earlier(work, around, look))
@@ -209,21 +209,52 @@ class _NoBlobs:
         return digest[:0].encode()
 
 
+async def _claimants(work: work_order.WorkOrder, paths: Sequence[str], around: ports.Surroundings) -> dict[str, str]:
+    """Returns why nobody can tell that changed files of a task are its own work, by their paths."""
+    root, rivals = Path(work.workspace), await around.rivals()
+
+    def reasons(_: threading.Event) -> dict[str, str]:
+        foreign_paths = () if work.base else tuple(around.active.names(but=work.task.id))
+        return {**_doubles(root, paths, foreign_paths), **(_rivals(root, paths, rivals) if rivals else {})}
+
+    return await safe_look.in_thread(reasons)
+
+
 def _rivals(root: Path, paths: Sequence[str], rivals: Sequence[ports.Rival]) -> dict[str, str]:
     """Returns who else may have changed files of a task: who is at work on them, or was and has left them as they are.
 
-    What was changed after the other's attempt had ended is not its change.
+    What was changed after the other's attempt had ended is not its change. One file is one whatever it is called.
     """
     reasons: dict[str, str] = {}
+    places = [(rival, _real_places(rival.workspace or str(root), rival.files)) for rival in rivals]
     for path in paths:
-        for rival in rivals:
-            entries = (path_globs.normalise(entry, str(root)) for entry in rival.files)
-            if path not in reasons and any(path_globs.touch(entry, path) for entry in entries):
+        place = safe_paths.real_place(root, path)
+        for rival, entries in places:
+            if path not in reasons and any(path_globs.touch(entry, place) for entry in entries):
                 if rival.ended_at is None:
                     reasons[path] = f"{rival.name} is at work on `{path}` too, so nobody can tell whose change it is"
                 elif safe_look.changed_at(root, path) <= rival.ended_at:
                     reasons[path] = f"`{path}` is as {rival.name} has left it"
     return reasons
+
+
+def _real_places(workspace: str, entries: Iterable[str]) -> tuple[str, ...]:
+    """Returns the real places of declared paths."""
+    names = (path_globs.normalise(entry, workspace) for entry in entries)
+    return tuple(dict.fromkeys(safe_paths.real_place(Path(workspace), name) for name in names))
+
+
+def _doubles(root: Path, paths: Sequence[str], foreign_paths: Sequence[str]) -> dict[str, str]:
+    """Returns which files that are reached through links other tasks of the run declare too, by their real names."""
+    top = os.path.realpath(root)
+    places = {path: safe_paths.real_place(root, path) for path in paths}
+    aliases = {path: place for path, place in places.items() if place != f"{top}/{path}"}
+    claims = _real_places(str(root), foreign_paths) if aliases else ()
+    return {
+        path: f"`{path}` is `{place.removeprefix(f'{top}/')}`, which another task of the run declares"
+        for path, place in aliases.items()
+        if any(path_globs.touch(entry, place) for entry in claims)
+    }
 
 
 def _criteria(work: work_order.WorkOrder) -> tuple[Criterion, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +50,39 @@ def notices(workspace: str, tasks: Sequence[model.Task]) -> list[problems.Notice
             message=f"`{path}` is not there, `{near}` is: name that one if you mean it. Its text is in the brief.",
         )
         for (path, near), ids in itertools.islice(users.items(), MAX_NOTICES)
+    ]
+
+
+def without_links(
+    workspace: str, tasks: Sequence[model.Task], final_ids: Collection[str] = ()
+) -> tuple[list[model.Task], list[problems.Notice]]:
+    """Returns the tasks with the real paths of files that they name through links, and a notice for each such path.
+
+    Two names of one file would be two claims on it. What leads out of the workspace stays as it is, and so do tasks
+    that are final.
+    """
+    root = Path(os.path.realpath(workspace))
+    inside: dict[str, str] = {}
+    for path in dict.fromkeys(path for task in tasks if task.id not in final_ids for path in task.files):
+        name = path_globs.normalise(path, workspace)
+        place = safe_paths.real_place(root, name).removeprefix(f"{root.as_posix().rstrip('/')}/")
+        if name and not name.startswith(("/", "..")) and name != place and not place.startswith("/"):
+            inside[path] = place
+    users: dict[str, list[str]] = {}
+    out: list[model.Task] = []
+    for task in tasks:
+        names = [] if task.id in final_ids else [path for path in task.files if path in inside]
+        for path in names:
+            users.setdefault(path, []).append(task.id)
+        files = tuple(dict.fromkeys(inside.get(path, path) for path in task.files))
+        out.append(task.model_copy(update={"files": files}) if names else task)
+    return out, [
+        problems.Notice(
+            code="linked_file",
+            tasks=tuple(ids),
+            message=f"`{path}` leads to `{inside[path]}`, which is declared in its place.",
+        )
+        for path, ids in itertools.islice(users.items(), MAX_NOTICES)
     ]
 
 
