@@ -296,7 +296,7 @@ def _read_file(path: Path) -> dict[str, object]:
         with path.open("rb") as file:
             _check_owner(path, os.fstat(file.fileno()))
             data = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a home that is no folder is told by whoever writes there
         return {}
     except OSError as error:
         raise errors.ConfigError(

@@ -97,6 +97,23 @@ def test_one_folder_can_be_used_alone(tmp_path: Path) -> None:
         loader.load(tmp_path / "nothing")
 
 
+def test_a_plugin_whose_manifest_lists_no_agents_brings_none(tmp_path: Path) -> None:
+    home, plugin = tmp_path / "home", tmp_path / "cache" / "dispatch"
+    (plugin / "agents").mkdir(parents=True)
+    (plugin / "agents" / "own.md").write_text(
+        "---\nname: own\ndescription: Use for what the plugin itself does.\n---\nx"
+    )
+    (plugin / ".claude-plugin").mkdir()
+    (home / ".claude" / "plugins").mkdir(parents=True)
+    listed = {"plugins": {"dispatch@dispatch-mcp": [{"installPath": str(plugin)}]}}
+    (home / ".claude" / "plugins" / "installed_plugins.json").write_text(json.dumps(listed))
+    names: list[bool] = []
+    for manifest in ('{"name": "dispatch", "agents": []}', '{"name": "dispatch"}'):
+        (plugin / ".claude-plugin" / "plugin.json").write_text(manifest)
+        names.append("own" in loader.Source.from_settings(settings(tmp_path), home).catalog().names)
+    assert names == [False, True]
+
+
 def test_installed_plugins_bring_their_agents(tmp_path: Path) -> None:
     home, place = tmp_path / "home", tmp_path / "plugin"
     write(place / "agents", "helper")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import command_runs
+import listing_setups
 import pytest
 
 
@@ -30,7 +32,55 @@ def test_a_home_that_others_can_read_is_to_be_made_private(shell: command_runs.S
     (own_home / "state").mkdir(mode=0o755)
     (own_home / "state").chmod(0o755)
     fact = facts(shell)["state directory"]
-    assert (fact["mark"], fact["fix"]) == ("!", "Make it private: chmod 700.")
+    assert (fact["mark"], fact["fix"]) == ("!", f"Make it private: chmod 700 {own_home / 'state'}.")
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
+@pytest.mark.parametrize("command", ["doctor", "run", "plan", "worker", "context", "token"])
+def test_a_home_that_cannot_be_is_named_by_whatever_would_write_there(
+    command: str, place: str, shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    document = command_runs.written(tmp_path, [{"id": "a", "do": "Look", "command": ["git", "status"]}])
+    words = {"run": [document], "plan": [document], "context": ["Mend total()"], "token": ["add", "me"]}
+    monkeypatch.setenv("DISPATCH_MCP_HOME", str(tmp_path / place))
+    answer = shell(command, *words.get(command, []), "--workspace", str(tmp_path))
+    text = answer.out + answer.err
+    assert answer.code in (1, 2)
+    assert str(tmp_path / "file") in text
+    assert "no folder" in text or "Not a directory" in text
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
+def test_a_home_that_is_no_folder_is_broken_and_the_way_out_is_another_one(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPATCH_MCP_HOME", "/dev/null")
+    answer = shell("doctor", "--json", "--workspace", str(tmp_path))
+    [fact] = [fact for fact in answer.json if fact["mark"] == "✗"]
+    assert answer.code == 1
+    assert fact["detail"] == "/dev/null cannot be made: '/dev/null' is no folder"
+    assert fact["fix"] == "Set DISPATCH_MCP_HOME to a folder that can be written, or make this one writable."
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_that_may_only_be_read_is_broken(shell: command_runs.Shell, own_home: Path) -> None:
+    (own_home / "state").mkdir(mode=0o500)
+    fact = facts(shell)["state directory"]
+    assert (fact["mark"], "is not writable" in fact["detail"]) == ("✗", True)
+
+
+def test_a_client_that_starts_the_server_twice_is_named_with_the_ways_out(
+    shell: command_runs.Shell, own_home: Path
+) -> None:
+    assert facts(shell)["clients"]["detail"] == "registered in none; `dispatch-mcp install` lists them"
+    listing_setups.registered(own_home)
+    assert facts(shell)["clients"]["detail"] == "Claude Code"
+    listing_setups.plugin(own_home)
+    fact = facts(shell)["Claude Code"]
+    assert fact["mark"] == "!"
+    assert "`dispatch-mcp uninstall claude-code --scope user`" in fact["fix"]
+    assert "`claude plugin uninstall dispatch@dispatch-mcp`" in fact["fix"]
 
 
 def test_a_store_that_is_none_is_a_fault_with_a_way_out(shell: command_runs.Shell, own_home: Path) -> None:

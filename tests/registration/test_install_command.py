@@ -90,7 +90,7 @@ def test_uninstall_takes_it_out_everywhere_and_says_what_stays(
     assert f"stay in {own_home / 'state'}" in answer.out
     for file in (own_home / ".claude.json", tmp_path / ".mcp.json"):
         assert json.loads(file.read_text()) == {"mcpServers": {"other": {}}}
-    assert "registered" in shell("uninstall").out
+    assert "registered in no client" in shell("uninstall").out
 
 
 def test_a_client_or_scope_that_is_none_is_wrong_usage(shell: command_runs.Shell) -> None:

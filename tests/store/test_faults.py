@@ -141,7 +141,7 @@ READ_ONLY = """
                 except errors.StoreUnavailable as error:
                     assert "writable" in error.hint, error
                     print("refused")
-        print({fact.name: fact.status for fact in health.facts(home)}["folder"])
+        print({fact.name: fact.status for fact in health.facts(home)}[health.FOLDER])
         async with sqlite_store.open_store(home / "below") as store:
             assert await store.runs(records.LOCAL) == []
             try:
@@ -225,13 +225,13 @@ async def test_a_healthy_store_has_nothing_to_hint_at(tmp_path: Path) -> None:
     assert statuses(home)["store"] == "ok"
     async with sqlite_store.open_store(home) as store:
         facts = await store.check()
-    assert {fact.name for fact in facts} == {"sqlite", "folder", "schema", "integrity", "size", "owners"}
+    assert {fact.name for fact in facts} == {"sqlite", health.FOLDER, "schema", "integrity", "size", "owners"}
     assert all(fact.status == "ok" for fact in facts if fact.name != "sqlite")
 
 
 def test_a_folder_others_may_look_into_is_pointed_out(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    assert statuses(tmp_path)["folder"] == "warn"
+    assert statuses(tmp_path)[health.FOLDER] == "warn"
 
 
 @pytest.mark.promise("S14")

@@ -25,7 +25,7 @@ def listing(home: Path) -> dict[str, bytes]:
 def test_a_home_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     facts = by_name(tmp_path / "none")
     assert facts["store"].detail == "There is no store yet; the first use makes it."
-    assert "folder" not in facts
+    assert facts[health.FOLDER].detail.endswith("(will be made on first use)")
     assert not (tmp_path / "none").exists()
     assert health.open_runs(tmp_path / "none") == frozenset()
 
@@ -38,7 +38,7 @@ async def test_a_check_up_changes_no_file(tmp_path: Path) -> None:
     after = {name: data for name, data in listing(tmp_path).items() if name in before}
     assert after == before
     assert {name: fact.status for name, fact in facts.items() if name != "sqlite"} == dict.fromkeys(
-        ("folder", "schema", "integrity", "size", "owners"), "ok"
+        (health.FOLDER, "schema", "integrity", "size", "owners"), "ok"
     )
 
 

@@ -230,10 +230,18 @@ def _plugins(home: Path, workspace: Path, shipped_folder: Path) -> Iterator[Fold
     """Yields the agent folders of installed plugins, and of the workspace when it is a plugin itself."""
     plugins = _json(home / ".claude" / "plugins" / "installed_plugins.json")
     for name, path in sorted(set(_install_paths(plugins, ""))):
-        yield Folder(Path(path, "agents"), "plugin", name)
+        if _lists_agents(Path(path)):
+            yield Folder(Path(path, "agents"), "plugin", name)
     own = workspace / "agents"
-    if (workspace / ".claude-plugin" / "plugin.json").is_file() and own.resolve() != shipped_folder.resolve():
+    is_plugin = (workspace / ".claude-plugin" / "plugin.json").is_file() and _lists_agents(workspace)
+    if is_plugin and own.resolve() != shipped_folder.resolve():
         yield Folder(own, "plugin", _plugin_name(workspace) or workspace.name or "plugin")
+
+
+def _lists_agents(plugin: Path) -> bool:
+    """Returns whether a plugin has agents for its host; ours lists none in its manifest."""
+    manifest = _json(plugin / ".claude-plugin" / "plugin.json")
+    return not (json_types.is_object(manifest) and manifest.get("agents") == [])
 
 
 def _plugin_name(folder: Path) -> str:

@@ -14,6 +14,7 @@ from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import arguments as command_line
 from dispatch_mcp.cli import clean_output, help_pages, shell_wording
 from dispatch_mcp.model import problems
+from dispatch_mcp.process import private_files
 from dispatch_mcp.text import escape, redaction
 
 MAX_PROBLEMS = 50
@@ -80,9 +81,8 @@ def excuse(error: BaseException, *, as_json: bool = False) -> int:
         _silence(sys.stdout)
         return 0
     if isinstance(first, OSError):
-        what = first.strerror or type(first).__name__
-        place = f"{str(first.filename)!r}: " if first.filename is not None else ""
-        first = errors.DispatchError(f"{place}{what}.", hint="Check the path, its rights and the space on its disk.")
+        hint = "Check the path, its rights and the space on its disk."
+        first = errors.DispatchError(f"{private_files.refusal(first)}.", hint=hint)
     assert isinstance(first, errors.DispatchError)
     return complain(first, as_json=as_json)
 

@@ -332,7 +332,8 @@ def _trouble() -> Generator[None]:
     try:
         yield
     except (sqlite3.DatabaseError, OSError) as error:
-        raise Damaged(f"The index of the workspace cannot serve: {error}.", hint=_HINT) from error
+        why = private_files.refusal(error) if isinstance(error, OSError) else error
+        raise Damaged(f"The index of the workspace cannot serve: {why}.", hint=_HINT) from error
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -18,6 +18,28 @@ def make_folder(folder: Path) -> None:
             part.mkdir(mode=0o700, exist_ok=True)
 
 
+def obstacle(folder: Path) -> str:
+    """Returns why nothing could be written into a folder, or why it could not be made; empty where it could.
+
+    Reads only, so that a folder which is not there is not made to find out.
+    """
+    nearest = next((part for part in (folder, *folder.parents) if part.exists()), folder)
+    if not nearest.is_dir():
+        return f"{str(nearest)!r} is no folder"
+    if os.access(nearest, os.W_OK | os.X_OK):
+        return ""
+    is_read_only = hasattr(os, "statvfs") and bool(os.statvfs(nearest).f_flag & os.ST_RDONLY)
+    return (
+        f"{str(nearest)!r} is on a disk that can only be read" if is_read_only else f"{str(nearest)!r} is not writable"
+    )
+
+
+def refusal(error: OSError) -> str:
+    """Returns what the operating system refused, as a sentence ends: `'/srv/x': Read-only file system`."""
+    what = error.strerror or type(error).__name__
+    return what if error.filename is None else f"{str(error.filename)!r}: {what}"
+
+
 def write(path: Path, text: str) -> None:
     """Writes a file in one step, so that a reader sees the old one or the new one whole.
 

@@ -71,9 +71,12 @@ def carry_out(change: FileEdit, backups: Path, *, new_mode: int = 0o600) -> Path
     `new_mode` is the mode of a file that was not there; any other keeps its own.
 
     Raises:
-        ConfigError: somebody else has changed the file since it was read.
+        ConfigError: somebody else has changed the file since it was read, or its folder cannot be written.
     """
     file = Path(os.path.realpath(change.place.file))
+    obstacle = private_files.obstacle(file.parent)
+    if obstacle:
+        raise errors.ConfigError(f"{str(file)!r} cannot be written: {obstacle}.", hint="Nothing was written.")
     file.parent.mkdir(parents=True, exist_ok=True)
     backup = None if change.is_new else _keep(change.before, file, backups)
     new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
@@ -108,7 +111,7 @@ def _read(file: Path) -> str | None:
     """Returns what a file holds, None if there is none."""
     try:
         return file.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as trouble:
         raise errors.ConfigError(

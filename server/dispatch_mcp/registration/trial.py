@@ -155,5 +155,7 @@ def _failure(code: int | None, log: IO[bytes], within_s: float | None) -> errors
     rows = log.read(MAX_LOG).decode("utf-8", "replace").strip().splitlines()
     outcome = "ended before it answered" if within_s is None else f"did not answer within {within_s:g} s"
     end = f" (exit code {code})" if code and within_s is None else ""
+    # A hint of ours is indented below what was wrong.
+    rows = [row for row in rows if not row.startswith("  ")] or rows
     last = f" Its last line was {rows[-1][:300]!r}." if rows else ""
     return errors.ConfigError(f"The server {outcome}{end}.{last}")

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sqlite3
+import stat
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep
-from dispatch_mcp.process import lock_holders
+from dispatch_mcp.process import lock_holders, private_files
 from dispatch_mcp.store import owner_locks, sqlite, whereabouts, writer
 
 T = TypeVar("T")
 
+FOLDER: Final = "state directory"
+_ANOTHER_FOLDER: Final = "Set DISPATCH_MCP_HOME to a folder that can be written, or make this one writable."
+_MAKE_SPACE: Final = "Make space there, or set DISPATCH_MCP_HOME to a folder on another disk."
 FIXED = (3, 51, 3)
 """The first SQLite without the WAL-reset bug, which 3.7.0 brought (sqlite.org/wal.html)."""
 
@@ -33,7 +38,7 @@ class Fact:
 
 def facts(home: Path) -> list[Fact]:
     """Returns what there is to say about the store in `home`, also when it cannot be opened."""
-    lines = [_library(), *_folder(home)]
+    lines = [_folder(home), _library()]
     if not (home / sqlite.FILE).exists():
         return [*lines, Fact("store", "ok", "There is no store yet; the first use makes it.")]
     try:
@@ -82,17 +87,21 @@ def _library() -> Fact:
     return Fact("sqlite", "ok", f"SQLite {sqlite3.sqlite_version}{'' if is_fixed else ', used behind our write lock'}")
 
 
-def _folder(home: Path) -> list[Fact]:
+def _folder(home: Path) -> Fact:
+    """Returns what is to be said first about the folder of the store: whether it can be used comes before its mode."""
+    obstacle = private_files.obstacle(home)
+    if obstacle:
+        verb = "written" if home.is_dir() else "made"
+        return Fact(FOLDER, "bad", f"{home} cannot be {verb}: {obstacle}", _ANOTHER_FOLDER)
     if not home.exists():
-        return []
-    troubles: list[Fact] = []
-    if os.name == "posix" and home.stat().st_mode & 0o077:
-        hint = "Take the permissions of group and others away from that folder."
-        troubles.append(Fact("folder", "warn", f"Others may look into {str(home)!r}.", hint))
-    if not os.access(home, os.W_OK):
-        hint = "Make it writable, or set DISPATCH_MCP_HOME to a folder that is."
-        troubles.append(Fact("folder", "bad", f"{str(home)!r} cannot be written.", hint))
-    return troubles or [Fact("folder", "ok", str(home))]
+        return Fact(FOLDER, "ok", f"{home} (will be made on first use)")
+    if whereabouts.is_full(home):
+        return Fact(FOLDER, "bad", f"{home} cannot be written: its disk is full", _MAKE_SPACE)
+    mode = stat.S_IMODE(home.stat().st_mode)
+    if os.name == "posix" and mode & 0o077:
+        how = f"Make it private: chmod 700 {shlex.quote(str(home))}."
+        return Fact(FOLDER, "warn", f"{home} has mode {mode:o}: others may look into it", how)
+    return Fact(FOLDER, "ok", str(home))
 
 
 def _schema(conn: sqlite3.Connection, home: Path) -> Fact:

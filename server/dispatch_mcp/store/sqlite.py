@@ -67,7 +67,7 @@ _UNAVAILABLE = {
 }
 _OF_THE_SYSTEM = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FREE_SPACE),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _MAKE_WRITABLE),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR), _MAKE_WRITABLE),
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
@@ -91,7 +91,8 @@ def _translate(error: Exception, home: Path) -> errors.StoreError:
     if isinstance(error, OSError):
         hint = "Check that the disk has space and that the folder is writable, or set DISPATCH_MCP_HOME to another."
         hint = _OF_THE_SYSTEM.get(error.errno or 0, hint)
-        return errors.StoreUnavailable(f"The store in {str(home)!r} cannot be used: {error}.", hint=hint)
+        why = private_files.obstacle(home) or private_files.refusal(error)
+        return errors.StoreUnavailable(f"The store in {str(home)!r} cannot be used: {why}.", hint=hint)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; the rest says more than we act on
     if code in _BUSY:
         return errors.StoreBusy(

@@ -73,7 +73,7 @@ class Tokens:
     def _digests(self) -> Mapping[str, str]:
         try:
             value = json.loads(self._file.read_text("utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, RecursionError):
             value = None

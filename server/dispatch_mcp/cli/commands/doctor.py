@@ -6,7 +6,6 @@ import argparse
 import os
 import platform
 import shutil
-import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dispatch_mcp.cli.commands import config
 from dispatch_mcp.context import file_index
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.process import workspace_sense
+from dispatch_mcp.registration import clients, listings
 from dispatch_mcp.service import checkouts
 from dispatch_mcp.service.housekeeping import state_places
 from dispatch_mcp.store import health
@@ -62,13 +62,13 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Diagnosis]:
     """Yields every fact, cheapest first."""
     settings = setup.settings
     yield _python()
-    yield from _home(settings.home)
     yield from _store(settings.home)
     yield from _space(settings.home)
     yield _workspace(setup)
     yield from _index(settings)
     yield _git(settings)
     yield from _worktrees(settings)
+    yield from _clients(settings.workspace)
     yield from _workers(settings)
     yield from _agents(settings)
     yield _templates(settings.home)
@@ -82,21 +82,6 @@ def _python() -> Diagnosis:
     if sys.version_info < OLDEST_PYTHON:
         return Diagnosis("✗", "python", detail, "Use Python 3.11 or newer.")
     return Diagnosis("✓", "python", detail)
-
-
-def _home(home: Path) -> Iterator[Diagnosis]:
-    if not home.exists():
-        yield Diagnosis("✓", "state directory", f"{home} (will be made on first use)")
-        return
-    mode = stat.S_IMODE(home.stat().st_mode)
-    if os.name == "posix" and mode & 0o077:
-        yield Diagnosis("!", "state directory", f"{home} has mode {mode:o}", "Make it private: chmod 700.")
-    elif not os.access(home, os.W_OK):
-        yield Diagnosis(
-            "✗", "state directory", f"{home} cannot be written", "Set DISPATCH_MCP_HOME to a writable folder."
-        )
-    else:
-        yield Diagnosis("✓", "state directory", str(home))
 
 
 def _store(home: Path) -> Iterator[Diagnosis]:
@@ -184,6 +169,18 @@ def _workers(settings: configuration.Settings) -> Iterator[Diagnosis]:
     for chat in (True, False):
         pick = worker_setup.workers_here(settings, os.environ, chat=chat).pick()
         yield Diagnosis("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{pick.kind.value}: {pick.why}")
+
+
+def _clients(project: Path) -> Iterator[Diagnosis]:
+    """Yields which clients start this server, and which of them do so more than once."""
+    around = clients.Machine(Path.home(), os.environ, sys.platform, project)
+    by_client = {client.title: (client, listings.listings(client, around)) for client in clients.CLIENTS.values()}
+    names = [title for title, (_, rows) in by_client.items() if rows]
+    yield Diagnosis("✓", "clients", ", ".join(names) or "registered in none; `dispatch-mcp install` lists them")
+    for title, (client, rows) in by_client.items():
+        double = listings.double(client, rows)
+        if double:
+            yield Diagnosis("!", title, "starts this server more than once", double)
 
 
 def _agents(settings: configuration.Settings) -> Iterator[Diagnosis]:

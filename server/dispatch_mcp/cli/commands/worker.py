@@ -11,6 +11,7 @@ from dispatch_mcp import composition, configuration, errors, model, next_steps
 from dispatch_mcp.cli import console, logs
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import records, short_ids
+from dispatch_mcp.process import private_files
 from dispatch_mcp.service import dispatcher
 
 LOOK_S = 0.5
@@ -21,6 +22,12 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     """Works until a signal comes or there was nothing to do for long enough; returns 0 either way."""
     if options.idle is not None and not options.idle >= 0:
         raise errors.InputError(f"--idle is {options.idle!r}.", hint="Give seconds, such as --idle 60.")
+    obstacle = private_files.obstacle(setup.settings.home)
+    if obstacle:
+        raise errors.StoreUnavailable(
+            f"There can be no runs in {str(setup.settings.home)!r}: {obstacle}.",
+            hint="Set DISPATCH_MCP_HOME to a folder that can be written.",
+        )
     states = anyio.run(_main, options, setup)
     if options.json:
         console.emit({"runs": states})

@@ -15,7 +15,7 @@ import anyio
 
 from dispatch_mcp import __version__, configuration, errors, model
 from dispatch_mcp.cli import console
-from dispatch_mcp.registration import clients, launches, registrations, trial
+from dispatch_mcp.registration import clients, launches, listings, registrations, trial
 
 CLAUDE_CODE = "claude-code"
 STATUS_LINE = "statusline"
@@ -50,9 +50,9 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     around = surroundings(options)
     backups = setup.settings.home / BACKUPS
     removing = options.command == "uninstall" or options.remove
-    if options.client is None and not (options.command == "uninstall" and has_any(around)):
+    if options.client is None and not removing:
         return show(around, as_json=options.json)
-    places = registered(around) if options.client is None else [(clients.CLIENTS[options.client], options.scope)]
+    places = [*registered(around)] if options.client is None else [(clients.CLIENTS[options.client], options.scope)]
     with console.beside_json(options.json):
         answers: list[model.Json] = []
         for client, scope in places:
@@ -62,7 +62,9 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
                 take_out(registration, dry_run=dry_run) if removing else put_in(registration, options, setup)
             )
         if removing:
-            console.say(what_stays(setup.settings.home))
+            if not places:
+                console.say("This server is registered in no client.")
+            console.say("\n".join(filter(None, (other_ways(around), what_stays(setup.settings.home)))))
     if options.json:
         console.emit(answers)
     return console.OK
@@ -85,9 +87,15 @@ def registered(around: clients.Machine) -> Iterator[tuple[clients.Client, client
                 console.note(f"{client.title} ({scope}): {trouble.message}", style="yellow")
 
 
-def has_any(around: clients.Machine) -> bool:
-    """Whether this server is registered anywhere."""
-    return any(True for _ in registered(around))
+def other_ways(around: clients.Machine) -> str:
+    """Returns what still starts this server where no registration does, and how it goes; empty for nothing."""
+    rows = [
+        f"{client.title} starts it from {row.what} too: {row.removal} takes that out."
+        for client in clients.CLIENTS.values()
+        for row in listings.listings(client, around)
+        if not row.is_registration
+    ]
+    return "\n".join(rows)
 
 
 def show(around: clients.Machine, *, as_json: bool) -> int:
@@ -179,15 +187,17 @@ def _is_our_line(line: Mapping[str, model.Json]) -> bool:
 def take_out(registration: Registration, *, dry_run: bool) -> model.Json:
     """Shows the change and writes it; returns the answer as JSON."""
     change = registrations.removal(registration.place)
-    _show_change(registration, change)
-    answer = _answer(registration, change)
-    if dry_run:
-        console.say("Nothing was written: --dry-run.")
-        return answer
-    _write(registration, change, answer)
+    changes = [change]
     line = clients.status_line(registration.around)
     if registration.client.name == CLAUDE_CODE and _is_our_line(registrations.present(line) or {}):
-        _write(registration, registrations.removal(line), {})
+        changes.append(registrations.removal(line))
+    answer = _answer(registration, change)
+    for part in changes:
+        _show_change(registration, part)
+        if not dry_run:
+            _write(registration, part, answer if part is change else {})
+    if dry_run:
+        console.say("Nothing was written: --dry-run.")
     return answer
 
 
@@ -196,7 +206,7 @@ def what_stays(home: Path) -> str:
     return (
         f"Runs and settings stay in {home} (`dispatch-mcp where`): delete that folder to forget them. The program "
         "itself goes the way it came: `uv tool uninstall dispatch-mcp`, `pip uninstall dispatch-mcp`, or by deleting "
-        "the checkout; the Claude Code plugin with `claude plugin uninstall dispatch`."
+        "the checkout."
     )
 
 
@@ -242,4 +252,7 @@ def _advise(registration: Registration, workspace: Path | None) -> None:
         )
     if registration.client.restart:
         console.say(registration.client.restart)
+    double = listings.double(registration.client, listings.listings(registration.client, registration.around))
+    if double:
+        console.say(f"! {double}", style="yellow")
     console.say("Then ask your assistant: “Which dispatch runs are open?”")
