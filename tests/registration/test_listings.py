@@ -20,7 +20,7 @@ def around(home: Path, platform: str = "linux") -> clients.Machine:
 
 
 def rows(name: str, home: Path, platform: str = "linux") -> list[str]:
-    return [row.what for row in listings.listings(clients.CLIENTS[name], around(home, platform))]
+    return [row.source for row in listings.listings(clients.CLIENTS[name], around(home, platform))]
 
 
 def bundle(home: Path) -> None:

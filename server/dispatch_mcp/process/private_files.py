@@ -36,8 +36,8 @@ def obstacle(folder: Path) -> str:
 
 def refusal(error: OSError) -> str:
     """Returns what the operating system refused, as a sentence ends: `'/srv/x': Read-only file system`."""
-    what = error.strerror or type(error).__name__
-    return what if error.filename is None else f"{str(error.filename)!r}: {what}"
+    reason = error.strerror or type(error).__name__
+    return reason if error.filename is None else f"{str(error.filename)!r}: {reason}"
 
 
 def write(path: Path, text: str) -> None:

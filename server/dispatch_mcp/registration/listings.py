@@ -24,7 +24,7 @@ class Listing:
     `is_registration` says that `uninstall` finds it.
     """
 
-    what: str
+    source: str
     removal: str
     is_registration: bool = False
 
@@ -36,11 +36,11 @@ def listings(client: clients.Client, around: clients.Machine) -> list[Listing]:
     """
     places = {scope: client.place(scope, around) for scope in client.places}
     scopes = [scope for scope in ("local", "project", "user") if scope in places]
-    own = next((scope for scope in scopes if _servers(places[scope]).get(clients.SERVER)), None)
+    nearest = next((scope for scope in scopes if _servers(places[scope]).get(clients.SERVER)), None)
     rows: list[Listing] = []
-    if own is not None:
-        removal = f"`dispatch-mcp uninstall {client.name} --scope {own}`"
-        rows.append(Listing(f"the registration in {places[own].file}", removal, is_registration=True))
+    if nearest is not None:
+        removal = f"`dispatch-mcp uninstall {client.name} --scope {nearest}`"
+        rows.append(Listing(f"the registration in {places[nearest].file}", removal, is_registration=True))
     for place in dict.fromkeys(places.values()):
         rows += [
             Listing(f"the entry {name!r} in {place.file}", "a text editor")
@@ -77,8 +77,8 @@ def _plugin(around: clients.Machine) -> Iterator[Listing]:
     files = (project / "settings.local.json", project / "settings.json", home / "settings.json")
     words = (json_types.is_object(value) and value.get("enabledPlugins") for value in map(_json, files))
     choices = [plugins[PLUGIN] for plugins in words if json_types.is_object(plugins) and PLUGIN in plugins]
-    installed = _json(home / "plugins" / "installed_plugins.json")
-    plugins: model.Json = installed.get("plugins") if json_types.is_object(installed) else None
+    plugin_list = _json(home / "plugins" / "installed_plugins.json")
+    plugins: model.Json = plugin_list.get("plugins") if json_types.is_object(plugin_list) else None
     if choices and choices[0] is True and json_types.is_object(plugins) and plugins.get(PLUGIN):
         yield Listing(f"the plugin {PLUGIN}", f"`claude plugin uninstall {PLUGIN}`")
 
@@ -105,6 +105,6 @@ def double(client: clients.Client, rows: Sequence[Listing]) -> str:
     if len(rows) < 2:
         return ""
     times = "twice" if len(rows) == 2 else f"{len(rows)} times"
-    sources = ", and ".join(f"from {row.what}, which {row.removal} takes out" for row in rows)
-    more = "; the plugin brings hooks and commands as well" if any(PLUGIN in row.what for row in rows) else ""
+    sources = ", and ".join(f"from {row.source}, which {row.removal} takes out" for row in rows)
+    more = "; the plugin brings hooks and commands as well" if any(PLUGIN in row.source for row in rows) else ""
     return f"{client.title} starts this server {times} and lists its tools {times}: {sources}. Keep one{more}."

@@ -90,7 +90,7 @@ def registered(around: clients.Machine) -> Iterator[tuple[clients.Client, client
 def other_ways(around: clients.Machine) -> str:
     """Returns what still starts this server where no registration does, and how it goes; empty for nothing."""
     rows = [
-        f"{client.title} starts it from {row.what} too: {row.removal} takes that out."
+        f"{client.title} starts it from {row.source} too: {row.removal} takes that out."
         for client in clients.CLIENTS.values()
         for row in listings.listings(client, around)
         if not row.is_registration
