@@ -29,6 +29,10 @@ def bundle(home: Path) -> None:
     listing_setups.put(folder.parent / "other/manifest.json", {"name": "other"})
 
 
+def unreadable(home: Path) -> None:
+    (home / ".claude.json").write_text("{ broken")
+
+
 @pytest.mark.parametrize("client", sorted(clients.CLIENTS))
 def test_no_client_starts_it_on_a_machine_where_it_never_was(client: str, tmp_path: Path) -> None:
     assert rows(client, tmp_path) == []
@@ -40,7 +44,7 @@ WAYS: dict[str, tuple[Callable[[Path], None], bool]] = {
     "another program": (lambda home: listing_setups.registered(home, "mine", "/opt/other"), False),
     "plugin": (listing_setups.plugin, True),
     "plugin that is off": (lambda home: listing_setups.plugin(home, is_on=False), False),
-    "unreadable": (lambda home: (home / ".claude.json").write_text("{ broken") and None, False),
+    "unreadable": (unreadable, False),
 }
 
 
