@@ -31,6 +31,10 @@ def per_token(name: str | None, spent: model.Usage) -> float | None:
     return rates[name] * spent.tokens if name in rates else None
 
 
+def no_price(name: str | None, spent: model.Usage) -> None:
+    """Is the price of what nobody prices."""
+
+
 CASES: list[tuple[str, Any, model.Usage]] = [
     ("the tool's own words", {"input_tokens": 3, "output_tokens": 9}, usage(input_tokens=3, output_tokens=9)),
     (
@@ -203,7 +207,7 @@ def test_a_total_counts_in_tokens_and_has_no_price_but_the_one_that_was_named(to
     spent = usage_reader.read({"total_tokens": total + output, "output_tokens": output})
     assert spent.usage.tokens == total + output
     assert spent.priced("sonnet", per_token).cost_usd is None
-    assert usage_reader.read({"total_tokens": total, "cost": 2}).priced("sonnet", per_token).cost_usd == 2.0
+    assert usage_reader.read({"total_tokens": total, "cost": total}).priced("sonnet", per_token).cost_usd == total
 
 
 def test_each_model_has_its_own_price_and_what_is_unnamed_that_of_the_task() -> None:
@@ -220,9 +224,68 @@ def test_one_part_without_a_price_leaves_the_whole_without_one() -> None:
 
 
 def test_dollars_that_were_named_are_not_priced_again() -> None:
-    assert usage_reader.read({"output_tokens": 3, "cost_usd": 0}).priced("opus", per_token).cost_usd == 0.0
-    requests = [{"output_tokens": 3, "cost_usd": 1}, {"output_tokens": 3}]
-    assert usage_reader.read(requests).priced("opus", per_token).cost_usd == 31.0
+    assert usage_reader.read({"output_tokens": 3, "cost_usd": 7}).priced("opus", per_token).cost_usd == 7.0
+    requests = [{"output_tokens": 3, "cost_usd": 10}, {"output_tokens": 3}]
+    assert usage_reader.read(requests).priced("opus", per_token).cost_usd == 40.0
+
+
+SPLIT = {"input_tokens": 600, "output_tokens": 400}
+
+
+def beside_tokens(dollars: float) -> Any:
+    return {**SPLIT, "cost_usd": dollars}
+
+
+def of_a_model(dollars: float) -> Any:
+    return {"modelUsage": {"sonnet": {**SPLIT, "costUSD": dollars}}}
+
+
+def of_the_whole(dollars: float) -> Any:
+    return {"modelUsage": {"sonnet": SPLIT}, "total_cost_usd": dollars}
+
+
+def of_two_requests(dollars: float) -> Any:
+    return [{"input_tokens": 600, "cost": dollars}, {"output_tokens": 400, "cost": 0.6}]
+
+
+SAYINGS = (beside_tokens, of_a_model, of_the_whole, of_two_requests)
+
+
+@pytest.mark.parametrize("form", SAYINGS)
+@given(share=st.floats(0, 0.19))
+def test_dollars_far_below_the_list_price_do_not_count_and_are_told_of(form: Any, share: float) -> None:
+    spent = usage_reader.read(form(600 * share))
+    assert spent.priced("sonnet", per_token).cost_usd == 1_000.0
+    assert spent.objection("sonnet", per_token).endswith("its tokens cost $1,000.00 at list price, which counts")
+
+
+@pytest.mark.parametrize("form", SAYINGS)
+@given(dollars=st.floats(200, 5_000))
+def test_dollars_that_can_be_count_as_they_were_said(form: Any, dollars: float) -> None:
+    spent = usage_reader.read(form(dollars))
+    assert spent.priced("nobody", per_token).cost_usd == pytest.approx(spent.priced("sonnet", no_price).cost_usd)
+    assert not spent.objection("nobody", per_token)
+
+
+@pytest.mark.parametrize("name", [None, "sonnet"])
+def test_a_sum_of_tokens_for_nothing_has_no_price_and_is_told_of(name: str | None) -> None:
+    spent = usage_reader.read({"total_tokens": 900_000_000, "cost_usd": 0})
+    prices = {"haiku": 1e-7, "sonnet": 3e-7}
+
+    def price(name: str | None, spent: model.Usage) -> float | None:
+        return prices[name] * spent.tokens if name in prices else None
+
+    assert spent.priced(name, price).cost_usd is None
+    assert spent.objection(name, price).startswith("it says $0.00 for 900,000,000 tokens, which no model costs")
+
+
+@pytest.mark.parametrize("raw", [{**SPLIT, "model": "llama", "cost_usd": 0}, {"cost_usd": 0.5}, SPLIT, {}])
+def test_nothing_is_said_of_dollars_that_nobody_can_check(raw: Any) -> None:
+    assert not usage_reader.read(raw).objection("nobody", per_token)
+
+
+def test_no_dollars_for_no_tokens_say_nothing() -> None:
+    assert usage_reader.read({"cost_usd": 0}).usage.cost_usd is None
 
 
 IMPOSSIBLE: list[Any] = [

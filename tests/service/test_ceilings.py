@@ -161,6 +161,34 @@ async def test_tokens_that_a_host_reports_are_priced_and_unknown_prices_give_no_
         assert spend.cost_usd == pytest.approx(2.5)
 
 
+@pytest.mark.promise("S9")
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"input_tokens": 600_000, "cost_usd": 0},
+        {"input_tokens": 600_000, "cost_usd": 0.0001},
+        {"modelUsage": {"sonnet": {"inputTokens": 600_000, "costUSD": 0}}},
+        {"total_tokens": 600_000, "total_cost_usd": 0},
+    ],
+)
+async def test_a_ceiling_of_dollars_holds_whatever_little_the_host_says_that_its_tokens_cost(
+    tmp_path: Path, usage: dict[str, Any]
+) -> None:
+    def by_token(_name: str | None, usage: model.Usage) -> float:
+        return usage.tokens * PRICED
+
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": by_token}) as desk:
+        plan_id = await desk.planned(task("a"), task("b", "a"))
+        given = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=0.5))
+        assert [one.task_id for one in given.assignments] == ["a"]
+        reported = await report_all(desk, given, **usage)
+        assert reported.assignments == ()
+        trace = await desk.app.trace(run_id=given.run_id)
+        assert (trace.state, trace.held[:22]) == ("paused", "limits.dollars is 0.5,")
+        [receipt] = [receipt for receipt in reported.results[0].receipts if receipt.kind == "usage"]
+        assert receipt.detail.startswith("it says $0.00")
+
+
 async def test_a_plan_says_what_it_is_expected_to_use_and_learns_from_what_was_used(tmp_path: Path) -> None:
     async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
         tasks = [task(f"t{n}", agent="builder") for n in range(6)]

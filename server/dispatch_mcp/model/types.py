@@ -354,7 +354,9 @@ class Usage(Value):
         return self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
-ReceiptKind = Literal["exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated", "merge"]
+ReceiptKind = Literal[
+    "exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated", "merge", "usage"
+]
 
 
 class Receipt(Value):

@@ -4,7 +4,7 @@ Read are the Messages API (`input_tokens`, `cache_read_input_tokens`, `cache_cre
 (`prompt_tokens`, `prompt_tokens_details.cached_tokens` …), Claude Code (`totalTokens`, `total_cost_usd`, a map
 `modelUsage` of models, the text of a task notification) and what is close to them, under_scored or camelCased, null
 for nothing, also inside `usage` or `tokens`. Fields that are not known are ignored; a known field with an impossible
-value is a problem.
+value is a problem. Dollars far below what the tokens cost at least are no figure of anybody's: the list price counts.
 
 Two conventions differ and are told apart by the name of the field: tokens from a cache stand beside `input_tokens` in
 the Messages API and are part of the input in OpenAI's. A total says nothing of how it divides: what of it no other
@@ -27,6 +27,15 @@ from dispatch_mcp.text import json_types
 
 MAX_PARTS: Final = 500
 """Models, or requests, that one usage may list."""
+
+LEAST_SHARE: Final = 0.2
+"""The share of the list price below which dollars are not believed: half for batches, half again as that price is one
+of a single long request."""
+
+CHEAPEST: Final = "haiku"
+"""The model that tokens of no named model have been used on at least."""
+
+_A_CENT: Final = 0.01
 
 MAX_TEXT: Final = 20_000
 """Characters of a usage that comes as text."""
@@ -92,18 +101,37 @@ class ReportedUsage:
     def priced(self, name: str | None, price: Price) -> model.Usage:
         """Returns the sum; dollars that nobody says are those of `price`, for tokens of no named model on `name`.
 
-        The dollars are unknown when those of any part are.
+        So are dollars that are too few for their tokens. The dollars are unknown when those of any part are, and when
+        nothing was used for none.
         """
-        if self.cost_usd is not None:
-            return self._sum(self.cost_usd)
+        if self.cost_usd is not None and self.cost_usd >= LEAST_SHARE * self._least(name, price):
+            return self._sum(self.cost_usd if self.cost_usd or self.parts else None)
         prices = [_dollars(part, name, price) for part in self.parts]
         amounts = [dollars for dollars in prices if dollars is not None]
         return self._sum(min(sum(amounts), bounds.MAX_DOLLARS) if amounts and len(amounts) == len(prices) else None)
 
+    def objection(self, name: str | None, price: Price) -> str:
+        """Returns what is said of dollars that are too few for their tokens, and what counts; empty for any other."""
+        figures = [part.usage.cost_usd for part in self.parts] if self.cost_usd is None else [self.cost_usd]
+        dollars, usage = sum(filter(None, figures)), self.priced(name, price)
+        if all(figure is None for figure in figures) or usage.cost_usd == dollars:
+            return ""
+        if usage.cost_usd is None:
+            least = LEAST_SHARE * self._least(name, price)
+            is_much = least >= _A_CENT and dollars < least
+            words = "which no model costs, so they count as having no price"
+            return f"it says ${dollars:,.2f} for {usage.tokens:,} tokens, {words}" if is_much else ""
+        words = f"it says ${dollars:,.2f}, but its tokens cost ${usage.cost_usd:,.2f} at list price, which counts"
+        return words if usage.cost_usd - dollars >= _A_CENT else ""
+
+    def _least(self, name: str | None, price: Price) -> float:
+        """Returns the dollars that the tokens cost at least, as far as prices are known."""
+        return sum(_least(part, name, price) for part in self.parts)
+
     @property
     def usage(self) -> model.Usage:
         """The sum, with those dollars that were said."""
-        return self.priced(None, lambda _name, _usage: None)
+        return self.priced(None, _no_price)
 
     def _sum(self, cost_usd: float | None) -> model.Usage:
         usages = [part.usage for part in self.parts]
@@ -120,10 +148,24 @@ class ReportedUsage:
 NOTHING: Final = ReportedUsage()
 
 
+def _no_price(_name: str | None, _usage: model.Usage) -> None:
+    return None
+
+
 def _dollars(part: ModelUsage, name: str | None, price: Price) -> float | None:
-    if part.usage.cost_usd is not None:
-        return part.usage.cost_usd
+    dollars = part.usage.cost_usd
+    if dollars is not None and dollars >= LEAST_SHARE * _least(part, name, price):
+        return dollars
     return price(part.model or name, part.usage) if part.is_split else None
+
+
+def _least(part: ModelUsage, name: str | None, price: Price) -> float:
+    """Returns what a part costs at least in dollars: tokens that are one sum count as read from a cache.
+
+    Nothing for a model without a price.
+    """
+    usage = part.usage if part.is_split else model.Usage(cache_read_tokens=part.usage.tokens)
+    return price(part.model or name or CHEAPEST, usage) or 0.0
 
 
 class UnreadableUsage(Exception):

@@ -32,7 +32,7 @@ EARLIER: Final = "; it held before the first attempt too, so it proves nothing b
 NEVER_FAILED: Final = "; nobody has seen it fail before the work, so it proves nothing by itself"
 
 _KINDS: Final[Mapping[acceptance.Kind, model.ReceiptKind]] = {"command": "exit_code", "diff": "diff", "words": "words"}
-_SHOWN_ONLY: Final = frozenset({"touched", "words", "simulated"})
+_SHOWN_ONLY: Final = frozenset({"touched", "words", "simulated", "usage"})
 """Kinds of receipts that say nothing against a task by themselves."""
 
 _PATH_BEFORE = re.compile(r"[\w./-]$")
@@ -350,6 +350,8 @@ def mark(receipt: Receipt) -> str:
     """Returns the word for what a receipt says."""
     if receipt.kind == "simulated":
         return "simulated"
+    if receipt.kind == "usage":
+        return "seen"
     if not receipt.checked:
         return "unproven"
     if receipt.kind == "touched":
@@ -359,7 +361,7 @@ def mark(receipt: Receipt) -> str:
 
 def _is_open(receipt: Receipt) -> bool:
     """Returns whether a receipt keeps the work from being verified without refuting it."""
-    return receipt.kind not in {"words", "simulated"} and bool(receipt.criterion) and not receipt.checked
+    return receipt.kind not in {"words", "simulated", "usage"} and bool(receipt.criterion) and not receipt.checked
 
 
 def _is_hollow(receipt: Receipt) -> bool:

@@ -127,7 +127,7 @@ class Reporting:
         )
 
     async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
-        """Returns what a report says, without secrets, and priced if it names tokens but no dollars."""
+        """Returns what a report says, without secrets, and priced if it names tokens but no dollars that can be."""
         spec = view.specs.get(report.task_id)
         outcome = await computation.apart(self._claim, view, report, spec)
         is_work = spec is None or not spec.reviews
@@ -136,10 +136,13 @@ class Reporting:
             outcome = self.redact(unbriefed(report, outcome))
         if is_work and is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
             outcome = self.redact(again(report, outcome.error))
-        if outcome.usage.cost_usd is not None or budget.is_silent(outcome.usage):
+        if budget.is_silent(outcome.usage):
             return outcome
-        usage = await anyio.to_thread.run_sync(report.usage.priced, spec.model if spec else None, self.price)
-        return outcome.model_copy(update={"usage": usage})
+        name = spec.model if spec else None
+        usage = await anyio.to_thread.run_sync(report.usage.priced, name, self.price)
+        objection = await anyio.to_thread.run_sync(report.usage.objection, name, self.price)
+        doubt = [model.Receipt(kind="usage", ok=False, checked=False, detail=objection)] if objection else []
+        return outcome.model_copy(update={"usage": usage, "receipts": (*outcome.receipts, *doubt)})
 
     def _claim(self, view: run_view.RunView, report: report_reader.Report, spec: model.Task | None) -> model.Outcome:
         """Returns what a report says, without secrets; of work, whose own answer counts more than the host's word."""
