@@ -1,7 +1,8 @@
 """What a hook costs from the start of its process, beside the interpreter's own start, in one run.
 
 python benchmarks/hooks.py [--rounds N]; exit code 1 when a bound is missed. All kinds take turns, so that whatever else
-the machine does falls on each of them; bytecode is compiled before the first counted start.
+the machine does falls on each of them; bytecode is compiled before the first counted start. The time of the processor
+that is counted is that of the hook and, where one answers, of the server of its session meanwhile.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import dispatch_mcp
 from dispatch_mcp import composition, configuration
 
 IDLE_P50_S, IDLE_P95_S, ACTING_S = 0.060, 0.120, 0.250
+SESSION = "session-1"
 
 
 @dataclass
@@ -38,11 +40,13 @@ class Kind:
     bound_s: float
     home: Path
     folder: Path
+    server: Server | None = None
     wall: list[float] = field(default_factory=list[float])
     cpu: list[float] = field(default_factory=list[float])
+    answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def start(self) -> None:
-        """Starts the hook once and keeps what it took."""
+        """Starts the hook once and keeps what it took and printed."""
         argv = (
             [sys.executable, "-m", "dispatch_mcp", "hook", self.name] if self.name else [sys.executable, "-c", "pass"]
         )
@@ -51,19 +55,130 @@ class Kind:
             "PYTHONPATH": str(Path(dispatch_mcp.__file__).parents[1]),
             "DISPATCH_MCP_HOME": str(self.home),
             "CLAUDE_PROJECT_DIR": str(self.folder),
+            "CLAUDE_PID": str(os.getpid()),
         }
+        if self.server:
+            env["CLAUDE_CODE_SESSION_ID"] = SESSION
+        before = self.server.cpu_s() if self.server else 0.0
         begin = time.perf_counter()
         process = subprocess.Popen(
-            argv, env=env, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            argv, env=env, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert process.stdin
-        with process.stdin:
+        assert process.stdout
+        with process.stdin, process.stdout:
             process.stdin.write(json.dumps(self.event).encode())
+            process.stdin.close()
+            printed = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, self.label
+        self.answer = json.loads(printed or b"{}")
         self.wall.append(time.perf_counter() - begin)
-        self.cpu.append(usage.ru_utime + usage.ru_stime)
+        of_server = self.server.cpu_s() - before if self.server else 0.0
+        self.cpu.append(usage.ru_utime + usage.ru_stime + of_server)
+
+
+class Server:
+    """The server of a session in a folder, and the lines between it and its client."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        env = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(dispatch_mcp.__file__).parents[1]),
+            "DISPATCH_MCP_HOME": str(home),
+            "DISPATCH_MCP_WORKSPACE": str(folder),
+            "DISPATCH_MCP_REVIEWS": "none",
+            "CLAUDE_CODE_SESSION_ID": SESSION,
+        }
+        argv = [sys.executable, "-m", "dispatch_mcp", "serve"]
+        self.process = subprocess.Popen(argv, env=env, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._number = 0
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+        self._ask("initialize", hello)
+        self._write({"method": "notifications/initialized"})
+
+    def call(self, tool: str, **arguments: Any) -> Mapping[str, Any]:
+        """Returns the structured answer of a tool."""
+        return self._ask("tools/call", {"name": tool, "arguments": arguments})["structuredContent"]
+
+    def cpu_s(self) -> float:
+        """Returns the seconds of the processor that the server has had."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        """Ends the server."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(30)
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def _ask(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert self.process.stdout
+        self._number += 1
+        self._write({"id": self._number, "method": method, "params": params})
+        while True:
+            message = json.loads(self.process.stdout.readline())
+            if message.get("id") == self._number and "method" not in message:
+                return message["result"]
+
+
+class Carried:
+    """A session with a server that begins an attempt of a new run and reports it, hook by hook."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.home, self.folder = root, root / "served", root / "project"
+        self.folder.mkdir()
+        for number in range(200):
+            (self.folder / f"module{number}.py").write_text(f"def f{number}(x):\n    return x + {number}\n")
+        subprocess.run(["git", "init", "-q"], cwd=self.folder, check=True)
+        self.server = Server(self.home, self.folder)
+        base = {"session_id": SESSION, "cwd": str(self.folder), "transcript_path": str(root / f"{SESSION}.jsonl")}
+        self.kinds = [
+            Kind(f"its server: {label}", name, base, ACTING_S, self.home, self.folder, self.server)
+            for label, name in (
+                ("a call of its tools", "PreToolUse"),
+                ("a brief", "PreToolUse"),
+                ("a result", "SubagentStop"),
+                ("what is next", "PostToolUse"),
+                ("the end of a turn", "Stop"),
+            )
+        ]
+
+    def turn(self) -> None:
+        """Does a task of a new run: each hook once."""
+        contact, brief, end, news, stop = self.kinds
+        self._start(contact, tool_name="mcp__plugin_dispatch_dispatch__dispatch", tool_input={}, tool_use_id="t0")
+        tasks = [{"id": name, "do": f"Count the {name}"} for name in ("apples", "pears")]
+        plan = self.server.call("plan_dag", tasks=tasks)
+        progress = self.server.call("dispatch", plan_id=plan["plan_id"], worker="host")
+        call = progress["assignments"][0]["call"]
+        self._start(brief, tool_name="Agent", tool_input=call, tool_use_id="t1")
+        text = brief.answer["hookSpecificOutput"]["updatedInput"]["prompt"]
+        transcript = self.root / SESSION / "subagents" / "agent-a.jsonl"
+        transcript.parent.mkdir(parents=True, exist_ok=True)
+        usage = {"input_tokens": 9_000, "output_tokens": 700, "cache_read_input_tokens": 40_000}
+        said = [
+            {"type": "assistant", "message": {"id": f"m{n}", "model": "claude-sonnet-5-5", "usage": usage}}
+            for n in range(40)
+        ]
+        rows = [{"type": "user", "message": {"content": text}}, *said]
+        transcript.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        handoff = json.dumps({"completed_work": "There are three."})
+        self._start(end, agent_id="a", agent_transcript_path=str(transcript), last_assistant_message=handoff)
+        self._start(news, tool_name="Agent", tool_input={**call, "prompt": text}, tool_response={"status": "completed"})
+        assert "unverified" in news.answer["hookSpecificOutput"]["additionalContext"], news.answer
+        self._start(stop)
+        self.server.call("dispatch", run_id=progress["run_id"], action="cancel")
+
+    def _start(self, kind: Kind, **fields: Any) -> None:
+        kind.event = {**kind.event, **fields}
+        kind.start()
 
 
 async def handed(home: Path, folder: Path) -> str:
@@ -107,7 +222,7 @@ def kinds(root: Path) -> list[Kind]:
         Kind("a look: another subagent's end", "SubagentStop", foreign, ACTING_S, home, here),
         Kind("a look: end of a turn", "Stop", base, ACTING_S, home, here),
         Kind("a look: a refusal", "PreToolUse", bad, ACTING_S, home, here),
-        Kind("everything: a brief", "PreToolUse", own, 9, home, here),
+        Kind("one row: a brief", "PreToolUse", own, ACTING_S, home, here),
     ]
 
 
@@ -135,9 +250,13 @@ def main() -> int:
     compileall.compile_dir(str(Path(dispatch_mcp.__file__).parent), quiet=2)
     with tempfile.TemporaryDirectory(prefix="hooks-") as folder:
         rows = kinds(Path(folder).resolve())
+        carried = Carried(Path(folder).resolve())
         for _ in range(rounds + 1):
             for kind in rows:
                 kind.start()
+            carried.turn()
+        carried.server.close()
+        rows += carried.kinds
         for kind in rows:  # the first start of each warms the disk
             del kind.wall[0], kind.cpu[0]
         return 0 if report(rows) else 1

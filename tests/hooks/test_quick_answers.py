@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -15,9 +16,8 @@ import hook_setup
 import pytest
 from dispatcher_setup import task
 
-from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers
+from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers, quick_briefs
 from dispatch_mcp.store import open_runs
-from dispatch_mcp.text import attempt_names
 
 pytestmark = pytest.mark.anyio
 
@@ -212,6 +212,33 @@ async def test_a_name_that_may_be_good_is_left_to_who_can_begin_it(case: Case) -
     assert await denied(case, names[0]) == "", "a ceiling may be why"
 
 
+async def test_the_brief_that_a_hook_gives_by_itself_is_what_the_server_would_give(case: Case) -> None:
+    _, names = await case.run(task("a"), task("b"))
+    arguments = {"description": "Do it", "prompt": names[0], "subagent_type": "Explore"}
+    look = case.look("PreToolUse", tool_name="Agent", tool_input=arguments, tool_use_id="call-1")
+    quick = quick_briefs.brief(dataclasses.replace(look, pid=os.getpid()))
+    assert quick is not None
+    assert quick["hookSpecificOutput"]["updatedInput"] == await case.session.begins(names[0])
+    assert "does 'a' already" in await case.session.refusal(names[0], "call-2")
+    assert await case.agrees("Stop"), "the session has begun it"
+
+
+@pytest.mark.parametrize("fault", ["elsewhere", "begun", "unknown", "no brief"])
+async def test_a_brief_that_takes_more_is_left_to_who_can_give_it(fault: str, case: Case, tmp_path: Path) -> None:
+    run_id, (name,) = await case.run(task("a"))
+    look = case.look("PreToolUse", tool_name="Agent", tool_input={"prompt": name}, tool_use_id="call-1")
+    match fault:
+        case "elsewhere":
+            look = dataclasses.replace(look, workspace=open_runs.places(str(tmp_path / "elsewhere")))
+        case "begun":
+            await case.session.begins(name, "call-2")
+        case "unknown":
+            look = dataclasses.replace(look, event={**look.event, "tool_input": {"prompt": "dispatch nobody/a/1"}})
+        case _:
+            (tmp_path / "home" / "briefs" / run_id / "a-1.md").unlink()
+    assert quick_briefs.brief(look) is None
+
+
 async def test_the_number_of_a_run_is_a_name_of_it(case: Case) -> None:
     run_id, _ = await case.run(task("a"))
     (look,) = open_runs.task(str(case.folder / "home"), run_id.rpartition("-")[2][:6], "a")
@@ -255,14 +282,20 @@ async def test_what_a_look_answers_loads_nothing_heavy(name: str, case: Case, tm
         "cwd": str(tmp_path),
         "agent_transcript_path": str(case.session.writes(brief)),
     }
-    if name == "PreToolUse":
-        event["tool_input"] = {"prompt": str(attempt_names.called(names[0]))}
+    for prompt in (names[0], names[1]) if name == "PreToolUse" else (brief,):
+        event["tool_input"] = {"prompt": prompt}
+        answer, heavy = await loaded(name, event, tmp_path / "home")
+        assert heavy == b"[]"
+        assert bool(answer) is (name in ("SessionStart", "PreToolUse", "PostToolUse"))
+
+
+async def loaded(name: str, event: dict[str, Any], home: Path) -> tuple[bytes, bytes]:
+    """Returns what a hook prints that has no server, and which heavy libraries it loads."""
     program = (
         "import sys\nfrom dispatch_mcp.__main__ import main\n"
         f"sys.argv[1:] = ['hook', {name!r}]\nmain()\nprint()\nprint(sorted({HEAVY} & sys.modules.keys()))"
     )
-    env = {**os.environ, "DISPATCH_MCP_HOME": str(tmp_path / "home")}
-    argv = [sys.executable, "-c", program]
-    done = await anyio.run_process(argv, env=env, input=json.dumps(event).encode())
-    assert done.stdout.splitlines()[-1] == b"[]", done
-    assert bool(done.stdout.splitlines()[0]) is (name in ("SessionStart", "PreToolUse", "PostToolUse"))
+    env = {**os.environ, "DISPATCH_MCP_HOME": str(home)}
+    done = await anyio.run_process([sys.executable, "-c", program], env=env, input=json.dumps(event).encode())
+    answer, heavy = done.stdout.splitlines()
+    return answer, heavy

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import model
 from dispatch_mcp.model import bounds, short_ids
 from dispatch_mcp.model.short_ids import compose
+from dispatch_mcp.text import short_forms
 
 NUMBER = "0123456789abcdef" * 2
 FIGURES = st.dictionaries(
@@ -130,5 +131,5 @@ def test_whole_ids_their_numbers_and_beginnings_are_told_apart(
     handle: str, *, is_whole: bool, is_id: bool, is_number: bool
 ) -> None:
     assert short_ids.is_whole(handle) is is_whole
-    assert short_ids.is_id(handle) is is_id
+    assert short_forms.is_id(handle) is is_id
     assert short_ids.is_number(handle) is is_number

@@ -43,7 +43,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from dispatch_mcp.store import owner_locks, writer
-with owner_locks.Mutex(Path(sys.argv[1]) / writer.LOCK):
+with owner_locks.Mutex(Path(sys.argv[1]) / owner_locks.LOCK):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -12,7 +12,7 @@ import store_setup
 
 from dispatch_mcp import errors
 from dispatch_mcp.model import records
-from dispatch_mcp.store import codec, owner_locks, reader, sqlite, sqlite_store, writer
+from dispatch_mcp.store import codec, owner_locks, reader, sqlite, sqlite_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R8")]
 
@@ -33,20 +33,20 @@ async def states(store: sqlite_store.Store) -> list[str]:
 
 async def test_reads_do_not_wait_while_another_keeps_the_write_lock(tmp_path: Path) -> None:
     await finished(tmp_path)
-    with owner_locks.Mutex(tmp_path / writer.LOCK), anyio.fail_after(5):
+    with owner_locks.Mutex(tmp_path / owner_locks.LOCK), anyio.fail_after(5):
         async with sqlite_store.open_store(tmp_path, wait_s=60) as store:
             assert await states(store) == ["succeeded"]
             assert await store.outcome("run", "a") is not None
 
 
 async def test_a_store_that_cannot_be_made_yet_is_read_as_empty_and_then_as_it_is(tmp_path: Path) -> None:
-    with owner_locks.Mutex(tmp_path / writer.LOCK):
+    with owner_locks.Mutex(tmp_path / owner_locks.LOCK):
         async with sqlite_store.open_store(tmp_path, wait_s=0.1) as store:
             assert await states(store) == []
             with pytest.raises(errors.StoreBusy):
                 await store.save_plan(store_setup.chain("a"), records.LOCAL)
     late = sqlite_store.open_store(tmp_path, wait_s=0.1)
-    with owner_locks.Mutex(tmp_path / writer.LOCK):
+    with owner_locks.Mutex(tmp_path / owner_locks.LOCK):
         store = await late.__aenter__()
     assert await states(store) == []
     await store.save_plan(store_setup.chain("a"), records.LOCAL)
@@ -56,7 +56,7 @@ async def test_a_store_that_cannot_be_made_yet_is_read_as_empty_and_then_as_it_i
 
 async def test_a_store_of_an_older_schema_is_read_while_it_cannot_be_migrated(tmp_path: Path) -> None:
     older(tmp_path)
-    with owner_locks.Mutex(tmp_path / writer.LOCK):
+    with owner_locks.Mutex(tmp_path / owner_locks.LOCK):
         async with sqlite_store.open_store(tmp_path, wait_s=0.1) as store:
             assert [plan.id for plan in await store.plans("me")] == ["p"]
             assert await states(store) == []

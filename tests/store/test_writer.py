@@ -218,7 +218,7 @@ async def test_a_file_that_goes_while_a_call_is_carried_out_takes_no_answer_with
 async def test_a_lock_file_that_was_removed_is_made_anew_and_locks_again(tmp_path: Path) -> None:
     async with opened(tmp_path) as first, opened(tmp_path) as second:
         await first.run(add("a"))
-        (tmp_path / writer.LOCK).unlink()
+        (tmp_path / owner_locks.LOCK).unlink()
         await second.run(add("b"))
         async with Bolt().across(first):
             with pytest.raises(errors.StoreBusy):
@@ -227,7 +227,7 @@ async def test_a_lock_file_that_was_removed_is_made_anew_and_locks_again(tmp_pat
 
 
 async def test_a_close_waits_for_no_lock_that_another_keeps(tmp_path: Path) -> None:
-    mutex = owner_locks.Mutex(tmp_path / writer.LOCK)
+    mutex = owner_locks.Mutex(tmp_path / owner_locks.LOCK)
     async with opened(tmp_path) as thread:
         await thread.run(add("a"))
         with mutex:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from dispatch_mcp.text import json_types
+
 
 class Session(NamedTuple):
     """A session of the host; `pid` is its process, 0 if unknown."""
@@ -27,6 +29,10 @@ class Session(NamedTuple):
         except (PermissionError, OverflowError):  # of another user, or no number of a process: nobody can tell
             return True
         return True
+
+    def holds(self, call_id: str) -> dict[str, json_types.Json]:
+        """Returns what is kept of it with an attempt that it has begun with one of its calls."""
+        return {"id": self.id, "pid": self.pid, "call": call_id}
 
 
 class Holder(NamedTuple):

@@ -107,8 +107,7 @@ class HookAnswers:
             reason = refusal.full_text(tool_wording.words)
             return hook_words.denial(reason)
         self._note(attempt.run_id)
-        changes = {**moment.event["tool_input"], **attempt.call, "prompt": _marked(name, attempt)}
-        return hook_words.specific("PreToolUse", permissionDecision="allow", updatedInput=changes)
+        return hook_words.called(moment.event["tool_input"], attempt.call, _marked(name, attempt))
 
     async def _after_subagent(self, moment: Moment) -> Reply:
         """Reports an attempt whose subagent has answered, or has it answer once more in the form that is asked for."""

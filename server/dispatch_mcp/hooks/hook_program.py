@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dispatch_mcp.hooks import hook_events
 from dispatch_mcp.text import json_types
+
+if TYPE_CHECKING:
+    from dispatch_mcp.hooks import quick_answers
 
 PATIENCE_S: Final = 540.0
 """Seconds that a hook waits for its server, which may run the tests of a result meanwhile; less than the host waits."""
@@ -85,7 +88,7 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
     workspace = open_runs.places(*folders(event, env)[:1])
     # Attempts are held under the event's own id, which changes within a process; the variable does not.
     own_id = hook_events.text(event, "session_id")
-    look = quick_answers.Look(question["name"], event, place, workspace, own_id, time.time())
+    look = quick_answers.Look(question["name"], event, place, workspace, own_id, time.time(), question["pid"])
     level = allowed(place, env)
     if level == "off":
         return {}
@@ -101,6 +104,16 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
         return {}
     if level == "full" and (reply := quick_answers.alone(look)) is not None:
         return reply
+    return _alone(look, question, level)
+
+
+def _alone(look: quick_answers.Look, question: dict[str, Any], level: str) -> Mapping[str, Any]:
+    """Returns the answer to what takes more than a look: writing one row, or else everything that moves runs."""
+    if level == "full" and look.name == "PreToolUse":
+        from dispatch_mcp.hooks import quick_briefs
+
+        if (reply := quick_briefs.brief(look)) is not None:
+            return reply
     from dispatch_mcp.hooks import hook_answers
 
     return hook_answers.answer_alone(question)

@@ -5,7 +5,7 @@ Only the standard library is imported: whoever answers, the server or the hook b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from dispatch_mcp import next_steps
@@ -77,6 +77,11 @@ def specific(event: str, **fields: json_types.Json) -> Reply:
 def denial(reason: str) -> Reply:
     """Returns the answer that keeps a subagent from starting."""
     return specific("PreToolUse", permissionDecision="deny", permissionDecisionReason=reason)
+
+
+def called(arguments: Mapping[str, json_types.Json], call: Mapping[str, json_types.Json], brief: str) -> Reply:
+    """Returns the answer by which a subagent starts with a brief: the host's own arguments, changed as planned."""
+    return specific("PreToolUse", permissionDecision="allow", updatedInput={**arguments, **call, "prompt": brief})
 
 
 def welcome(runs: Sequence[Progress]) -> Reply:

@@ -16,7 +16,8 @@ from dispatch_mcp.hooks import holders, hook_words
 from dispatch_mcp.model import TaskState, problems, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import report_reader
-from dispatch_mcp.service import dispatcher, host_assignments, traces
+from dispatch_mcp.service import dispatcher, traces
+from dispatch_mcp.store import host_begins
 from dispatch_mcp.text import json_types
 
 MOST_TRIES: Final = 5
@@ -68,12 +69,11 @@ class HostCalls:
         self, view: run_view.RunView, row: records.TaskRecord, session: holders.Session, call_id: str
     ) -> None:
         """Gives an attempt to one call; of several at once, also of other processes, only the first has it."""
-        holder: dict[str, model.Json] = {"id": session.id, "pid": session.pid, "call": call_id}
         for _ in range(MOST_TRIES):
             _refuse_held(holder_of(view, row), session, call_id, row.id)
             beat = view.attempts[row.id].beat
             if await self.app.store.beat(
-                view.run.id, row.id, row.attempt, {**beat, host_assignments.HOLDER: holder}, after=beat
+                view.run.id, row.id, row.attempt, {**beat, host_begins.HOLDER: session.holds(call_id)}, after=beat
             ):
                 return
             view = await self.app.handles.run(view.run.id)
@@ -131,7 +131,7 @@ def holder_of(view: run_view.RunView, row: records.TaskRecord) -> holders.Holder
     """Returns which session has begun the attempt of a task that is out with the host; None if none has."""
     if not report_reader.is_out(row) or row.id not in view.attempts:
         return None
-    fields = view.attempts[row.id].beat.get(host_assignments.HOLDER)
+    fields = view.attempts[row.id].beat.get(host_begins.HOLDER)
     if not json_types.is_object(fields):
         return None
     pid = fields.get("pid")
@@ -147,7 +147,7 @@ def unbegun(view: run_view.RunView) -> Sequence[records.TaskRecord]:
 def call_of(view: run_view.RunView, task_id: str) -> Call:
     """Returns how the host was asked to call a subagent for a task that is out; nothing if nobody kept it."""
     beat: Mapping[str, model.Json] = view.attempts[task_id].beat if task_id in view.attempts else {}
-    call = beat.get(host_assignments.CALL)
+    call = beat.get(host_begins.CALL)
     return dict(call) if json_types.is_object(call) else {}
 
 

@@ -19,7 +19,10 @@ SILENCE: Final[hook_words.Reply] = {}
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One event of a session of that id, with the state directory and its workspace; `now` is in Unix seconds."""
+    """One event of a session of that id, with the state directory and its workspace.
+
+    `now` is in Unix seconds, `pid` the session's process, 0 if unknown.
+    """
 
     name: str
     event: hook_events.Event
@@ -27,6 +30,7 @@ class Look:
     workspace: frozenset[str]
     session: str
     now: float
+    pid: int = 0
 
     def text(self, *path: str) -> str:
         """Returns the text at a path of fields of the event, empty if there is none."""

@@ -93,11 +93,6 @@ def is_whole(handle: str) -> bool:
     return short_forms.WHOLE.fullmatch(handle) is not None
 
 
-def is_id(text: str) -> bool:
-    """Whether a text is a whole id, with words or from before there were any."""
-    return is_whole(text) or short_forms.NUMBER.fullmatch(text) is not None
-
-
 def is_number(handle: str) -> bool:
     """Whether a handle can be the beginning of an id's number."""
     return _DIGITS.fullmatch(handle) is not None

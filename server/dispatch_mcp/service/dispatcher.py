@@ -326,7 +326,13 @@ class Dispatcher:
     @property
     def _host(self) -> host_assignments.HostAssignments:
         return host_assignments.HostAssignments(
-            self.engine.attempts, self.catalog(), self.installed(), self.assign, self.hooks, self.engine.beside
+            self.engine.attempts,
+            self.catalog(),
+            self.installed(),
+            self.assign,
+            self.hooks,
+            self.engine.beside,
+            self.rules.lease_s,
         )
 
     @property

@@ -15,18 +15,13 @@ from dispatch_mcp.engine import attempt_driver, council_rounds, executor, order_
 from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
+from dispatch_mcp.store import host_begins
 from dispatch_mcp.text import attempt_names
 
 Assign = Callable[..., assignments.Assignment]
 """`workers.host.assignment`, handed in."""
 
 Hooks = Literal["full", "report", "off"]
-
-HOLDER = "session"
-"""Under this name an attempt's heartbeat keeps which session of the host has begun it."""
-
-CALL = "call"
-"""Under this name an attempt's heartbeat keeps the arguments of the host's call, for hosts that only name attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +30,8 @@ class HostAssignments:
 
     `hooks` is what the hooks of the calling session do: with "full" an assignment only names its attempt, and the brief
     comes when the host begins it; with "report" a brief says which attempt it is of, so that its end is recognised.
-    Briefs that follow are finished `beside` the runs; without that, when somebody reads them.
+    `lease_s` is how long it has an attempt without a deadline. Briefs that follow are finished `beside` the runs;
+    without that, when somebody reads them.
     """
 
     driver: attempt_driver.AttemptDriver
@@ -44,6 +40,7 @@ class HostAssignments:
     assign: Assign
     hooks: Hooks = "off"
     beside: executor.Beside | None = None
+    lease_s: float = 1800.0
 
     async def of(
         self, view: run_view.RunView, task_ids: Collection[str], mail: records.Mail, *, new: Collection[str]
@@ -62,8 +59,9 @@ class HostAssignments:
         for row, (work, beat) in zip(rows, preparations, strict=True):
             newest = _newest(view, row)
             handout = await self._assignment(work, lease_until=newest.lease_until, background=len(rows) > 1)
-            if self.hooks == "full" and CALL not in beat:
-                await self._keep_call(work, beat, handout.call)
+            if self.hooks == "full" and host_begins.CALL not in beat:
+                lease_s = view.deadline_s(row.id)
+                await self._keep_call(work, beat, handout.call, self.lease_s if lease_s is None else lease_s)
             out.append(handout if row.id in new else _repeated(handout, view.now - newest.started_at))
             if row.id in new:
                 deliveries += [records.Delivery(note.id, row.id, "brief", row.attempt) for note in work.messages]
@@ -188,10 +186,11 @@ class HostAssignments:
         )
 
     async def _keep_call(
-        self, work: work_order.WorkOrder, beat: Mapping[str, model.Json], call: assignments.HostCall
+        self, work: work_order.WorkOrder, beat: Mapping[str, model.Json], call: assignments.HostCall, lease_s: float
     ) -> None:
-        """Keeps how an attempt is to be called where any process finds it, unless `beat` has changed since."""
-        details = {**beat, CALL: call.model_dump(mode="json", exclude={"prompt"}, exclude_none=True)}
+        """Keeps how an attempt is to be called, and how long it may take, unless `beat` has changed since."""
+        words = call.model_dump(mode="json", exclude={"prompt"}, exclude_none=True)
+        details = {**beat, host_begins.CALL: words, host_begins.LEASE: lease_s}
         await self.driver.store.beat(work.run_id, work.task.id, work.attempt, details, after=beat)
 
 

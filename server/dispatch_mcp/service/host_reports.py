@@ -29,7 +29,7 @@ from dispatch_mcp.review import review_tasks
 from dispatch_mcp.routing import learning
 from dispatch_mcp.runs import budget, handoff_parser, message_rules, receipts, report_reader
 from dispatch_mcp.service import answers, host_assignments, messaging, route_memory
-from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store import host_begins, sqlite_store
 from dispatch_mcp.text import escape, json_types
 
 MOST_REFUSALS = 5
@@ -225,7 +225,7 @@ def _is_unbriefed(view: run_view.RunView, report: report_reader.Report) -> bool:
     """Returns whether an attempt was handed out as a name that nobody has begun."""
     newest = view.attempts.get(report.task_id)
     beat: Mapping[str, model.Json] = newest.beat if newest else {}
-    return host_assignments.CALL in beat and host_assignments.HOLDER not in beat
+    return host_begins.CALL in beat and host_begins.HOLDER not in beat
 
 
 def _subagents(view: run_view.RunView, task_id: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeVar
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.process import lock_holders, private_files
-from dispatch_mcp.store import owner_locks, sqlite, whereabouts, writer
+from dispatch_mcp.store import owner_locks, sqlite, whereabouts
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ def _size(home: Path) -> Fact:
 
 
 def _lock(home: Path) -> list[Fact]:
-    pid = lock_holders.of(home / writer.LOCK)
+    pid = lock_holders.of(home / owner_locks.LOCK)
     if not pid or not lock_holders.is_stopped(pid):
         return []
     detail = f"The write lock is kept by {lock_holders.describe(pid)}: nobody can write."

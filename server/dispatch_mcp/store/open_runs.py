@@ -13,10 +13,13 @@ from typing import Any, Final, NamedTuple
 FILE: Final = "state.db"
 """The store's database in its state directory."""
 
+PRINCIPAL: Final = "local"
+"""Whose runs these are: `records.LOCAL`, whom sessions on this machine are; others come over HTTP."""
+
 WAIT_S: Final = 0.2
 """Seconds that a look waits for SQLite; a store that answers later counts as one without open runs."""
 
-_SELECT: Final = """
+_SELECT: Final = f"""
 SELECT run.id, run.workspace, run.limits, run.paused, run.state,
   (SELECT coalesce(nullif(json_extract(document, '$.title'), ''), json_extract(document, '$.request'))
    FROM plan WHERE plan.id = run.plan_id AND version = run.plan_version),
@@ -26,20 +29,21 @@ SELECT run.id, run.workspace, run.limits, run.paused, run.state,
   coalesce(sum(task.state = 'running' AND task.worker = 'human'), 0),
   (SELECT total(cost_usd) FROM attempt JOIN task AS work ON work.no = attempt.task WHERE work.run = run.no),
   run.created_at
-FROM run JOIN task ON task.run = run.no WHERE run.finished_at IS NULL AND task.cause <> 'removed'
+FROM run JOIN task ON task.run = run.no
+WHERE run.finished_at IS NULL AND run.principal = '{PRINCIPAL}' AND task.cause <> 'removed'
 GROUP BY run.no ORDER BY run.no DESC
-"""
-_SELECT_PLACES: Final = "SELECT workspace FROM run WHERE finished_at IS NULL"
+"""  # noqa: S608  # constants
+_SELECT_PLACES: Final = f"SELECT workspace FROM run WHERE finished_at IS NULL AND principal = '{PRINCIPAL}'"  # noqa: S608
 
 # An attempt's heartbeat keeps how the host was asked to call its subagent, and which session has begun it.
-_TASKS: Final = """
+_TASKS: Final = f"""
 SELECT run.id, workspace, run.state, run.finished_at IS NOT NULL, task.id, task.state, task.worker, task.attempt,
   CASE WHEN json_valid(beat) THEN json_extract(beat, '$.call.subagent_type') END,
   CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.id') END,
   CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.pid') END
 FROM run JOIN task ON task.run = run.no LEFT JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
-WHERE task.cause <> 'removed' AND {condition} ORDER BY run.no DESC, position
-"""
+WHERE task.cause <> 'removed' AND run.principal = '{PRINCIPAL}' AND {{condition}} ORDER BY run.no DESC, position
+"""  # noqa: S608  # constants
 _IS_AT_WORK: Final = "run.finished_at IS NULL AND task.state = 'running'"
 _BEGINS_WITH: Final = "task.id = ?2 AND run.id >= ?1 AND run.id < ?1 || char(1114111)"
 _NUMBER_BEGINS_WITH: Final = "task.id = ?2 AND substr(run.id, -32, length(?1)) = ?1"

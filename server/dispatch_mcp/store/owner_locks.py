@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,11 @@ from typing import Self
 
 from dispatch_mcp.process import file_lock, lock_holders
 from dispatch_mcp.store import sqlite
+
+LOCK = "write.lock"
+"""The file of the lock that whoever writes holds."""
+
+_PAUSE_S = 0.005
 
 
 class Mutex:
@@ -39,10 +45,21 @@ class Mutex:
             os.write(self._fd, self._mark)
         return self
 
+    def take(self, patience_s: float) -> bool:
+        """Returns whether the lock could be had in so many seconds; it is held then, and entering waits no more."""
+        self._open()
+        end = time.monotonic() + patience_s
+        while not (has_lock := file_lock.lock(self._fd, wait=False)) and time.monotonic() < end:
+            time.sleep(_PAUSE_S)
+        return has_lock
+
     def _lock(self) -> None:
+        self._open()
+        file_lock.lock(self._fd, wait=True)
+
+    def _open(self) -> None:
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        file_lock.lock(self._fd, wait=True)
 
     def _is_in_place(self) -> bool:
         with contextlib.suppress(FileNotFoundError):

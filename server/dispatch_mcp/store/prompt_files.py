@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dispatch_mcp.model import short_ids
 from dispatch_mcp.store import blobs, sqlite
+from dispatch_mcp.text import short_forms
 
 _TASK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -40,6 +40,6 @@ class FileBriefs:
             return ""
 
     def _path(self, run_id: str, task_id: str, attempt: int) -> Path | None:
-        if not short_ids.is_id(run_id) or not _TASK.fullmatch(task_id):
+        if not short_forms.is_id(run_id) or not _TASK.fullmatch(task_id):
             return None
         return self._folder / run_id / f"{task_id}-{attempt}.md"

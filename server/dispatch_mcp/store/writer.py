@@ -86,9 +86,6 @@ class Call(Generic[T]):
             self._settle()
 
 
-LOCK = "write.lock"
-"""The file of the lock that whoever writes holds."""
-
 Queued = Call[model.Json]
 
 
@@ -99,7 +96,7 @@ class Writer:
         self._home = home
         self._wait_s = wait_s
         self._on_rollback = on_rollback
-        self._mutex = owner_locks.Mutex(home / LOCK)
+        self._mutex = owner_locks.Mutex(home / owner_locks.LOCK)
         self._queue: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
         self._conn: sqlite3.Connection | None = None
         self._newest_schema = 0
@@ -143,7 +140,7 @@ class Writer:
 
     def _give_up(self, call: Queued, patience: float) -> None:
         if call.claim():
-            holder = owner_locks.holder(self._home / LOCK) or "another process"
+            holder = owner_locks.holder(self._home / owner_locks.LOCK) or "another process"
             call.error = errors.StoreBusy(
                 f"{holder[0].upper()}{holder[1:]} has kept the store's write lock for more than {patience:g} s.",
                 hint="Nothing was written. See whether that process still works: let it go on, or end it. "

@@ -17,6 +17,11 @@ NUMBER: Final = re.compile(r"[0-9a-f]{32}")
 WHOLE: Final = re.compile(r"(?P<words>[a-z0-9]+(?:-[a-z0-9]+)*)-(?P<number>[0-9a-f]{32})")
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is a whole id, with words or from before there were any."""
+    return bool(WHOLE.fullmatch(text) or NUMBER.fullmatch(text))
+
+
 def short(whole: str) -> str:
     """Returns the part of an id that is shown; what is no id of ours stays as it is."""
     if parts := WHOLE.fullmatch(whole):

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from dispatch_mcp.store import owner_locks, sqlite, writer
+from dispatch_mcp.store import owner_locks, sqlite
 
 WORTH_IT: Final = 0.2
 """Share of empty pages from which on a store is written anew; below, new rows fill them."""
@@ -21,7 +21,7 @@ def compact(home: Path) -> int:
 
     Others wait for the write lock meanwhile. A disk without room for it leaves the store as it is.
     """
-    mutex = owner_locks.Mutex(home / writer.LOCK)
+    mutex = owner_locks.Mutex(home / owner_locks.LOCK)
     try:
         with mutex, contextlib.closing(sqlite3.connect(home / sqlite.FILE, isolation_level=None)) as conn:
             conn.execute(f"PRAGMA busy_timeout = {sqlite.BUSY_MS}")

@@ -16,8 +16,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from dispatch_mcp.model import short_ids
 from dispatch_mcp.store import blobs
+from dispatch_mcp.text import short_forms
 
 RUN_FOLDERS: Final = ("briefs", "runs")
 """Folders of the state directory with a folder for each run."""
@@ -123,7 +123,7 @@ def sweep_drafts(home: Path, before: float, *, dry_run: bool) -> Freed:
 
 def sweep_run_folders(home: Path, runs: Collection[str], *, dry_run: bool) -> Freed:
     """Removes the folders that were kept for these runs."""
-    folders = [home / name / run for name in RUN_FOLDERS for run in runs if short_ids.is_id(run)]
+    folders = [home / name / run for name in RUN_FOLDERS for run in runs if short_forms.is_id(run)]
     here = [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
     size = sum(size_of(folder) for folder in here)
     for folder in () if dry_run else here:

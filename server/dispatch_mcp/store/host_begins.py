@@ -1,0 +1,100 @@
+"""Beginning an attempt that the host was handed, by a process that opens nothing else for it.
+
+A hook whose session has no server would load for a second what moves runs. Where no ceiling has to be asked, beginning
+moves none: the attempt stays out, and only who has it and until when is written, as the server writes it. Everything
+else is left to who has the run's machine. Only the standard library is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dispatch_mcp import errors
+from dispatch_mcp.store import open_runs, owner_locks, sqlite
+from dispatch_mcp.text import json_types
+
+HOLDER: Final = "session"
+"""Under this name an attempt's heartbeat keeps which session of the host has begun it."""
+
+CALL: Final = "call"
+"""Under this name an attempt's heartbeat keeps the arguments of the host's call, for hosts that only name attempts."""
+
+LEASE: Final = "lease_s"
+"""Under this name an attempt's heartbeat keeps for how many seconds the host has it from when it begins it."""
+
+PATIENCE_S: Final = 1.0
+"""Seconds for which the store's lock is waited for."""
+
+_CEILINGS: Final = "('dollars', 'tokens', 'minutes', 'attempts', 'fan_out')"
+
+# Unlike `budget.is_needed`, which it has to agree with, it reads what is stored.
+_SELECT: Final = f"""
+SELECT task.no, beat,
+  EXISTS (SELECT 1 FROM json_each(run.limits) WHERE value IS NOT NULL AND key IN {_CEILINGS})
+  OR EXISTS (
+    SELECT 1 FROM plan, json_each(document, '$.tasks') AS spec, json_each(spec.value, '$.limits') AS ceiling
+    WHERE plan.id = run.plan_id AND version = run.plan_version AND ceiling.value IS NOT NULL)
+FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
+WHERE run.id = ? AND run.state = 'running' AND run.principal = '{open_runs.PRINCIPAL}' AND task.id = ?
+  AND task.worker = 'host' AND task.state = 'running' AND task.attempt = ? AND attempt.state = 'running'
+"""  # noqa: S608  # constants
+_HOLD: Final = "UPDATE attempt SET beat = ?, lease_until = ? WHERE task = ? AND attempt = ?"
+
+
+class Begin(NamedTuple):
+    """Which attempt begins at a time in Unix seconds, and what its heartbeat is to keep of who begins it."""
+
+    run: str
+    task: str
+    attempt: int
+    holder: Mapping[str, json_types.Json]
+    now: float
+
+
+def begin(home: Path, moment: Begin, patience_s: float = PATIENCE_S) -> Mapping[str, json_types.Json] | None:
+    """Begins an attempt of a run without ceilings and returns the planned arguments of the host's call.
+
+    None if it is not out, somebody has it, a ceiling has to be asked or the store cannot be had now; then nothing has
+    happened.
+    """
+    try:
+        with _transaction(home, patience_s) as conn:
+            return _begin(conn, moment)
+    except (errors.StoreError, sqlite3.Error, OSError):
+        return None
+
+
+def _begin(conn: sqlite3.Connection, moment: Begin) -> Mapping[str, json_types.Json] | None:
+    row = conn.execute(_SELECT, (moment.run, moment.task, moment.attempt)).fetchone()
+    if row is None:
+        return None
+    task, text, has_ceilings = row
+    beat: json_types.Json = json.loads(text or "{}")
+    call, lease_s = beat.get(CALL), beat.get(LEASE)
+    is_free = beat.get(HOLDER) in (None, moment.holder)
+    if has_ceilings or not is_free or not json_types.is_object(call) or not json_types.is_number(lease_s):
+        return None
+    kept = json.dumps({**beat, HOLDER: moment.holder}, separators=(",", ":"))
+    conn.execute(_HOLD, (kept, moment.now + lease_s, task, moment.attempt))
+    return call
+
+
+@contextlib.contextmanager
+def _transaction(home: Path, patience_s: float) -> Generator[sqlite3.Connection]:
+    """Opens the store, writes once and closes it, all under the lock that every writer holds."""
+    with contextlib.closing(owner_locks.Mutex(home / owner_locks.LOCK)) as mutex:
+        if not mutex.take(patience_s):
+            raise BlockingIOError
+        with mutex, contextlib.closing(sqlite.open_writer(home)) as conn:
+            conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield conn
+                conn.execute("COMMIT")
+            finally:
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
