@@ -174,7 +174,7 @@ class Carried:
         self._start(news, tool_name="Agent", tool_input={**call, "prompt": text}, tool_response={"status": "completed"})
         assert "unverified" in news.answer["hookSpecificOutput"]["additionalContext"], news.answer
         self._start(stop)
-        self.server.call("dispatch", run_id=progress["run_id"], action="cancel")
+        self.server.call("steer_run", run_id=progress["run_id"], action="cancel")
 
     def _start(self, kind: Kind, **fields: Any) -> None:
         kind.event = {**kind.event, **fields}

@@ -79,8 +79,8 @@ def _begin(conn: sqlite3.Connection, moment: Begin) -> Mapping[str, json_types.J
     is_free = beat.get(HOLDER) in (None, moment.holder)
     if has_ceilings or not is_free or not json_types.is_object(call) or not json_types.is_number(lease_s):
         return None
-    kept = json.dumps({**beat, HOLDER: moment.holder}, separators=(",", ":"))
-    conn.execute(_HOLD, (kept, moment.now + lease_s, task, moment.attempt))
+    details = json.dumps({**beat, HOLDER: moment.holder}, separators=(",", ":"))
+    conn.execute(_HOLD, (details, moment.now + lease_s, task, moment.attempt))
     return call
 
 
