@@ -16,7 +16,7 @@ import hook_setup
 import pytest
 from dispatcher_setup import task
 
-from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers, quick_briefs
+from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers
 from dispatch_mcp.store import open_runs
 
 pytestmark = pytest.mark.anyio
@@ -216,7 +216,7 @@ async def test_the_brief_that_a_hook_gives_by_itself_is_what_the_server_would_gi
     _, names = await case.run(task("a"), task("b"))
     arguments = {"description": "Do it", "prompt": names[0], "subagent_type": "Explore"}
     look = case.look("PreToolUse", tool_name="Agent", tool_input=arguments, tool_use_id="call-1")
-    quick = quick_briefs.brief(dataclasses.replace(look, pid=os.getpid()))
+    quick = quick_answers.brief(dataclasses.replace(look, pid=os.getpid()))
     assert quick is not None
     assert quick["hookSpecificOutput"]["updatedInput"] == await case.session.begins(names[0])
     assert "does 'a' already" in await case.session.refusal(names[0], "call-2")
@@ -236,7 +236,7 @@ async def test_a_brief_that_takes_more_is_left_to_who_can_give_it(fault: str, ca
             look = dataclasses.replace(look, event={**look.event, "tool_input": {"prompt": "dispatch nobody/a/1"}})
         case _:
             (tmp_path / "home" / "briefs" / run_id / "a-1.md").unlink()
-    assert quick_briefs.brief(look) is None
+    assert quick_answers.brief(look) is None
 
 
 async def test_the_number_of_a_run_is_a_name_of_it(case: Case) -> None:

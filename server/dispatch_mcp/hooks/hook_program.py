@@ -110,9 +110,9 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
 def _alone(look: quick_answers.Look, question: dict[str, Any], level: str) -> Mapping[str, Any]:
     """Returns the answer to what takes more than a look: writing one row, or else everything that moves runs."""
     if level == "full" and look.name == "PreToolUse":
-        from dispatch_mcp.hooks import quick_briefs
+        from dispatch_mcp.hooks import quick_answers
 
-        if (reply := quick_briefs.brief(look)) is not None:
+        if (reply := quick_answers.brief(look)) is not None:
             return reply
     from dispatch_mcp.hooks import hook_answers
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_words
@@ -113,6 +114,28 @@ def _refusal(look: Look) -> hook_words.Reply | None:
         return None
     step = f"get_trace(run_id={name.run!r}) shows where the run stands."
     return hook_words.denial(f"Attempt {name.attempt} of {name.task!r} cannot begin: {obstacle}. {step}")
+
+
+def brief(look: Look) -> hook_words.Reply | None:
+    """Returns the brief for a call by an attempt's name, which has begun then; None where that takes more.
+
+    What writes one row of the store is loaded for it, and nothing that moves runs.
+    """
+    from dispatch_mcp.store import host_begins, prompt_files
+
+    name = look.attempt_name()
+    tasks = open_runs.task(look.home, name.run, name.task) if name else []
+    if name is None or len(tasks) != 1 or tasks[0].workspace not in look.workspace:
+        return None
+    home, (task,) = Path(look.home), tasks
+    text = prompt_files.FileBriefs(home).get(task.run, task.id, name.attempt)
+    holder = holders.Session(look.session, look.pid).holds(look.text("tool_use_id"))
+    moment = host_begins.Begin(task.run, task.id, name.attempt, holder, look.now)
+    call = host_begins.begin(home, moment) if text else None
+    if call is None:
+        return None
+    mark = attempt_names.short(task.run, task.id, name.attempt).mark
+    return hook_words.called(look.event["tool_input"], call, f"{mark}\n{text}")
 
 
 def _end(look: Look) -> hook_words.Reply | None:
