@@ -123,7 +123,9 @@ IMPORT_BY_NAME = frozenset({"__main__"})
 """Which command is typed decides which module is loaded; the layers count the name that the text begins with."""
 LATE_OWN_IMPORTS = frozenset({"__main__", "cli.commands.serve"})
 """What starts the program and the server, and imports their parts when they are needed."""
-STARTS_AT_EVERY_TURN = frozenset({"hooks.hook_program", "hooks.quick_answers", "hooks.status_line", "store.open_runs"})
+STARTS_AT_EVERY_TURN = frozenset(
+    {"hooks.hook_program", "hooks.quick_answers", "hooks.status_line", "store.looks.open_runs"}
+)
 """What a host starts at every turn of every session: all of it is imported only when it is needed."""
 FORBIDDEN_CALLS = frozenset(
     {

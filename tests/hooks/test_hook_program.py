@@ -32,7 +32,7 @@ from dispatch_mcp.hooks import (
     host_calls,
     status_line,
 )
-from dispatch_mcp.store import open_runs
+from dispatch_mcp.store.looks import open_runs
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ import pytest
 from dispatcher_setup import task
 
 from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers
-from dispatch_mcp.store import open_runs
+from dispatch_mcp.store.looks import open_runs
 
 pytestmark = pytest.mark.anyio
 

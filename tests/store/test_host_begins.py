@@ -14,7 +14,8 @@ from dispatcher_setup import task
 
 from dispatch_mcp import model
 from dispatch_mcp.model import records
-from dispatch_mcp.store import host_begins, open_runs, owner_locks
+from dispatch_mcp.store import owner_locks
+from dispatch_mcp.store.looks import host_begins, open_runs
 
 pytestmark = pytest.mark.anyio
 

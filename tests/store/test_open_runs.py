@@ -11,7 +11,7 @@ import pytest
 from dispatcher_setup import task
 
 from dispatch_mcp import model
-from dispatch_mcp.store import open_runs
+from dispatch_mcp.store.looks import open_runs
 
 pytestmark = pytest.mark.anyio
 

@@ -40,7 +40,7 @@ def _answer(name: str, env: Mapping[str, str]) -> None:
     event = hook_events.read(sys.stdin.buffer)
     if event is None or not hook_events.may_be_ours(name, event):
         return
-    from dispatch_mcp.store import open_runs
+    from dispatch_mcp.store.looks import open_runs
 
     place = home(env)
     is_call = name == "PreToolUse"  # that of a subagent has an attempt's name for a prompt, which no subagent can do
@@ -79,7 +79,7 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
     import time
 
     from dispatch_mcp.hooks import hook_socket, quick_answers
-    from dispatch_mcp.store import open_runs
+    from dispatch_mcp.store.looks import open_runs
 
     session = env.get(hook_socket.SESSION) or hook_events.text(question["event"], "session_id")
     pid = env.get("CLAUDE_PID", "")

@@ -17,7 +17,7 @@ from dispatch_mcp.model import TaskState, problems, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import dispatcher, traces
-from dispatch_mcp.store import host_begins
+from dispatch_mcp.store.looks import host_begins
 from dispatch_mcp.text import json_types
 
 MOST_TRIES: Final = 5

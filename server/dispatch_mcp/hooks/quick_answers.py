@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_words
-from dispatch_mcp.store import open_runs
+from dispatch_mcp.store.looks import open_runs
 from dispatch_mcp.text import attempt_names
 
 SILENCE: Final[hook_words.Reply] = {}
@@ -121,7 +121,8 @@ def brief(look: Look) -> hook_words.Reply | None:
 
     What writes one row of the store is loaded for it, and nothing that moves runs.
     """
-    from dispatch_mcp.store import host_begins, prompt_files
+    from dispatch_mcp.store import prompt_files
+    from dispatch_mcp.store.looks import host_begins
 
     name = look.attempt_name()
     tasks = open_runs.task(look.home, name.run, name.task) if name else []

@@ -26,7 +26,7 @@ def main() -> int:
 
 def line(event: hook_events.Event, env: Mapping[str, str]) -> str:
     """Returns the newest open run: title, tasks done, running, spent against its ceiling, what waits for the user."""
-    from dispatch_mcp.store import open_runs
+    from dispatch_mcp.store.looks import open_runs
 
     project = hook_events.text(event, "workspace", "project_dir") or hook_events.text(event, "workspace", "current_dir")
     folders = [*hook_program.folders(event, env), *([project] if project else [])]

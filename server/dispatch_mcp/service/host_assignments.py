@@ -15,7 +15,7 @@ from dispatch_mcp.engine import attempt_driver, council_rounds, executor, order_
 from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
-from dispatch_mcp.store import host_begins
+from dispatch_mcp.store.looks import host_begins
 from dispatch_mcp.text import attempt_names
 
 Assign = Callable[..., assignments.Assignment]

@@ -29,7 +29,8 @@ from dispatch_mcp.review import review_tasks
 from dispatch_mcp.routing import learning
 from dispatch_mcp.runs import budget, handoff_parser, message_rules, receipts, report_reader
 from dispatch_mcp.service import answers, host_assignments, messaging, route_memory
-from dispatch_mcp.store import host_begins, sqlite_store
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store.looks import host_begins
 from dispatch_mcp.text import escape, json_types
 
 MOST_REFUSALS = 5

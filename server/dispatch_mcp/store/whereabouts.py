@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.store import open_runs
+from dispatch_mcp.store.looks import open_runs
 
 FILE: Final = open_runs.FILE
 RECORD: Final = "owners"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dispatch_mcp import errors
-from dispatch_mcp.store import open_runs, owner_locks, sqlite
+from dispatch_mcp.store import owner_locks, sqlite
+from dispatch_mcp.store.looks import open_runs
 from dispatch_mcp.text import json_types
 
 HOLDER: Final = "session"

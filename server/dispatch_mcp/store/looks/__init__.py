@@ -1,0 +1,1 @@
+"""What programs do with the store that open nothing else: looking, and writing one row."""
