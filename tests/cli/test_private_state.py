@@ -13,7 +13,7 @@ import pytest
 
 from dispatch_mcp.cli import arguments
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+pytestmark = [pytest.mark.promise("S14"), pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")]
 
 READERS = (
     ("route", "Fix the login"),

@@ -20,7 +20,7 @@ done = subprocess.run(argv, env=env, capture_output=True, text=True)
 """
 
 
-@pytest.mark.promise("S9", "S18")
+@pytest.mark.promise("S18")
 def test_a_worker_that_dispatches_itself_stops_at_the_limit_with_less_money_each_time(tmp_path: Path) -> None:
     claude = Double(tmp_path / "bin")
     python = GREEDY.replace("PYTHON", repr(sys.executable))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -148,6 +150,34 @@ def loaded_by(env: dict[str, str], shop: Path, log: Path) -> set[str]:
 def imported(text: str) -> set[str]:
     """Returns the names in a report of `-X importtime`; of a package that was only looked for, only parts are there."""
     return {line.rsplit("|", 1)[-1].strip() for line in text.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.promise("S1")
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="there is no /proc here to ask")
+def test_a_server_that_nobody_asked_for_http_listens_at_no_address(env: dict[str, str], shop: Path) -> None:
+    with raw_server.Wire(env, shop) as server:
+        plan_id = server.call("plan_dag", tasks=scripted(3))["plan_id"]
+        run_id = server.call("dispatch", plan_id=plan_id, worker="scripted")["run_id"]
+        assert raw_server.finish(server, [run_id]) == {run_id: "succeeded"}
+        assert listening(server.process.pid) == []
+        assert server.close() == 0
+    with socket.create_server(("127.0.0.1", 0)):
+        assert listening(os.getpid()) != [], "one that listens is seen"
+
+
+def listening(pid: int) -> list[str]:
+    """Returns the addresses at which a process listens, as the kernel writes them."""
+    sockets: set[str] = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it has closed this one meanwhile
+            sockets.add(str(entry.readlink()))
+    addresses: list[str] = []
+    for table in ("tcp", "tcp6"):
+        path = Path(f"/proc/{pid}/net/{table}")
+        rows = path.read_text().splitlines()[1:] if path.exists() else []
+        table_rows = [row.split() for row in rows]
+        addresses += [row[1] for row in table_rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]  # LISTEN
+    return addresses
 
 
 @pytest.mark.promise("R18")

@@ -145,7 +145,7 @@ def test_a_name_that_says_where_a_secret_lies_is_none(end: str) -> None:
     assert child_environment.looks_secret(f"SSH_KEY_{end}_TEXT", "/somewhere")
 
 
-@pytest.mark.promise("S9")
+@pytest.mark.promise("S18")
 @pytest.mark.parametrize(("depth", "limit", "too_deep"), [(0, 2, False), (1, 2, False), (2, 2, True), (0, 0, True)])
 def test_each_child_stands_one_deeper_and_nothing_can_say_otherwise(depth: int, limit: int, *, too_deep: bool) -> None:
     policy = child_environment.ChildPolicy(

@@ -126,7 +126,7 @@ async def test_a_model_whose_price_nobody_knows_begins_under_a_ceiling_of_tokens
         assert [one.task_id for one in tokens.assignments] == ["a"]
 
 
-@pytest.mark.promise("S9")
+@pytest.mark.promise("S18")
 async def test_nobody_gets_more_than_the_configuration_allows(tmp_path: Path) -> None:
     async with dispatcher_setup.opened(tmp_path / "home", rules={"ceilings": model.Limits(dollars=2, tasks=2)}) as desk:
         plan_id = await desk.planned(task("a"), task("b"))
@@ -138,7 +138,7 @@ async def test_nobody_gets_more_than_the_configuration_allows(tmp_path: Path) ->
             await desk.app.dispatch(run_id=given.run_id, limits=model.Limits(dollars=9))
 
 
-@pytest.mark.promise("S9")
+@pytest.mark.promise("S18")
 async def test_an_edit_cannot_give_a_run_more_tasks_than_it_may_have(tmp_path: Path) -> None:
     async with dispatcher_setup.opened(tmp_path / "home") as desk:
         plan_id = await desk.planned(task("a"))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -160,7 +162,7 @@ async def test_a_worker_that_is_not_here_is_refused_before_anything_is_recorded(
 
 @pytest.mark.parametrize(("rules", "limits"), [({"depth": 2}, {}), ({"depth": 1}, {"depth": 1})])
 async def test_a_server_too_deep_inside_workers_dispatches_nothing(
-    tmp_path: Path, rules: dict[str, int], limits: dict[str, int]
+    tmp_path: Path, rules: dict[str, int], limits: dict[str, Any]
 ) -> None:
     async with dispatcher_setup.opened(tmp_path / "home", rules=rules) as desk:
         plan_id = await desk.planned(WRITE)
@@ -183,7 +185,8 @@ async def test_a_rejected_plan_lists_every_problem_and_stores_nothing(desk: disp
 
 
 async def test_neither_or_both_handles_are_refused(desk: dispatcher_setup.Desk) -> None:
-    for handles in ({}, {"plan_id": "a", "run_id": "b"}):
+    both: dict[str, Any] = {"plan_id": "a", "run_id": "b"}
+    for handles in ({}, both):
         with pytest.raises(errors.InputError, match="either plan_id or run_id"):
             await desk.app.dispatch(**handles)
 
@@ -271,6 +274,20 @@ async def test_a_claim_of_the_host_is_called_unverified_everywhere(desk: dispatc
     finished = [event for event in await desk.app.store.events(progress.run_id) if event.kind == "attempt_finished"]
     assert finished[0].data["unverified"] is True
     assert '"unverified":true' in await desk.app.result(progress.run_id, "write")
+
+
+@pytest.mark.promise("S3")
+async def test_every_handle_ends_in_128_bits_that_no_seed_foretells(tmp_path: Path) -> None:
+    numbers: list[str] = []
+    for home in ("one", "two"):
+        random.seed(7)
+        async with dispatcher_setup.opened(tmp_path / home) as desk:
+            for _ in range(20):
+                plan_id = await desk.planned(WRITE)
+                run_id = (await desk.app.dispatch(plan_id=plan_id)).run_id
+                numbers += [plan_id.rpartition("-")[2], run_id.rpartition("-")[2]]
+    assert all(re.fullmatch("[0-9a-f]{32}", number) for number in numbers)
+    assert len({number[:16] for number in numbers} | {number[16:] for number in numbers}) == 2 * len(numbers)
 
 
 @pytest.mark.promise("S3")

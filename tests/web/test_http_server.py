@@ -52,6 +52,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         http_server.Address.parse(text)
 
 
+@pytest.mark.promise("S1")
 @pytest.mark.parametrize("text", ["0.0.0.0:8765", "192.168.1.4:80", "[::]:80", "example.com:80", "0.0.0.0"])
 def test_other_machines_reach_it_only_under_a_name_that_was_given(text: str) -> None:
     with pytest.raises(errors.InputError, match="can be reached from other machines") as refusal:

@@ -442,7 +442,7 @@ async def test_the_child_learns_only_what_it_needs(claude: Double, tmp_path: Pat
     assert (env[child_environment.DEPTH], env[child_environment.BUDGET]) == ("1", "0.750000")
 
 
-@pytest.mark.promise("S9")
+@pytest.mark.promise("S18")
 async def test_a_worker_at_the_depth_limit_starts_nothing(claude: Double, tmp_path: Path, workspace: Path) -> None:
     outcome = await carried_out(make(claude, tmp_path, policy={"depth": 2, "depth_limit": 2}), work(workspace))
     assert (outcome.error_kind, outcome.retryable) == ("depth_limit", False)
