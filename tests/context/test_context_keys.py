@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import difflib
 import re
 
 import pytest
@@ -51,6 +52,14 @@ def test_a_key_too_long_for_a_path_is_a_question_and_read_at_once(char: str) -> 
     key = f"{char * 30_000} x"
     assert requirements.parse(key).kind == "rag"
     assert requirements.parse(f"file:{key}").kind == "file"
+
+
+@given(st.text("abc_.", max_size=6), st.lists(st.text("abcd_.", max_size=8), max_size=12))
+def test_of_names_without_folders_the_nearest_is_the_one_that_difflib_would_put_first(
+    name: str, names: list[str]
+) -> None:
+    best = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    assert requirements.nearest(name, names) == next(iter(best), "")
 
 
 def test_the_nearest_name_is_found_by_its_last_part() -> None:

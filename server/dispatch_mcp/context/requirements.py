@@ -105,17 +105,37 @@ def answering(symbol: str, names: Iterable[str]) -> list[str]:
 
 def nearest(name: str, candidates: Iterable[str], *, apart: str = "/") -> str:
     """Returns which of `known` was probably meant, or an empty text; `apart` stands between the parts of names."""
-    candidates = list(candidates)
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
-    if name.lower() in by_lower:
-        return by_lower[name.lower()]
-    base = name.rpartition(apart)[2].lower()
-    same = [candidate for candidate in candidates if candidate.rpartition(apart)[2].lower() == base]
+    candidates, low = list(candidates), name.lower()
+    lowers = [candidate.lower() for candidate in candidates]
+    if low in lowers:
+        return candidates[lowers.index(low)]
+    base, bases = low.rpartition(apart)[2], [lower.rpartition(apart)[2] for lower in lowers]
+    same = [candidate for candidate, other in zip(candidates, bases, strict=True) if other == base]
     if base and same:
-        return min(same, key=lambda candidate: (-_alike(name.lower(), candidate.lower()), candidate))
-    by_base = {candidate.rpartition(apart)[2].lower(): candidate for candidate in reversed(candidates)}
-    close = difflib.get_close_matches(base, by_base, n=1, cutoff=0.6)
-    return by_base[close[0]] if close else ""
+        return min(same, key=lambda candidate: (-_alike(low, candidate.lower()), candidate))
+    by_base = dict(zip(reversed(bases), reversed(candidates), strict=True))
+    close = _closest(base, by_base)
+    return by_base[close] if close else ""
+
+
+def _closest(name: str, others: Iterable[str], least: float = 0.6) -> str:
+    """Returns what `difflib.get_close_matches` would put first, sooner: what cannot be nearer than the best is passed.
+
+    An empty text where nothing is as near as `least`.
+    """
+    matcher, best, letters = difflib.SequenceMatcher(None, "", name), "", frozenset(name)
+    for other in others:
+        size, other_letters = len(name) + len(other), frozenset(other)
+        most = min(len(name) - len(letters - other_letters), len(other) - len(other_letters - letters))
+        if size and 2.0 * most / size < least:
+            continue
+        matcher.set_seq1(other)
+        if matcher.quick_ratio() < least:
+            continue
+        ratio = matcher.ratio()
+        if ratio > least or (ratio == least and other > best):
+            best, least = other, ratio
+    return best
 
 
 def _alike(name: str, other: str) -> float:

@@ -161,26 +161,33 @@ def nearest(path: str, paths: Iterable[str]) -> str:
     It has the same name in other letters, with another ending of its kind, or as such documents are also called:
     `CHANGES.rst` means `CHANGES.md`, or else `CHANGELOG.md`. In the same folder, or in the root when nothing is there.
     """
-    folder = path.rpartition("/")[0].lower()
-    best = sorted((_distance(path, other), other) for other in paths if other.rpartition("/")[0].lower() == folder)
-    return best[0][1] if best and best[0][0] < _FAR else ""
+    low = path.lower()
+    folder, stem, end = _split(low)
+    stems = next((names for names in _SAME_DOCUMENT if stem in names), (stem,))
+    starts = tuple(f"{folder}{name}" for name in stems)
+    candidates = ((other.lower(), other) for other in paths)
+    alike = ((lower, other) for lower, other in candidates if lower.startswith(starts))
+    best = min(((_distance(low, (folder, stem, end), lower), other) for lower, other in alike), default=(_FAR, ""))
+    return best[1] if best[0] < _FAR else ""
 
 
 _FAR = 9
 
 
-def _distance(path: str, other: str) -> int:
-    """Returns how far apart two files of one folder are: 0 for other letters only, _FAR for different files."""
-    if path.lower() == other.lower():
+def _distance(path: str, parts: tuple[str, str, str], other: str) -> int:
+    """Returns how far apart two paths in small letters are: 0 for the same, _FAR for different files."""
+    if path == other:
         return 0
-    (stem, end), (other_stem, other_end) = _split(path), _split(other)
-    if not any(end in family and other_end in family for family in _FAMILIES):
+    (folder, stem, end), (other_folder, other_stem, other_end) = parts, _split(other)
+    if folder != other_folder or not any(end in family and other_end in family for family in _FAMILIES):
         return _FAR
     if stem == other_stem:
         return 1
     return 2 if any(stem in names and other_stem in names for names in _SAME_DOCUMENT) else _FAR
 
 
-def _split(path: str) -> tuple[str, str]:
-    stem, end = posixpath.splitext(path.rpartition("/")[2].lower())
-    return stem, end.removeprefix(".")
+def _split(path: str) -> tuple[str, str, str]:
+    """Returns the folder of a path with its slash, the name, and the ending without its dot."""
+    at = path.rfind("/") + 1
+    stem, end = posixpath.splitext(path[at:])
+    return path[:at], stem, end.removeprefix(".")
