@@ -126,7 +126,8 @@ async def test_the_host_and_a_worker_of_the_server_are_judged_alike(store: sqlit
     assert by_server == by_host
     assert beats == [dict(prepared.beat)]
     assert verifier.befores == [{"before": "clean"}] * 2
-    assert [(around.active, around.foreign) for around in verifier.around] == [(("b.py",), ("b.py",))] * 2
+    paths = [(around.active, around.declarations) for around in verifier.around]
+    assert [[list(names.names(but="part")) for names in pair] for pair in paths] == [[["b.py"], ["b.py"]]] * 2
 
 
 async def test_a_claim_is_judged_the_same_however_often(store: sqlite_store.Store) -> None:

@@ -6,7 +6,7 @@ The engine's own look at the run that a call wakes it for counts as well.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,8 @@ import pytest
 from dispatcher_setup import started
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine import attempt_driver, attempt_services, executor
+from dispatch_mcp.model import ports, work_order
 from dispatch_mcp.service import route_memory
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.anyio
 T = TypeVar("T")
 DISPATCH, REPORT, TRACE = 8, 8, 5
 """Most SELECTs of a call."""
+PROVEN_REPORT = REPORT + 4
+"""Those of a report whose witness asks for everything."""
 
 
 @dataclass
@@ -164,3 +167,32 @@ async def test_more_tasks_do_not_mean_more_reads(home: Path, statements: Stateme
         progress, selects = await statements.during(desk.app.dispatch(plan_id=plan_id))
         assert len(progress.assignments) == len(names)
         assert len(selects) <= DISPATCH, selects
+
+
+class Asking:
+    """A witness that asks for all that there is to ask of the store."""
+
+    async def before(self, work: work_order.WorkOrder) -> dict[str, model.Json]:
+        return {ports.LOOK: {"files": {work.task.id: "as it was"}}}
+
+    async def receipts(
+        self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
+    ) -> tuple[model.Receipt, ...]:
+        first = await around.first_look()
+        detail = f"{before[ports.LOOK]}, {first[ports.LOOK]}, {[rival.name for rival in await around.rivals()]}"
+        return (model.Receipt(kind="diff", ok=True, detail=detail),)
+
+
+async def test_more_results_that_are_proven_do_not_mean_more_reads(home: Path, statements: Statements) -> None:
+    async with dispatcher_setup.opened(home, rules={"max_parallel": 12}) as desk:
+        equipment = attempt_services.AttemptServices(verifier=Asking())
+        desk.app.engine.attempts = attempt_driver.AttemptDriver(desk.app.store, equipment)
+        plan_id = await desk.planned(*(host_task(f"part-{number}", files=[f"{number}.py"]) for number in range(12)))
+        progress = await desk.app.dispatch(plan_id=plan_id)
+        results = [dispatcher_setup.said(assignment) for assignment in progress.assignments]
+        reported, selects = await statements.during(desk.app.report(progress.run_id, results))
+        names = [assignment.task_id for assignment in progress.assignments]
+        assert [line.receipts[0].detail for line in reported.results] == [
+            f"{{'files': {{'{name}': 'as it was'}}}}, {{'files': {{'part-0': 'as it was'}}}}, []" for name in names
+        ]
+        assert len(selects) <= PROVEN_REPORT, selects

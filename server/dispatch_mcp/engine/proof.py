@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import anyio
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import run_view
@@ -16,16 +19,44 @@ from dispatch_mcp.store import sqlite_store
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Wave:
+    """Tasks of a run whose claims are judged together: what their witness asks the store for is read once for all."""
+
+    store: sqlite_store.Store
+    run_id: str
+    task_ids: Collection[str]
+    _rivals: Mapping[str, Sequence[ports.Rival]] | None = None
+    _looks: dict[bool, Mapping[str, model.Json]] = field(default_factory=dict[bool, Mapping[str, model.Json]])
+    _reading: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def rivals(self, task_id: str) -> Sequence[ports.Rival]:
+        """Returns the tasks of other runs that were at work in the workspace beside one of the tasks."""
+        async with self._reading:
+            if self._rivals is None:
+                self._rivals = await self.store.rivals(self.run_id, self.task_ids)
+        return self._rivals.get(task_id, ())
+
+    async def first_look(self, *, in_copy: bool) -> Mapping[str, model.Json]:
+        """Returns what the run's first attempt left that had looked at a place of this kind."""
+        async with self._reading:
+            if in_copy not in self._looks:
+                self._looks[in_copy] = await self.store.first_look(self.run_id, in_copy=in_copy)
+        return self._looks[in_copy]
+
+
 class Claim(NamedTuple):
     """What came back from an attempt, to be judged.
 
     `before` is what the attempt left when it began; `view` is the run as it is now, read when it is missing and needed.
+    `wave` is what is read once for all claims that are judged together.
     """
 
     work: work_order.WorkOrder
     outcome: model.Outcome
     before: Mapping[str, model.Json] = {}
     view: run_view.RunView | None = None
+    wave: Wave | None = None
 
 
 async def before(verifier: ports.Verifier | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
@@ -41,7 +72,7 @@ async def before(verifier: ports.Verifier | None, work: work_order.WorkOrder) ->
 
 async def judge(verifier: ports.Verifier | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
     """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
-    work, outcome, before, _ = claim
+    work, outcome, before = claim.work, claim.outcome, claim.before
     if verifier is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
         return outcome
     try:
@@ -61,17 +92,18 @@ def asks_for_proof(task: model.Task) -> bool:
 
 async def _surroundings(store: sqlite_store.Store, claim: Claim) -> ports.Surroundings:
     """Returns what the witness has to know of the rest of the run."""
-    work, outcome, _, view = claim
-    view = view or await run_view.load(store, work.run_id, records.ANYBODY)
+    work = claim.work
+    view = claim.view or await run_view.load(store, work.run_id, records.ANYBODY)
+    wave = claim.wave or Wave(store, work.run_id, (work.task.id,))
 
     async def first_look() -> Mapping[str, model.Json]:
-        return await store.first_look(work.run_id, in_copy=bool(work.base))
+        return await wave.first_look(in_copy=bool(work.base))
 
     async def rivals() -> Sequence[ports.Rival]:
-        return () if work.base else await store.rivals(work.run_id, work.task.id)
+        return () if work.base else await wave.rivals(work.task.id)
 
     return ports.Surroundings(
-        claims=outcome.handoff.files_modified,
+        claims=claim.outcome.handoff.files_modified,
         active=view.active,
         declarations=view.declarations,
         first_look=first_look,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import anyio
-import anyio.to_thread
 
 from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.engine import executor, order_builder, proof, review_attempt, run_view
@@ -80,7 +79,7 @@ class Reporting:
         entries = await computation.apart(read_entries, raw, before.rows)
         run_id, received_at = before.run.id, self.contact.clock()
         reports = [entry for entry in entries if isinstance(entry, report_reader.Report)]
-        outcomes = [await self._outcome(before, report) for report in reports]
+        outcomes = await self._outcomes(before, reports)
         refusals = [refusal(report, before.rows) for report in reports]
         outcomes = await self._judged(before, reports, outcomes, refusals)
         ends = [
@@ -127,31 +126,36 @@ class Reporting:
             next=_with_refusals(handover.next_step(), len(entries) - len(reports)),
         )
 
-    async def _outcome(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
-        """Returns what a report says, without secrets, and priced if it names tokens but no dollars that can be."""
-        spec = view.specs.get(report.task_id)
-        outcome = await computation.apart(self._claim, view, report, spec)
-        is_work = spec is None or not spec.reviews
-        is_claim = is_work and outcome.state is AttemptState.SUCCEEDED and bool(outcome.error)
-        if is_claim and self.contact.host.hooks == "full" and _is_unbriefed(view, report):
-            outcome = self.redact(unbriefed(report, outcome))
-        if is_work and is_unreadable(outcome) and not await self._was_asked_again(view.run.id, report):
-            outcome = self.redact(again(report, outcome.error))
+    async def _outcomes(self, view: run_view.RunView, reports: Sequence[report_reader.Report]) -> list[model.Outcome]:
+        """Returns what reports say, without secrets, and priced if they name tokens but no dollars that can be."""
+        outcomes = await computation.apart(lambda: [self._claim(view, report) for report in reports])
+        for place, (report, outcome) in enumerate(zip(reports, outcomes, strict=True)):
+            if _is_work(view.specs.get(report.task_id)) and is_unreadable(outcome):
+                is_second = await self._was_asked_again(view.run.id, report)
+                outcomes[place] = outcome if is_second else self.redact(again(report, outcome.error))
+        return await computation.apart(
+            lambda: [self._priced(view, report, outcome) for report, outcome in zip(reports, outcomes, strict=True)]
+        )
+
+    def _priced(self, view: run_view.RunView, report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
         if budget.is_silent(outcome.usage):
             return outcome
+        spec = view.specs.get(report.task_id)
         name = spec.model if spec else None
-        usage = await anyio.to_thread.run_sync(report.usage.priced, name, self.price)
-        objection = await anyio.to_thread.run_sync(report.usage.objection, name, self.price)
-        doubt = [model.Receipt(kind="usage", ok=False, checked=False, detail=objection)] if objection else []
-        return outcome.model_copy(update={"usage": usage, "receipts": (*outcome.receipts, *doubt)})
+        usage, objection = report.usage.priced(name, self.price), report.usage.objection(name, self.price)
+        doubts = [model.Receipt(kind="usage", ok=False, checked=False, detail=objection)] if objection else []
+        return outcome.model_copy(update={"usage": usage, "receipts": (*outcome.receipts, *doubts)})
 
-    def _claim(self, view: run_view.RunView, report: report_reader.Report, spec: model.Task | None) -> model.Outcome:
+    def _claim(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
         """Returns what a report says, without secrets; of work, whose own answer counts more than the host's word."""
-        outcome = outcome_of(report, _subagents(view, report.task_id))
+        outcome, spec = outcome_of(report, _subagents(view, report.task_id)), view.specs.get(report.task_id)
         if spec is None or not (spec.reviews or review_tasks.assignment_of(spec)):
             outcome = claimed_failure(report, outcome)
             why = doubt(report) if outcome.state is AttemptState.SUCCEEDED else ""
             outcome = again(report, why) if why else outcome
+        is_claim = _is_work(spec) and outcome.state is AttemptState.SUCCEEDED and bool(outcome.error)
+        if is_claim and self.contact.host.hooks == "full" and _is_unbriefed(view, report):
+            outcome = unbriefed(report, outcome)
         return self.redact(outcome)
 
     async def _was_asked_again(self, run_id: str, report: report_reader.Report) -> bool:
@@ -168,9 +172,12 @@ class Reporting:
         """Returns what the reports claim as the server could prove it, side by side: whoever reports waits."""
         verdicts = list(outcomes)
         orders = order_builder.OrderBuilder(self.store, view.run, view.plan)
+        wave = proof.Wave(self.store, view.run.id, [report.task_id for report in reports])
 
         async def judge(position: int) -> None:
-            verdicts[position] = await self._judge(view, orders, reports[position], outcomes[position])
+            claim = self._claimed(view, orders, reports[position], outcomes[position])
+            if claim is not None:
+                verdicts[position] = await self.contact.host.driver.judge(claim._replace(wave=wave))
 
         async with anyio.create_task_group() as group:
             for position, why in enumerate(refusals):
@@ -178,20 +185,19 @@ class Reporting:
                     group.start_soon(judge, position)
         return verdicts
 
-    async def _judge(
+    def _claimed(
         self,
         view: run_view.RunView,
         orders: order_builder.OrderBuilder,
         report: report_reader.Report,
         outcome: model.Outcome,
-    ) -> model.Outcome:
-        """Returns what a report claims as the server could prove it; what is no longer out stays as it is claimed."""
+    ) -> proof.Claim | None:
+        """Returns what a report claims, to be judged; None for what is no longer out, which stays as it is claimed."""
         row = view.task(report.task_id)
         if not report_reader.is_out(row) or row.attempt != report.attempt:
-            return outcome
+            return None
         newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
-        work = orders.bare_order(records.start_of(row), newest)
-        return await self.contact.host.driver.judge(proof.Claim(work, outcome, newest.beat, view))
+        return proof.Claim(orders.bare_order(records.start_of(row), newest), outcome, newest.beat, view)
 
     async def _timeouts(self, view: run_view.RunView) -> dict[tuple[str, int], str]:
         """Returns which attempts missed their deadline, for whoever reports them nevertheless."""
@@ -220,6 +226,10 @@ def _to_orchestrator(messages: Sequence[model.Message]) -> list[model.Message]:
 def _is_whole(unread: Sequence[model.Message], mail: records.Mail) -> bool:
     """Returns whether an answer holds all that the orchestrator has not read, and nothing of it is cut."""
     return [note.text for note in unread] == [note.text for note in _to_orchestrator(mail.messages)]
+
+
+def _is_work(spec: model.Task | None) -> bool:
+    return spec is None or not spec.reviews
 
 
 def _is_unbriefed(view: run_view.RunView, report: report_reader.Report) -> bool:

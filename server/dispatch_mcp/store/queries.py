@@ -172,15 +172,18 @@ WHERE run.workspace IN (SELECT value FROM json_each(?4)) AND run.id <> ?1 AND ru
   AND (run.finished_at IS NULL OR run.finished_at >= ?2) AND task.worker NOT IN ('human', 'scripted') AND (
     (attempt.state = 'running' AND coalesce(attempt.lease_until, ?3) >= ?3)
     OR attempt.ended_at >= ?2)
-ORDER BY attempt.ended_at IS NULL, run.no, task.no LIMIT 200
+ORDER BY attempt.ended_at IS NULL, run.no, task.no LIMIT 2000
 """
+MOST_RIVALS = 200
+"""Tasks of other runs of which one task of a run is told."""
 _WORKSPACES = """
 SELECT DISTINCT workspace, (SELECT workspace FROM run WHERE id = ?1) FROM run
 WHERE id = ?1 OR (dry_run = 0 AND (finished_at IS NULL OR finished_at >= ?2))
 """
 _BEGAN = """
-SELECT min(started_at) FROM attempt WHERE task =
-  (SELECT task.no FROM task JOIN run ON task.run = run.no WHERE run.id = ? AND task.id = ?)
+SELECT task.id, min(attempt.started_at) FROM json_each(?2) AS wanted
+JOIN task ON task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = wanted.value
+JOIN attempt ON attempt.task = task.no GROUP BY task.no
 """
 _MAIL = """
 SELECT
@@ -481,26 +484,33 @@ async def first_look(reader: Reader, run_id: str, *, in_copy: bool) -> dict[str,
     return codec.load_map(str(rows[0][0])) if rows else {}
 
 
-async def rivals(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, task_id: str, now: float) -> list[ports.Rival]:
-    """Returns the tasks of other runs in the same folders that were at work since a task began, with what they declare.
+async def rivals(
+    reader: Reader, shelf: plan_shelf.Shelf, run_id: str, task_ids: Iterable[str], now: float
+) -> dict[str, list[ports.Rival]]:
+    """Returns by task of a run the tasks of other runs in the same folders that were at work since it began.
 
     Work in copies of its own is not among them, nor what the host was given and has not been heard of in time.
     """
-    run_id = codec.clean(run_id)
-    [[began_at]] = await reader.rows(_BEGAN, (run_id, codec.clean(task_id)))
-    since = now if began_at is None else began_at
+    run_id, ids = codec.clean(run_id), json.dumps([codec.clean(task_id) for task_id in task_ids])
+    began_at = {str(task_id): float(at or 0.0) for task_id, at in await reader.rows(_BEGAN, (run_id, ids))}
+    since = min(began_at.values(), default=now)
     names = [(str(name), str(own)) for name, own in await reader.rows(_WORKSPACES, (run_id, since))]
     workspaces = await anyio.to_thread.run_sync(_shared_folders, names)
-    rows = await reader.rows(_RIVALS, (run_id, since, now, json.dumps(workspaces)))
     rivals: list[ports.Rival] = []
-    for other_id, plan_id, version, name, state, ended_at, workspace in rows:
+    for other_id, plan_id, version, name, state, ended_at, workspace in await reader.rows(
+        _RIVALS, (run_id, since, now, json.dumps(workspaces))
+    ):
         plan = await _version(reader, shelf, str(plan_id), _number(version))
         spec = next((task for task in plan.tasks if task.id == name), None)
         if spec is not None and spec.files and spec.isolation != "worktree":
             is_out = state == model.AttemptState.RUNNING.value
             title = f"{name} of run {short_ids.short(str(other_id))}"
             rivals.append(ports.Rival(title, spec.files, None if is_out else float(ended_at or 0.0), str(workspace)))
-    return rivals
+    return {task_id: _rivals_since(rivals, at) for task_id, at in began_at.items()} if rivals else {}
+
+
+def _rivals_since(rivals: Iterable[ports.Rival], began_at: float) -> list[ports.Rival]:
+    return [rival for rival in rivals if rival.ended_at is None or rival.ended_at >= began_at][:MOST_RIVALS]
 
 
 def _shared_folders(names: Sequence[tuple[str, str]]) -> list[str]:

@@ -375,9 +375,9 @@ class Store:
         """Returns what the run's first attempt left that had looked at its place: a copy, or the workspace itself."""
         return await queries.first_look(self._reader, run_id, in_copy=in_copy)
 
-    async def rivals(self, run_id: str, task_id: str) -> list[ports.Rival]:
-        """Returns the tasks of other runs that have been at work in the run's workspace since a task of it began."""
-        return await queries.rivals(self._reader, self._shelf, run_id, task_id, self._clock())
+    async def rivals(self, run_id: str, task_ids: Iterable[str]) -> dict[str, list[ports.Rival]]:
+        """Returns by task the tasks of other runs that have been at work in the run's workspace since it began."""
+        return await queries.rivals(self._reader, self._shelf, run_id, task_ids, self._clock())
 
     async def send(self, message: model.Message) -> int:
         """Delivers a message and returns its id; a message without a time gets the present one."""

@@ -214,7 +214,7 @@ async def _claimants(work: work_order.WorkOrder, paths: Sequence[str], around: p
     root, rivals = Path(work.workspace), await around.rivals()
 
     def reasons(_: threading.Event) -> dict[str, str]:
-        foreign_paths = () if work.base else tuple(around.active.names(but=work.task.id))
+        foreign_paths = () if work.base else around.active.names(but=work.task.id)
         return {**_doubles(root, paths, foreign_paths), **(_rivals(root, paths, rivals) if rivals else {})}
 
     return await safe_look.in_thread(reasons)
@@ -244,7 +244,7 @@ def _real_places(workspace: str, entries: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(safe_paths.real_place(Path(workspace), name) for name in names))
 
 
-def _doubles(root: Path, paths: Sequence[str], foreign_paths: Sequence[str]) -> dict[str, str]:
+def _doubles(root: Path, paths: Sequence[str], foreign_paths: Iterable[str]) -> dict[str, str]:
     """Returns which files that are reached through links other tasks of the run declare too, by their real names."""
     top = os.path.realpath(root)
     places = {path: safe_paths.real_place(root, path) for path in paths}

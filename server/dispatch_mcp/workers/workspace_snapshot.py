@@ -90,12 +90,14 @@ class _Listing(NamedTuple):
 class _Status(NamedTuple):
     """What git says of a workspace at one moment, whoever asks: the commit, what differs from it, and how it is now.
 
-    `digests` has nothing when there are more such files than are measured.
+    `digests` has nothing when there are more such files than are measured; `folders` are those that git names and does
+    not look into.
     """
 
     head: str
     differing: frozenset[str]
     digests: Mapping[str, str]
+    folders: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,11 +290,13 @@ class Snapshotter:
                 paths.add(entry.split(" ", _BLANKS_BEFORE_PATH[entry[0]])[-1])
         differing = frozenset(_below(root, top, paths))
 
-        def digests(stop: threading.Event) -> dict[str, str]:
-            return {path: safe_look.digest(root, path) for path in differing if not stop.is_set()}
+        def states(stop: threading.Event) -> tuple[dict[str, str], frozenset[str]]:
+            few = differing if len(differing) <= self.max_files else ()
+            digests = {path: safe_look.digest(root, path) for path in few if not stop.is_set()}
+            return digests, frozenset(path for path in differing if (root / path).is_dir())
 
-        few = len(differing) <= self.max_files
-        return _Status(head, differing, await safe_look.in_thread(digests) if differing and few else {})
+        digests, folders = await safe_look.in_thread(states) if differing else ({}, frozenset[str]())
+        return _Status(head, differing, digests, folders)
 
     async def _listing(self, root: Path, files: Collection[str], status: _Status) -> _Listing:
         top, head, differing = _top(root) or root, status.head, status.differing
@@ -301,7 +305,7 @@ class Snapshotter:
             extras = await self._ignored_files(root, top, patterns)
         except Unmeasured:
             return _Listing(head, differing, unclear="git ignores too many files there", digests=status.digests)
-        inner = next((path for path in sorted(differing) if _is_inner(root, path, patterns)), "")
+        inner = next((path for path in sorted(status.folders) if _is_inner(root, path, patterns)), "")
         inner = inner or await self._submodule(root, top, _open_ended(root, patterns))
         unclear = f"`{inner}` is a repository of its own" if inner else ""
         return _Listing(head, differing, extras, unclear, status.digests)
