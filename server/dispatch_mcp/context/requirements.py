@@ -118,13 +118,13 @@ def nearest(name: str, candidates: Iterable[str], *, apart: str = "/") -> str:
     return by_base[close] if close else ""
 
 
-def _closest(name: str, others: Iterable[str], least: float = 0.6) -> str:
+def _closest(name: str, names: Iterable[str], least: float = 0.6) -> str:
     """Returns what `difflib.get_close_matches` would put first, sooner: what cannot be nearer than the best is passed.
 
     An empty text where nothing is as near as `least`.
     """
     matcher, best, letters = difflib.SequenceMatcher(None, "", name), "", frozenset(name)
-    for other in others:
+    for other in names:
         size, other_letters = len(name) + len(other), frozenset(other)
         most = min(len(name) - len(letters - other_letters), len(other) - len(other_letters - letters))
         if size and 2.0 * most / size < least:
