@@ -31,7 +31,7 @@ from dispatch_mcp.runs import budget
 from dispatch_mcp.service import checkouts, dispatcher, plan_proposals, review_subjects, route_memory
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import redaction
-from dispatch_mcp.workers import host, receipt_verifier, workspace_snapshot
+from dispatch_mcp.workers import host, receipt_verifier, safe_look, workspace_snapshot
 
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Verifier:
@@ -130,7 +130,12 @@ async def open_dispatcher(
     workers = worker_setup.server_workers(settings, os.environ, redactor)
     async with (
         _gatherer(settings.home, settings.workspace if guesses_workspace else None) as gatherer,
-        sqlite_store.open_store(settings.home, price=prices.dollars, unproven_end=settings.unproven_runs) as store,
+        sqlite_store.open_store(
+            settings.home,
+            price=prices.dollars,
+            unproven_end=settings.unproven_runs,
+            states_of=safe_look.states,
+        ) as store,
     ):
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)
@@ -158,6 +163,7 @@ async def open_dispatcher(
                 council_rules(settings),
                 snapshotter.is_undone,
                 snapshotter.changed_since,
+                safe_look.states,
             ),
             agents=source.catalog,
         )

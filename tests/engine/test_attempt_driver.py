@@ -36,10 +36,10 @@ class Verifier:
 
     async def receipts(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
-    ) -> tuple[model.Receipt, ...]:
+    ) -> ports.Evidence:
         self.befores.append(before)
         self.around.append(around)
-        return (model.Receipt(kind="diff", ok=self.ok, detail="looked"),)
+        return ports.Evidence((model.Receipt(kind="diff", ok=self.ok, detail="looked"),))
 
 
 @dataclass

@@ -215,7 +215,7 @@ async def test_a_witness_that_crashes_proves_nothing_and_refutes_nothing(shop: P
 
         async def receipts(
             self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
-        ) -> tuple[model.Receipt, ...]:
+        ) -> ports.Evidence:
             raise OSError(work.task.id, before, around)
 
     async with opened(shop) as at:

@@ -201,8 +201,8 @@ async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: s
 
         async def receipts(
             self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
-        ) -> tuple[model.Receipt, ...]:
-            return (model.Receipt(kind="exit_code", ok=False, detail="no"),)
+        ) -> ports.Evidence:
+            return ports.Evidence((model.Receipt(kind="exit_code", ok=False, detail="no"),))
 
     services = attempt_services.AttemptServices(verifier=Doubtful())
     claim = proof.Claim(order(task), success())

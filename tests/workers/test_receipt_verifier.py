@@ -80,7 +80,7 @@ async def looked(
     **around: Any,
 ) -> list[Receipt]:
     with anyio.fail_after(20):
-        return list(await found.receipts(work, before or {}, ports.Surroundings(**around)))
+        return list((await found.receipts(work, before or {}, ports.Surroundings(**around))).receipts)
 
 
 async def noted(found: receipt_verifier.ReceiptVerifier, work: work_order.WorkOrder) -> Mapping[str, model.Json]:

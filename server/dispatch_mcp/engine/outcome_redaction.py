@@ -17,9 +17,12 @@ from dispatch_mcp.text import json_types, redaction
 
 def outcome(redactor: redaction.Redactor, raw: model.Outcome) -> model.Outcome:
     """Returns the outcome without secrets; the same object when there are none in it."""
-    fields = raw.model_dump(mode="json", exclude_defaults=True)
+    fields = raw.model_dump(mode="json", exclude_defaults=True, exclude={"footprints"})
     clean = redactor.redact_json(fields)
-    return raw if clean == fields else model.Outcome.model_validate(clean)
+    footprints = {path: states for path, states in raw.footprints.items() if redactor.redact(path) == path}
+    if clean == fields and len(footprints) == len(raw.footprints):
+        return raw
+    return model.Outcome.model_validate(clean).model_copy(update={"footprints": footprints})
 
 
 _CARRIED_OUT: Final = frozenset(

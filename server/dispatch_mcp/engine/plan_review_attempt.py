@@ -92,7 +92,7 @@ class Evidence:
 
     `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds,
     `changed_files` which of them are not, with new ones below declared paths. `is_undone` returns whether all that
-    these paths name is as it was at such a look. `rules` are those of a council.
+    these paths name is as it was at such a look. `states_of` has the states of files. `rules` are those of a council.
     """
 
     changes: Changes
@@ -101,6 +101,7 @@ class Evidence:
     rules: council_decision.CouncilRules = field(default_factory=council_decision.CouncilRules)
     is_undone: Callable[[str, Collection[str], model.Json], Awaitable[bool]] = nobody_knows
     changed_files: Callable[[str, Collection[str], model.Json], Awaitable[Collection[str]]] = none_changed
+    states_of: ports.StatesOf = ports.no_states
 
 
 class _Exhibit(NamedTuple):

@@ -73,16 +73,20 @@ async def before(verifier: ports.Verifier | None, work: work_order.WorkOrder) ->
 async def judge(verifier: ports.Verifier | None, store: sqlite_store.Store, claim: Claim) -> model.Outcome:
     """Returns a claimed success as its receipts judge it; any other outcome as it is. Writes nothing."""
     work, outcome, before = claim.work, claim.outcome, claim.before
-    if verifier is None or outcome.state is not AttemptState.SUCCEEDED or not asks_for_proof(work.task):
+    claims = outcome.handoff.files_modified
+    is_empty = not asks_for_proof(work.task) and not claims
+    if verifier is None or outcome.state is not AttemptState.SUCCEEDED or is_empty:
         return outcome
     try:
-        around = await _surroundings(store, claim) if before else ports.Surroundings()
+        around = await _surroundings(store, claim) if before else ports.Surroundings(claims=claims)
         evidence = await verifier.receipts(work, before, around)
     except Exception as crash:
         log.exception("receipts of %s/%s could not be collected", work.run_id, work.task.id)
         criteria = acceptance.criteria_of(work.task, work.workspace)
-        evidence = tuple(receipts.unproven(criterion, f"not checked: {crash!r}") for criterion in criteria)
-    return receipts.judge(outcome, evidence)
+        whys = tuple(receipts.unproven(criterion, f"not checked: {crash!r}") for criterion in criteria)
+        evidence = ports.Evidence(whys)
+    verdict = receipts.judge(outcome, evidence.receipts)
+    return verdict.model_copy(update={"footprints": dict(evidence.footprints)}) if evidence.footprints else verdict
 
 
 def asks_for_proof(task: model.Task) -> bool:

@@ -15,6 +15,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import (
     attempt_services,
     briefing,
+    judged_files,
     plan_council,
     plan_review_attempt,
     proof,
@@ -202,7 +203,9 @@ class PlanReview(_Judging):
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
     ) -> model.Outcome:
         """Returns the outcome that its answer amounts to."""
-        return await plan_review_attempt.judge(store, services.evidence, claim)
+        outcome = await plan_review_attempt.judge(store, services.evidence, claim)
+        place = (claim.work.run_id, claim.work.workspace, claim.work.task)
+        return await judged_files.with_footprints(store, services.evidence, place, claim.before, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +216,18 @@ class CouncilDecision(PlanReview):
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, view: run_view.RunView, /
     ) -> model.Outcome | None:
         """Returns what the seats decide without anybody arguing."""
-        return await plan_council.needless(store, services.evidence, self.task, view)
+        outcome = await plan_council.needless(store, services.evidence, self.task, view)
+        place = (view.run.id, view.run.workspace, self.task)
+        none = outcome is None
+        return None if none else await judged_files.with_footprints(store, services.evidence, place, {}, outcome)
 
     async def judge(
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
     ) -> model.Outcome:
         """Returns the outcome that is the council's decision."""
-        return await plan_council.judge(store, services.evidence, claim)
+        outcome = await plan_council.judge(store, services.evidence, claim)
+        place = (claim.work.run_id, claim.work.workspace, claim.work.task)
+        return await judged_files.with_footprints(store, services.evidence, place, claim.before, outcome)
 
 
 _OF_THE_SERVER: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})

@@ -165,6 +165,13 @@ class Surroundings:
     rivals: Callable[[], Awaitable[Sequence[Rival]]] = _no_rivals
 
 
+class Evidence(NamedTuple):
+    """What a witness has seen: its receipts, and the files by which the work is recognised later."""
+
+    receipts: tuple[model.Receipt, ...] = ()
+    footprints: Mapping[str, model.Footprint] = {}
+
+
 class Verifier(Protocol):
     """Looks at the workspace before and after an attempt, so that nobody has to be believed."""
 
@@ -174,12 +181,21 @@ class Verifier(Protocol):
 
     async def receipts(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: Surroundings
-    ) -> tuple[model.Receipt, ...]:
+    ) -> Evidence:
         """Returns what can be said for and against a claim that the attempt succeeded; bounded in time.
 
         `before` is what `before` returned.
         """
         ...
+
+
+StatesOf = Callable[[str, Collection[str]], Mapping[str, str]]
+"""Returns the states of files of a workspace, by path relative to it, as `text.file_states` has them."""
+
+
+def no_states(_workspace: str, _paths: Collection[str], /) -> Mapping[str, str]:
+    """Returns nothing: where nobody looks, nobody knows how files are."""
+    return {}
 
 
 CarryOut = Callable[[TaskContext, work_order.WorkOrder], Awaitable[model.Outcome]]

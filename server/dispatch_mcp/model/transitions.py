@@ -22,6 +22,8 @@ BY_USER = "user"
 BY_ASSISTANT = "assistant"
 """Who did without a task: a person, or the assistant."""
 REPLAYED = "replayed"
+STALE = "stale:"
+"""Followed by a file that is no longer as the result of an earlier run left it, so that the work is done again."""
 UPSTREAM = "upstream:"
 """Followed by the id of the task that failed or was cancelled."""
 REMOVED = "removed"
@@ -201,11 +203,13 @@ class EarlierResult(NamedTuple):
     """Accepted work of an earlier run: the digest of its result, and whether nobody proved it.
 
     `open_reviews` were asked about it and have not passed it: only a plan that asks them again may take it over.
+    `gap` is a file that is no longer as the work left it, so that nobody may; empty while all of them are.
     """
 
     digest: str
     unverified: bool = False
     open_reviews: tuple[str, ...] = ()
+    gap: str = ""
 
 
 FindResult = Callable[[str], EarlierResult | None]

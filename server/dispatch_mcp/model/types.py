@@ -376,6 +376,16 @@ class Receipt(Value):
     suspects: tuple[str, ...] = ()
 
 
+class Footprint(NamedTuple):
+    """What work has left of one file: its state before the first attempt, None where nobody knows it, and now.
+
+    States are as `text.file_states` has them: empty for no file.
+    """
+
+    before: str | None
+    after: str
+
+
 class StandIn(NamedTuple):
     """Who does a task in place of its own agent, which could not be started.
 
@@ -391,7 +401,8 @@ class Outcome(Value):
 
     `retryable` says whether another attempt could end differently; `unverified` that the work is claimed
     but not proven; `sends_back` names the tasks whose work a review objects to; `stand_in` is who does the task next
-    if its agent could not be started.
+    if its agent could not be started. `footprints` are the files by which the work is recognised later, those that it
+    changed or judged, by path relative to the workspace.
     """
 
     state: AttemptState
@@ -407,6 +418,7 @@ class Outcome(Value):
     receipts: tuple[Receipt, ...] = ()
     sends_back: tuple[str, ...] = ()
     stand_in: StandIn | None = None
+    footprints: dict[str, Footprint] = Field(default_factory=dict[str, Footprint])
 
 
 class Limits(TaskLimits):

@@ -48,7 +48,7 @@ class FileChanges(NamedTuple):
     declared files that the run had changed before the task began, for no task that declares them; `unclear` says why a
     file that looks untouched may have been changed after all. `kinds` says what became of changed files, where it is
     known; `removals` are paths that the task is to remove, `weaker_tests` files of tests that check less than before.
-    `rivals` says who else may have changed a file.
+    `rivals` says who else may have changed a file; `states_before` has the states of changed files from before.
     """
 
     changed: tuple[str, ...] = ()
@@ -61,6 +61,7 @@ class FileChanges(NamedTuple):
     removals: tuple[str, ...] = ()
     weaker_tests: tuple[str, ...] = ()
     rivals: Mapping[str, str] = {}
+    states_before: Mapping[str, str | None] = {}
 
     def shows_work(self, path: str) -> bool:
         """Returns whether the change of a file shows work: an edit, or a removal that was asked for."""

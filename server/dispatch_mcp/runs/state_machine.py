@@ -207,14 +207,8 @@ class RunCore:
 
     def _replay(self, position: int, key: str, find_result: transitions.FindResult) -> bool:
         """Returns whether the task is done by taking over what is known of its work."""
-        row = self._tasks.rows[position]
         earlier = None if self._tasks.is_always_new(position, self.plan.tasks[position]) else find_result(key)
-        if earlier is None or not self._tasks.is_reviewed_by(position, earlier.open_reviews):
-            return False
-        self._tasks.note("task_replayed", row, {"key": key})
-        self._tasks.succeed(position, earlier.digest, _DONE[earlier.unverified])
-        row.cause = transitions.REPLAYED
-        return True
+        return earlier is not None and self._tasks.take_over(position, key, earlier)
 
     def _fail_at_own_ceiling(self, position: int) -> bool:
         """Returns whether the task has failed because its own ceiling leaves no further attempt."""

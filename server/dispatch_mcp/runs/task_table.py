@@ -125,17 +125,37 @@ class TaskTable:
         self.release(position)
         self.drop_objections(position)
 
+    def take_over(self, position: int, key: str, earlier: transitions.EarlierResult) -> bool:
+        """Returns whether a task is done by what an earlier run has finished; says so where that does not stand."""
+        row = self.rows[position]
+        if not self._is_reviewed_by(position, earlier.open_reviews):
+            return False
+        if earlier.gap:
+            cause = f"{transitions.STALE}{earlier.gap}"
+            if row.cause != cause:
+                self.note("result_stale", row, {"file": earlier.gap})
+                self.mark(position, cause)
+            return False
+        self.note("task_replayed", row, {"key": key})
+        self.succeed(position, earlier.digest, TaskState.UNVERIFIED if earlier.unverified else TaskState.SUCCEEDED)
+        row.cause = transitions.REPLAYED
+        return True
+
     def is_always_new(self, position: int, task: model.Task) -> bool:
         """Returns whether nothing can be taken over for a task, whoever has done the same before.
 
-        What a review sent back is to be done otherwise; a verdict holds for the work that it is about, which was done
-        anew unless all of it was taken over as well.
+        What has begun is done here, and what a review sent back is to be done otherwise; a verdict holds for the work
+        that it is about, which was done anew unless all of it was taken over as well.
         """
         row = self.rows[position]
         if row.worker is WorkerKind.COMMAND or task_isolation.is_own(task, row.worker):
             return True
         subjects = self.subjects.get(position, ())
-        return row.rounds > 0 or any(self.rows[subject].cause != transitions.REPLAYED for subject in subjects)
+        return (
+            row.attempt > 0
+            or row.rounds > 0
+            or any(self.rows[subject].cause != transitions.REPLAYED for subject in subjects)
+        )
 
     def release(self, position: int) -> None:
         """Opens the tasks that waited last for this one, which is satisfied now."""
@@ -193,7 +213,7 @@ class TaskTable:
             if self.rows[subject].cause == transitions.NEEDS_CHANGES and not any(map(transitions.is_awaited, reviews)):
                 self.mark(subject, "")
 
-    def is_reviewed_by(self, position: int, reviews: Iterable[str]) -> bool:
+    def _is_reviewed_by(self, position: int, reviews: Iterable[str]) -> bool:
         """Returns whether all of these reviews judge a task."""
         return {self.rows[review].id for review in self.reviews_of.get(position, ())}.issuperset(reviews)
 

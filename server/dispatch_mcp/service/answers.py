@@ -65,7 +65,11 @@ class RunAnswer(Answer):
 
 
 class Progress(RunAnswer):
-    """The answer to `dispatch`: the handle, and what the host should do now; `briefs` as in `ReportAnswer`."""
+    """The answer to `dispatch`: the handle, and what the host should do now; `briefs` as in `ReportAnswer`.
+
+    `replayed` counts the results of earlier runs that were taken over; `stale` names the tasks whose results were
+    not, each with a file that is no longer as it was left.
+    """
 
     title: str = ""
     plan_id: short_ids.Handle = ""
@@ -77,6 +81,7 @@ class Progress(RunAnswer):
     assignments: tuple[Assignment, ...] = ()
     briefs: str = ""
     replayed: int = 0
+    stale: dict[str, str] = Field(default_factory=dict[str, str])
     poll_after_s: float = 0.0
     trace: str = ""
 

@@ -303,7 +303,7 @@ class Dispatcher:
             raise errors.UnknownHandle(
                 f"Task {task_id!r} is {row.state.value}: no result.", hint=NextStep(StepKind.READ_RUN, view.run.id)
             )
-        return outcome.model_dump_json(exclude_defaults=True)
+        return outcome.model_dump_json(exclude_defaults=True, exclude={"footprints"})
 
     @property
     def _workers(self) -> run_starts.Workers:
@@ -370,6 +370,11 @@ def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) ->
         assignments=handouts,
         briefs=briefs,
         replayed=sum(task.cause == transitions.REPLAYED for task in view.tasks),
+        stale={
+            task.id: task.cause.removeprefix(transitions.STALE)
+            for task in view.tasks
+            if task.cause.startswith(transitions.STALE)
+        },
         poll_after_s=0.0 if handouts or record.state in model.RUN_FINAL else round(pause_s, 1),
         trace=f"dispatch://runs/{short_ids.short(record.id)}",
     )

@@ -441,7 +441,7 @@ def _result_line(
         attempt = failures.get(task.id)
         text = (attempt.error if attempt else "") or task.cause
         return answers.ResultLine(task_id=task.id, state=task.state.value, capsule=text[:1200])
-    fits = full and len(outcome.model_dump_json()) <= INLINE_CHARS
+    fits = full and len(outcome.model_dump_json(exclude={"footprints"})) <= INLINE_CHARS
     return answers.ResultLine(
         task_id=task.id,
         state=task.state.value,

@@ -2,18 +2,21 @@
 
 A run never replays itself: who lists the same work twice wants it twice. Unverified work stays unverified when it is
 replayed, and simulated work is replayed only by simulations. Work that a review objects to is never replayed, nor is
-work that a review was asked about and has not passed, unless the same review is asked again.
+work that a review was asked about and has not passed, unless the same review is asked again. Work whose files are no
+longer as it left them is done again (`standing_work`).
 """
 
 from __future__ import annotations
 
+import functools
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import transitions
-from dispatch_mcp.store import table_rows
+from dispatch_mcp.model import ports, transitions
+from dispatch_mcp.store import blobs, standing_work, table_rows
 
 _RUNS = "SELECT no, revision, plan_version FROM run WHERE plan_id = ? AND principal = ? AND dry_run = ? AND no <> ?"
 _RESULTS = """
@@ -32,33 +35,39 @@ SELECT replay.source FROM task JOIN replay ON replay.task = task.no WHERE task.r
 """
 """What was taken over and then done again, because a review objected to it."""
 
-Known = Mapping[str, tuple[transitions.EarlierResult, int]]
-"""Accepted work and the numbers of its results, by work key."""
+Known = Mapping[str, Sequence[tuple[transitions.EarlierResult, int]]]
+"""Accepted work and the numbers of its results, by work key; what is to be taken over rather stands first."""
 
 ReadPlan = Callable[[int], model.Plan]
 """Returns a version of the plan."""
 
 
 class Search:
-    """One step's look into the history; `found` has the numbers of the results that it returned, by key.
+    """One step's look into the history; `numbers` has the numbers of the results that it returned, by key.
 
     The history is read when the first task is about to begin: most steps begin none.
     """
 
-    def __init__(self, read: Callable[[], Known]) -> None:
+    def __init__(self, read: Callable[[], tuple[Known, standing_work.Standing]]) -> None:
         self._read = read
-        self._known: Known | None = None
-        self.found: dict[str, int] = {}
+        self._history: tuple[Known, standing_work.Standing] | None = None
+        self.numbers: dict[str, int] = {}
 
     def find(self, key: str) -> transitions.EarlierResult | None:
-        """Returns finished work, or None."""
-        if self._known is None:
-            self._known = self._read()
-        match = self._known.get(key)
-        if match is None:
-            return None
-        self.found[key] = match[1]
-        return match[0]
+        """Returns finished work that stands; else the first that does not, with why; None where there is none."""
+        matches, standing = self._history = self._history or self._read()
+        stale: transitions.EarlierResult | None = None
+        for earlier, number in matches.get(key, ()):
+            gap = standing.gap(number)
+            if not gap:
+                self.numbers[key] = number
+                return earlier
+            stale = stale or earlier._replace(gap=gap)
+        return stale
+
+
+NOTHING: Final = Search(lambda: ({}, standing_work.Standing(ports.no_states, "", lambda _number: {}, ())))
+"""The look of a run that takes nothing over."""
 
 
 class _Result(NamedTuple):
@@ -85,18 +94,37 @@ class _Work(NamedTuple):
 class History:
     """What the other runs of a run's plan have finished. Kept in memory: an index by key would cost every write."""
 
-    def __init__(self, row: table_rows.RunRow) -> None:
+    def __init__(self, row: table_rows.RunRow, home: Path, states_of: ports.StatesOf) -> None:
         self._scope = (row.plan_id, row.principal, row.dry_run, row.no)
+        self._workspace = row.workspace
+        self._blobs = blobs.FileBlobs(home)
+        self._states_of = states_of
+        self._footprints: dict[int, Mapping[str, model.Footprint]] = {}
         self._seen: dict[int, int] = {}
         self._runs: dict[int, _Work] = {}
-        self._known: Known = {}
+        self._by_key: Known = {}
 
-    def known(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> Known:
-        """Returns everything that is committed now."""
+    def search(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> Search:
+        """Returns one step's look at everything that is committed now."""
+
+        def read() -> tuple[Known, standing_work.Standing]:
+            by_key = self._committed(conn, read_plan)
+            numbers = (number for results in by_key.values() for _, number in results)
+            footprints = functools.partial(self._footprints_of, conn)
+            return by_key, standing_work.Standing(self._states_of, self._workspace, footprints, numbers)
+
+        return Search(read)
+
+    def _footprints_of(self, conn: sqlite3.Connection, number: int) -> Mapping[str, model.Footprint]:
+        if number not in self._footprints:
+            self._footprints[number] = standing_work.footprints_of(conn, self._blobs, number)
+        return self._footprints[number]
+
+    def _committed(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> Known:
         changes = 0
         runs = conn.execute(_RUNS, self._scope).fetchall()
         if not self._seen.keys() <= {number for number, _, _ in runs}:  # pruned: what they have made is gone
-            self._seen, self._runs, changes = {}, {}, 1
+            self._seen, self._runs, self._footprints, changes = {}, {}, {}, 1
         for number, revision, version in runs:
             # A run of the same revision has accepted nothing since, and no review of it has said anything.
             if self._seen.get(number) != revision:
@@ -104,8 +132,8 @@ class History:
                 self._runs[number] = _work_of(conn, number, lambda version=version: read_plan(version))
                 changes += 1
         if changes:
-            self._known = _replayable(self._runs[number] for number in sorted(self._runs))
-        return self._known
+            self._by_key = _replayable(self._runs[number] for number in sorted(self._runs))
+        return self._by_key
 
 
 def _replayable(runs: Iterable[_Work]) -> Known:
@@ -119,13 +147,12 @@ def _replayable(runs: Iterable[_Work]) -> Known:
     for run in runs:
         for number, names in run.open_reviews.items():
             reviews.setdefault(number, set()).update(names)
-    by_key: dict[str, tuple[transitions.EarlierResult, int]] = {}
-    for result in (result for run in runs for result in run.results if result.number not in objections):
-        there = by_key.get(result.key)
-        if there is None or there[0].unverified > result.unverified:
-            open_reviews = tuple(sorted(reviews.get(result.number, ())))
-            earlier = transitions.EarlierResult(result.digest, bool(result.unverified), open_reviews)
-            by_key[result.key] = (earlier, result.number)
+    by_key: dict[str, list[tuple[transitions.EarlierResult, int]]] = {}
+    results = (result for run in runs for result in run.results if result.number not in objections)
+    for result in sorted(results, key=lambda result: result.unverified):
+        open_reviews = tuple(sorted(reviews.get(result.number, ())))
+        earlier = transitions.EarlierResult(result.digest, bool(result.unverified), open_reviews)
+        by_key.setdefault(result.key, []).append((earlier, result.number))
     return by_key
 
 

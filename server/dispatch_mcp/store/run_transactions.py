@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records, short_ids, transitions
+from dispatch_mcp.model import ports, records, short_ids, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import ledger, request_reuse, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, plan_shelf, samples, table_rows
@@ -102,8 +102,11 @@ class Runs:
         shelf: plan_shelf.Shelf,
         price: forecast.Price = forecast.no_price,
         unproven_end: model.UnprovenEnd = "succeeded",
+        *,
+        states_of: ports.StatesOf = ports.no_states,
     ) -> None:
         self._home = home
+        self._states_of = states_of
         self._clock = clock
         self._price = price
         self._unproven_end: model.UnprovenEnd = unproven_end
@@ -213,7 +216,7 @@ class Runs:
         if step.start:
             search = self._search(conn, row, live)
             starts = core.next(step.now, step.start, step.free, search.find)
-            transition.sources = search.found
+            transition.sources = search.numbers
         row = self._persist(conn, row, live, transition)
         if step.renew:
             until = step.now + step.lease_s
@@ -388,9 +391,9 @@ class Runs:
     def _search(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
         """Returns where this step looks for work that other runs of the plan have finished."""
         if row.fresh:
-            return finished_work.Search(dict)
-        history = live.history = live.history or finished_work.History(row)
-        return finished_work.Search(lambda: history.known(conn, lambda version: self._plan(conn, row.plan_id, version)))
+            return finished_work.NOTHING
+        history = live.history = live.history or finished_work.History(row, self._home, self._states_of)
+        return history.search(conn, lambda version: self._plan(conn, row.plan_id, version))
 
     def _follow_clock(self, conn: sqlite3.Connection, row: table_rows.RunRow, now: float) -> None:
         """Moves the run's deadlines with a clock that has jumped back, so that nothing waits the jump out.

@@ -57,12 +57,13 @@ class Store:
         wait_s: float = WAIT_S,
         price: forecast.Price = forecast.no_price,
         unproven_end: model.UnprovenEnd = "succeeded",
+        states_of: ports.StatesOf = ports.no_states,
     ) -> None:
         self._home = home
         self._clock = clock
         self._wait_s = wait_s
         self._shelf = plan_shelf.Shelf()
-        self._runs = run_transactions.Runs(home, clock, self._shelf, price, unproven_end)
+        self._runs = run_transactions.Runs(home, clock, self._shelf, price, unproven_end, states_of=states_of)
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
         self._blobs = blobs.FileBlobs(home)
@@ -439,15 +440,17 @@ async def open_store(
     wait_s: float = WAIT_S,
     price: forecast.Price = forecast.no_price,
     unproven_end: model.UnprovenEnd = "succeeded",
+    states_of: ports.StatesOf = ports.no_states,
 ) -> AsyncGenerator[Store]:
     """Yields the store in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
 
     `price` is what ceilings in dollars are counted by; `unproven_end` is how runs end that hold unverified work.
+    `states_of` is asked whether finished work still stands before it is taken over.
 
     Raises:
         StoreError: the file cannot be used; the hint says what to do.
     """
-    store = Store(home, clock=clock, wait_s=wait_s, price=price, unproven_end=unproven_end)
+    store = Store(home, clock=clock, wait_s=wait_s, price=price, unproven_end=unproven_end, states_of=states_of)
     await store.open()
     try:
         yield store

@@ -25,6 +25,9 @@ from dispatch_mcp.workers import first_state, safe_look, workspace_snapshot
 LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
 
+MAX_FOOTPRINTS = 256
+"""Files by which one result is recognised later."""
+
 TAIL_CHARS = 700
 _MENDS = "a finding of a review that is wrong is to be left as it is"
 _TOO_LATE = "nobody had looked before the first attempt, which may have changed it"
@@ -73,13 +76,13 @@ class ReceiptVerifier:
 
     async def receipts(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
-    ) -> tuple[Receipt, ...]:
+    ) -> ports.Evidence:
         """Returns one receipt per criterion, and for declared files what was touched and whether the claim fits."""
         criteria = _criteria(work)
         if work.worker is WorkerKind.SCRIPTED:
-            return receipts.simulated(criteria)
+            return ports.Evidence(receipts.simulated(criteria))
         if blind := _blind(work):
-            return tuple(receipts.unproven(criterion, blind) for criterion in criteria)
+            return ports.Evidence(tuple(receipts.unproven(criterion, blind) for criterion in criteria))
         changes = await self._changes(work, before, around)
         deadline = anyio.current_time() + self._limit_s
         first, root = first_state.from_json(before.get(ports.HELD)), Path(work.workspace)
@@ -88,11 +91,27 @@ class ReceiptVerifier:
             first.marked(root, criterion, await self._receipt(work, criterion, changes, deadline))
             for criterion in criteria
         ]
+        footprints = await self._footprints(work, changes, around.claims)
         if not work.task.files:
-            return tuple(proofs)
+            return ports.Evidence(tuple(proofs), footprints)
         foreign = around.declarations.names(but=work.task.id)
         lies = receipts.from_claim(around.claims, changes, foreign, work.workspace)
-        return (*proofs, *receipts.from_changes(changes), *lies)
+        return ports.Evidence((*proofs, *receipts.from_changes(changes), *lies), footprints)
+
+    async def _footprints(
+        self, work: work_order.WorkOrder, changes: receipts.FileChanges, claims: Sequence[str]
+    ) -> dict[str, model.Footprint]:
+        """Returns what the work has left of the files that it changed, says it changed, or is proven by.
+
+        Where it declares and names none, it has left whatever changed meanwhile.
+        """
+        subjects = [criterion.subject for criterion in _criteria(work) if criterion.kind in ("file", "absent")]
+        names = (path_globs.normalise(path, work.workspace) for path in (*claims[: receipts.MAX_CLAIMS], *subjects))
+        paths = {path for path in names if path and workspace_snapshot.is_inside(path)} | {*changes.changed}
+        paths |= {*(changes.undeclared or ())} if not paths and not work.task.files else set()
+        few = sorted(paths)[:MAX_FOOTPRINTS]
+        states = await safe_look.in_thread(lambda _stop: safe_look.states(work.workspace, few))
+        return {path: model.Footprint(changes.states_before.get(path), state) for path, state in states.items()}
 
     async def _changes(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
@@ -114,8 +133,10 @@ class ReceiptVerifier:
         )
         mends = _MENDS if rounds.is_mend(work.task) else ""
         changes = changes._replace(unclear=look.unclear or now.unclear or mends)
+        fates = await self._snapshotter.fates(work.workspace, changes.changed, look, now)
         changes = changes._replace(
-            kinds=await self._snapshotter.kinds(work.workspace, changes.changed, look, now),
+            kinds={path: fate.kind for path, fate in fates.items()},
+            states_before={path: fate.before for path, fate in fates.items()},
             removals=tuple(criterion.subject for criterion in _criteria(work) if criterion.kind == "absent"),
             weaker_tests=await self._snapshotter.weaker_tests(
                 work.workspace, (*changes.changed, *(changes.undeclared or ())), look, now

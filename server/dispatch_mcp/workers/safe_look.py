@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,9 @@ MAX_ENTRIES = 200_000
 """Names that one search looks at."""
 WHOLE_BYTES = 16 << 20
 """A larger file is told apart by its size and time."""
+
+FOLDER = "folder"
+"""The state of a folder, where it matters that it is there."""
 
 _NOT_PART = frozenset({".git"})
 _WILD = re.compile(r"[*?\[{]")
@@ -75,6 +78,12 @@ def digest(root: Path, path: str) -> str:
     except OSError:
         return ""
     return "" if stat.S_ISDIR(mode) else file_states.SPECIAL
+
+
+def states(workspace: str, paths: Collection[str]) -> dict[str, str]:
+    """Returns the states of entries of a workspace, by path relative to it; a folder has one too."""
+    root = Path(workspace)
+    return {path: digest(root, path) or (FOLDER if (root / path).is_dir() else "") for path in paths}
 
 
 def _behind(root: Path, path: str) -> str:

@@ -74,6 +74,13 @@ def from_json(value: model.Json) -> WorkspaceSnapshot:
     return WorkspaceSnapshot(head, files, problem, unclear)
 
 
+class FileFate(NamedTuple):
+    """What became of a changed file, and its state before; None where nobody could read that."""
+
+    kind: file_states.Kind
+    before: str | None
+
+
 class _Listing(NamedTuple):
     """What git says of a workspace: the commit, empty without git, and the files that differ from it.
 
@@ -157,7 +164,7 @@ class Snapshotter:
         look, root = from_json(before), Path(workspace)
         names = {path_globs.normalise(path, workspace) for path in files}
         now, differing = await self.changed(workspace, files, look)
-        if now.problem or now.unclear or look.unclear or not all(name and _is_inside(name) for name in names):
+        if now.problem or now.unclear or look.unclear or not all(name and is_inside(name) for name in names):
             return False
         if any(path_globs.touch(name, path) for name in names for path in differing):
             return False
@@ -196,12 +203,15 @@ class Snapshotter:
         """Returns which files differ from an earlier snapshot, as JSON; nothing where that was not measured."""
         return sorted((await self.changed(workspace, files, from_json(before)))[1])
 
-    async def kinds(
+    async def fates(
         self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
-    ) -> dict[str, file_states.Kind]:
+    ) -> dict[str, FileFate]:
         """Returns what became of changed files; those that nobody could compare are called so."""
         states = await self._states(workspace, paths, before, now)
-        return {path: _kind(earlier, state, path) for path, (earlier, state) in states.items()}
+        return {
+            path: FileFate(_kind(earlier, state, path), None if earlier == _UNREAD else earlier)
+            for path, (earlier, state) in states.items()
+        }
 
     async def weaker_tests(
         self, workspace: str, paths: Collection[str], before: WorkspaceSnapshot, now: WorkspaceSnapshot
@@ -324,7 +334,7 @@ class Snapshotter:
         specs = [
             f":(top,glob){_prefix(root, top)}{text}{end}"
             for text in open_ended
-            if _is_inside(text)
+            if is_inside(text)
             for end in ("", "/**")
         ]
         if not specs:
@@ -414,7 +424,8 @@ def _prefix(root: Path, top: Path) -> str:
     return "" if prefix == "." else f"{prefix}/"
 
 
-def _is_inside(pattern: str) -> bool:
+def is_inside(pattern: str) -> bool:
+    """Returns whether a normalised path leads nowhere outside of the workspace."""
     return not pattern.startswith(("/", ".."))
 
 

@@ -240,5 +240,5 @@ def _trace(
         "correlation_id": short_ids.short(view.run.id),
         "task": task._asdict(),
         "attempts": [attempt.model_dump(mode="json") for attempt in attempts if attempt.task_id == task.id],
-        "outcome": outcome.model_dump(mode="json") if outcome else None,
+        "outcome": outcome.model_dump(mode="json", exclude={"footprints"}) if outcome else None,
     }

@@ -1,0 +1,72 @@
+"""Whether finished work still stands: the files that it changed, or judged, are as it left them.
+
+Later work of the same plan may have gone on from there. A file that is none of this was undone or changed by somebody,
+and then the work is no longer what its result says.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from dispatch_mcp import model
+from dispatch_mcp.model import ports
+from dispatch_mcp.store import blobs, codec
+from dispatch_mcp.text import file_states
+
+ReadFootprints = Callable[[int], Mapping[str, model.Footprint]]
+"""Returns what the result of that number has left."""
+
+_FORM: Final = TypeAdapter(dict[str, model.Footprint])
+_FOOTPRINTS = "SELECT json_extract(body, '$.footprints'), blob FROM result WHERE no = ?"
+
+
+class Standing:
+    """One look at the results of a plan, whose numbers are `numbers`; it asks once for each of them and each file."""
+
+    def __init__(self, states_of: ports.StatesOf, workspace: str, read: ReadFootprints, numbers: Iterable[int]) -> None:
+        self._states_of = states_of
+        self._workspace = workspace
+        self._read = read
+        self._numbers = numbers
+        self._states: dict[str, str] = {}
+        self._steps: dict[str, list[model.Footprint]] | None = None
+
+    def gap(self, number: int) -> str:
+        """Returns a file that is no longer as a result left it, nor as later work has; empty if all of them are."""
+        footprints = self._read(number)
+        new_paths = footprints.keys() - self._states.keys()
+        if new_paths and self._workspace:
+            self._states.update(self._states_of(self._workspace, sorted(new_paths)))
+        for path, footprint in footprints.items():
+            state = self._states.get(path, footprint.after)
+            if not file_states.same(state, footprint.after) and not self._leads_on(path, footprint.after, state):
+                return path
+        return ""
+
+    def _leads_on(self, path: str, state: str, now: str) -> bool:
+        """Returns whether finished work has changed a file from one state to another, one after the other."""
+        if self._steps is None:
+            self._steps = {}
+            for footprints in map(self._read, self._numbers):
+                for name, step in footprints.items():
+                    self._steps.setdefault(name, []).append(step)
+        rest, states = list(self._steps.get(path, ())), [state]
+        for place in states:
+            follow = [step for step in rest if step.before is not None and file_states.same(step.before, place)]
+            if any(file_states.same(step.after, now) for step in follow):
+                return True
+            rest = [step for step in rest if step not in follow]
+            states += [step.after for step in follow]
+        return False
+
+
+def footprints_of(conn: sqlite3.Connection, archive: blobs.FileBlobs, number: int) -> Mapping[str, model.Footprint]:
+    """Returns what a result has left; nothing where its build noted nothing."""
+    text, blob = conn.execute(_FOOTPRINTS, (number,)).fetchone() or (None, None)
+    if blob is not None:
+        return codec.load(model.Outcome, archive.get(blob)).footprints
+    return _FORM.validate_json(text) if text else {}

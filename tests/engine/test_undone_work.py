@@ -1,0 +1,168 @@
+"""Finished work that was undone, or changed by somebody: no later run takes it over as done, and the answer says so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reviewed_runs
+from reviewed_runs import BETTER, CART, PASS, Chat
+
+from dispatch_mcp.service import answers
+
+pytestmark = pytest.mark.anyio
+
+FIX: dict[str, Any] = {
+    "id": "fix",
+    "do": "Make the totals right",
+    "files": ["app/cart.py"],
+    "acceptance": ["diff"],
+    "agent": "coder",
+}
+DOCS: dict[str, Any] = {"id": "docs", "do": "Describe it", "files": ["docs/"], "acceptance": ["diff"], "agent": "coder"}
+LOOK: dict[str, Any] = {"id": "look", "do": "Is it right?", "reviews": ["fix"]}
+
+
+@asynccontextmanager
+async def finished(tmp_path: Path, *tasks: dict[str, Any], git: bool = True) -> AsyncGenerator[tuple[Chat, Path]]:
+    """Yields a chat whose run has done the tasks with these ids, and its workspace."""
+    shop = reviewed_runs.shop(tmp_path / "shop", git=git)
+    async with reviewed_runs.opened(tmp_path / "state", shop, reviews="none") as chat:
+        plan = await chat.app.plans.plan(list(tasks))
+        chat.run_id = (await chat.app.dispatch(plan_id=plan.plan.id, worker="host")).run_id
+        for task in tasks:
+            WORKS.get(task["id"], lambda _shop: None)(shop)
+            await chat.report(task["id"], PASS if task.get("reviews") else "done")
+        yield chat, shop
+
+
+def better(shop: Path) -> None:
+    (shop / "app/cart.py").write_text(BETTER)
+
+
+def described(shop: Path) -> None:
+    (shop / "docs/deep").mkdir(parents=True)
+    (shop / "docs/deep/cart.md").write_text("# Cart\n")
+
+
+def removed(shop: Path) -> None:
+    (shop / "CHANGES.md").unlink()
+
+
+def rounded(shop: Path) -> None:
+    (shop / "app/cart.py").write_text(f"{BETTER}# rounded\n")
+
+
+def noted(shop: Path) -> None:
+    (shop / "notes.md").write_text("what I have seen\n")
+
+
+def counted(shop: Path) -> None:
+    (shop / "app/count.py").write_text("count = len\n")
+
+
+WORKS: dict[str, Callable[[Path], None]] = {
+    "fix": better,
+    "docs": described,
+    "drop": removed,
+    "round": rounded,
+    "note": noted,
+    "claim": counted,
+}
+
+
+async def again(chat: Chat) -> answers.Progress:
+    """Dispatches the plan anew and goes on with that run."""
+    progress = await chat.app.dispatch(plan_id=(await chat.trace()).plan_id, worker="host")
+    chat.run_id = progress.run_id
+    return progress
+
+
+def write(path: str, text: str) -> Callable[[Path], None]:
+    return lambda shop: (shop / path).write_text(text) and None
+
+
+NOTE: dict[str, Any] = {"id": "note", "do": "Note what you see", "acceptance": ["file:notes.md"]}
+DROP: dict[str, Any] = {"id": "drop", "do": "Drop it", "files": ["CHANGES.md"], "acceptance": ["absent:CHANGES.md"]}
+CLAIM: dict[str, Any] = {"id": "claim", "do": "Count them", "files": ["app/count.py"], "agent": "coder"}
+UNDOINGS: dict[str, tuple[dict[str, Any], Callable[[Path], object], str]] = {
+    "reverted": (FIX, write("app/cart.py", CART), "app/cart.py"),
+    "below a folder": (DOCS, lambda shop: (shop / "docs/deep/cart.md").unlink(), "docs/deep/cart.md"),
+    "put back": (DROP, write("CHANGES.md", "# Changes\n"), "CHANGES.md"),
+    "named by its acceptance only": (NOTE, lambda shop: (shop / "notes.md").unlink(), "notes.md"),
+    "not proven": (CLAIM, write("app/count.py", "sabotage = 1\n"), "app/count.py"),
+}
+
+
+@pytest.mark.parametrize("git", [True, False], ids=["git", "no git"])
+async def test_work_that_was_undone_is_done_again_and_the_answer_names_the_file(tmp_path: Path, *, git: bool) -> None:
+    tasks = [task for task, _, _ in UNDOINGS.values()]
+    async with finished(tmp_path, *tasks, git=git) as (chat, shop):
+        (shop / "app/other.py").write_text("mine = 1\n")  # which was nobody's work
+        progress = await again(chat)
+        assert (progress.replayed, progress.stale, progress.assignments) == (len(tasks), {}, ())
+        for _, undo, _ in UNDOINGS.values():
+            undo(shop)
+        progress = await again(chat)
+        assert progress.stale == {task["id"]: path for task, _, path in UNDOINGS.values()}
+        assert {one.task_id for one in progress.assignments} == set(progress.stale)
+        kinds = [event.kind for event in await chat.app.store.events(progress.run_id)]
+        assert kinds.count("result_stale") == len(tasks)
+
+
+async def test_what_later_work_of_the_plan_has_made_of_a_file_is_no_reason_to_do_it_again(tmp_path: Path) -> None:
+    tasks = (FIX, {**FIX, "id": "round", "do": "Round them", "deps": ["fix"]})
+    async with finished(tmp_path, *tasks) as (chat, shop):
+        assert (await again(chat)).replayed == 2
+        (shop / "app/cart.py").write_text(f"{BETTER}# rounded twice\n")
+        progress = await again(chat)
+        assert (progress.replayed, [one.task_id for one in progress.assignments]) == (0, ["fix"])
+
+
+async def test_work_that_was_undone_after_the_first_of_several_runs_is_not_found_again_in_an_older_one(
+    tmp_path: Path,
+) -> None:
+    async with finished(tmp_path, FIX) as (chat, shop):
+        (shop / "app/cart.py").write_text(CART)
+        await again(chat)
+        (shop / "app/cart.py").write_text(f"{BETTER}# another way\n")
+        await chat.report("fix")
+        assert (await again(chat)).replayed == 1
+        better(shop)  # as the first run had left it
+        assert (await again(chat)).replayed == 1
+        (shop / "app/cart.py").write_text(CART)
+        assert (await again(chat)).replayed == 0
+
+
+async def test_a_verdict_holds_only_for_the_change_that_was_judged(tmp_path: Path) -> None:
+    async with finished(tmp_path, FIX, LOOK) as (chat, shop):
+        assert (await again(chat)).replayed == 2
+        (shop / "app/cart.py").write_text(CART)
+        await again(chat)
+        (shop / "app/cart.py").write_text(f"{BETTER}import os  # worse\n")
+        await chat.report("fix")  # in the very words of the work that was passed
+        assert await chat.states() == {"fix": "succeeded", "look": "running"}
+        await chat.app.steer(chat.run_id, "cancel", "", "enough")
+        progress = await again(chat)
+        assert (progress.replayed, [one.task_id for one in progress.assignments]) == (1, ["look"])
+
+
+async def test_a_council_of_a_plan_judges_again_what_was_changed_after_it_had_passed(tmp_path: Path) -> None:
+    shop = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", shop, reviews="end") as chat:
+        plan = await chat.app.plans.plan([FIX])
+        chat.run_id = (await chat.app.dispatch(plan_id=plan.plan.id, worker="host")).run_id
+        better(shop)
+        await chat.report("fix")
+        while seats := [name for name in await chat.out() if name != "fix"]:
+            for name in seats:
+                await chat.report(name, '{"verdict": "PASS", "files": ["app/cart.py"], "findings": []}')
+        assert (await chat.trace()).state == "succeeded"
+        count = len(await chat.states())
+        assert (await again(chat)).replayed == count
+        (shop / "app/cart.py").write_text(CART)
+        progress = await again(chat)
+        assert (progress.state.value, progress.replayed) == ("running", 0)

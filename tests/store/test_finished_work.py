@@ -1,0 +1,67 @@
+"""Whether finished work still stands, as the store decides it from what files look like now."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp import model
+from dispatch_mcp.store import standing_work
+
+STATES = "abcd"
+PATHS = ("x.py", "y.py")
+LEFT = st.dictionaries(
+    st.sampled_from(PATHS), st.builds(model.Footprint, st.none() | st.sampled_from(STATES), st.sampled_from(STATES))
+)
+
+
+def look_at(now: Mapping[str, str], *results: Mapping[str, model.Footprint], asked: list[str] | None = None) -> str:
+    """Returns what has moved of the first of these results while files are in these states."""
+
+    def states(_workspace: str, paths: Collection[str]) -> dict[str, str]:
+        if asked is not None:
+            asked.extend(paths)
+        return {path: now.get(path, "") for path in paths}
+
+    return standing_work.Standing(states, "/shop", lambda number: results[number], range(len(results))).gap(0)
+
+
+def reachable(path: str, state: str, results: Collection[Mapping[str, model.Footprint]]) -> set[str]:
+    """Returns the states to which results lead on from one, tried in every order."""
+    steps = [result[path] for result in results if path in result]
+    ends = {state}
+    for count in range(1, len(steps) + 1):
+        for order in itertools.permutations(steps, count):
+            at = state
+            for step in order:
+                if step.before != at:
+                    break
+                at = step.after
+            else:
+                ends.add(at)
+    return ends
+
+
+@given(LEFT, st.lists(LEFT, max_size=4), st.fixed_dictionaries(dict.fromkeys(PATHS, st.sampled_from(STATES))))
+def test_work_stands_while_each_of_its_files_is_as_it_or_what_followed_it_left_it(
+    left: dict[str, model.Footprint], others: list[dict[str, model.Footprint]], now: dict[str, str]
+) -> None:
+    results = (left, *others)
+    moved = [path for path, step in left.items() if now[path] not in reachable(path, step.after, results)]
+    assert look_at(now, *results) == next(iter(moved), "")
+
+
+@given(LEFT)
+def test_every_file_is_looked_at_once(left: dict[str, model.Footprint]) -> None:
+    asked: list[str] = []
+    look_at({}, left, asked=asked)
+    assert sorted(asked) == sorted(left)
+
+
+def test_work_that_noted_nothing_and_work_without_a_workspace_stand() -> None:
+    assert look_at({"x.py": "a"}, {}) == ""
+    left = {"x.py": model.Footprint("a", "b")}
+    assert standing_work.Standing(lambda *_: {}, "", lambda _: left, [0]).gap(0) == ""
