@@ -81,8 +81,8 @@ async def again(chat: Chat) -> answers.Progress:
     return progress
 
 
-def write(path: str, text: str) -> Callable[[Path], None]:
-    return lambda shop: (shop / path).write_text(text) and None
+def write(path: str, text: str) -> Callable[[Path], object]:
+    return lambda shop: (shop / path).write_text(text)
 
 
 NOTE: dict[str, Any] = {"id": "note", "do": "Note what you see", "acceptance": ["file:notes.md"]}

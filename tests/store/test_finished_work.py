@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
+from dispatch_mcp.model import ports
 from dispatch_mcp.store import standing_work
 
 STATES = "abcd"
@@ -64,4 +65,4 @@ def test_every_file_is_looked_at_once(left: dict[str, model.Footprint]) -> None:
 def test_work_that_noted_nothing_and_work_without_a_workspace_stand() -> None:
     assert look_at({"x.py": "a"}, {}) == ""
     left = {"x.py": model.Footprint("a", "b")}
-    assert standing_work.Standing(lambda *_: {}, "", lambda _: left, [0]).gap(0) == ""
+    assert standing_work.Standing(ports.no_states, "", lambda _: left, [0]).gap(0) == ""
