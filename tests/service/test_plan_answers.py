@@ -43,5 +43,6 @@ async def test_a_council_stands_in_the_waves_for_those_who_sit_in_it(tmp_path: P
     assert answer["waves"][-1] == ["council"]
     assert {task_id for wave in answer["waves"] for task_id in wave} == {*(task["id"] for task in TASKS), "council"}
     assert answer["critical_path"][-1] == "council"
+    assert not [name for name in answer["tasks"] if name.startswith("council.")]
     assert not [name for name in answer["critical_path"] if name.startswith("council.")]
     assert "no_files_declared" not in [warning["code"] for warning in answer["warnings"]]

@@ -20,6 +20,7 @@ from dispatch_mcp.routing import (
     confidence,
     learning,
     model_choice,
+    near_agents,
     offers,
     preferences,
     request_parts,
@@ -37,6 +38,9 @@ Strategy = confidence.Strategy
 MAX_RANKED = 8
 MAX_EVIDENCE = 8
 MAX_MATCHED = 3
+BY_WORDS = 3
+"""Of five of hundreds those whom the words name; with two of the nearest in meaning the five held the right one in .738
+of 267 unsure requests of seven authors, with words alone in .712."""
 """Words of the request that are shown for an agent to choose from."""
 CLOSE = 0.6
 """A runner-up with this share of the first one's share makes a request ambiguous."""
@@ -251,9 +255,14 @@ class _Routing:
         return min((each.confidence for each in sure), default=self.sure.confidence)
 
     def _offer(self) -> offers.AgentOffer:
-        """Returns five to choose from: the parts' own, the likeliest, and who does ordinary work; then the others."""
+        """Returns five to choose from: the parts' own, the likeliest, and who does ordinary work; then the others.
+
+        Of hundreds the words name three, and the meaning two.
+        """
         keys, parts = self.catalog.keys, self._parts()
-        fits = [place for place in self.scores.best if place not in self.misfits]
+        near = near_agents.places(self.text, self.catalog) if len(keys) > offers.NAMED else []
+        best = [*self.scores.best[:BY_WORDS], *near[: offers.FIVE], *self.scores.best[BY_WORDS:]]
+        fits = [place for place in best if place not in self.misfits]
         general = self.catalog.general
         last = [] if general is None else [self.catalog.routable.index(general)]
         part_agents = {part.agent for part in parts}
@@ -261,7 +270,7 @@ class _Routing:
         five = list(dict.fromkeys(order))[: offers.FIVE]
         if last and last[0] not in (*five, *self.misfits):
             five[offers.FIVE - 1 :] = last
-        beyond = [keys[place] for place in self._others(five)]
+        beyond = [keys[place] for place in self._others(five, near)]
         group_of = dict(zip(keys, self.catalog.groups, strict=True)).__getitem__ if len(keys) > offers.NAMED else str
         names, groups = offers.beyond_five(beyond, group_of)
         return offers.AgentOffer(
@@ -275,11 +284,12 @@ class _Routing:
             parts=parts,
         )
 
-    def _others(self, five: Sequence[int]) -> list[int]:
+    def _others(self, five: Sequence[int], near: Sequence[int]) -> list[int]:
         """Returns the places beyond the five, the likeliest first, of as many groups as are likely.
 
         Before all others stand those whom the words alone would choose: that they do not suit may be a misreading. Who
-        is named after a technology that nobody mentions stands behind those who are as likely.
+        is named after a technology that nobody mentions stands behind those who are as likely. Of hundreds every other
+        one is the next in meaning: half of those whom no word names are found so.
         """
         strangers = suitability.without_mention(self.text, self.hints.files, self.catalog)
         logits = [logit - STRANGE * (place in strangers) for place, logit in enumerate(self.scores.logits)]
@@ -288,6 +298,7 @@ class _Routing:
         rest = [place for place in order if place not in (*five, *first)]
         if len(logits) > offers.NAMED:
             rest = offers.spread(rest, logits, self.catalog.groups)
+            rest = near_agents.in_turn([place for place in near if place not in (*five, *first)], rest)
         return [*first, *rest]
 
     def _general(self) -> str:

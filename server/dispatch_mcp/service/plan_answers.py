@@ -45,7 +45,8 @@ def _without_seats(schedule: Mapping[str, model.Json], seats: Collection[str]) -
     """Returns a schedule in which a council stands for those who sit in it, as in what was added."""
     waves = [[task_id for task_id in wave if task_id not in seats] for wave in schedule["waves"]]
     path = [task_id for task_id in schedule["critical_path"] if task_id not in seats]
-    return {**schedule, "waves": [wave for wave in waves if wave], "critical_path": path}
+    tasks = {task_id: decision for task_id, decision in schedule.get("tasks", {}).items() if task_id not in seats}
+    return {**schedule, "waves": [wave for wave in waves if wave], "tasks": tasks, "critical_path": path}
 
 
 def _added(proposal: plan_proposals.PlanProposal, words: Words) -> dict[str, model.Json]:
