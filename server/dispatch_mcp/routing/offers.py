@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
@@ -128,6 +129,11 @@ def spread(places: Sequence[int], logits: Sequence[float], groups: Sequence[str]
             del members[group]
     remainder = frozenset(places) - frozenset(selection)
     return [*selection, *(place for place in places if place in remainder)]
+
+
+def in_turn(first: Sequence[int], second: Sequence[int]) -> list[int]:
+    """Returns the places of two orders, one of each in turn, each place once."""
+    return list(dict.fromkeys(place for place in chain.from_iterable(zip_longest(first, second)) if place is not None))
 
 
 def line(names: Sequence[str]) -> str:

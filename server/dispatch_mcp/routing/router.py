@@ -20,7 +20,6 @@ from dispatch_mcp.routing import (
     confidence,
     learning,
     model_choice,
-    near_agents,
     offers,
     preferences,
     request_parts,
@@ -28,6 +27,7 @@ from dispatch_mcp.routing import (
     route_evidence,
     scoring,
     suitability,
+    word_vectors,
 )
 
 MODELS = model_choice.MODELS
@@ -260,7 +260,7 @@ class _Routing:
         Of hundreds the words name three, and the meaning two.
         """
         keys, parts = self.catalog.keys, self._parts()
-        near = near_agents.places(self.text, self.catalog) if len(keys) > offers.NAMED else []
+        near = word_vectors.nearest(self.text, self.catalog) if len(keys) > offers.NAMED else []
         best = [*self.scores.best[:BY_WORDS], *near[: offers.FIVE], *self.scores.best[BY_WORDS:]]
         fits = [place for place in best if place not in self.misfits]
         general = self.catalog.general
@@ -298,7 +298,7 @@ class _Routing:
         rest = [place for place in order if place not in (*five, *first)]
         if len(logits) > offers.NAMED:
             rest = offers.spread(rest, logits, self.catalog.groups)
-            rest = near_agents.in_turn([place for place in near if place not in (*five, *first)], rest)
+            rest = offers.in_turn([place for place in near if place not in (*five, *first)], rest)
         return [*first, *rest]
 
     def _general(self) -> str:

@@ -15,6 +15,9 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from dispatch_mcp.agents import catalog
 
 FILE: Final = Path(__file__).with_name("word_vectors.bin")
 
@@ -42,6 +45,7 @@ Of 906 English requests 95 % have at most 1.48; of 214 German, French, Spanish a
 Vector = tuple[int, ...]
 """The sum of the vectors of a text's pieces; its length says nothing."""
 
+_VECTORS: Final[WeakKeyDictionary[catalog.Catalog, Sequence[Vector]]] = WeakKeyDictionary()
 _WORD = re.compile(r"[a-z0-9+#]+")
 
 
@@ -88,6 +92,16 @@ def likeness(first: Vector, second: Vector) -> float:
     return _dot(first, second) / lengths**0.5 if lengths else 0.0
 
 
+def nearest(request: str, agents: catalog.Catalog) -> list[int]:
+    """Returns the places of the routable agents, the nearest first; none where the request is no English."""
+    meaning = vector(request)
+    if not any(meaning):
+        return []
+    vectors = _vectors(agents)
+    near = [likeness(meaning, vector) for vector in vectors]
+    return sorted(range(len(vectors)), key=lambda place: (-near[place], place))
+
+
 def _dot(first: Vector, second: Vector) -> int:
     return sum(a * b for a, b in zip(first, second, strict=True))
 
@@ -108,3 +122,14 @@ def _places(word: str, places: Mapping[str, int]) -> Iterator[int]:
                 break
         else:
             start += 1
+
+
+def _vectors(agents: catalog.Catalog) -> Sequence[Vector]:
+    if (vectors := _VECTORS.get(agents)) is None:
+        vectors = _VECTORS[agents] = tuple(map(vector, _texts(agents)))
+    return vectors
+
+
+def _texts(agents: catalog.Catalog) -> Iterator[str]:
+    for agent in agents.routable:
+        yield f"{agent.name.replace('-', ' ')}. {agent.description}"

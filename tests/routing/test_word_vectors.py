@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.routing import near_agents, route_answers, router, word_vectors
+from dispatch_mcp.routing import offers, route_answers, router, word_vectors
 
 TELLER = catalog.Agent(name="teller-of-tides", description="Predicts floods, waves and the level of the sea")
 POSTMAN = catalog.Agent(name="postmaster", description="Email deliverability, bounces and sender reputation")
@@ -46,7 +46,7 @@ def test_hundreds_offer_whom_the_meaning_names_though_no_word_does(request_text:
     ],
 )
 def test_nothing_is_said_of_a_text_that_is_no_english(request_text: str) -> None:
-    assert near_agents.places(request_text, hundreds()) == []
+    assert word_vectors.nearest(request_text, hundreds()) == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_longest_text_does_not_overflow_its_lanes() -> None:
 
 @given(st.permutations(range(6)), st.permutations(range(6)))
 def test_two_orders_in_turn_hold_each_place_once_and_keep_both_heads(first: list[int], second: list[int]) -> None:
-    merged = near_agents.in_turn(first, second)
+    merged = offers.in_turn(first, second)
     assert sorted(merged) == list(range(6))
     assert merged[0] == first[0]
     assert second[0] in merged[:2]
