@@ -29,6 +29,7 @@ from scipy import sparse
 
 from dispatch_mcp.routing import word_vectors
 
+TARGET = Path(__file__).resolve().parents[1] / "server" / "dispatch_mcp" / "text" / "data" / "word_vectors.bin"
 WIDTH = 96
 LEAST = 3
 """Sentences that a piece must be in."""
@@ -129,8 +130,8 @@ def _write(names: Sequence[str], rows: Matrix) -> None:
     scale = np.quantile(np.abs(rows), 0.9995)
     numbers = np.clip(np.round(rows / scale * 127), -127, 127).astype(np.int16) + word_vectors.ZERO
     head = f"{rows.shape[1]}\n{' '.join(names)}\n".encode()
-    word_vectors.FILE.write_bytes(head + numbers.astype(np.uint8).tobytes())
-    print(f"{len(names)} pieces, {word_vectors.FILE.stat().st_size} bytes")
+    TARGET.write_bytes(head + numbers.astype(np.uint8).tobytes())
+    print(f"{len(names)} pieces, {TARGET.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How near texts are in meaning, by vectors of word pieces: a request and an agent may share no word at all.
 
-The vectors (`word_vectors.bin`) imitate the sentences of a small language model: `scripts/fit_word_vectors.py` says
-which, and docs/adr/0028-word-vectors.md why. They know English; of other languages they know the words that English
-borrowed.
+The vectors (`text/data/word_vectors.bin`) imitate the sentences of a small language model:
+`scripts/fit_word_vectors.py` says which, and docs/adr/0028-word-vectors.md why. They know English; of other languages
+they know the words that English borrowed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from dispatch_mcp.agents import catalog
-
-FILE: Final = Path(__file__).with_name("word_vectors.bin")
 
 MAX_TEXT: Final = 600
 """Characters of a text that count: a description says in its first sentences what an agent is for."""
@@ -49,36 +47,35 @@ _VECTORS: Final[WeakKeyDictionary[catalog.Catalog, Sequence[Vector]]] = WeakKeyD
 _WORD = re.compile(r"[a-z0-9+#]+")
 
 
-class Table(NamedTuple):
+@dataclass(frozen=True)
+class Table:
     """The vectors of all pieces: `places` leads from a piece to its row in `rows`, which are `width` bytes each."""
 
-    places: dict[str, int]
+    places: Mapping[str, int]
     rows: bytes
     width: int
 
-    def lanes(self, place: int) -> int:
+    def vector(self, text: str) -> Vector:
+        """Returns what a text means; all zeros where it is no English."""
+        pieces = list(places_in(text, self.places))
+        is_english = len(pieces) <= MOST_BROKEN * len(_words(text))
+        places = list(dict.fromkeys(pieces))[:MAX_PIECES] if is_english else []
+        lanes = array("H")
+        lanes.frombytes(sum(map(self._lanes, places)).to_bytes(2 * self.width, "little"))
+        return tuple(lane - ZERO * len(places) for lane in lanes)
+
+    def _lanes(self, place: int) -> int:
         """Returns a row as one number of 16 bits a lane: adding such numbers adds all lanes at once."""
         lanes = bytearray(2 * self.width)
         lanes[::2] = self.rows[place * self.width : (place + 1) * self.width]
         return int.from_bytes(lanes, "little")
 
 
-@cache
-def table() -> Table:
-    """Returns the shipped vectors: a line with the width, a line of pieces, then the rows."""
-    width, names, rows = FILE.read_bytes().split(b"\n", 2)
+@lru_cache(maxsize=2)
+def table(data: bytes) -> Table:
+    """Returns the vectors that a file holds: a line with the width, a line of pieces, then the rows."""
+    width, names, rows = data.split(b"\n", 2)
     return Table({name: place for place, name in enumerate(names.decode().split(" "))}, rows, int(width))
-
-
-def vector(text: str) -> Vector:
-    """Returns what a text means; all zeros where it is no English."""
-    vectors = table()
-    rows = list(places_in(text, vectors.places))
-    is_english = len(rows) <= MOST_BROKEN * len(_words(text))
-    places = list(dict.fromkeys(rows))[:MAX_PIECES] if is_english else []
-    lanes = array("H")
-    lanes.frombytes(sum(map(vectors.lanes, places)).to_bytes(2 * vectors.width, "little"))
-    return tuple(lane - ZERO * len(places) for lane in lanes)
 
 
 def places_in(text: str, places: Mapping[str, int]) -> Iterator[int]:
@@ -94,7 +91,7 @@ def likeness(first: Vector, second: Vector) -> float:
 
 def nearest(request: str, agents: catalog.Catalog) -> list[int]:
     """Returns the places of the routable agents, the nearest first; none where the request is no English."""
-    meaning = vector(request)
+    meaning = table(agents.words.vectors).vector(request) if agents.words.vectors else ()
     if not any(meaning):
         return []
     vectors = _vectors(agents)
@@ -126,7 +123,7 @@ def _places(word: str, places: Mapping[str, int]) -> Iterator[int]:
 
 def _vectors(agents: catalog.Catalog) -> Sequence[Vector]:
     if (vectors := _VECTORS.get(agents)) is None:
-        vectors = _VECTORS[agents] = tuple(map(vector, _texts(agents)))
+        vectors = _VECTORS[agents] = tuple(map(table(agents.words.vectors).vector, _texts(agents)))
     return vectors
 
 

@@ -47,7 +47,7 @@ class Lexicon:
 
     `phrases` is keyed by the stems of a term with single spaces, `folded` by the same without accents, `prefixes` by
     beginnings of words, `runs` by Chinese and Japanese terms. `longest` tells how many words a term may have that
-    begins with a stem.
+    begins with a stem. `vectors` is the table of `routing.word_vectors`, as it lies in its file.
     """
 
     names: tuple[str, ...] = ()
@@ -58,6 +58,7 @@ class Lexicon:
     longest: Mapping[str, int] = field(default_factory=dict[str, int])
     common: Mapping[str, int] = field(default_factory=dict[str, int])
     digest: str = ""
+    vectors: bytes = field(default=b"", repr=False)
 
     def matches(self, words: Sequence[tokenizer.Word], source: str) -> Iterator[Match]:
         """Yields what the words of `source` mean, longest terms first from left to right, without overlaps."""
