@@ -19,6 +19,8 @@ from dispatch_mcp.routing import suitability
         ("We need to migrate to v2", "writes"),
         ("Write a unit test for the cart", "writes"),
         ("Create the users endpoint", "writes"),
+        ("Make the page where the password is typed", "writes"),
+        ("Create a login form", "writes"),
         ("Thêm chức năng đăng nhập", "writes"),
         ("Implementiere die Suche", "writes"),
         ("Añade un índice", "writes"),

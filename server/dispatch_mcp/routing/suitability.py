@@ -60,20 +60,11 @@ _MAKES: Final = frozenset(
 
 _CODE: Final = frozenset(
     (
-        *(
-            "test",
-            "tests",
-            "code",
-            "function",
-            "functions",
-            "script",
-            "scripts",
-            "class",
-            "classes",
-            "module",
-            "modules",
-        ),
-        *("component", "components", "endpoint", "endpoints", "migration", "migrations", "parser", "hàm", "funktion"),
+        *("test", "tests", "code", "function", "functions", "script", "scripts", "class", "classes", "module"),
+        *("modules", "component", "components", "endpoint", "endpoints", "migration", "migrations", "parser", "hàm"),
+        *("funktion", "page", "pages", "form", "forms", "button", "screen", "dialog", "table", "tables", "column"),
+        *("field", "query", "handler", "route", "routes", "view", "api", "service", "library", "command"),
+        *("option", "flag", "package", "client", "server", "app", "plugin", "bot", "website"),
     )
 )
 _NEAR: Final = 3
