@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -52,10 +53,17 @@ def test_one_council_looks_at_the_whole_change_and_only_the_end_waits_for_it() -
     assert reviewed.added == dict.fromkeys(judged(reviewed), "reviews = end")
 
 
-def test_a_change_of_which_every_route_is_sure_needs_no_council() -> None:
+def test_a_change_of_which_every_route_is_sure_has_its_council_too() -> None:
     work = [named("a", files=("a.py",)), named("b", files=("b.py",))]
-    assert not review_rules.with_reviews(work, {"a": "direct", "b": "direct"}, END).added
-    assert len(judged(review_rules.with_reviews(work, {"a": "direct"}, END))["council.strategist"]) == 2
+    reviewed = review_rules.with_reviews(work, {"a": "direct", "b": "direct"}, END)
+    assert judged(reviewed)["council.strategist"] == ("a", "b")
+
+
+def test_what_is_blocked_is_reviewed_though_an_earlier_version_was_not() -> None:
+    work = [named("a", files=("a.py",)), named("b", files=("b.py",))]
+    rules = dataclasses.replace(END, earlier=work, disputed_work={"b"})
+    assert judged(review_rules.with_reviews(work, {}, rules))["council"] == ("b",)
+    assert not review_rules.with_reviews(work, {}, dataclasses.replace(rules, disputed_work=())).added
 
 
 @pytest.mark.parametrize(

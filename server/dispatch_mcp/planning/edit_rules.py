@@ -50,6 +50,32 @@ def refused_by_reviews(
     return _decisions(before, {task.id: task for task in after}, frozenset[str](), gates)
 
 
+def refused_by_blocks(
+    before: Sequence[model.Task], after: Sequence[model.Task], blocks: Mapping[str, tuple[str, str]]
+) -> list[Problem]:
+    """Returns what would take reviews away from work on files on which a review has blocked a change before.
+
+    `blocks` are by task of `after`: the run of that review, as people call it, and the review.
+    """
+    now = {task.id: task for task in after}
+    problems: dict[str, Problem] = {}
+    for review in sorted(before, key=lambda task: not task.joins):  # a council speaks for its seats
+        subject = next((name for name in review.reviews if name in blocks and name in now), "")
+        if subject and subject not in problems and not _judges_as_before(review, now.get(review.id), [*blocks]):
+            run, name = blocks[subject]
+            why = f"has to judge {subject!r}, as {name!r} of run {run} has blocked a change of its files"
+            problems[subject] = _needs_person(review.id, f"{why}; an edit can neither remove nor change it", _OBJECTION)
+    return [*problems.values()]
+
+
+def _judges_as_before(review: model.Task, now: model.Task | None, work: Collection[str]) -> bool:
+    """Returns whether a review still judges what of `work` it judged, in the same words and by the same agent."""
+    if now is None or not set(review.reviews).intersection(work) <= set(now.reviews):
+        return False
+    links = {"deps": (), "reviews": (), "reads": (), "joins": ()}
+    return now.model_copy(update=links) == review.model_copy(update=links) and set(review.joins) <= set(now.joins)
+
+
 class _Gate(NamedTuple):
     """What keeps work from beginning: how it is called in a sentence, and who could open it."""
 

@@ -65,7 +65,7 @@ class ReviewRules:
     `reviewer` returns who should judge a task, empty for nobody in particular, and `council` who should judge all of
     some, nobody when there are no reviewers; `advocate` is who argues against what all of these pass. `final_ids` are
     the tasks of a live plan that may no longer change, and `earlier` is the version before: what wrote there and is not
-    reviewed stays so.
+    reviewed stays so, but for `disputed_work`: that on files on which a review has blocked a change before.
     """
 
     policy: Policy = "standard"
@@ -76,6 +76,7 @@ class ReviewRules:
     advocate: str = ""
     final_ids: Collection[str] = ()
     earlier: Sequence[model.Task] = ()
+    disputed_work: Collection[str] = ()
 
 
 STANDARD: Final = ReviewRules()
@@ -117,7 +118,7 @@ def with_reviews(
         subjects = beside[start : start + MAX_SUBJECTS]
         together[names.free(REVIEW)] = subjects
     out += [_review(name, subjects, rules) for name, subjects in together.items()]
-    out = _with_council(out, _end_subjects(tasks, strategies, rules), rules, names)
+    out = _with_council(out, _end_subjects(tasks, rules), rules, names)
     return Reviewed(out, _notices(gate, for_person, review_of, together), _reasons(out, tasks))
 
 
@@ -139,18 +140,37 @@ def _unreviewed(
 ) -> list[model.Task]:
     """Returns the tasks that change something, that nobody reviews, and about which that is not decided already."""
     settled_ids = {task_id for task in tasks for task_id in task.reviews}
-    settled_ids |= {*rules.final_ids, *(task.id for task in rules.earlier if changes(task))}
+    agreed_ids = {task.id for task in rules.earlier if changes(task)}.difference(rules.disputed_work)
+    settled_ids |= {*rules.final_ids, *agreed_ids}
     return [task for task in tasks if task.id not in settled_ids and changes(task)]
 
 
-def _end_subjects(
-    tasks: Sequence[model.Task], strategies: Mapping[str, confidence.Strategy], rules: ReviewRules
-) -> list[model.Task]:
-    """Returns the work that a council judges at the end: all that writes, unless every route of it is sure."""
+def blocked_notices(blocks: Mapping[str, tuple[str, str]], tasks: Sequence[model.Task]) -> list[Notice]:
+    """Returns what is said of work on files whose earlier change a review has blocked, by that review and its run.
+
+    `blocks` are by task: the run, as people call it, and the review. Only what is reviewed again is told of.
+    """
+    reviewed_ids = {subject for task in tasks for subject in task.reviews}
+    users: dict[tuple[str, str], list[str]] = {}
+    for task in tasks:
+        if task.id in blocks and task.id in reviewed_ids:
+            users.setdefault(blocks[task.id], []).append(task.id)
+    return [
+        Notice(
+            code="blocked_before",
+            tasks=tuple(task_ids),
+            message=f"`{review}` of run {run} has blocked a change of their files: it stays so until a review passes "
+            "them or the user lets one go, and no edit takes that review out.",
+        )
+        for (run, review), task_ids in users.items()
+    ]
+
+
+def _end_subjects(tasks: Sequence[model.Task], rules: ReviewRules) -> list[model.Task]:
+    """Returns the work that a council judges at the end: all that writes, however sure its routes are."""
     if rules.scope != "end" or rules.policy == "off":
         return []
-    subjects = _unreviewed(tasks, rules, declares_change)
-    return subjects if any(strategies.get(task.id) != "direct" for task in subjects) else []
+    return _unreviewed(tasks, rules, declares_change)
 
 
 def _with_council(

@@ -169,6 +169,7 @@ class Dispatcher:
             record, is_new = await self._starts.limit(run_id, limits), False
         else:
             await self.plans.route_in(plan_id, roster)
+            await self.plans.review_blocked(plan_id)
             record, is_new = await self._starts.create(
                 run_starts.StartRequest(
                     plan_id, worker, self.means.clean(request_key), dry_run=dry_run, fresh=fresh, limits=limits

@@ -79,7 +79,8 @@ class PlanProposal(NamedTuple):
 class Situation:
     """What decides about a plan beside its tasks: who may do them, what tests them, what has been, what is there.
 
-    `near_files` are notices of declared files that other names are near to.
+    `near_files` are notices of declared files that other names are near to. `blocks` are the run and the review that
+    have blocked a change of a task's files before, by task.
     """
 
     rules: Rules
@@ -90,6 +91,7 @@ class Situation:
     past: forecast.Past
     inner_folders: Collection[str]
     near_files: Sequence[problems.Notice]
+    blocks: Mapping[str, tuple[str, str]]
 
     def proposal(
         self,
@@ -133,6 +135,7 @@ class Situation:
             *self.near_files,
             *assignment.notices,
             *with_reviews.notices,
+            *review_rules.blocked_notices(self.blocks, tasks),
             *prompt_lint.lint_tasks(tasks_read),
             *proof_proposals.refused_commands(rest.tasks, rules.allow_list, rules.how_to_allow),
             *plan_advice.of_inner_folders(tasks_read, self.inner_folders, frame.workspace),
@@ -156,6 +159,7 @@ class Situation:
             advocate=reviewer_selection.pool(self.agents).advocate_name,
             final_ids=frozenset(pinned_ids),
             earlier=earlier,
+            disputed_work=frozenset(self.blocks),
         )
 
 

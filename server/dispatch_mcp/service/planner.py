@@ -6,7 +6,7 @@ import functools
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import anyio.to_thread
@@ -15,6 +15,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
 from dispatch_mcp.context.documents import declared_files
+from dispatch_mcp.engine.earlier_runs import blocked_work
 from dispatch_mcp.model import TaskState, bounds, digests, ports, problems, records, short_ids
 from dispatch_mcp.planning import (
     agent_choice,
@@ -24,6 +25,7 @@ from dispatch_mcp.planning import (
     plan_documents,
     plan_edits,
     proof_proposals,
+    review_rules,
     typed_inputs,
 )
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
@@ -310,6 +312,8 @@ class Planner:
             return standing, tasks
 
         standing, tasks = await computation.apart(edited)
+        blocks = await self._blocks(plan.workspace, [*plan.tasks, *tasks])
+        plan_proposals.refuse(edit_rules.refused_by_blocks(plan.tasks, tasks, blocks))
         for run in open_runs:
             refuse_tasks(run.limits, len(tasks))
         frame = plan.model_copy(
@@ -361,6 +365,18 @@ class Planner:
         general = self.catalog().general_name
         free = {task.id for task in plan.tasks if general and task.agent == general and task.id not in begun}
         await self.edit(plan_id, plan.version, [], roster=roster, agentless=free)
+
+    async def review_blocked(self, plan_id: str) -> None:
+        """Has the work of a plan reviewed that is on files on which a review has blocked a change since it was made.
+
+        Raises:
+            UnknownHandle: there is no such plan.
+        """
+        plan = await self.store.plan(await self.handles.plan_id(plan_id), principal=self.principal)
+        blocks = await self._blocks(plan.workspace, plan.tasks)
+        reviewed_ids = {subject for task in plan.tasks for subject in task.reviews}
+        if not reviewed_ids.issuperset(blocks) and not await self._open_runs(plan.id):
+            await self.edit(plan.id, plan.version, [])
 
     async def _begun(self, plan_id: str) -> Collection[str]:
         """Returns the tasks of a plan whose work has begun in an open run."""
@@ -441,7 +457,16 @@ class Planner:
             forecast.Past(await self.store.samples(self.principal)),
             await self.inner_folders(frame.workspace, paths) if self.inner_folders and paths else (),
             await anyio.to_thread.run_sync(declared_files.notices, frame.workspace, tasks),
+            await self._blocks(frame.workspace, tasks),
         )
+
+    async def _blocks(self, workspace: str, tasks: Iterable[model.Task]) -> dict[str, tuple[str, str]]:
+        """Returns which tasks are about files on which a review has blocked a change before: its run and its name."""
+        if self.rules.reviews == "none" or self.rules.review_policy == "off":
+            return {}
+        work = filter(review_rules.declares_change, tasks)
+        blocks = await blocked_work.touched(self.store, self.principal, workspace, work)
+        return {name: (short_ids.short(block.run_id), block.review) for name, block in blocks.items()}
 
     def _agent_choice(self, roster: str) -> agent_choice.AgentChoice:
         return agent_choice.AgentChoice(

@@ -33,6 +33,12 @@ WHERE principal = ? AND (NOT ? OR finished_at IS NULL)
   AND no < coalesce((SELECT no FROM run WHERE id = ?), 9223372036854775807)
 ORDER BY no DESC LIMIT ?
 """  # noqa: S608  # constants
+_OBJECTED = """
+SELECT id FROM run WHERE principal = ? AND dry_run = 0 AND state NOT IN ('succeeded', 'partial') AND EXISTS (
+  SELECT 1 FROM task WHERE task.run = run.no AND task.state NOT IN ('succeeded', 'unverified')
+    AND (task.rounds > 0 OR task.cause IN ('needs_changes', 'inconclusive')))
+ORDER BY no DESC LIMIT 50
+"""
 _FINISHED = "SELECT count(*) FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NOT NULL"
 _VERSION = """
 SELECT version FROM plan WHERE id = ?1 AND ?2 IN (principal, '*')
@@ -355,6 +361,11 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
     """Returns runs, latest first."""
     rows = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
     return [table_rows.record_of_cells(row) for row in rows]
+
+
+async def objected_runs(reader: Reader, principal: str) -> list[str]:
+    """Returns the newest runs in which a review has blocked work and not passed it since, latest first."""
+    return [str(row[0]) for row in await reader.rows(_OBJECTED, (codec.clean(principal),))]
 
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:

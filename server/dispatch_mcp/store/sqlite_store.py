@@ -259,6 +259,10 @@ class Store:
         """Returns runs, latest first, behind the run `after`."""
         return await queries.runs(self._reader, principal, open_only=open_only, limit=limit, after=after)
 
+    async def objected_runs(self, principal: str) -> list[str]:
+        """Returns the newest runs in which a review has blocked work and not passed it since, latest first."""
+        return await queries.objected_runs(self._reader, principal)
+
     async def open_work(self, run_ids: Iterable[str]) -> dict[str, records.OpenWork]:
         """Returns how many tasks of each of these runs are ready or at work, by who does them."""
         return await queries.open_work(self._reader, run_ids)

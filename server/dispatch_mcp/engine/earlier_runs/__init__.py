@@ -1,0 +1,1 @@
+"""What runs that are over, or were, mean for later ones."""

@@ -1,0 +1,160 @@
+"""Work that a council has blocked: it stays so in its workspace, in every later plan, until it is passed or let go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reviewed_runs
+from reviewed_runs import BETTER, PASS, Chat, verdict
+
+from dispatch_mcp import errors
+from dispatch_mcp.model import problems
+from dispatch_mcp.service import plan_proposals
+
+pytestmark = pytest.mark.anyio
+
+WORK: dict[str, Any] = {
+    "id": "fix",
+    "do": "Make the totals right",
+    "files": ["app/cart.py"],
+    "agent": "coder",
+    "acceptance": ["diff"],
+}
+LATER: dict[str, Any] = {**WORK, "id": "later", "do": "Make the totals right at last"}
+UNRELATED: dict[str, Any] = {**WORK, "id": "notes", "do": "Write the notes", "files": ["CHANGES.md"]}
+WITHOUT: list[dict[str, Any]] = [{"op": "remove", "id": "council"}]
+
+
+async def seats(chat: Chat, text: str) -> None:
+    """Answers everything that a council of the run asks."""
+    for _ in range(3):
+        out = {name: one for name, one in (await chat.out()).items() if name.startswith("council")}
+        if not out:
+            return
+        entries = [{"task_id": name, "attempt": one.attempt, "text": text} for name, one in out.items()]
+        await chat.app.report(chat.run_id, entries)
+
+
+@asynccontextmanager
+async def blocked(tmp_path: Path, *moves: str) -> AsyncGenerator[Chat]:
+    """Yields a chat of a workspace in which a council has blocked a change, and what became of that run."""
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
+        await chat.begin(WORK)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await seats(chat, verdict("FAIL", "critical", quote="line.price for line in cart"))
+        for move in moves:
+            kind, _, task_id = move.partition(" ")
+            await chat.app.steer(chat.run_id, kind, task_id, "no", by_person=True)  # type: ignore[arg-type]
+        yield chat
+
+
+async def planned(chat: Chat, *tasks: dict[str, Any]) -> plan_proposals.PlanProposal:
+    return await chat.app.plans.plan(list(tasks))
+
+
+def notices(proposal: plan_proposals.PlanProposal) -> list[str]:
+    return [note.message for note in proposal.prepared.notices if note.code == "blocked_before"]
+
+
+def judges(proposal: plan_proposals.PlanProposal) -> Sequence[str]:
+    return [task.id for task in proposal.plan.tasks if "later" in task.reviews and task.joins]
+
+
+async def refusal(chat: Chat, proposal: plan_proposals.PlanProposal, edits: list[dict[str, Any]]) -> str:
+    with pytest.raises(errors.PlanRejected) as caught:
+        await chat.app.plans.edit(proposal.plan.id, proposal.plan.version, edits)
+    [problem] = caught.value.problems
+    assert isinstance(problem, problems.Problem)
+    assert problem.code == "needs_person"
+    return problem.message
+
+
+FOLDER: list[dict[str, Any]] = [{"op": "modify", "id": "later", "task": {"files": ["app/"]}}, *WITHOUT]
+
+
+@pytest.mark.parametrize("moves", [(), ("cancel",)], ids=["open", "cancelled"])
+async def test_no_edit_takes_the_council_from_a_new_plan_over_a_change_that_was_blocked(
+    tmp_path: Path, moves: tuple[str, ...]
+) -> None:
+    async with blocked(tmp_path, *moves) as chat:
+        proposal = await planned(chat, LATER, UNRELATED)
+        assert judges(proposal) == ["council"]
+        [notice] = notices(proposal)
+        assert notice.startswith("`council` of run make-")
+        for edits in (WITHOUT, FOLDER):
+            message = await refusal(chat, proposal, edits)
+            assert "has blocked a change of its files" in message
+
+
+async def test_work_that_goes_round_the_edit_gets_its_council_again(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        proposal = await planned(chat, {**LATER, "files": ["README.md"]})
+        without = await chat.app.plans.edit(proposal.plan.id, 1, WITHOUT)
+        assert judges(without) == []
+        back = [{"op": "modify", "id": "later", "task": {"files": ["app/cart.py"]}}]
+        assert judges(await chat.app.plans.edit(proposal.plan.id, 2, back)) == ["council"]
+
+
+async def test_a_plan_that_had_no_council_before_the_block_has_one_when_it_begins(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
+        proposal = await planned(chat, LATER)
+        await chat.app.plans.edit(proposal.plan.id, 1, WITHOUT)
+        await chat.begin(WORK)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await seats(chat, verdict("FAIL", "critical", quote="line.price for line in cart"))
+        await chat.app.steer(chat.run_id, "cancel", "", "")
+        chat.run_id = (await chat.app.dispatch(plan_id=proposal.plan.id, worker="host")).run_id
+        assert "council" in await chat.states()
+        again = await chat.app.dispatch(plan_id=proposal.plan.id, worker="host")
+        assert again.reused
+
+
+async def test_work_on_other_files_is_not_concerned(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        proposal = await planned(chat, UNRELATED)
+        assert not notices(proposal)
+        without = await chat.app.plans.edit(proposal.plan.id, 1, WITHOUT)
+        assert [task.id for task in without.plan.tasks] == ["notes"]
+        mixed = await planned(chat, LATER, UNRELATED)
+        rest = await chat.app.plans.edit(mixed.plan.id, 1, [{"op": "remove", "id": "later"}, *WITHOUT])
+        assert [task.id for task in rest.plan.tasks] == ["notes"]
+
+
+async def test_a_person_who_lets_the_review_go_ends_the_block(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "skip council") as chat:
+        proposal = await planned(chat, LATER)
+        assert not notices(proposal)
+        assert judges(await chat.app.plans.edit(proposal.plan.id, 1, WITHOUT)) == []
+
+
+@pytest.mark.parametrize("end", ["passed", "let go"])
+async def test_a_later_review_of_the_files_that_passes_or_is_let_go_ends_the_block(tmp_path: Path, end: str) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        await chat.begin(LATER)
+        workspace = Path(chat.app.rules.workspace)
+        (workspace / "app/cart.py").write_text(BETTER.replace("line.price", "float(line.price)"))
+        await chat.report("later")
+        if end == "passed":
+            await seats(chat, PASS)
+        else:
+            await chat.app.steer(chat.run_id, "skip", "council", "known", by_person=True)
+        assert (await chat.states())["council"] in ("succeeded", "skipped")
+        proposal = await planned(chat, {**LATER, "do": "Make the totals round"})
+        assert not notices(proposal)
+
+
+async def test_whoever_has_reviews_switched_off_is_not_asked_for_one(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        workspace = Path(chat.app.rules.workspace)
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        proposal = await planned(chat, LATER)
+        assert not notices(proposal)
+        assert [task.id for task in proposal.plan.tasks] == ["later"]
