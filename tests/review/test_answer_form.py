@@ -68,6 +68,23 @@ def test_whatever_the_schema_allows_is_a_usable_answer_with_all_its_findings(
     assert len(reading.rulings) == len(answer.get("earlier", []))
 
 
+def test_a_ruling_as_the_schema_allows_it_is_read_with_its_place_and_its_proof() -> None:
+    fields = answer_form.schema(earlier=True)["properties"]["earlier"]["items"]["properties"]  # type: ignore[index]  # JSON
+    values: dict[str, Any] = {
+        "finding": "f1",
+        "ruling": "gone",
+        "file": "a.py",
+        "line": 7,
+        "quote": "x",
+        "evidence": "y",
+    }
+    assert set(fields) == set(values)
+    [ruling] = answer_parser.read(
+        "a", {"verdict": "PASS", "files": ["a.py"], "findings": [], "earlier": [values]}
+    ).rulings
+    assert ruling == findings.EarlierRuling(reviewer="a", **values)
+
+
 @pytest.mark.parametrize("form", [answer_form.FORM, answer_form.SCHEMA_FORM])
 def test_the_rules_are_the_same_whether_a_schema_holds_the_answer_or_not(form: str) -> None:
     assert form.endswith(answer_form.RULES)

@@ -79,6 +79,18 @@ def test_honest_words_beside_a_pass_leave_it_one(
     assert plan_reviews.judge("a", setting("\n".join(words), block)).why.startswith("it says PASS, and nothing")
 
 
+def test_of_a_long_line_as_much_as_is_shown_stands_in_the_reason_with_the_words_in_its_middle() -> None:
+    words = f"first\n{'a' * 300} FAIL {'b' * 300}\nlast"
+    excerpt = f"{'a' * (contradictions.MAX_SHOWN // 2 - 1)} FAIL {'b' * (contradictions.MAX_SHOWN // 2 - 5)}"
+    assert contradictions.of_words(words) == f"it says PASS, but also {excerpt!r}"
+    assert contradictions.of_words("first\nI FAIL it.\nlast") == "it says PASS, but also 'I FAIL it.'"
+
+
+def test_an_earlier_fail_does_not_hide_one_behind_it_and_both_are_told_as_they_were_written() -> None:
+    line = "The earlier FAIL is mended, this one is a FAIL."
+    assert contradictions.of_words(line) == f"it says PASS, but also {line!r}"
+
+
 def test_a_finding_in_words_that_stands_in_the_form_too_is_none_in_words_only() -> None:
     assert plan_reviews.judge("a", f"MEDIUM: a.py is slow.\n{MEDIUM}").ruling == "pass"
     assert "'MEDIUM: a.py is slow.'" in plan_reviews.judge("a", f"MEDIUM: a.py is slow.\n{BLOCK}").why

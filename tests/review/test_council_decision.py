@@ -161,6 +161,11 @@ def test_a_fail_rests_on_its_gravest_findings_and_on_no_others() -> None:
     assert [(place.line, place.standing) for place in decision.findings] == [(3, "open"), (40, "open"), (80, "info")]
 
 
+def test_no_fail_rests_on_a_finding_that_is_not_in_the_change() -> None:
+    decision = council_decision.decide([report("FAIL", finding("low"), finding("low", line=40, anchored=False))])
+    assert [(place.standing, place.failed_by) for place in decision.findings] == [("open", ("a",)), ("unproven", ())]
+
+
 def test_a_medium_finding_beside_a_high_one_is_a_todo() -> None:
     decision = council_decision.decide([report("FAIL", finding("high", line=3), finding("medium", line=40))])
     assert [place.standing for place in decision.findings] == ["open", "todo"]

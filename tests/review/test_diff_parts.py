@@ -105,6 +105,13 @@ def test_lines_shown_again_leave_most_of_a_prompt_to_what_is_new() -> None:
     assert shown(split) == diff_samples.lines(diff)
 
 
+def test_a_line_too_long_to_be_shown_again_is_shown_once_though_short_ones_follow() -> None:
+    diff = diff_samples.diff(diff_samples.change("x.js", *(f"+{letter * 900}" for letter in "abc"), *["+short"] * 200))
+    parts = diff_parts.split(diff, limit=3_000).parts
+    assert len(parts) > 1
+    assert [sum(letter * 900 in part.text for part in parts) for letter in "abc"] == [1, 1, 1]
+
+
 def test_a_file_without_lines_is_named_in_a_part() -> None:
     renamed = unified_diff.FileChange("new.py", "old.py", "renamed")
     [part] = diff_parts.split(diff_samples.diff(renamed)).parts
