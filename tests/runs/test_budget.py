@@ -326,6 +326,16 @@ def test_a_call_may_ask_for_less_than_the_configuration_allows_but_never_for_mor
         budget.limits_in_force(model.Limits(dollars=12.0), ceilings)
 
 
+def test_a_call_may_ask_for_exactly_what_the_configuration_allows() -> None:
+    assert budget.limits_in_force(model.Limits(tokens=1_000), model.Limits(tokens=1_000)).tokens == 1_000
+
+
+def test_an_attempt_that_may_not_begin_has_cost_nothing_and_may_be_tried_again() -> None:
+    outcome = budget.Hold("dollars", 1.0, 1.0, 0.5, "a").unbegun()
+    assert (outcome.state, outcome.error_kind) == (AttemptState.FAILED, transitions.CEILINGS["dollars"])
+    assert (outcome.retryable, outcome.usage.cost_usd, outcome.usage.tokens) == (True, 0.0, 0)
+
+
 def test_limits_given_later_replace_only_what_they_name() -> None:
     old = model.Limits(dollars=1.0, attempts=9)
     assert budget.with_changes(old, model.Limits(dollars=3.0)) == model.Limits(dollars=3.0, attempts=9)
@@ -485,7 +495,7 @@ def test_only_ceilings_that_bind_while_a_run_goes_on_are_watched() -> None:
 
 def test_prices_are_needed_only_where_dollars_count() -> None:
     assert not budget.counts_dollars(model.Limits(tokens=5), [task("a", limits={"tokens": 3})])
-    assert budget.counts_dollars(model.Limits(tokens=5), [task("a", limits={"dollars": 0.5})])
+    assert budget.counts_dollars(model.Limits(tokens=5), [task("a", limits={"dollars": 0.5}), task("b")])
     assert budget.counts_dollars(model.Limits(dollars=5), [])
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,13 @@ def test_a_capsule_counts_what_it_leaves_out() -> None:
     assert len(capsule) <= capsules.LIMIT
     assert lines[0] == "done"
     assert lines[-1] == f"(+{501 - (len(lines) - 1)} more)"
+
+
+@pytest.mark.parametrize(("limit", "fitting"), [(32, 1), (33, 2), (44, 2), (45, 3), (56, 3), (57, 4)])
+def test_a_capsule_holds_as_many_lines_as_fit_before_the_count(limit: int, fitting: int) -> None:
+    names = [f"f{n}" for n in range(9)]
+    lines = capsules.capsule(model.Handoff(files_modified=tuple(names)), limit).split("\n")
+    assert lines == [*(f"changed: {name}" for name in names[:fitting]), f"(+{9 - fitting} more)"]
 
 
 def test_the_answer_itself_stands_in_for_an_empty_result() -> None:

@@ -113,6 +113,11 @@ def test_only_blocked_tasks_are_below_a_lost_one() -> None:
     assert tree.ids(list(dependencies.blocked_downstream(tree.tasks, tree.rows, 0))) == ["b", "c"]
 
 
+def test_a_task_that_two_others_lead_to_comes_once() -> None:
+    diamond = scene("a: b:a c:a d:bc e:d", a=TaskState.FAILED)
+    assert sorted(dependencies.blocked_downstream(diamond.tasks, diamond.rows, 0)) == [1, 2, 3, 4]
+
+
 @given(a_scene=scenes(), close=st.booleans())
 def test_each_task_below_comes_once_whether_or_not_it_is_closed_meanwhile(a_scene: Scene, *, close: bool) -> None:
     positions = []

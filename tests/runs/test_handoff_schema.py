@@ -38,12 +38,39 @@ def test_every_object_of_the_schema_is_closed_and_all_its_fields_are_required() 
         assert set(part["required"]) == set(part["properties"])
 
 
+def test_every_field_of_the_schema_has_a_type_or_the_words_that_are_possible() -> None:
+    for part in objects(handoff_schema.SCHEMA):
+        assert all({"type", "enum"} & set(field) for field in part["properties"].values())
+        assert {key for field in part["properties"].values() for key in field} <= {
+            *("type", "enum", "items", "properties", "required", "additionalProperties", "description"),
+        }
+
+
 def test_an_answer_gives_the_handoff_and_the_whole_text() -> None:
     handoff, answer, problem = handoff_schema.parse_text(json.dumps(WHOLE))
     assert handoff is not None
     assert (handoff.completed_work, handoff.files_modified, answer, problem) == ("Done.", ("a.py",), "All of it.", "")
     assert handoff.artifacts == (model.Artifact(name="log", path="out/log"),)
     assert handoff.proposed_edits == ({"op": "add", "id": "cache", "task": {"do": "Cache it"}},)
+
+
+def test_an_answer_that_proposes_nothing_is_read_as_it_is() -> None:
+    told = {name: value for name, value in WHOLE.items() if name != "proposed_edits"}
+    handoff, answer, problem = handoff_schema.parse(told)
+    assert handoff is not None
+    assert (handoff.completed_work, handoff.proposed_edits, answer, problem) == ("Done.", (), "All of it.", "")
+
+
+def test_an_answer_that_is_no_handoff_says_what_one_is_and_an_empty_one_what_it_lacks() -> None:
+    assert handoff_schema.parse({"a": 1})[2].startswith("a handoff is an object with any of")
+    assert handoff_schema.parse({**WHOLE, "completed_work": ""})[2] == "completed_work is empty"
+
+
+def test_what_answers_a_schema_of_the_order_is_kept_in_its_own_letters() -> None:
+    handoff, whole, problem = handoff_schema.read(order(schema={"type": "object"}), {"größe": "ü"})
+    assert (whole, problem) == ('{"größe": "ü"}', "")
+    assert handoff is not None
+    assert handoff.completed_work == 'Answered: {"größe": "ü"}'
 
 
 @pytest.mark.parametrize("value", [None, [], "x", {}, {"completed_work": ""}, {"answer": "x"}, {"proposed_edits": "x"}])

@@ -49,6 +49,14 @@ def test_two_requests_become_two_tasks() -> None:
     assert [edit["id"] for edit in edits] == ["api-change", "api-change-2"]
 
 
+def test_the_id_of_a_task_that_a_request_becomes_is_bounded_and_free() -> None:
+    long = "a" * 80
+    tasks = [model.Task(id=long, do="Work"), model.Task(id=f"{'a' * 50}-change", do="Work")]
+    edit = message_rules.proposal(note("page", long, "request"), tasks, {long: model.TaskState.SUCCEEDED})
+    assert edit is not None
+    assert edit["id"] == f"{'a' * 50}-change-2"
+
+
 @pytest.mark.parametrize(
     "message",
     [note("page", "api", "warning"), note("page", "orchestrator", "request"), note("page", "nobody", "request")],

@@ -361,6 +361,10 @@ def test_an_edit_elsewhere_leaves_a_review_waiting_that_objects() -> None:
         ({"a": "succeeded", "b": "failed:host", "r": "failed:inconclusive"}, RunState.PARTIAL),
         ({"a": "succeeded", "r": "skipped:user"}, RunState.SUCCEEDED),
         ({"a": "failed:host", "r": "skipped:upstream:a"}, RunState.FAILED),
+        ({"a": "failed:host", "b": "succeeded", "r": "skipped:user"}, RunState.PARTIAL),
+        ({"a": "skipped:user", "r": "skipped:user"}, RunState.PARTIAL),
+        ({"a": "skipped:user", "b": "succeeded"}, RunState.SUCCEEDED),
+        ({"a": "cancelled", "b": "skipped:upstream:a"}, RunState.FAILED),
     ],
 )
 def test_how_a_run_with_reviews_ends(rows: dict[str, str], state: RunState) -> None:

@@ -61,6 +61,49 @@ def test_a_goal_with_a_measure_is_accepted(goal: str) -> None:
     assert codes(do=goal) == []
 
 
+@pytest.mark.parametrize(
+    "result",
+    """success|succeed|succeeds|pass|passes|passed|works|green|fail|fails|return|returns|respond|responds|answer|answers
+    |print|prints|matches|exist|exists|no longer|without|until|so that|exactly|every|each|all|report|list|root cause
+    |which|why""".split("|"),
+)
+def test_a_word_for_a_result_measures_a_goal_wherever_it_stands(result: str) -> None:
+    assert codes(do=f"Rename basket {result.strip()}") == []
+    assert codes(do=f"Rename basket un{result.strip()}ing") == ["goal_unmeasurable"]
+
+
+@pytest.mark.parametrize("word", ["pass", "passes", "until", "so that", "no longer", "root cause"])
+@pytest.mark.parametrize(
+    "weak",
+    """improve|enhance|optimize|optimise|clean up|cleanup|handle|look at|look into|better|nicer""".split("|"),
+)
+def test_a_goal_that_only_asks_for_better_is_measured_by_firm_words_alone(weak: str, word: str) -> None:
+    assert codes(do=f"{weak} the basket, {word}") == []
+    assert codes(do=f"{weak} the basket, every one of them") == ["goal_unmeasurable"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    """etc|and so on|stuff|thing|things|something|anything|whatever|as needed|if necessary|improvement|improvements
+    |various|tbd""".split("|"),
+)
+def test_a_deliverable_in_words_that_name_nothing_is_vague(words: str) -> None:
+    assert codes(output=[f"The tests, {words.strip()}"]) == ["deliverable_vague"]
+
+
+def test_a_vague_deliverable_is_said_to_stand_in_the_output() -> None:
+    task = model.Task.model_validate(GOOD | {"output": ["stuff"]})
+    work = work_order.WorkOrder("r1", task, 1, model.WorkerKind.HOST, workspace="/project")
+    [problem] = prompt_lint.lint(prompt_builder.build(work, nonce="k7f3q9x2m4").sections)
+    assert (problem.where, problem.fix) == ("OUTPUT", "Name the path or the content.")
+
+
+def test_a_plan_whose_goals_say_nothing_is_told_so() -> None:
+    task = model.Task.model_validate(GOOD | {"do": "Fix"})
+    (notice,) = prompt_lint.lint_tasks([task])
+    assert notice.message == "no goal: register"
+
+
 def test_acceptance_makes_any_goal_measurable() -> None:
     assert codes(do="Refactor auth", acceptance=["tests/auth passes unchanged"]) == []
 
