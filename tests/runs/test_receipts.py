@@ -8,6 +8,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, Receipt, transitions
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.runs import receipts
+from dispatch_mcp.text import file_states
 
 CLAIM = model.Outcome(state=AttemptState.SUCCEEDED, summary="All done")
 
@@ -71,6 +72,23 @@ def test_a_command_proves_nothing_once_somebody_has_changed_what_it_starts(comma
         assert (receipt.checked, receipt.suspects) == (False, (path,))
     other = receipts.FileChanges(changed=("app.py", "tools/other.py"), undeclared=("src/check.py",))
     assert receipts.from_command(criterion_of_it, "exit code 0", other, ["app.py"], has_failed=True).checked
+
+
+@pytest.mark.parametrize("recipe", ["Makefile", "package.json", "pyproject.toml"])
+def test_a_command_proves_nothing_once_somebody_has_changed_a_recipe(recipe: str) -> None:
+    files = receipts.FileChanges(changed=("app.py",), undeclared=(recipe,))
+    receipt = receipts.from_command(criterion("command: make test"), "exit code 0", files, ["app.py"], has_failed=True)
+    assert (receipt.checked, receipt.suspects) == (False, (recipe,))
+
+
+def test_a_command_that_rests_on_what_the_work_itself_was_to_change_says_so() -> None:
+    tests = criterion("command: pytest tests/test_app.py")
+    files = receipts.FileChanges(changed=("app.py", "tests/test_app.py"))
+    receipt = receipts.from_command(tests, "exit code 0", files, ["app.py", "tests/test_app.py"], has_failed=True)
+    words = "exit code 0; `tests/test_app.py`, which can decide what it checks, was changed by the work"
+    assert (receipt.checked, receipt.ok, receipt.detail) == (True, True, words)
+    other = receipts.from_command(tests, "exit code 0", receipts.FileChanges(("app.py",)), ["app.py"], has_failed=True)
+    assert other.detail == "exit code 0"
 
 
 def test_a_claim_whose_every_criterion_holds_is_verified_whoever_made_it() -> None:
@@ -266,6 +284,37 @@ def test_nothing_is_said_about_other_files_when_only_the_declared_ones_were_look
     assert touched.undeclared is None
     [diff, others] = receipts.from_changes(touched)
     assert (diff.ok, others.kind, others.checked) == (True, "touched", False)
+
+
+def test_only_an_earlier_change_of_what_was_asked_for_excuses_that_nothing_changed() -> None:
+    files = receipts.FileChanges(earlier=("src/a.py",))
+    assert "`src/a.py`" in files.excuse("src/**")
+    assert "`src/a.py`" in files.excuse()
+    assert files.excuse("docs/**") == ""
+    assert receipts.is_refuted(receipts.from_diff(criterion("diff:docs/**"), files))
+    assert not receipts.is_refuted(receipts.from_diff(criterion("diff:src/**"), files))
+
+
+def test_a_declared_folder_that_was_made_is_a_change() -> None:
+    files = receipts.with_folders(receipts.FileChanges(("a.py",), ("out", "b.py")), ["out"])
+    assert (files.changed, files.untouched) == (("a.py", "out"), ("b.py",))
+    [receipt] = receipts.from_changes(files._replace(undeclared=()))
+    assert receipt.detail == "changed `a.py`; made the folder `out`; untouched: `b.py`"
+    assert receipts.with_folders(receipts.FileChanges(("a.py",)), []) == receipts.FileChanges(("a.py",))
+
+
+def test_a_removal_alone_proves_nothing_and_says_what_would() -> None:
+    files = receipts.FileChanges(("a.py",), kinds={"a.py": file_states.Kind.DELETED})
+    [receipt] = receipts.from_changes(files._replace(undeclared=()))
+    assert receipt.checked is False
+    assert "(`absent:a.py` in its acceptance proves a removal)" in receipt.detail
+
+
+def test_work_that_was_proven_by_what_held_before_says_so_where_nothing_else_is_open() -> None:
+    earlier = HOLDS.model_copy(update={"earlier": True})
+    unsure = CLAIM.model_copy(update={"receipts": (earlier,), "unverified": True})
+    assert receipts.doubts(unsure) == (receipts.describe(earlier),)
+    assert receipts.doubts(unsure.model_copy(update={"receipts": (OPEN, earlier)})) == (receipts.describe(OPEN),)
 
 
 @given(st.lists(st.sampled_from(["a", "b", "src/x", "src/y", "docs/z"])), st.sets(st.sampled_from("abc")))

@@ -9,7 +9,7 @@ from dispatch_mcp.model import RunState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import request_reuse
 
-CREATED = {request_reuse.LIMITS: {"dollars": 5.0}}
+CREATED = {"limits": {"dollars": 5.0}}  # as it stands in the first event of runs since there are ceilings
 
 
 def run(**more: object) -> records.RunRecord:

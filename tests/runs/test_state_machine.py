@@ -210,6 +210,30 @@ def test_pause_starts_nothing_and_resume_goes_on() -> None:
     assert ids(core.next(0.0)) == ["a", "b"]
 
 
+def test_a_pause_and_its_end_are_told_once_each() -> None:
+    core = begin(plan(("a", ())))
+    core.drain()
+    for act in (core.pause, core.pause, core.resume, core.resume):
+        act()
+    assert [note.kind for note in core.drain().notes] == ["run_paused", "run_resumed"]
+
+
+def test_an_attempt_ends_as_cancelled_with_its_run() -> None:
+    core = begin(plan(("a", ())))
+    core.next(0.0)
+    core.drain()
+    core.cancel("enough")
+    assert core.drain().ends == [transitions.AttemptEnd("a", 1, AttemptState.CANCELLED)]
+
+
+def test_work_that_calls_itself_moved_has_failed_like_any_other() -> None:
+    core = begin(plan(("a", ())))
+    [start] = core.next(0.0)
+    outcome = model.Outcome(state=AttemptState.FAILED, error="no", error_kind=transitions.MOVED)
+    assert core.finish(transitions.Finished("a", start.attempt, outcome), 0.0)
+    assert states(core) == {"a": "failed"}
+
+
 def test_cancel_closes_every_open_task_and_fences_what_runs() -> None:
     core = begin(plan(*DIAMOND))
     [a] = core.next(0.0)
