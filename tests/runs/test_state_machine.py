@@ -147,6 +147,40 @@ def test_a_retryable_failure_waits_for_its_backoff_and_runs_again() -> None:
     assert ids(core.next(wake)) == ["a"]
 
 
+def test_a_failure_that_says_when_to_come_back_waits_at_least_until_then() -> None:
+    core = begin(plan(("a", ())))
+    [start] = core.next(0.0)
+    outcome = model.Outcome(
+        state=AttemptState.FAILED, error="no", error_kind="test", retryable=True, retry_after_s=500.0
+    )
+    core.finish(transitions.Finished("a", start.attempt, outcome), 100.0)
+    assert core.next(599.0) == []
+    assert ids(core.next(600.0)) == ["a"]
+
+
+def test_an_attempt_that_is_late_ends_with_the_seconds_that_it_had() -> None:
+    core = begin(plan(("a", ()), timeout_s=60.0), WorkerKind.HOST)
+    core.next(0.0, ALL)
+    core.drain()
+    assert core.deadline_s("a") == 60.0
+    core.time_out("a", 61.0)
+    [end] = core.drain().ends
+    assert (end.state, end.error, end.error_kind) == (
+        AttemptState.TIMED_OUT,
+        "No result after 60 s.",
+        transitions.TIMEOUT,
+    )
+
+
+@pytest.mark.parametrize("kind", sorted({*transitions.CEILINGS.values()}))
+def test_without_ceilings_nothing_stops_at_one(kind: str) -> None:
+    core = begin(plan(("a", ())))
+    [start] = core.next(0.0)
+    outcome = model.Outcome(state=AttemptState.FAILED, error="no", error_kind=kind)
+    core.finish(transitions.Finished("a", start.attempt, outcome), 0.0)
+    assert states(core) == {"a": "failed"}
+
+
 def test_backoff_doubles_and_has_an_upper_bound() -> None:
     core = begin(plan(("a", ()), max_attempts=20))
     now, waits = 0.0, list[float]()

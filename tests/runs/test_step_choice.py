@@ -129,6 +129,14 @@ def test_what_is_ready_beyond_the_room_of_the_run_is_not_offered() -> None:
     assert room == NextStep(StepKind.FETCH_ASSIGNMENTS, "r", count=3)
 
 
+def test_an_assignment_whose_lease_is_over_takes_nobodys_place() -> None:
+    rows = [task("a", TaskState.RUNNING), task("b", TaskState.READY)]
+    lapsed = moment(600.0, newest("a", 0.0, 600.0), max_parallel=1)
+    step = step_choice.next_step(run(RunState.RUNNING), rows, moment=lapsed)
+    assert step == NextStep(StepKind.FETCH_ASSIGNMENTS, "r", count=1)
+    assert lapsed.out(rows) == []
+
+
 def test_an_assignment_whose_lease_is_over_can_be_fetched_anew() -> None:
     rows = [task("a", TaskState.RUNNING), task("b", TaskState.RUNNING)]
     attempts = (newest("a", 0.0, 600.0), newest("b", 0.0, 601.0))

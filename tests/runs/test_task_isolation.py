@@ -76,6 +76,13 @@ def test_whoever_has_a_worktree_is_placed_and_whoever_comes_behind_sees_what_was
     assert merged == {name for name in behind - own if kinds[name] in (API, CLAUDE, COMMAND)}
 
 
+def test_whoever_comes_later_behind_a_worktree_sees_what_was_merged_too() -> None:
+    chain = [task("a", files=["a.py"]), task("b", deps=["a"]), task("c", deps=["b"]), task("d")]
+    places = task_isolation.placement(chain, dict.fromkeys("abcd", COMMAND))
+    assert {name: place.isolation for name, place in places.items()} == {"a": "own", "b": "merged", "c": "merged"}
+    assert task_isolation.SHARED.isolation == "shared"
+
+
 @given(plans())
 def test_ranks_are_places_in_topological_order(plan: tuple[list[model.Task], dict[str, WorkerKind]]) -> None:
     tasks, kinds = plan

@@ -39,7 +39,7 @@ def tools_for(work: work_order.WorkOrder, *, commands: bool = False) -> tuple[st
     if work.tools is None:
         return place
     names = _wanted(work.tools)
-    runs = RUN if commands and work.directory and "Bash" in names else ()
+    runs = RUN if commands and work.directory else ()
     return tuple(name for name in (*place, *runs) if name in names) or LOOK
 
 
