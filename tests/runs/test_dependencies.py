@@ -36,7 +36,7 @@ class Scene(NamedTuple):
 def scene(edges: str, **states: TaskState | tuple[TaskState, str]) -> Scene:
     """`edges` as "b:a c:ab" (task:dependencies); tasks without a state are blocked."""
     pairs = [(edge.partition(":")[0], tuple(edge.partition(":")[2])) for edge in edges.split()]
-    rows = []
+    rows: list[transitions.TaskRow] = []
     for name, _ in pairs:
         state = states.get(name, TaskState.BLOCKED)
         state, cause = state if isinstance(state, tuple) else (state, "")
@@ -120,7 +120,7 @@ def test_a_task_that_two_others_lead_to_comes_once() -> None:
 
 @given(a_scene=scenes(), close=st.booleans())
 def test_each_task_below_comes_once_whether_or_not_it_is_closed_meanwhile(a_scene: Scene, *, close: bool) -> None:
-    positions = []
+    positions: list[int] = []
     for position in dependencies.blocked_downstream(a_scene.tasks, a_scene.rows, 0):
         positions.append(position)
         if close:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,15 @@ from dispatch_mcp.runs import request_reuse
 CREATED = {"limits": {"dollars": 5.0}}  # as it stands in the first event of runs since there are ceilings
 
 
-def run(**more: object) -> records.RunRecord:
+def run(**more: Any) -> records.RunRecord:
     """A run of plan p-1 by the host that was asked for with five dollars and has been raised to nine since."""
-    fields = {"id": "r-1", "plan_id": "p-1", "plan_version": 1, "state": RunState.RUNNING, "worker": WorkerKind.HOST}
+    fields: dict[str, Any] = {
+        "id": "r-1",
+        "plan_id": "p-1",
+        "plan_version": 1,
+        "state": RunState.RUNNING,
+        "worker": WorkerKind.HOST,
+    }
     return records.RunRecord(**{**fields, "limits": model.Limits(dollars=9.0), **more})
 
 
