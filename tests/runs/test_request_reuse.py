@@ -21,8 +21,10 @@ def run(**more: Any) -> records.RunRecord:
         "plan_version": 1,
         "state": RunState.RUNNING,
         "worker": WorkerKind.HOST,
+        "limits": model.Limits(dollars=9.0),
+        **more,
     }
-    return records.RunRecord(**{**fields, "limits": model.Limits(dollars=9.0), **more})
+    return records.RunRecord(**fields)
 
 
 def repeat(
