@@ -60,6 +60,34 @@ def test_a_brief_in_parts_is_recognised(session: Path) -> None:
     assert agent_transcripts.read(written(session, user(parts)), str(session)).name == NAME
 
 
+def test_the_rest_of_a_transcript_stands_where_its_session_went_on_after_it_was_cleared(session: Path) -> None:
+    before = written(session, {**user(BRIEF), "parentUuid": None}, hook_setup.answer("m1"), hook_setup.answer("m2"))
+    later = session.with_name("s2.jsonl")
+    result = {**user([{"type": "tool_result", "content": "x"}]), "parentUuid": "u7"}
+    for first in (hook_setup.answer("m2"), result):
+        (session.parent / "s2" / "subagents").mkdir(parents=True, exist_ok=True)
+        path = written(later, first, hook_setup.answer("m3"))
+        for place in (path, before):
+            transcript = agent_transcripts.read(place, str(later))
+            assert transcript.name == NAME
+            assert sorted(transcript.answers) == ["m1", "m2", "m3"]
+            assert agent_transcripts.name_in(place, str(later)) == NAME
+    Path(before).unlink()
+    assert agent_transcripts.name_in(path, str(later)) is None, "its beginning is lost"
+    assert agent_transcripts.name_in(before, str(later)) is None
+
+
+def test_parts_of_transcripts_that_lead_out_of_the_project_are_left_alone(session: Path, tmp_path: Path) -> None:
+    (tmp_path / "other" / "s1" / "subagents").mkdir(parents=True)
+    foreign = written(tmp_path / "other" / "s1.jsonl", user(BRIEF))
+    (session.parent / "s0" / "subagents").mkdir(parents=True)
+    (session.parent / "s0" / "subagents" / Path(foreign).name).symlink_to(foreign)
+    path = written(session, hook_setup.answer("m2"))
+    assert agent_transcripts.name_in(path, str(session)) is None
+    assert agent_transcripts.name_in(str(session.parent / "s1" / "subagents" / "other.jsonl"), str(session)) is None
+    assert agent_transcripts.name_in(path, str(tmp_path / "nowhere" / "s.jsonl")) is None
+
+
 def test_a_mark_that_comes_later_makes_no_attempt_of_ours(session: Path) -> None:
     path = written(session, user("Find the bug"), user(BRIEF), hook_setup.answer("m1"))
     assert agent_transcripts.read(path, str(session)) == agent_transcripts.Transcript()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -98,7 +99,7 @@ async def test_of_calls_that_name_one_attempt_at_once_only_the_first_begins_it(
     session: Session, tmp_path: Path
 ) -> None:
     run_id, (name,) = await begun(session, task("a"))
-    sessions = [session, Session(session.desk, tmp_path / "transcripts", id="session-2")]
+    sessions = [session, Session(session.desk, tmp_path / "transcripts", id="session-2", pid=os.getppid())]
     decisions: list[str] = []
 
     async def start(caller: Session, call_id: str) -> None:
@@ -116,7 +117,7 @@ async def test_of_calls_that_name_one_attempt_at_once_only_the_first_begins_it(
 async def test_a_refusal_says_everything_once(session: Session, tmp_path: Path) -> None:
     _, (name,) = await begun(session, task("a"))
     await session.begins(name)
-    other = Session(session.desk, tmp_path / "transcripts", id="session-2")
+    other = Session(session.desk, tmp_path / "transcripts", id="session-2", pid=os.getppid())
     assert (await other.refusal(name)).count("Leave it to that session.") == 1
 
 
@@ -143,7 +144,7 @@ async def test_a_run_of_another_workspace_is_not_begun_from_here(
     run_id, (name,) = await begun(session, task("a"))
     async with dispatcher_setup.opened(tmp_path / "home", rules={"max_parallel": 2}) as other:
         other.app.rules = dataclasses.replace(other.app.rules, workspace="/elsewhere")
-        stranger = Session(other, tmp_path / "transcripts", id="stranger")
+        stranger = Session(other, tmp_path / "transcripts", id="stranger", pid=os.getppid())
         assert "of another workspace" in await stranger.refusal(name)
         assert await stranger.ends(f"[{name}]\n") == {}
     assert (await desk.states(run_id)) == {"a": "running"}
@@ -345,7 +346,7 @@ async def test_a_session_may_end_while_subagents_work_or_others_do_its_run(sessi
     await session.begins(names[0])
     at_work = [{"id": "a1", "type": "subagent", "status": "running"}]
     assert await session.tells("Stop", background_tasks=at_work) == {}
-    other = Session(session.desk, tmp_path / "transcripts", id="session-2")
+    other = Session(session.desk, tmp_path / "transcripts", id="session-2", pid=os.getppid())
     assert await other.tells("Stop", background_tasks=[]) == {}
     await session.begins(names[1], "call-2")
     assert await session.tells("Stop", background_tasks=[]) == {}, "nothing is left to start"
@@ -391,10 +392,31 @@ async def test_the_start_of_a_session_tells_of_open_runs_in_few_words_and_of_not
     assert token_count.count(text) <= hook_words.WELCOME_TOKENS
 
 
+async def test_a_subagent_goes_on_while_its_conversation_is_cleared_and_reports_itself(
+    session: Session, tmp_path: Path
+) -> None:
+    run_id, names = await begun(session, task("a"), task("b"), task("c"))
+    brief = (await session.begins(names[0]))["prompt"]
+    assert "/b/1" in (await session.tells("Stop"))["reason"]
+    assert await session.tells("SessionEnd", reason="clear") == {}
+    cleared = hook_setup.Session(session.desk, session.folder, id="session-2")
+    cleared.answers = session.answers  # the server is the same
+    assert "1 open run here" in words(await cleared.tells("SessionStart", source="clear"))
+    assert await cleared.tells("Stop") == {}, "whoever clears a conversation is not pushed on with its run"
+    assert "of this session does 'a' already" in await cleared.refusal(names[0], "call-2")
+    await cleared.ends(brief)
+    assert await session.desk.states(run_id) == {"a": "unverified", "b": "running", "c": "running"}
+    assert await cleared.tells("Stop") == {}, "nor by what ends that was begun before"
+    await cleared.begins(names[1], "call-3")
+    assert "/c/1" in (await cleared.tells("Stop"))["reason"], "now it works on the run itself"
+    assert await cleared.tells("SessionEnd", reason="other") == {}
+    assert await session.desk.states(run_id) == {"a": "unverified", "b": "ready", "c": "running"}
+
+
 async def test_the_end_of_a_session_frees_what_it_had_begun_at_once(session: Session, tmp_path: Path) -> None:
     run_id, names = await begun(session, task("a"), task("b"))
     await session.begins(names[0])
-    other = Session(session.desk, tmp_path / "transcripts", id="session-2")
+    other = Session(session.desk, tmp_path / "transcripts", id="session-2", pid=os.getppid())
     assert "Another session does 'a' already" in await other.refusal(names[0])
     assert await session.tells("SessionEnd", reason="clear") == {}
     assert await session.desk.states(run_id) == {"a": "running", "b": "running"}
@@ -410,7 +432,7 @@ async def test_what_a_killed_session_had_begun_is_freed_when_the_next_one_starts
     session.pid = ended_process()
     run_id, (name,) = await begun(session, task("a"))
     await session.begins(name)
-    other = Session(session.desk, tmp_path / "transcripts", id="session-2")
+    other = Session(session.desk, tmp_path / "transcripts", id="session-2", pid=os.getppid())
     assert words(await other.tells("SessionStart", source="startup"))
     assert await session.desk.states(run_id) == {"a": "ready"}
 
@@ -517,7 +539,7 @@ async def test_what_another_session_has_begun_is_neither_reported_nor_told(
     form: str, session: Session, tmp_path: Path
 ) -> None:
     run_id, (name,) = await begun(session, task("a"))
-    await Session(session.desk, tmp_path / "transcripts", id="another").begins(name)
+    await Session(session.desk, tmp_path / "transcripts", id="another", pid=os.getppid()).begins(name)
     prompt = form.format(name)
     assert await session.ends(prompt) == {}
     call = {"tool_name": "Agent", "tool_input": {"prompt": prompt}, "tool_response": {"status": "completed"}}

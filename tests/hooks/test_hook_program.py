@@ -193,6 +193,39 @@ async def _asks(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
     assert not await socket.exists()
 
 
+async def test_a_hook_finds_the_server_of_its_process_after_its_conversation_was_cleared(near: Path) -> None:
+    async def answer(question: dict[str, Any]) -> dict[str, Any]:
+        return {"reason": question["name"]}
+
+    home = near / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        await dispatcher_setup.started(desk, task("a"))
+    async with anyio.create_task_group() as group:
+        for name in hook_socket.names_of(os.getpid(), "before"):
+            await group.start(hook_listener.listen, home, name, answer)
+        for session in ("before", "after"):
+            env = {**variables(home, near), hook_socket.SESSION: session}
+            assert json.loads(await run(env, "hook", "Stop", session_id=session)) == {"reason": "Stop"}
+        elsewhere = {**variables(home, near), hook_socket.SESSION: "after", "CLAUDE_PID": str(os.getppid())}
+        assert await run(elsewhere, "hook", "Stop", session_id="after") == ""
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("pid", "sessions", "names"),
+    [
+        (7, ("a", "b"), ["a", "b", "process 7"]),
+        (7, ("a", "a"), ["a", "process 7"]),
+        (0, ("", "b"), ["b"]),
+        (-1, ("",), []),
+    ],
+)
+def test_a_server_listens_under_the_ids_and_the_process_of_its_session(
+    pid: int, sessions: tuple[str, ...], names: list[str]
+) -> None:
+    assert hook_socket.names_of(pid, *sessions) == names
+
+
 async def test_a_state_folder_that_a_session_makes_is_the_users_alone(near: Path) -> None:
     async def answer(question: dict[str, Any]) -> dict[str, Any]:
         return question
@@ -256,7 +289,6 @@ async def test_what_a_session_holds_under_a_new_id_is_given_back_at_its_end(tmp_
         await session.begins(progress.assignments[0].call.prompt)
     workspace = open_runs.places(str(tmp_path))
     assert [look.session for look in open_runs.at_work(str(home), workspace)] == ["after-clear"]
-    # The variable still names the id with which the process began.
     await run(variables(home, tmp_path), "hook", "SessionEnd", session_id="after-clear", reason="other")
     assert [look.session for look in open_runs.at_work(str(home), workspace)] == []
 

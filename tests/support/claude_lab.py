@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.abc
 import fake_provider
+from anyio.streams import buffered
 
 from dispatch_mcp import model, prices
 from dispatch_mcp.engine import task_kinds
@@ -82,6 +85,50 @@ async def run(env: dict[str, str], cwd: Path, prompt: str, *options: str) -> Hos
     done = await anyio.run_process(argv, input=prompt.encode(), env=env, cwd=cwd, check=False, stderr=subprocess.PIPE)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
     return Host(done.returncode, rows, done.stderr.decode(errors="replace"))
+
+
+class Conversation:
+    """A session of Claude Code that goes on from turn to turn."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._process, self._stdin = process, process.stdin
+        self._lines = buffered.BufferedByteReceiveStream(process.stdout)
+
+    async def says(self, text: str) -> dict[str, Any]:
+        """Returns the result of the turn that a text of the user's begins."""
+        row = {"type": "user", "message": {"role": "user", "content": text}}
+        await self._stdin.send(json.dumps(row).encode() + b"\n")
+        return await self.turn()
+
+    async def turn(self) -> dict[str, Any]:
+        """Returns the result of the next turn, whoever has begun it."""
+        while True:
+            row = json.loads(await self._lines.receive_until(b"\n", 1 << 24))
+            if row.get("type") == "result":
+                return row
+
+    async def ends(self) -> int:
+        """Ends the session as somebody who closes it, and returns its exit code."""
+        await self._stdin.aclose()
+        with contextlib.suppress(anyio.IncompleteRead):
+            while True:
+                await self.turn()
+        return await self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def conversation(env: dict[str, str], cwd: Path, *options: str) -> AsyncGenerator[Conversation]:
+    """Starts Claude Code for several turns and yields it."""
+    formats = ("--input-format=stream-json", "--output-format=stream-json")
+    argv = [PROGRAM, "-p", *formats, "--verbose", "--model=sonnet", *options]
+    async with await anyio.open_process(argv, env=env, cwd=cwd, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield Conversation(process)
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 async def until(holds: Callable[[], bool]) -> None:

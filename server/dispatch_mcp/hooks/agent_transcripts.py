@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,10 @@ MOST_TOKENS: Final = 100_000_000
 
 _AGENT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ENDING: Final = ".jsonl"
+_FILE: Final = re.compile(rf"agent-{_AGENT.pattern}\{_ENDING}")
+
+MOST_SESSIONS: Final = 2_000
+"""Sessions of a project among which the parts of a transcript are looked for."""
 _USAGE: Final = b'"usage"'
 
 Row = Mapping[str, json_types.Json]
@@ -67,30 +72,54 @@ def path_of(session_transcript: str, agent_id: str) -> str:
 def read(path: str, session_transcript: str) -> Transcript:
     """Returns what a transcript says; an empty one for a file that is not the session's, or cannot be read."""
     transcript = Transcript()
-    if not _is_below(path, session_transcript):
-        return transcript
-    try:
-        for row in _rows(Path(path)):
+    for row in _all_rows(path, session_transcript):
+        if transcript.name is None:
+            prompt = _prompt(row)
+            transcript.name, transcript.has_brief = attempt_names.begun(prompt), bool(attempt_names.marked(prompt))
             if transcript.name is None:
-                prompt = _prompt(row)
-                transcript.name, transcript.has_brief = attempt_names.begun(prompt), bool(attempt_names.marked(prompt))
-                if transcript.name is None:
-                    return Transcript()
-            else:
-                _add(transcript, row)
-    except OSError:
-        return Transcript()
+                return Transcript()
+        else:
+            _add(transcript, row)
     return transcript
 
 
 def name_in(path: str, session_transcript: str) -> attempt_names.AttemptName | None:
     """Returns which attempt a transcript is of, None for a file that is none of ours, or cannot be read."""
+    return next((attempt_names.begun(_prompt(row)) for row in _all_rows(path, session_transcript)), None)
+
+
+def _all_rows(path: str, session_transcript: str) -> Iterator[Row]:
+    """Yields what was said to a subagent first, and then its answers with their usage; nothing of a foreign file.
+
+    A session that is cleared goes on in another folder, and with it the transcripts of its subagents: the rest of one
+    stands in a file of the same name there.
+    """
     if not _is_below(path, session_transcript):
-        return None
+        return
+    first = path if _is_beginning(path) else next(filter(_is_beginning, _parts(path, session_transcript)), "")
+    if first:
+        yield from _rows(first, "user")
+        for part in dict.fromkeys((path, *_parts(path, session_transcript))):
+            if part != first:
+                yield from _rows(part, "assistant")
+
+
+def _parts(path: str, session_transcript: str) -> list[str]:
+    """Returns the files of that name that other sessions of the project have."""
+    if not _FILE.fullmatch(os.path.basename(path)):  # noqa: PTH119  # a name, as Claude Code writes it
+        return []
     try:
-        return next((attempt_names.begun(_prompt(row)) for row in _rows(Path(path))), None)
+        folders = sorted(islice(Path(session_transcript).parent.iterdir(), MOST_SESSIONS))
     except OSError:
-        return None
+        return []
+    files = [str(folder / "subagents" / Path(path).name) for folder in folders]
+    return [file for file in files if file != path and Path(file).exists() and _is_below(file, session_transcript)]
+
+
+def _is_beginning(path: str) -> bool:
+    """Returns whether a transcript begins with what was said to the subagent first."""
+    row = next(_rows(path, "user", "assistant"), NO_ROW)
+    return row.get("type") == "user" and not row.get("parentUuid")
 
 
 def _is_below(path: str, session_transcript: str) -> bool:
@@ -101,18 +130,21 @@ def _is_below(path: str, session_transcript: str) -> bool:
     return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    """Yields what was said to the subagent first, and then its answers with their usage."""
-    with os.fdopen(os.open(path, safe_paths.READ), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return
-        rest, next_type = MOST_BYTES, "user"
-        while rest > 0 and (line := file.readline(min(MOST_LINE, rest))):
-            rest -= len(line)
-            row = _row(line) if next_type == "user" or _USAGE in line else NO_ROW
-            if row.get("type") == next_type:
-                next_type = "assistant"
-                yield row
+def _rows(path: str, *types: str) -> Iterator[Row]:
+    """Yields the first row of one of these types, and then what has usage; nothing of a file that cannot be read."""
+    try:
+        with os.fdopen(os.open(path, safe_paths.READ), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return
+            rest = MOST_BYTES
+            while rest > 0 and (line := file.readline(min(MOST_LINE, rest))):
+                rest -= len(line)
+                row = _row(line) if "user" in types or _USAGE in line else NO_ROW
+                if row.get("type") in types:
+                    types = ("assistant",)
+                    yield row
+    except OSError:
+        return
 
 
 def _row(line: bytes) -> Row:

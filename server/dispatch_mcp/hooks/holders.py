@@ -30,6 +30,10 @@ class Session(NamedTuple):
             return True
         return True
 
+    def is_same(self, other: Session) -> bool:
+        """Whether both are of one process: a conversation that is cleared has another id, and its subagents go on."""
+        return self.id == other.id or 0 < self.pid == other.pid
+
     def holds(self, call_id: str) -> dict[str, json_types.Json]:
         """Returns what is kept of it with an attempt that it has begun with one of its calls."""
         return {"id": self.id, "pid": self.pid, "call": call_id}

@@ -78,6 +78,7 @@ class HookAnswers:
         if self.level == "off" or not json_types.is_object(event):
             return {}
         session = holders.Session(hook_events.text(event, "session_id"), pid if isinstance(pid, int) else 0)
+        self.memory.turn_to(session.id)
         handle = self._handlers().get(str(name))
         return await handle(Moment(event, session)) if handle else {}
 
@@ -216,7 +217,7 @@ class HookAnswers:
         if row is None or view.run.workspace != self.app.handles.workspace:
             return None
         holder = host_calls.holder_of(view, row)
-        if holder is not None and holder.session.id != session.id:
+        if holder is not None and not holder.session.is_same(session):
             return None
         return Attempt(view, row, report_reader.is_out(row) and row.attempt == name.attempt)
 
@@ -235,7 +236,9 @@ class HookAnswers:
         view, row, _ = attempt
         figures = transcript.model_usage() if transcript else {}
         usage: dict[str, model.Json] = {"usage": {"modelUsage": figures}} if figures else {}
-        self._note(view.run.id)
+        holder = host_calls.holder_of(view, row)
+        if holder is None or holder.session.id == self.memory.session:  # else it was begun before the host was cleared
+            self._note(view.run.id)
         name: dict[str, model.Json] = {"task_id": row.id, "attempt": row.attempt}
         try:
             await self.app.report(view.run.id, [{**name, **entry, **usage}])

@@ -29,24 +29,37 @@ Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 @dataclass(slots=True)
 class SessionMemory:
-    """What the server keeps of its session: how often it was kept going in a row, and which runs it works on."""
+    """What the server keeps of its session: how often it was kept going in a row, and which runs it works on.
 
+    A process has several sessions one after another: clearing, resuming or forking a conversation begins another.
+    """
+
+    session: str = ""
     stops: int = 0
     runs: set[str] = field(default_factory=set[str])
 
+    def turn_to(self, session: str) -> None:
+        """Begins anew where another session speaks: it works on nothing until it does."""
+        if self.session and session != self.session:
+            self.stops = 0
+            self.runs.clear()
+        self.session = session
+
 
 async def listen(
-    home: Path, session: str, answer: Answer, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    home: Path, name: str, answer: Answer, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Answers the hooks of a session until it is cancelled; without a possible socket, returns at once."""
-    name = hook_socket.path_of(str(home / hook_events.FOLDER), session)
-    if not name:
+    """Answers hooks under a name of their session until it is cancelled; without a possible socket, returns at once."""
+    place = hook_socket.path_of(str(home / hook_events.FOLDER), name)
+    if not place:
+        task_status.started()
         return
-    path = anyio.Path(name)
+    path = anyio.Path(place)
     try:
         listener = await _open(path)
     except OSError as trouble:  # a state directory that cannot be written: hooks then load what they need themselves
         log.info("hooks of this session find no server: %s", trouble)
+        task_status.started()
         return
     task_status.started()
     try:

@@ -81,12 +81,10 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
     from dispatch_mcp.hooks import hook_socket, quick_answers
     from dispatch_mcp.store.looks import open_runs
 
-    session = env.get(hook_socket.SESSION) or hook_events.text(question["event"], "session_id")
     pid = env.get("CLAUDE_PID", "")
     question["pid"] = int(pid) if pid.isdigit() else 0
     event: hook_events.Event = question["event"]
     workspace = open_runs.places(*folders(event, env)[:1])
-    # Attempts are held under the event's own id, which changes within a process; the variable does not.
     own_id = hook_events.text(event, "session_id")
     look = quick_answers.Look(question["name"], event, place, workspace, own_id, time.time(), question["pid"])
     level = allowed(place, env)
@@ -94,12 +92,13 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
         return {}
     if level and not only_server and (reply := quick_answers.before(look)) is not None:
         return reply
-    path = hook_socket.path_of(os.path.join(place, hook_events.FOLDER), session)
-    try:
-        if path:
-            return hook_socket.ask(path, question, PATIENCE_S)
-    except (FileNotFoundError, ConnectionRefusedError):
-        pass  # its server has gone, or never came
+    folder = os.path.join(place, hook_events.FOLDER)
+    for name in hook_socket.names_of(look.pid, env.get(hook_socket.SESSION, ""), own_id):
+        try:
+            if path := hook_socket.path_of(folder, name):
+                return hook_socket.ask(path, question, PATIENCE_S)
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass  # its server has gone, or never came
     if only_server:
         return {}
     if level == "full" and (reply := quick_answers.alone(look)) is not None:

@@ -23,11 +23,20 @@ MOST_PATH: Final = 100
 MOST_ANSWER: Final = 16 << 20
 
 
-def path_of(folder: str, session: str) -> str:
-    """Returns where the server of a session listens; empty where there are no such sockets, or the path is too long."""
-    name = hashlib.sha256(session.encode("utf-8", "replace")).hexdigest()[:12]
-    path = os.path.join(folder, f"{name}.sock")
-    is_possible = session and hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= MOST_PATH
+def names_of(pid: int, *sessions: str) -> list[str]:
+    """Returns the names under which a session's server may listen: its ids, and the process of the host.
+
+    Whoever clears a conversation has another id from then on, but the server that was started before has the old one.
+    """
+    names = [*sessions, f"process {pid}" if pid > 0 else ""]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def path_of(folder: str, name: str) -> str:
+    """Returns where a server listens under a name; empty where there are no such sockets, or the path is too long."""
+    digits = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:12]
+    path = os.path.join(folder, f"{digits}.sock")
+    is_possible = name and hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= MOST_PATH
     return path if is_possible else ""
 
 

@@ -101,7 +101,7 @@ class HostCalls:
 
     async def give_back(self, session: holders.Session) -> int:
         """Takes back what a session that has ended had begun, and returns how many attempts that were."""
-        return await self._take_back(lambda holder: holder.session.id == session.id)
+        return await self._take_back(lambda holder: holder.session.is_same(session))
 
     async def give_back_of_dead(self) -> int:
         """Takes back what sessions had begun whose process is gone, and returns how many attempts that were."""
@@ -154,7 +154,7 @@ def call_of(view: run_view.RunView, task_id: str) -> Call:
 def _refuse_held(holder: holders.Holder | None, session: holders.Session, call_id: str, task_id: str) -> None:
     if holder is None or not holder.session.is_alive:
         return
-    if holder.session.id != session.id:
+    if not holder.session.is_same(session):
         raise errors.NotAllowed(f"Another session does {task_id!r} already.", hint="Leave it to that session.")
     if holder.call_id != call_id:
         raise errors.NotAllowed(

@@ -33,6 +33,11 @@ class Look:
     now: float
     pid: int = 0
 
+    @property
+    def holder(self) -> holders.Session:
+        """The session as it holds attempts."""
+        return holders.Session(self.session, self.pid)
+
     def text(self, *path: str) -> str:
         """Returns the text at a path of fields of the event, empty if there is none."""
         return hook_events.text(self.event, *path)
@@ -89,7 +94,7 @@ def alone(look: Look) -> hook_words.Reply | None:
 def _welcome(look: Look) -> hook_words.Reply | None:
     """Tells of open runs; what dead sessions hold is freed by who can move runs."""
     at_work = look.at_work()
-    if any(task.session and not holders.Session(task.session, task.pid or 0).is_alive for task in at_work):
+    if any(not session.is_alive for task in at_work if (session := _holder(task))):
         return None
     return hook_words.welcome(
         [
@@ -130,8 +135,7 @@ def brief(look: Look) -> hook_words.Reply | None:
         return None
     home, (task,) = Path(look.home), tasks
     text = prompt_files.FileBriefs(home).get(task.run, task.id, name.attempt)
-    holder = holders.Session(look.session, look.pid).holds(look.text("tool_use_id"))
-    moment = host_begins.Begin(task.run, task.id, name.attempt, holder, look.now)
+    moment = host_begins.Begin(task.run, task.id, name.attempt, look.holder.holds(look.text("tool_use_id")), look.now)
     call = host_begins.begin(home, moment) if text else None
     if call is None:
         return None
@@ -174,7 +178,7 @@ def _reason_to_go_on(look: Look) -> hook_words.Reply:
 
 def _farewell(look: Look) -> hook_words.Reply | None:
     """Says nothing where the session holds nothing."""
-    holds = any(task.session == look.session for task in look.at_work())
+    holds = any(look.holder.is_same(session) for task in look.at_work() if (session := _holder(task)))
     return None if holds and hook_events.is_farewell(look.event) else SILENCE
 
 
@@ -188,6 +192,11 @@ def _newest(look: Look) -> open_runs.TaskLook | None:
 def _is_out(look: Look, task: open_runs.TaskLook | None) -> bool:
     name = look.attempt_name()
     return bool(task and name and task.is_out and task.attempt == name.attempt)
+
+
+def _holder(task: open_runs.TaskLook) -> holders.Session | None:
+    """Returns which session has begun the newest attempt of a task."""
+    return holders.Session(task.session, task.pid or 0) if task.session else None
 
 
 def _unbegun(tasks: Sequence[open_runs.TaskLook]) -> list[hook_words.Waiting]:

@@ -174,7 +174,9 @@ def _companions(settings: configuration.Settings) -> list[mcp_server.Companion]:
             app = await opening.get()
             return await hook_answers.HookAnswers(app, memory, settings.hooks).answer(question)
 
-        await hook_listener.listen(settings.home, session, answer)
+        async with anyio.create_task_group() as group:
+            for name in hook_socket.names_of(os.getppid(), session):
+                group.start_soon(hook_listener.listen, settings.home, name, answer)
 
     return [answer_hooks]
 
