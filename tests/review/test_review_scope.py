@@ -6,8 +6,12 @@ import diff_samples
 import hypothesis
 import pytest
 
+from dispatch_mcp import errors
 from dispatch_mcp.review import review_scope
 from dispatch_mcp.text import unified_diff
+
+DIFF = "diff --git a/app.py b/app.py\n--- a/app.py\n+++ b/app.py\n@@ -1 +1 @@\n-x = 1\n+y = 2\n"
+ENVELOPE = "*** Begin Patch\n*** Update File: t.py\n@@ def f(x):\n-    return x\n+    return y\n*** End Patch\n"
 
 
 def scope(*changes: unified_diff.FileChange) -> review_scope.Scope:
@@ -124,3 +128,15 @@ def test_a_file_is_judged_by_where_it_is_now() -> None:
     away = unified_diff.FileChange("node_modules/a.py", "src/a.py", "renamed", hunks)
     assert [file.path for file in scope(out).diff.files] == ["src/a.py"]
     assert [file.reason for file in scope(away).excluded] == ["generated"]
+
+
+def test_many_parts_that_cannot_be_read_are_counted() -> None:
+    change = review_scope.Change(DIFF + (ENVELOPE + DIFF) * 20, "the diff")
+    with pytest.raises(errors.InputError, match=r"envelope; and 12 parts more\."):
+        review_scope.readable(change, is_text=True)
+
+
+def test_what_git_gives_may_be_empty_and_what_people_send_may_not() -> None:
+    assert review_scope.readable(review_scope.Change("", "the working tree"), is_text=False).files == ()
+    with pytest.raises(errors.InputError, match="prose"):
+        review_scope.readable(review_scope.Change("words", "the diff"), is_text=True)

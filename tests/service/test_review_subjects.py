@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import StepKind
-from dispatch_mcp.review import review_scope
 from dispatch_mcp.service import review_answers, review_subjects, reviews
 
 pytestmark = pytest.mark.anyio
@@ -119,18 +118,6 @@ async def test_a_diff_of_which_a_part_cannot_be_read_is_refused_and_says_which(
                 await answer(room, diff=text, dry_run=dry_run)
             assert f"A part of the diff cannot be read: {place}" in raised.value.message
             assert "Leave these lines out" in str(raised.value)
-
-
-def test_many_parts_that_cannot_be_read_are_counted() -> None:
-    change = review_scope.Change(DIFF + (ENVELOPE + DIFF) * 20, "the diff")
-    with pytest.raises(errors.InputError, match=r"envelope; and 12 parts more\."):
-        review_subjects.readable(change, is_text=True)
-
-
-def test_what_git_gives_may_be_empty_and_what_people_send_may_not() -> None:
-    assert review_subjects.readable(review_scope.Change("", "the working tree"), is_text=False).files == ()
-    with pytest.raises(errors.InputError, match="prose"):
-        review_subjects.readable(review_scope.Change("words", "the diff"), is_text=True)
 
 
 @pytest.mark.parametrize(

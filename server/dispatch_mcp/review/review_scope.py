@@ -1,4 +1,7 @@
-"""What of a change is reviewed: no state folders, lock files, generated or binary files; all of them are listed."""
+"""What of a change is reviewed: no state folders, lock files, generated or binary files; all of them are listed.
+
+Text that cannot be read as a change is an error that says what it looks like, never a smaller change.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal, NamedTuple
 
-from dispatch_mcp import model
-from dispatch_mcp.text import unified_diff
+from dispatch_mcp import errors, model
+from dispatch_mcp.next_steps import counted
+from dispatch_mcp.text import patch_forms, unified_diff
 
 Reason = Literal["state folder", "lock file", "generated", "binary", "no lines"]
 
@@ -51,6 +55,10 @@ _BINARY = _words(
     "dylib exe wasm pyc woff woff2 ttf otf eot mp3 mp4 mov avi wav ogg flac webm sqlite sqlite3 db "
     "parquet npy npz pkl onnx pt bin dat keystore jks p12 pfx"
 )
+MAX_DIFF_CHARS: Final = 20_000_000
+"""Characters of a change that are reviewed at once."""
+MAX_GAPS: Final = 8
+"""Parts that cannot be read and are named one by one."""
 _HEAD_LINES = 8
 """Lines at the top of a file in which tools say that they wrote it."""
 
@@ -134,3 +142,48 @@ def _says_generated(change: unified_diff.FileChange) -> bool:
         return False
     head = first.lines[:_HEAD_LINES]
     return any(_GENERATED_MARK.search(line) for line in head if not line.startswith("+"))
+
+
+def readable(change: Change, *, is_text: bool) -> unified_diff.Diff:
+    """Returns a change as it was read whole; `is_text` says that somebody sent it, instead of git.
+
+    Raises:
+        InputError: it is too large, or cannot be read, or not all of it can; every such part is named.
+    """
+    if len(change.text) > MAX_DIFF_CHARS:
+        raise errors.InputError(
+            f"The change has {len(change.text)} characters; at most {MAX_DIFF_CHARS} are reviewed at once.",
+            hint="Review it in ranges.",
+        )
+    reading = unified_diff.read(change.text)
+    if not reading.gaps and (reading.diff.files or not is_text):
+        return reading.diff
+    if reading.diff.files:
+        raise errors.InputError(
+            f"A part of {change.about} cannot be read: {_places(reading.gaps)}.",
+            hint=f"{_fixes(reading.gaps)} Leave these lines out if they are no part of the change.",
+        )
+    gaps = reading.gaps or (unified_diff.Gap(1, 1, patch_forms.whole(change.text)),)
+    raise errors.InputError(
+        f"The diff cannot be read as a change: it looks like {gaps[0].form}, beginning {_beginning(change.text)!r}.",
+        hint=_fixes(gaps),
+    )
+
+
+def _places(gaps: Sequence[unified_diff.Gap]) -> str:
+    places = [f"{_lines(gap)} like {gap.form}" for gap in gaps[:MAX_GAPS]]
+    more = [f"and {counted(len(gaps) - MAX_GAPS, 'part')} more"] * (len(gaps) > MAX_GAPS)
+    return "; ".join([*places, *more])
+
+
+def _lines(gap: unified_diff.Gap) -> str:
+    return f"line {gap.first} looks" if gap.first == gap.last else f"lines {gap.first}-{gap.last} look"
+
+
+def _fixes(gaps: Sequence[unified_diff.Gap]) -> str:
+    fixes = dict.fromkeys(fix for gap in gaps if (fix := patch_forms.fix(gap.form)))
+    return " ".join([*fixes, "Send a unified diff as `git diff` prints it, or name a git range instead."])
+
+
+def _beginning(text: str) -> str:
+    return next((line.strip() for line in text.removeprefix("\ufeff").split("\n") if line.strip()), "")[:80]

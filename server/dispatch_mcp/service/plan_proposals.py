@@ -75,6 +75,19 @@ class PlanProposal(NamedTuple):
     goals: Mapping[str, str] = {}
 
 
+class CheckedPlan(NamedTuple):
+    """A plan in which nothing is wrong, without secrets: its frame, its tasks, what is to be said of them.
+
+    `choice` says who may do its tasks, and `questions` are those of them that a model shall choose for.
+    """
+
+    frame: model.Plan
+    tasks: Sequence[model.Task]
+    notes: Sequence[problems.Notice]
+    choice: agent_choice.AgentChoice
+    questions: Sequence[agent_choice.Question] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What decides about a plan beside its tasks: who may do them, what tests them, what has been, what is there.
@@ -85,7 +98,6 @@ class Situation:
 
     rules: Rules
     agents: catalog.Catalog
-    choice: agent_choice.AgentChoice
     picks: agent_choice.Choices
     runners: Sequence[proof_proposals.Runner]
     past: forecast.Past
@@ -93,20 +105,14 @@ class Situation:
     near_files: Sequence[problems.Notice]
     blocks: Mapping[str, tuple[str, str]]
 
-    def proposal(
-        self,
-        frame: model.Plan,
-        tasks_read: Sequence[model.Task],
-        notes: Sequence[problems.Notice],
-        standing: plan_edits.Standing,
-    ) -> PlanProposal:
+    def proposal(self, candidate: CheckedPlan, standing: plan_edits.Standing) -> PlanProposal:
         """Returns the plan of checked tasks: who does them, what is reviewed, when they run and what is to be said.
 
         It computes for long: only threads call it. Raises PlanRejected with the write conflicts that nobody may settle.
         """
-        rules, picks = self.rules, self.picks
-        judging = review_rules.with_reviewers(tasks_read, reviewer_selection.names(self.agents))
-        assignment = self.choice.assign(judging, standing.fixed, picks.agents)
+        rules, picks, frame = self.rules, self.picks, candidate.frame
+        judging = review_rules.with_reviewers(candidate.tasks, reviewer_selection.names(self.agents))
+        assignment = candidate.choice.assign(judging, standing.fixed, picks.agents)
         with_reviews = review_rules.with_reviews(
             assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
         )
@@ -131,14 +137,14 @@ class Situation:
             }
         )
         notices = [
-            *notes,
+            *candidate.notes,
             *self.near_files,
             *assignment.notices,
             *with_reviews.notices,
             *review_rules.blocked_notices(self.blocks, tasks),
-            *prompt_lint.lint_tasks(tasks_read),
+            *prompt_lint.lint_tasks(candidate.tasks),
             *proof_proposals.refused_commands(rest.tasks, rules.allow_list, rules.how_to_allow),
-            *plan_advice.of_inner_folders(tasks_read, self.inner_folders, frame.workspace),
+            *plan_advice.of_inner_folders(candidate.tasks, self.inner_folders, frame.workspace),
         ]
         return PlanProposal(
             plan,

@@ -135,12 +135,11 @@ class Planner:
         plan_proposals.refuse(pattern_graphs.problems_of(pattern, parts))
         graph, agents = pattern_graphs.build(pattern, parts), self._agents(roster)
         reading = plan_documents.read_tasks([self._like_another(task, graph, agents) for task in graph.tasks])
-        faults = await computation.apart(self.check, reading)
-        plan_proposals.refuse([fault.model_copy(update={"where": graph.place(fault.where)}) for fault in faults])
         additions = {task_id: f"{plan_proposals.PATTERN}{name}" for task_id, name in graph.additions.items()}
         frame = self._frame(plan_documents.Document(reading, max_parallel), on_conflict)
         words = {"request": request, "title": title, "pattern": self._pattern(pattern), "roster": roster}
-        proposal = await self._planned(reading, frame.model_copy(update={**words, "additions": additions}))
+        frame = frame.model_copy(update={**words, "additions": additions})
+        proposal = await self._planned(reading, frame, graph.place)
         return proposal._replace(
             goals={task["id"]: task["do"] for task in graph.tasks if task["id"] not in graph.additions},
         )
@@ -197,7 +196,6 @@ class Planner:
             UnknownHandle: there is no such roster.
         """
         self._agents(roster)
-        plan_proposals.refuse(await computation.apart(self.check, document.reading))
         words = {"request": request, "title": title, "pattern": self._pattern(pattern), "roster": roster}
         frame = self._frame(document, on_conflict, plan_id).model_copy(update=words)
         return await self._planned(document.reading, frame)
@@ -213,15 +211,26 @@ class Planner:
             timeout_s=document.timeout_s,
         )
 
-    async def _planned(self, reading: plan_documents.Reading, frame: model.Plan) -> plan_proposals.PlanProposal:
-        """Does the rest of what `plan` does with tasks that have been checked."""
+    async def _planned(
+        self, reading: plan_documents.Reading, frame: model.Plan, place: Callable[[str], str] = str
+    ) -> plan_proposals.PlanProposal:
+        """Does the rest of what `plan` does with tasks that have been read; `place` says where a problem of them is."""
         if self.memory:
             await self.memory.refresh()
-        notes = [*reading.notes, *typed_inputs.notices(reading.tasks, self._form)]
-        proposal = await self._prepared(frame, reading.tasks, notes, await self._runners())
+        candidate = await computation.apart(self._candidate, reading, frame, place)
+        proposal = await self._prepared(candidate, await self._runners())
         if self.memory:
-            await self.learn(self.memory.corrections(reading.tasks, self.catalog().names, self.clock()))
+            await self.memory.learn_corrections(reading.tasks, self.catalog().names, self.clock())
         return proposal
+
+    def _candidate(
+        self, reading: plan_documents.Reading, frame: model.Plan, place: Callable[[str], str]
+    ) -> plan_proposals.CheckedPlan:
+        """Returns the plan of tasks in which nothing is wrong; only threads call it. Raises PlanRejected."""
+        faults = self.check(reading)
+        plan_proposals.refuse([fault.model_copy(update={"where": place(fault.where)}) for fault in faults])
+        notes = [*reading.notes, *typed_inputs.notices(reading.tasks, self._form)]
+        return self._without_secrets(frame, reading.tasks, notes)
 
     async def plan_file(
         self,
@@ -241,7 +250,6 @@ class Planner:
         """
         reading, rules = document.reading, self.rules
         self._agents(roster)
-        plan_proposals.refuse(await computation.apart(self.check, reading))
         tasks = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in reading.tasks]
         routing = filter(None, [roster, "model" if self.chooser else ""])
         settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict, *routing]
@@ -254,6 +262,7 @@ class Planner:
         runners = await self._runners()
 
         def as_it_was() -> plan_proposals.PlanProposal:
+            plan_proposals.refuse(self.check(reading))
             schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
             proofs = proof_proposals.propose(plan.tasks, runners, rules.allow_list)
             choices = agent_choice.additions(plan.tasks, reading.tasks)
@@ -297,7 +306,7 @@ class Planner:
         objections = [row for row in objections if row.id not in passes]
         runners = await self._runners()
 
-        def edited() -> tuple[plan_edits.Standing, list[model.Task]]:
+        def edited() -> tuple[plan_edits.Standing, plan_proposals.CheckedPlan]:
             standing = plan_edits.standing(runs)
             base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
             tasks = self._edited(base, edits, standing, runners)
@@ -309,23 +318,21 @@ class Planner:
             if runs:
                 of_runs.append(edit_rules.refused_by_reviews(base, tasks, objections))
             plan_proposals.refuse([*self._check(tasks), *dict.fromkeys(itertools.chain.from_iterable(of_runs))])
-            return standing, tasks
+            for run in open_runs:
+                refuse_tasks(run.limits, len(tasks))
+            update = {"version": plan.version + 1, "added_edges": (), "roster": roster or plan.roster}
+            return standing, self._without_secrets(plan.model_copy(update=update), tasks, final_ids=standing.fixed)
 
-        standing, tasks = await computation.apart(edited)
-        blocks = await self._blocks(plan.workspace, [*plan.tasks, *tasks])
-        plan_proposals.refuse(edit_rules.refused_by_blocks(plan.tasks, tasks, blocks))
-        for run in open_runs:
-            refuse_tasks(run.limits, len(tasks))
-        frame = plan.model_copy(
-            update={"version": plan.version + 1, "added_edges": (), "roster": roster or plan.roster}
-        )
-        next_version = await self._prepared(frame, tasks, [], runners, standing)
+        standing, candidate = await computation.apart(edited)
+        blocks = await self._blocks(plan.workspace, [*plan.tasks, *candidate.tasks])
+        plan_proposals.refuse(edit_rules.refused_by_blocks(plan.tasks, candidate.tasks, blocks))
+        next_version = await self._prepared(candidate, runners, standing)
 
         def consequences() -> tuple[list[learning.Lesson], Mapping[str, model.Json]]:
             ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
             schedule = next_version.prepared
             changes = plan_edits.changes(plan, next_version.plan, edits, schedule=schedule, ready=ready, stand=standing)
-            return route_memory.lessons_of_edits(plan.tasks, tasks, self.clock()), changes
+            return route_memory.lessons_of_edits(plan.tasks, candidate.tasks, self.clock()), changes
 
         lessons, changes = await computation.apart(consequences)
         await self.learn(lessons)
@@ -402,62 +409,54 @@ class Planner:
             changes=changes,
         )
 
-    async def _prepared(
+    def _without_secrets(
         self,
         frame: model.Plan,
-        tasks_read: Sequence[model.Task],
-        notes: Sequence[problems.Notice],
+        tasks: Sequence[model.Task],
+        notes: Sequence[problems.Notice] = (),
+        final_ids: Collection[str] = (),
+    ) -> plan_proposals.CheckedPlan:
+        """Returns a checked plan without secrets and links; final tasks stay as they are. Only threads call it."""
+        request, safe = self.clean(frame.request, [task for task in tasks if task.id not in final_ids])
+        frame = frame.model_copy(update={"request": request, "title": self.clean(frame.title, ())[0]})
+        by_id = {task.id: task for task in safe}
+        tasks, links = declared_files.without_links(
+            frame.workspace, [by_id.get(task.id, task) for task in tasks], final_ids
+        )
+        choice = self._agent_choice(frame.roster)
+        questions = choice.questions(tasks, final_ids) if self.chooser is not None else ()
+        return plan_proposals.CheckedPlan(frame, tasks, [*notes, *links], choice, questions)
+
+    async def _prepared(
+        self,
+        candidate: plan_proposals.CheckedPlan,
         runners: Sequence[proof_proposals.Runner],
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
     ) -> plan_proposals.PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests."""
-        frame, tasks = await self._cleaned(frame, tasks_read, standing.fixed)
-        tasks, links = await anyio.to_thread.run_sync(
-            declared_files.without_links, frame.workspace, tasks, standing.fixed
-        )
-        notes = [*notes, *links]
-        situation = await self._situation(frame, tasks, standing.fixed, runners)
-        proposal = await computation.apart(situation.proposal, frame, tasks, notes, standing)
-        if proposal.plan.version == 1:
-            await self.store.save_plan(proposal.plan, self.principal)
-        else:
-            await self._revise(proposal.plan)
+        candidate = candidate._replace(frame=await self.handles.named(candidate.frame, candidate.tasks))
+        situation = await self._situation(candidate, runners)
+        proposal = await computation.apart(situation.proposal, candidate, standing)
+        await self._keep(proposal.plan)
         return proposal
 
-    async def _cleaned(
-        self, frame: model.Plan, tasks: Sequence[model.Task], final_ids: Collection[str]
-    ) -> tuple[model.Plan, list[model.Task]]:
-        """Returns a plan's frame, named, and its tasks, all without secrets; tasks that are final stay as they are."""
-        request, safe = await computation.apart(
-            self.clean, frame.request, [task for task in tasks if task.id not in final_ids]
-        )
-        frame = frame.model_copy(update={"request": request, "title": self.clean(frame.title, ())[0]})
-        by_id = {task.id: task for task in safe}
-        return await self.handles.named(frame, safe), [by_id.get(task.id, task) for task in tasks]
-
     async def _situation(
-        self,
-        frame: model.Plan,
-        tasks: Sequence[model.Task],
-        final_ids: Collection[str],
-        runners: Sequence[proof_proposals.Runner],
+        self, candidate: plan_proposals.CheckedPlan, runners: Sequence[proof_proposals.Runner]
     ) -> plan_proposals.Situation:
         """Returns what there is to know before tasks are assigned and scheduled."""
-        choice, picks = self._agent_choice(frame.roster), agent_choice.NO_CHOICES
-        if self.chooser is not None:
-            questions = await computation.apart(choice.questions, tasks, final_ids)
-            picks = await self.chooser(questions) if questions else picks
-        paths = {path for task in tasks for path in task.files}
+        workspace, paths = candidate.frame.workspace, {path for task in candidate.tasks for path in task.files}
+        picks = agent_choice.NO_CHOICES
+        if self.chooser is not None and candidate.questions:
+            picks = await self.chooser(candidate.questions)
         return plan_proposals.Situation(
             self.rules,
             self.catalog(),
-            choice,
             picks,
             runners,
             forecast.Past(await self.store.samples(self.principal)),
-            await self.inner_folders(frame.workspace, paths) if self.inner_folders and paths else (),
-            await anyio.to_thread.run_sync(declared_files.notices, frame.workspace, tasks),
-            await self._blocks(frame.workspace, tasks),
+            await self.inner_folders(workspace, paths) if self.inner_folders and paths else (),
+            await anyio.to_thread.run_sync(declared_files.notices, workspace, candidate.tasks),
+            await self._blocks(workspace, candidate.tasks),
         )
 
     async def _blocks(self, workspace: str, tasks: Iterable[model.Task]) -> dict[str, tuple[str, str]]:
@@ -483,10 +482,12 @@ class Planner:
         files = await anyio.to_thread.run_sync(project_files.read, self.rules.workspace)
         return proof_proposals.runners_of(files)
 
-    async def _revise(self, plan: model.Plan) -> None:
-        """Stores the next version. Raises StaleVersion that says what changed, also when somebody was faster."""
+    async def _keep(self, plan: model.Plan) -> None:
+        """Stores a version. Raises StaleVersion that says what changed, also when somebody was faster."""
+        if plan.version == 1:
+            return await self.store.save_plan(plan, self.principal)
         try:
-            await self.store.revise(plan, self.principal, base_version=plan.version - 1)
+            return await self.store.revise(plan, self.principal, base_version=plan.version - 1)
         except errors.StaleVersion:
             newest = await self.store.plan(plan.id, principal=self.principal)
             raise await self._stale(newest, plan.version - 1) from None

@@ -1,7 +1,6 @@
-"""What can be reviewed: which change a request names, whether it can be read, and what an interface hands in for it.
+"""What can be reviewed: which change a request names, and what an interface hands in for it.
 
-Never another change than was asked for: what is given and empty is reviewed as nothing, and text that cannot be read as
-a change is an error that says what it looks like.
+Never another change than was asked for: what is given and empty is reviewed as nothing.
 """
 
 from __future__ import annotations
@@ -9,17 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from dispatch_mcp import errors
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.next_steps import counted
 from dispatch_mcp.review import council_decision, review_scope
-from dispatch_mcp.text import patch_forms, unified_diff
-
-MAX_DIFF_CHARS: Final = 20_000_000
-MAX_GAPS: Final = 8
-"""Parts that cannot be read and are named one by one."""
 
 _FENCE = re.compile(r"```\w{0,20}")
 
@@ -65,51 +58,6 @@ def _content(diff: str) -> str:
     """Returns a diff, or nothing when there is nothing in it but a byte order mark and an empty fence."""
     head = diff[:200].removeprefix("\ufeff").strip()
     return "" if not _FENCE.sub("", head).strip() and len(diff) <= len(diff[:200]) else diff
-
-
-def readable(change: review_scope.Change, *, is_text: bool) -> unified_diff.Diff:
-    """Returns a change as it was read whole; `is_text` says that somebody sent it, instead of git.
-
-    Raises:
-        InputError: it is too large, or cannot be read, or not all of it can; every such part is named.
-    """
-    if len(change.text) > MAX_DIFF_CHARS:
-        raise errors.InputError(
-            f"The change has {len(change.text)} characters; at most {MAX_DIFF_CHARS} are reviewed at once.",
-            hint="Review it in ranges.",
-        )
-    reading = unified_diff.read(change.text)
-    if not reading.gaps and (reading.diff.files or not is_text):
-        return reading.diff
-    if reading.diff.files:
-        raise errors.InputError(
-            f"A part of {change.about} cannot be read: {_places(reading.gaps)}.",
-            hint=f"{_fixes(reading.gaps)} Leave these lines out if they are no part of the change.",
-        )
-    gaps = reading.gaps or (unified_diff.Gap(1, 1, patch_forms.whole(change.text)),)
-    raise errors.InputError(
-        f"The diff cannot be read as a change: it looks like {gaps[0].form}, beginning {_beginning(change.text)!r}.",
-        hint=_fixes(gaps),
-    )
-
-
-def _places(gaps: Sequence[unified_diff.Gap]) -> str:
-    places = [f"{_lines(gap)} like {gap.form}" for gap in gaps[:MAX_GAPS]]
-    more = [f"and {counted(len(gaps) - MAX_GAPS, 'part')} more"] * (len(gaps) > MAX_GAPS)
-    return "; ".join([*places, *more])
-
-
-def _lines(gap: unified_diff.Gap) -> str:
-    return f"line {gap.first} looks" if gap.first == gap.last else f"lines {gap.first}-{gap.last} look"
-
-
-def _fixes(gaps: Sequence[unified_diff.Gap]) -> str:
-    fixes = dict.fromkeys(fix for gap in gaps if (fix := patch_forms.fix(gap.form)))
-    return " ".join([*fixes, "Send a unified diff as `git diff` prints it, or name a git range instead."])
-
-
-def _beginning(text: str) -> str:
-    return next((line.strip() for line in text.removeprefix("\ufeff").split("\n") if line.strip()), "")[:80]
 
 
 class Changes(Protocol):

@@ -6,7 +6,7 @@ A round is an ordinary plan of reviewers without edges, joined by a pure functio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -19,12 +19,9 @@ from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.process import computation, workspace_sense
 from dispatch_mcp.review import (
     council_decision,
-    diff_parts,
-    finding_redaction,
-    injections,
     review_scope,
     review_tasks,
-    reviewer_selection,
+    round_opening,
     rounds,
 )
 from dispatch_mcp.service import (
@@ -39,7 +36,6 @@ from dispatch_mcp.service import (
     run_starts,
 )
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import unified_diff
 
 
 class ReviewRequest(NamedTuple):
@@ -57,21 +53,6 @@ class ReviewRequest(NamedTuple):
     worker: str = "auto"
     fresh: bool = False
     dry_run: bool = False
-
-
-class RoundOpening(NamedTuple):
-    """A round before anything of it is stored. `change` is what its manifest will name by its digest."""
-
-    manifest: review_tasks.Manifest
-    parts: diff_parts.Split
-    change: unified_diff.Diff
-
-
-class Before(NamedTuple):
-    """The round before this one, and what it decided."""
-
-    round: council_rounds.Round
-    decision: council_decision.Decision
 
 
 class Dispatch(Protocol):
@@ -129,10 +110,10 @@ class Council:
             going_on = await council_rounds.read(self.store, subject)
             if going_on is not None:
                 return await (self._standing(going_on) if request.dry_run else self._continued(going_on))
-        before = await self._before(request.after)
+        previous = await self._previous(request.after)
         change = await self._change(target, subject)
-        diff = await computation.apart(review_subjects.readable, change, is_text=target.kind == "diff")
-        opening = await self._opening(request, change, diff, subject=subject, before=before)
+        basis = await self._basis(request, subject, previous)
+        opening = await computation.apart(round_opening.of_change, change, basis, is_text=target.kind == "diff")
         if not opening.parts.parts:
             return review_answers.empty_answer(opening.manifest, change.note)
         if request.dry_run:
@@ -194,7 +175,7 @@ class Council:
         whole = standing.wire(words)
         return {"council": {**{key: whole[key] for key in keys if key in whole}, "calibration": lines}}
 
-    async def _before(self, run_id: str) -> Before | None:
+    async def _previous(self, run_id: str) -> round_opening.PreviousRound | None:
         """Returns the round before with its decision. Raises InputError when it is none, or not over."""
         if not run_id:
             return None
@@ -213,7 +194,9 @@ class Council:
                     StepKind.LEAVE_TO_USER, before.run.id, advice="The setting `council_rounds` bounds the loop."
                 ),
             )
-        return Before(before, decision)
+        text = await review_attempt.read_text(self.store, before.manifest.diff)
+        waivers = tuple(await council_rounds.waivers(self.store, before))
+        return round_opening.PreviousRound(before.run.id, before.manifest, text, decision, waivers)
 
     async def _change(self, target: review_subjects.Target, subject: run_view.RunView | None) -> review_scope.Change:
         if target.kind == "diff":
@@ -243,97 +226,32 @@ class Council:
         files = await plan_review_attempt.files_of(self.store, subject, subject.plan.tasks)
         return {task_id: paths for task_id, paths in files.items() if paths}
 
-    async def _opening(
+    async def _basis(
         self,
         request: ReviewRequest,
-        change: review_scope.Change,
-        diff: unified_diff.Diff,
-        *,
         subject: run_view.RunView | None,
-        before: Before | None,
-    ) -> RoundOpening:
-        """Returns the round that a change makes; without parts when there is nothing to look at."""
-        scope = await computation.apart(review_scope.split_scope, diff)
-        clean = await computation.apart(finding_redaction.clean, scope.diff, self.means.clean)
-        manifest = await self._draft(request, change, scope, clean=clean, subject=subject, before=before)
-        news = await self._narrowed(clean.diff, before)
-        parts = await computation.apart(diff_parts.split, news if news.files else clean.diff)
-        if not parts.parts or (not news.files and not manifest.earlier):
-            return RoundOpening(manifest, diff_parts.Split(), clean.diff)
-        manifest = manifest.model_copy(
-            update={
-                "spans": tuple(part.spans for part in parts.parts),
-                "unseen": (*parts.unseen, *(diff_parts.Span(path=path, first=0, last=0) for path in change.unseen)),
-            }
-        )
-        return RoundOpening(manifest, parts, clean.diff)
-
-    async def _narrowed(self, now: unified_diff.Diff, before: Before | None) -> unified_diff.Diff:
-        """Returns what of a change this round looks at: all of it, or what is new since the round before."""
-        if before is None:
-            return now
-        text = await review_attempt.read_text(self.store, before.round.manifest.diff)
-        old = await computation.apart(unified_diff.parse, text)
-        return await computation.apart(rounds.since, old, now, rounds.earlier(before.decision))
-
-    async def _draft(
-        self,
-        request: ReviewRequest,
-        change: review_scope.Change,
-        scope: review_scope.Scope,
-        *,
-        clean: finding_redaction.CleanDiff,
-        subject: run_view.RunView | None,
-        before: Before | None,
-    ) -> review_tasks.Manifest:
-        """Returns everything about the round that the change itself says."""
-        agents = self.catalog()
-        selection = await computation.apart(
-            reviewer_selection.select,
-            scope.diff,
-            reviewer_selection.pool(agents),
-            skipped_paths=[file.path for file in scope.excluded],
-        )
-        flags = await computation.apart(injections.flags, clean.diff)
-        extra = reviewer_selection.by_name(agents, [*self.means.reviewers, *request.reviewers])
-        seats = (*selection.seats, *(seat for seat in extra if seat.reviewer not in selection.reviewers))
-        draft = review_tasks.Manifest(
-            source=change.about,
+        previous: round_opening.PreviousRound | None,
+    ) -> round_opening.RoundBasis:
+        return round_opening.RoundBasis(
+            self.catalog(),
+            self.means.rules,
+            self.means.clean,
+            (*self.means.reviewers, *request.reviewers),
             subject=subject.run.id if subject else "",
-            seats=seats,
-            passed_over=selection.passed_over,
-            advocate=selection.advocate,
-            rules=self.means.rules,
-            languages=selection.languages,
-            files=tuple(file.path for file in scope.diff.files),
-            lines=scope.diff.lines,
-            excluded=tuple(scope.excluded),
-            flags=flags,
-            redacted=clean.lines,
-            owners=await self._files(subject) if subject else {},
-            reviewed=change.head,
-        )
-        if before is None:
-            return draft
-        earlier = before.round.manifest
-        return draft.model_copy(
-            update={
-                "round": earlier.round + 1,
-                "after": before.round.run.id,
-                "earlier": rounds.earlier(before.decision),
-                "waivers": tuple(await council_rounds.waivers(self.store, before.round)),
-                "subject": draft.subject or earlier.subject,
-                "owners": draft.owners or earlier.owners,
-            }
+            owners=await self._files(subject) if subject else None,
+            previous=previous,
         )
 
-    async def _started(self, request: ReviewRequest, opening: RoundOpening) -> review_answers.ReviewAnswer:
-        change = await computation.apart(lambda: "\n".join(map(unified_diff.render, opening.change.files)))
-        manifest = opening.manifest.model_copy(update={"diff": await review_attempt.store_text(self.store, change)})
+    async def _started(
+        self, request: ReviewRequest, opening: round_opening.RoundOpening
+    ) -> review_answers.ReviewAnswer:
+        manifest = opening.manifest.model_copy(
+            update={"diff": await review_attempt.store_text(self.store, opening.text)}
+        )
         document = manifest.model_dump_json(exclude_defaults=True)
         digest = await review_attempt.store_text(self.store, document)
         texts = [await review_attempt.store_text(self.store, part.text) for part in opening.parts.parts]
-        tasks = review_tasks.tasks(manifest, digest, texts, self._focuses(manifest))
+        tasks = review_tasks.tasks(manifest, digest, texts, round_opening.focuses(manifest.seats, self.catalog()))
         key = await self._key(request, digest, texts)
         plan_id = hashlib.sha256(
             f"{self.handles.principal}\0{key}\0{review_attempt.canonical_json(texts)}".encode()
@@ -384,15 +302,6 @@ class Council:
             if not again and not await self.rounds.is_inconclusive(record):
                 return record.request_key
         return f"{review_rounds.KEY}{stem}:{count}"
-
-    def _focuses(self, manifest: review_tasks.Manifest) -> Mapping[str, str]:
-        agents = self.catalog()
-        focuses: dict[str, str] = {}
-        for seat in manifest.seats:
-            agent = reviewer_selection.find(agents, seat.reviewer)
-            focus = agent.extra.get("focus") if agent else ""
-            focuses[seat.reviewer] = focus if isinstance(focus, str) else ""
-        return focuses
 
     async def _continued(self, going_on: council_rounds.Round) -> review_answers.ReviewAnswer:
         if going_on.is_over:

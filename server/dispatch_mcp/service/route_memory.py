@@ -128,8 +128,8 @@ class Memory:
         if self.on and words:
             self._suggested.append((words, agent))
 
-    def corrections(self, tasks: Sequence[model.Task], agents: Collection[str], now: float) -> list[learning.Lesson]:
-        """Returns what explicit agents say about routes that were asked for texts like these goals before.
+    async def learn_corrections(self, tasks: Sequence[model.Task], agents: Collection[str], now: float) -> None:
+        """Keeps what explicit agents say about routes that were asked for texts like these goals before.
 
         An agent that replaces the one that was named corrects it; one of several that were offered is a choice.
         """
@@ -140,7 +140,7 @@ class Memory:
                 lessons.append(lesson_of_choice(task.goal, task.agent, now))
             elif task.agent and suggestion and suggestion != task.agent:
                 lessons.extend(lessons_of_replacement(task.goal, suggestion, task.agent, now))
-        return lessons
+        await self.learn(lessons)
 
     def _suggestion(self, goal: str) -> str | None:
         """Returns the agent that was named for a text like this, empty if several were offered, None if none was.
