@@ -37,6 +37,12 @@ conformance: ## Runs the protocol's own conformance suite against the server ove
 	$(ENVIRONMENT) test
 	@sh scripts/conformance.sh
 
+.PHONY: test-page
+test-page: ## Runs the tests of a run's page in Chromium, with axe-core (installs it, once; needs npm)
+	$(ENVIRONMENT) test
+	@test -f .axe/node_modules/axe-core/axe.min.js || npm install --silent --no-audit --no-fund --prefix .axe axe-core
+	@$(BIN)/python -m pytest -q tests/pages $(ARGS)
+
 .PHONY: check
 check: ## Runs what a change must pass: format, lint, types, tests
 	$(ENVIRONMENT) dev
@@ -85,5 +91,5 @@ bundle: ## Packs the bundle for Claude Desktop into dist
 
 .PHONY: clean
 clean: ## Removes the environment, caches and built files
-	@rm -rf .venv .clients .conformance dist build .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf .venv .clients .conformance .axe dist build .pytest_cache .ruff_cache .hypothesis .coverage
 	@find $(PYTHON_FILES) -name __pycache__ -type d -prune -exec rm -rf {} +

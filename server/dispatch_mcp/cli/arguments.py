@@ -152,6 +152,8 @@ COMMANDS: Mapping[str, Command] = {
             flag("--view", choices=VIEWS, default="timeline", help="which side of the run"),
             flag("--task", default="", help="one task's whole result"),
             flag("--cursor", default="", help="go on behind this cursor"),
+            flag("--html", metavar="FILE", help="write the run as one page that needs no network into this file"),
+            flag("--open", action="store_true", help="show that page in the browser; without --html as a passing file"),
         ),
     ),
     "steer": Command(
@@ -291,7 +293,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "context": ('context "Add a discount to the cart"', 'context "Fix total()" --need file:shop/cart.py'),
     "agents": ("agents", "agents show eng-backend", "agents lint --roster ./agents"),
     "status": ("status", "status --all", "status latest"),
-    "trace": ("trace latest", "trace latest --view results"),
+    "trace": ("trace latest", "trace latest --view results", "trace latest --open"),
     "steer": ("steer pause latest", "steer retry latest api"),
     "limit": ("limit latest dollars=8 minutes=60", "limit latest --begin-anyway"),
     "approve": ("approve latest", 'approve latest release --reject --reason "not today"'),

@@ -1,20 +1,28 @@
-"""`dispatch-mcp trace RUN`: events, results, to-do list or diagram of a run."""
+"""`dispatch-mcp trace RUN`: events, results, to-do list or diagram of a run, or all of it as a page."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+import webbrowser
+from pathlib import Path
 
 import anyio
 
 from dispatch_mcp import configuration
-from dispatch_mcp.cli import console, shell_wording
+from dispatch_mcp.cli import clean_output, console, shell_wording
 from dispatch_mcp.cli.commands import status
+from dispatch_mcp.model import short_ids
+from dispatch_mcp.pages import picture_loader, run_page
+from dispatch_mcp.process import private_files
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.service import answers, traces
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Prints one view of the run."""
+    """Prints one view of the run, or writes its page."""
+    if options.html or options.open:
+        return _page(options, setup)
     trace = anyio.run(traces.read, setup.settings, options.run, options.view, options.task, options.cursor)
     if options.json:
         console.emit(trace.wire(shell_wording.words))
@@ -23,6 +31,23 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     whole_page = options.view in ("results", "artifacts") or len(trace.timeline) == traces.PAGE
     if trace.cursor and whole_page:
         console.note(f"more behind --cursor {trace.cursor}")
+    return console.OK
+
+
+def _page(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+    """Writes the run as a page, and shows it in the browser if that is asked for."""
+    picture = anyio.run(picture_loader.read, setup.settings, options.run)
+    document = clean_output.document(picture.wire(shell_wording.words))
+    text = run_page.html(document, title=clean_output.text(picture.run.title or picture.run.run_id))
+    # Another user of the machine may read neither: the page holds everything of the run.
+    path = Path(options.html) if options.html else Path(tempfile.mkdtemp(prefix="dispatch-mcp-")) / "run.html"
+    private_files.write(path, text)
+    if options.json:
+        console.emit({"run_id": short_ids.short(picture.run.run_id), "page": str(path)})
+    else:
+        console.say(f"The page of run {short_ids.short(picture.run.run_id)} is {str(path)!r}.")
+    if options.open and not webbrowser.open(path.resolve().as_uri()):
+        console.note("No browser could be started here: open the file yourself.")
     return console.OK
 
 

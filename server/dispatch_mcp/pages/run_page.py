@@ -1,0 +1,104 @@
+"""Joins the page of a run: markup, style and script of our own, and its data, in one document without a network."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import jinja2
+import markupsafe
+
+from dispatch_mcp import model
+
+Source = Literal["file"]
+"""Where the page has its data from: itself."""
+
+ASSETS: Final = Path(__file__).parent / "assets"
+TEMPLATE: Final = "run.html.j2"
+STYLE: Final = "run.css"
+SCRIPTS: Final = ("dom.js", "state.js", "lists.js", "graph.js", "timeline.js", "sections.js", "page.js")
+MORE: Final[dict[Source, tuple[str, ...]]] = {"file": ()}
+
+_CONNECT: Final[dict[Source, str]] = {"file": ""}
+
+# Blanks that mean nothing. In a style sheet, one before a colon does; in a script, those beside `+` and `-` can.
+_STYLE_BLANKS: Final = re.compile(r"\s*([{};,>])\s*|(?<=:)\s+")
+_SCRIPT_BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|\|\||[=<>?:,;{}()*]) ?")
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(ASSETS),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Parts(NamedTuple):
+    """What the page carries inline, and the policy that lets nothing else run, load or leave."""
+
+    style: str
+    script: str
+    policy: str
+
+
+@functools.cache
+def parts(source: Source) -> Parts:
+    """Returns style, script and policy of a page with this source of data."""
+    style = _STYLE_BLANKS.sub(lambda match: match[1] or "", "\n".join(_lines(STYLE)))
+    names = (*SCRIPTS[:-1], *MORE[source], SCRIPTS[-1])
+    body = "\n".join(squeezed(line) for name in names for line in _lines(name))
+    script = f'"use strict";\n(() => {{\n{body}\n}})();\n'
+    rules = f"script-src {_digest(script)}; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
+    return Parts(style, script, f"default-src 'none'; {rules}{_CONNECT[source]}")
+
+
+def _lines(name: str) -> Iterator[str]:
+    """Yields the lines of a file of ours without indents, and without those that are comments."""
+    for line in (ASSETS / name).read_text("utf-8").splitlines():
+        text = line.strip()
+        if text and not text.startswith("//"):
+            yield text
+
+
+def squeezed(line: str) -> str:
+    """Returns a line of script without blanks around operators; a line with a template stays as it is."""
+    if "`" in line:
+        return line
+    texts = line.split('"')  # every other one is inside a string
+    texts[::2] = [_SCRIPT_BLANKS.sub(r"\1", text) for text in texts[::2]]
+    return '"'.join(texts)
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def html(document: model.Json, source: Source = "file", *, title: str = "") -> str:
+    """Returns the page with a run's data in it, None for one that fetches it.
+
+    The data is text for every parser that reads the page: it can end no element and begin none.
+    """
+    page = parts(source)
+    return _ENVIRONMENT.get_template(TEMPLATE).render(
+        title=title or "dispatch-mcp",
+        source=source,
+        policy=page.policy,
+        style=markupsafe.Markup(page.style),  # noqa: S704  # files of ours
+        script=markupsafe.Markup(page.script),  # noqa: S704  # files of ours
+        data=markupsafe.Markup(as_data(document)),  # noqa: S704  # escaped below
+    )
+
+
+def as_data(document: model.Json) -> str:
+    """Returns JSON that is safe inside a script element: in ASCII, without the characters that HTML reads."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
