@@ -42,6 +42,17 @@ async def test_who_asks_during_a_look_waits_for_the_next_and_shares_it() -> None
     assert sorted(thing.answers) == [1, 2, 2, 2]
 
 
+async def test_who_asks_in_the_same_moment_as_the_first_shares_its_look() -> None:
+    thing = Thing()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(thing.ask)
+            await anyio.wait_all_tasks_blocked()
+            thing.gate.set()
+    assert thing.answers == [1, 1, 1, 1]
+
+
 async def test_looks_one_after_the_other_are_all_made() -> None:
     thing = Thing()
     thing.gate.set()

@@ -177,10 +177,10 @@ class Asking:
 
     async def receipts(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
-    ) -> tuple[model.Receipt, ...]:
+    ) -> ports.Evidence:
         first = await around.first_look()
         detail = f"{before[ports.LOOK]}, {first[ports.LOOK]}, {[rival.name for rival in await around.rivals()]}"
-        return (model.Receipt(kind="diff", ok=True, detail=detail),)
+        return ports.Evidence((model.Receipt(kind="diff", ok=True, detail=detail),))
 
 
 async def test_more_results_that_are_proven_do_not_mean_more_reads(home: Path, statements: Statements) -> None:

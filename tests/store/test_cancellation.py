@@ -34,6 +34,7 @@ METHODS: dict[str, Method] = {
     "adopt": lambda store, owner, start: store.adopt("run", owner.id),
     "release": lambda store, owner, start: store.release(owner.id),
     "beat": lambda store, owner, start: store.beat("run", "a", 1, {"n": 1}),
+    "beats": lambda store, owner, start: store.beats("run", {("a", 1): {"n": 1}}),
     "send": lambda store, owner, start: store.send(
         model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x")
     ),

@@ -82,3 +82,11 @@ async def test_details_that_follow_on_others_are_kept_only_while_nothing_else_is
         kept = await store.last_beat("run", "a")
         assert kept == {"session": "s1", "é": 0.1}
         assert await store.beat("run", "a", 1, {"session": "s3"}, after=kept)
+
+
+async def test_details_of_many_attempts_are_kept_at_once_and_only_of_those_that_run(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "c", "b", parallel=2)) as (store, owner):
+        await store.advance("run", store_setup.step(owner))
+        await store.beats("run", {("a", 1): {"n": 1}, ("c", 1): {"é": "ü"}, ("c", 2): {"n": 2}, ("b", 1): {"n": 3}})
+        assert [await store.last_beat("run", name) for name in "abc"] == [{"n": 1}, {}, {"é": "ü"}]
+        await store.beats("run", {})

@@ -33,7 +33,7 @@ from dispatch_mcp.context import (
 )
 from dispatch_mcp.context.documents import file_shares
 from dispatch_mcp.context.indexing import index_process, index_tables
-from dispatch_mcp.process import safe_paths, workspace_sense
+from dispatch_mcp.process import safe_paths, shared_looks, workspace_sense
 from dispatch_mcp.text import escape
 
 KEPT_OPEN: Final = 4
@@ -68,6 +68,7 @@ class Gatherer:
         self._readers: dict[Path, index_process.IndexProcess] = {}
         self._open: OrderedDict[Path, _Workspace] = OrderedDict()
         self._lock = threading.Lock()
+        self._sizes = shared_looks.SharedLooks[index_process.IndexProcess | None]()
         self._one_at_a_time = anyio.CapacityLimiter(1)  # the others would only keep threads from whoever needs them
 
     def close(self) -> None:
@@ -153,7 +154,7 @@ class Gatherer:
         Waits at most `wait_s` seconds for a large workspace to be read; `progress` says how much of it was.
         """
         request, asked_at = _request(text, keys, budget=budget, scope=scope, sources=sources), time.monotonic()
-        reader = await anyio.to_thread.run_sync(self._reader, Path(workspace))
+        reader = await self._sizes.get(str(workspace), lambda: anyio.to_thread.run_sync(self._reader, Path(workspace)))
         if reader is None:
             work = functools.partial(self._packed, workspace, request, asked_at)
         else:

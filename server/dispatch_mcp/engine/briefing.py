@@ -207,11 +207,11 @@ class Briefing:
 
         The tasks of a wave are briefed side by side: one of them reads, as results may be large.
         """
+        return await self._looks.get(run_id, functools.partial(self._notes_of_runs, run_id))
+
+    async def _notes_of_runs(self, run_id: str) -> str:
         run = await self.store.run(run_id, principal=records.ANYBODY)
         key = f"{run.principal}\n{run.workspace}"
-        return await self._looks.get(key, functools.partial(self._notes_of_runs, key, run))
-
-    async def _notes_of_runs(self, key: str, run: records.RunRecord) -> str:
         past_runs = [
             past
             for past in await self.store.runs(run.principal, limit=5 * MAX_RUNS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ _PASSWORD_IN_URL = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s/@:]*+:([^\
 _SHORTEST_SECRET = 8
 
 
+@functools.lru_cache(maxsize=512)
 def looks_secret(name: str, value: str) -> bool:
     """Returns whether a variable's name or value says that it is a key, token or password."""
     if name.upper() in _NOT_SECRET:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class SharedLooks(Generic[T]):
         try:
             async with lock:
                 if not group.outcome:
+                    await anyio.lowlevel.checkpoint()  # those who ask in the same moment shall share it
                     if self._groups.get(name) is group:
                         del self._groups[name]  # who comes from now on may not be answered by this look
                     group.outcome.append(await look())

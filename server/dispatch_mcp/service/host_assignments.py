@@ -111,7 +111,10 @@ class HostAssignments:
     async def _all_prepared(
         self, orders: order_builder.OrderBuilder, view: run_view.RunView, rows: Sequence[records.TaskRecord]
     ) -> list[attempt_driver.Prepared]:
-        """Returns the orders of a wave as their workers read them, prepared side by side: they share most of it."""
+        """Returns the orders of a wave as their workers read them, prepared side by side: they share most of it.
+
+        How the workspace is for those that begin is kept where any process finds it.
+        """
         preparations, refusals = dict[str, attempt_driver.Prepared](), list[errors.DispatchError]()
 
         async def prepare(row: records.TaskRecord) -> None:
@@ -124,17 +127,20 @@ class HostAssignments:
         async with anyio.create_task_group() as group:
             for row in rows:
                 group.start_soon(prepare, row)
+        beats = {
+            (row.id, row.attempt): preparations[row.id].beat
+            for row in rows
+            if row.id in preparations and not _newest(view, row).beat and preparations[row.id].beat
+        }
+        await self.driver.store.beats(view.run.id, beats)
         for refusal in refusals:
             raise refusal
         return [preparations[row.id] for row in rows]
 
     async def _prepared(self, work: work_order.WorkOrder, newest: records.NewestAttempt) -> attempt_driver.Prepared:
-        """Returns the order as its worker reads it; keeps how the workspace is where any process finds it."""
-        has_begun = bool(newest.beat)
-        ready = await self.driver.at_once.prepare(work, begun=has_begun)
-        if ready.beat and not has_begun:
-            await self.driver.store.beat(work.run_id, work.task.id, work.attempt, dict(ready.beat))
-        return ready._replace(beat=newest.beat if has_begun else ready.beat)
+        """Returns the order as its worker reads it, with the heartbeat of its attempt."""
+        ready = await self.driver.at_once.prepare(work, begun=bool(newest.beat))
+        return ready._replace(beat=newest.beat) if newest.beat else ready
 
     async def _assignment(
         self, work: work_order.WorkOrder, *, lease_until: float | None, background: bool

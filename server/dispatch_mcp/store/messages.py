@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dispatch_mcp import model
 from dispatch_mcp.model import records, transitions
@@ -33,6 +33,14 @@ def beat(
     if old is None:
         return conn.execute(_BEAT, values).rowcount == 1
     return conn.execute(f"{_BEAT}{_IS_SAME}", (*values, old)).rowcount == 1
+
+
+def beats(conn: sqlite3.Connection, run_id: str, texts: Mapping[tuple[str, int], str]) -> None:
+    """Keeps the details of those attempts that run, by task and number."""
+    row = table_rows.run_row(conn, run_id)
+    conn.executemany(
+        _BEAT, [(text, row.no, codec.clean(task_id), attempt) for (task_id, attempt), text in texts.items()]
+    )
 
 
 def send(conn: sqlite3.Connection, message: model.Message, now: float) -> int:

@@ -372,6 +372,12 @@ class Store:
         text, old = codec.dump_map(details), None if after is None else codec.dump_map(after)
         return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, text, old=old))
 
+    async def beats(self, run_id: str, details: Mapping[tuple[str, int], Mapping[str, model.Json]]) -> None:
+        """Keeps what running attempts want their successors to know, by task and number, all at once."""
+        texts = {attempt: codec.dump_map(dict(beat)) for attempt, beat in details.items()}
+        if texts:
+            await self._writer.run(lambda conn: messages.beats(conn, run_id, texts))
+
     async def last_beat(self, run_id: str, task_id: str) -> dict[str, model.Json]:
         """Returns the details that the latest attempt with any left behind."""
         return await queries.last_beat(self._reader, run_id, task_id)

@@ -51,7 +51,8 @@ class ReceiptVerifier:
         """
         if work.worker is WorkerKind.SCRIPTED or _blind(work):
             return {}
-        return {**await self._first_state(work), **await self._snapshot(work)}
+        look = await self._snapshot(work)
+        return {**await self._first_state(work), **look}
 
     async def _first_state(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
         earlier = work.last_beat.get(ports.HELD)

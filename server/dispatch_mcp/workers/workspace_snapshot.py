@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +33,9 @@ MAX_COMPARED_BYTES = 32 << 20
 
 MAX_SECONDS = 10.0
 """What one snapshot may take: an attempt waits for it before it begins and before its result counts."""
+
+MAX_MOVES = 4
+"""Pairs of commits of which it is kept what differs between them."""
 
 OUTPUT_CAP = 4 << 20
 """Bytes of names of files, far more than `MAX_FILES` of them have."""
@@ -84,27 +87,42 @@ class FileFate(NamedTuple):
 class _Listing(NamedTuple):
     """What git says of a workspace: the commit, empty without git, and the files that differ from it.
 
-    `extras` are declared files that git ignores; `unclear` is as in a snapshot, `digests` as in what git says.
+    `extras` are declared files that git ignores; `unclear` is as in a snapshot.
     """
 
     head: str = ""
     differing: frozenset[str] = frozenset()
     extras: frozenset[str] = frozenset()
     unclear: str = ""
-    digests: Mapping[str, str] = {}
 
 
-class _Status(NamedTuple):
-    """What git says of a workspace at one moment, whoever asks: the commit, what differs from it, and how it is now.
+@dataclass(slots=True)
+class _Status:
+    """What git says of a workspace at one moment, whoever asks: the commit, what differs from it, and how files are.
 
-    `digests` has nothing when there are more such files than are measured; `folders` are those that git names and does
-    not look into.
+    `digests` has the files that differ, if they are not more than are measured, and whatever was asked for since;
+    `folders` are those that git names and does not look into.
     """
 
+    root: Path
     head: str
     differing: frozenset[str]
-    digests: Mapping[str, str]
+    digests: dict[str, str]
     folders: frozenset[str]
+    _pending: set[str] = field(default_factory=set[str])
+    _looks: shared_looks.SharedLooks[None] = field(default_factory=shared_looks.SharedLooks[None])
+
+    async def states(self, paths: Collection[str]) -> dict[str, str]:
+        """Returns the digests of files, in the order of their names; whoever asks at the same time shares a thread."""
+        while unread := [path for path in paths if path not in self.digests]:
+            self._pending.update(unread)
+            await self._looks.get("", self._read)
+        return {path: self.digests[path] for path in sorted(paths)}
+
+    async def _read(self) -> None:
+        paths = tuple(self._pending)
+        self.digests |= await safe_look.in_thread(lambda stop: _digests(self.root, paths, stop))
+        self._pending.difference_update(paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +136,7 @@ class Snapshotter:
     max_files: int = MAX_FILES
     max_seconds: float = MAX_SECONDS
     _looks: shared_looks.SharedLooks[_Status] = field(default_factory=shared_looks.SharedLooks[_Status])
+    _paths: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     _moves: shared_looks.SharedLooks[set[str]] = field(default_factory=shared_looks.SharedLooks[set[str]])
 
     async def take(self, workspace: str, files: Collection[str], also: Collection[str] = ()) -> WorkspaceSnapshot:
@@ -132,9 +151,14 @@ class Snapshotter:
         try:
             with anyio.fail_after(self.max_seconds):
                 status = await self._status(root)
-                listing = _Listing() if status is None else await self._listing(root, files, status)
+                if status is None:
+                    return await safe_look.in_thread(lambda stop: self._declared(root, also, files, stop)), listing
+                listing = await self._listing(root, files, status)
                 paths = {*listing.differing, *listing.extras, *also}
-                return await safe_look.in_thread(lambda stop: self._digests(root, listing, paths, files, stop)), listing
+                for pattern in (path_globs.normalise(path, workspace) for path in files):
+                    paths |= _named(pattern)
+                    self._refuse_many(paths, "differ from the last commit")
+                return WorkspaceSnapshot(status.head, await status.states(paths), unclear=listing.unclear), listing
         except Unmeasured as why:
             return WorkspaceSnapshot(problem=str(why)), listing
         except TimeoutError:
@@ -240,15 +264,10 @@ class Snapshotter:
             with anyio.move_on_after(self.max_seconds):
                 commit_states = await self._committed(root, before.head, unlooked)
 
-        def states(stop: threading.Event) -> dict[str, tuple[str, str]]:
-            states: dict[str, tuple[str, str]] = {}
-            for path in paths:
-                is_settled = path in now.files or stop.is_set()
-                state = now.files.get(path, "") if is_settled else safe_look.digest(root, path)
-                states[path] = (before.files.get(path, commit_states.get(path, "")), state)
-            return states
-
-        return await safe_look.in_thread(states)
+        states, unread = now.files, [path for path in paths if path not in now.files]
+        if unread:
+            states = {**states, **await safe_look.in_thread(lambda stop: _digests(root, unread, stop))}
+        return {path: (before.files.get(path, commit_states.get(path, "")), states.get(path, "")) for path in paths}
 
     async def _committed(self, root: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
         """Returns the states of files in a commit, empty for those it lacks and `_UNREAD` for those left unread."""
@@ -302,11 +321,10 @@ class Snapshotter:
 
         def states(stop: threading.Event) -> tuple[dict[str, str], frozenset[str]]:
             few = differing if len(differing) <= self.max_files else ()
-            digests = {path: safe_look.digest(root, path) for path in few if not stop.is_set()}
-            return digests, frozenset(path for path in differing if (root / path).is_dir())
+            return _digests(root, few, stop), frozenset(path for path in differing if (root / path).is_dir())
 
         digests, folders = await safe_look.in_thread(states) if differing else ({}, frozenset[str]())
-        return _Status(head, differing, digests, folders)
+        return _Status(root, head, differing, digests, folders)
 
     async def _listing(self, root: Path, files: Collection[str], status: _Status) -> _Listing:
         top, head, differing = _top(root) or root, status.head, status.differing
@@ -314,11 +332,11 @@ class Snapshotter:
         try:
             extras = await self._ignored_files(root, top, patterns)
         except Unmeasured:
-            return _Listing(head, differing, unclear="git ignores too many files there", digests=status.digests)
+            return _Listing(head, differing, unclear="git ignores too many files there")
         inner = next((path for path in sorted(status.folders) if _is_inner(root, path, patterns)), "")
         inner = inner or await self._submodule(root, top, _open_ended(root, patterns))
         unclear = f"`{inner}` is a repository of its own" if inner else ""
-        return _Listing(head, differing, extras, unclear, status.digests)
+        return _Listing(head, differing, extras, unclear)
 
     async def _submodule(self, root: Path, top: Path, patterns: Collection[str]) -> str:
         """Returns a submodule in which a declared folder or glob may lie; git does not say what changed in there."""
@@ -352,7 +370,15 @@ class Snapshotter:
         top = _top(root)
         if before == now or top is None:
             return set()
-        return await self._moves.get(f"{root}\0{before}\0{now}", lambda: self._between(root, top, before, now))
+        key = f"{root}\0{before}\0{now}"
+        if key not in self._paths:  # what differs between two commits never changes
+            paths = await self._moves.get(key, lambda: self._between(root, top, before, now))
+            if before == _UNBORN:
+                return paths
+            self._paths[key] = paths
+            while len(self._paths) > MAX_MOVES:
+                self._paths.pop(next(iter(self._paths)))
+        return self._paths[key]
 
     async def _between(self, root: Path, top: Path, before: str, now: str) -> set[str]:
         if before == _UNBORN:
@@ -370,21 +396,23 @@ class Snapshotter:
         except errors.WorkerError as trouble:
             raise Unmeasured(str(trouble)) from None
 
-    def _digests(
-        self, root: Path, listing: _Listing, candidates: Collection[str], files: Collection[str], stop: threading.Event
+    def _declared(
+        self, root: Path, also: Collection[str], files: Collection[str], stop: threading.Event
     ) -> WorkspaceSnapshot:
-        paths, head = set(candidates), listing.head
+        """Returns the declared files of a workspace without git."""
+        paths = set(also)
         for pattern in (path_globs.normalise(path, str(root)) for path in files):
-            paths |= _named(pattern) if head else set(safe_look.declared(root, pattern, stop))
-            if len(paths) > self.max_files:
-                why = "differ from the last commit" if head else "are declared, and there is no git"
-                raise Unmeasured(f"more than {self.max_files} files {why}")
-        digests = {
-            path: listing.digests[path] if path in listing.digests else safe_look.digest(root, path)
-            for path in sorted(paths)
-            if not stop.is_set()
-        }
-        return WorkspaceSnapshot(head, digests, unclear=listing.unclear)
+            paths |= set(safe_look.declared(root, pattern, stop))
+            self._refuse_many(paths, "are declared, and there is no git")
+        return WorkspaceSnapshot("", _digests(root, sorted(paths), stop))
+
+    def _refuse_many(self, paths: Collection[str], why: str) -> None:
+        if len(paths) > self.max_files:
+            raise Unmeasured(f"more than {self.max_files} files {why}")
+
+
+def _digests(root: Path, paths: Iterable[str], stop: threading.Event) -> dict[str, str]:
+    return {path: safe_look.digest(root, path) for path in paths if not stop.is_set()}
 
 
 def _state_of_blob(data: bytes, mode: str, path: str) -> str:
