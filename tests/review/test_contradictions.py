@@ -20,6 +20,79 @@ OBJECTIONS = [
     *("I FAIL this.", "This FAILS.", "So: FAIL", "REJECTED", "NACK", "PASS only if the tests are written first."),
     *("Ich sage FAIL.", "Lo dejo en FAIL.", "我说 FAIL。"),
 ]
+SPOKEN = [
+    *(
+        "This is dangerous. Do not merge: SQL injection, I would reject it.",
+        "I\u2019d reject this.",
+        "Reject.",
+        "Rejected",
+    ),
+    *("This must not be merged as it is.", "You shouldn't ship this.", "I cannot approve it; it should not pass."),
+    *(
+        "This should fail review.",
+        "My verdict is fail.",
+        "I am blocking this until the tests exist.",
+        "Please: request changes.",
+    ),
+    *(
+        "There is a critical injection in `login`.",
+        "Severity: high. It logs the password.",
+        "It has a high-severity flaw.",
+    ),
+]
+PLAIN = [
+    *(
+        "LGTM, one nit that is not blocking.",
+        "I was ready to reject this until I saw the check for None.",
+        "I would merge this.",
+    ),
+    *(
+        "ACK: three blockers of the last round are gone, two minor items are non-blocking.",
+        "Nothing makes me hold the merge.",
+    ),
+    *(
+        "No critical, high or medium issues; two low remarks.",
+        "My earlier change request is resolved.",
+        "Do merge after CI.",
+    ),
+    *(
+        "The new test fails without the change and passes with it.",
+        "The parser rejects negative amounts now, as asked.",
+    ),
+    *(
+        "The middleware blocks requests without a token.",
+        "This does not block anything.",
+        "High confidence that this is right.",
+    ),
+    *(
+        "Risk: low. Rollback: revert the commit.",
+        "High-risk areas that I looked at: auth. It is not touched.",
+        "Medium-sized change.",
+    ),
+    *(
+        "The most critical part is the lock; it is held for the whole write.",
+        "I could not run the tests, only read them.",
+    ),
+    *(
+        "I checked how it fails: no network, a full disk, no file.",
+        "The build failed once for want of a runner, then passed.",
+    ),
+    *(
+        "I tried to break it with empty lists and could not.",
+        "The author should not be asked for more.",
+        "It logs as CRITICAL.",
+    ),
+    *("Ich habe alle Dateien gelesen. Keine kritischen Probleme.", "变更正确 没有发现严重问题", "Rien de bloquant."),
+    *(
+        "I disagree with the approach, yet the result is right.",
+        "HTTP 403 (request blocked) is tested in test_guard.py.",
+    ),
+    *(
+        "Approving. The approval stands on the merged head.",
+        "I do not see anything that should change.",
+        "I never saw it fail.",
+    ),
+]
 FINDINGS = ["CRITICAL: x1=1 drops the database.", "- **High**: it leaks", "> Blocker: no tests", "Medium: slow"]
 HARMLESS = [
     *(
@@ -55,7 +128,7 @@ LINES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-@pytest.mark.parametrize("words", [*OBJECTIONS, *FINDINGS])
+@pytest.mark.parametrize("words", [*OBJECTIONS, *SPOKEN, *FINDINGS])
 def test_a_pass_beside_words_against_it_is_asked_for_again_with_these_words(
     words: str, setting: Callable[[str, str], str]
 ) -> None:
@@ -66,13 +139,15 @@ def test_a_pass_beside_words_against_it_is_asked_for_again_with_these_words(
 
 
 @pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
-@pytest.mark.parametrize("words", [*OBJECTIONS, *FINDINGS])
+@pytest.mark.parametrize("words", [*OBJECTIONS, *SPOKEN, *FINDINGS])
 def test_so_is_a_pass_in_lines(words: str, lines: Callable[[str], str]) -> None:
     assert plan_reviews.judge("a", lines(words)).ruling == "unusable"
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-@hypothesis.given(words=st.lists(st.sampled_from(HARMLESS), max_size=4), block=st.sampled_from([BLOCK, MEDIUM]))
+@hypothesis.given(
+    words=st.lists(st.sampled_from([*HARMLESS, *PLAIN]), max_size=4), block=st.sampled_from([BLOCK, MEDIUM])
+)
 def test_honest_words_beside_a_pass_leave_it_one(
     words: list[str], block: str, setting: Callable[[str, str], str]
 ) -> None:
@@ -89,6 +164,11 @@ def test_of_a_long_line_as_much_as_is_shown_stands_in_the_reason_with_the_words_
 def test_an_earlier_fail_does_not_hide_one_behind_it_and_both_are_told_as_they_were_written() -> None:
     line = "The earlier FAIL is mended, this one is a FAIL."
     assert contradictions.of_words(line) == f"it says PASS, but also {line!r}"
+
+
+@pytest.mark.parametrize("words", PLAIN)
+def test_what_ordinary_reviewers_write_beside_their_pass_is_not_asked_about(words: str) -> None:
+    assert plan_reviews.judge("a", f"{words}\n\n{BLOCK}").ruling == "pass"
 
 
 def test_a_finding_in_words_that_stands_in_the_form_too_is_none_in_words_only() -> None:

@@ -1,8 +1,10 @@
 """What an answer says in words beside its PASS: that it fails all the same, or that it holds more findings.
 
 Words are checked only against a PASS. An honest answer that is taken for one that contradicts itself costs one more
-question; one that passes by mistake costs what the review was for. Only the words of the form are looked for, in
-capitals or as labels, and where a block stands: both mean the same in every language.
+question; one that passes by mistake costs what the review was for. The words of the form are looked for in capitals or
+as labels, and where a block stands: both mean the same in every language. In English a verdict is also read by who
+speaks it: the reviewer ("I would reject"), an order ("do not merge"), or what should become of the change ("must not be
+approved"). What code does ("rejects negative amounts") is none.
 """
 
 from __future__ import annotations
@@ -41,6 +43,34 @@ _OBJECTIONS = tuple(
     )
 )
 
+# Words of a verdict as a reviewer speaks them: "I would reject", "Reject.", "must be rejected", "my verdict is fail",
+# "do not merge". A word that code would be the subject of ("rejects") is none of them.
+_NO = r"(?:not|never|no|nothing|none|neither|nor|without|cannot|[a-z]{1,7}n['\u2019]t)"
+_AGAINST = r"(?:fail(?! to\b)|reject|block|request changes|nack)(?:e?d|ing)?(?![\w-])"
+_FOR = r"(?:merge|approve|pass|ship|accept)(?:d|ed)?(?![\w-])"
+_WORDS_BETWEEN = r"(?: [a-z]{1,20}){0,2}"
+# By the reviewer, at the head of a clause, as what should become of the change, as a verdict by name, as a PASS denied.
+_SPOKEN = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?<![\w-])I(?:['\u2019](?:m|d|ll|ve)\b| am\b)?(?: (?!{_NO}\b)[a-z]{{1,20}}){{0,2}} {_AGAINST}",
+        rf"^\W{{0,9}}{_AGAINST}",
+        rf"\b(?:would|should|must|will|shall|ha[sv]e? to|needs? to) (?:be )?{_AGAINST}",
+        rf"\b(?:verdict|decision|recommendation|vote) (?:is|would be)\W{{1,4}}(?:to )?{_AGAINST}",
+        rf"\b(?:do|must|should|would|will|can|could|may|shall)(?: not| never|n['\u2019]t|not){_WORDS_BETWEEN} {_FOR}",
+    )
+)
+_SEVERE = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"\bseverity\W{1,4}(?:critical|blocker|high|major|medium)\b",
+        r"\b(?:critical|high|major|medium)[ -]severity\b",
+        r"\b(?:a|another|one|two|three|several) (?:critical|blocker|blocking) \w",
+    )
+)
+_NEGATION = re.compile(rf"\b{_NO}\b", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"(?<=[.!?;:])\s+(?<!severity: )(?<!Severity: )|\n", re.IGNORECASE)
+
 # A line that begins with a severity, as lists of findings do.
 _LABEL = re.compile(
     r"^[ \t>*_#-]{0,9}(critical|blocker|high|major|medium)\b[*_]{0,4}:[ \t*_]{0,9}(.{0,200})",
@@ -56,11 +86,15 @@ def of_words(words: str, severities: Collection[str] = ()) -> str:
     """
     plain = harmless = _CODE_SPAN.sub("`code`", damaged_json.without_reminders(words, "\n"))
     for pattern in _HARMLESS:
-        harmless = pattern.sub(lambda match: "." * len(match[0]), harmless)
+        harmless = pattern.sub(lambda match: "_" * len(match[0]), harmless)
     for pattern in _OBJECTIONS:
         objection = pattern.search(harmless)
         if objection:
             return f"it says PASS, but also {_excerpt(plain, objection.start())!r}"
+    for start, clause in _clauses(harmless):
+        at = _spoken_at(clause)
+        if at >= 0:
+            return f"it says PASS, but also {_excerpt(plain, start + at)!r}"
     for severity, at in _named_findings(plain):
         if severity not in severities:
             return f"it says PASS, but names a {severity} finding in words only: {_excerpt(plain, at)!r}"
@@ -80,6 +114,24 @@ def of_place(before: str, after: str) -> str:
     if rest[:1].isalnum() and not rest[0].isupper():
         return f"its PASS goes on as a sentence: {rest.strip().partition(chr(10))[0][:MAX_SHOWN]!r}"
     return ""
+
+
+def _clauses(text: str) -> Iterator[tuple[int, str]]:
+    """Yields the clauses of a text, each with where it begins."""
+    start = 0
+    for end in _CLAUSE_END.finditer(text):
+        yield start, text[start : end.start()]
+        start = end.end()
+    yield start, text[start:]
+
+
+def _spoken_at(clause: str) -> int:
+    """Returns where in a clause somebody speaks against the change; -1 for nowhere."""
+    for pattern in (*_SPOKEN, *_SEVERE):
+        match = pattern.search(clause)
+        if match and not (pattern in _SEVERE and _NEGATION.search(clause[: match.start()])):
+            return match.start()
+    return -1
 
 
 def _named_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
