@@ -40,6 +40,11 @@ class DeclaredPaths:
             owners = self._answers[path] = self._owners(path)
         return any(owner != but for owner in owners)
 
+    def owner(self, path: str, *, but: str = "") -> str:
+        """Returns who declares what can be this path, but for one; an empty string for nobody."""
+        self.touch(path)
+        return next((owner for owner in self._answers[path] if owner != but), "")
+
     def _add(self, owner: str, entry: str) -> None:
         _join(self._exact, entry, owner)
         for folder in _folders(entry):

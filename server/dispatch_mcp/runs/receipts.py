@@ -49,6 +49,10 @@ class FileChanges(NamedTuple):
     file that looks untouched may have been changed after all. `kinds` says what became of changed files, where it is
     known; `removals` are paths that the task is to remove, `weaker_tests` files of tests that check less than before.
     `rivals` says who else may have changed a file; `states_before` has the states of changed files from before.
+    `judges` are changed files that decide what a command checks, by its criterion; `earlier_judges` those that the run
+    had changed before, each with the task that declares it, empty for none; `others` names the tasks that declare files
+    which were changed meanwhile. `old_judges` are files that decide a command and differed from the last commit before
+    the task began.
     """
 
     changed: tuple[str, ...] = ()
@@ -62,6 +66,10 @@ class FileChanges(NamedTuple):
     weaker_tests: tuple[str, ...] = ()
     rivals: Mapping[str, str] = {}
     states_before: Mapping[str, str | None] = {}
+    judges: Mapping[str, tuple[str, ...]] = {}
+    earlier_judges: Mapping[str, str] = {}
+    others: Mapping[str, str] = {}
+    old_judges: tuple[str, ...] = ()
 
     def shows_work(self, path: str) -> bool:
         """Returns whether the change of a file shows work: an edit, or a removal that was asked for."""
@@ -179,21 +187,31 @@ def from_command(
     `entries` are the task's files, normalised: what decides the command counts as declared only by its own name.
     `has_failed` says that an earlier attempt was refused for it; else it may have ended well before the work too.
     """
-    deciding = _deciding((*files.changed, *(files.undeclared or ())), criterion.argv)
-    foreign = tuple(path for path in deciding if path not in entries)
-    own = tuple(path for path in deciding if path in entries)
+    deciding = files.judges.get(criterion.text, None)
+    if deciding is None:  # nobody could look further than at names
+        deciding = _deciding((*files.changed, *(files.undeclared or ())), criterion.argv)
+    open_judges = tuple(path for path in deciding if path not in entries and not files.others.get(path))
+    earlier = {path: task for path, task in files.earlier_judges.items() if path not in deciding}
+    nobodys = tuple(path for path, task in earlier.items() if not task)
     why = ""
     if files.weaker_tests:
         why = f"there are fewer checks in {problems.in_backticks(files.weaker_tests)} than before the work"
-    elif foreign:
-        names = problems.in_backticks(foreign)
+    elif open_judges:
+        names = problems.in_backticks(open_judges)
         why = f"{names}, which can decide what it checks, was changed and is not named in `files`"
+    elif nobodys:
+        names = problems.in_backticks(nobodys)
+        why = f"{names}, which can decide what it checks, had been changed in this run by no task that declares it"
     if why:
-        suspects = (*files.weaker_tests, *foreign)[:MAX_CLAIMS]
+        suspects = (*files.weaker_tests, *open_judges, *nobodys)[:MAX_CLAIMS]
         evidence = unproven(criterion, f"{detail}, which proves nothing: {why}")
         return evidence.model_copy(update={"suspects": suspects})
-    rest = f"; {problems.in_backticks(own)}, which can decide what it checks, was changed by the work" if own else ""
-    return proven(criterion, f"{detail}{rest}").model_copy(update={"earlier": not has_failed})
+    by_whom = {path: files.others.get(path, "") for path in deciding} | earlier
+    authors = _authors(by_whom, entries)
+    if old_judges := [path for path in files.old_judges if path not in by_whom]:
+        names = problems.in_backticks(old_judges)
+        authors += f"; {names}, which can decide what it checks, was not as committed when the task began"
+    return proven(criterion, f"{detail}{authors}").model_copy(update={"earlier": not has_failed})
 
 
 def _deciding(paths: Sequence[str], argv: Sequence[str]) -> tuple[str, ...]:
@@ -202,6 +220,17 @@ def _deciding(paths: Sequence[str], argv: Sequence[str]) -> tuple[str, ...]:
     modules = {word.replace(".", "/") for word in own}
     starts = own | {f"{word}{end}" for word in own | modules for end in (".py", "/__init__.py", "/__main__.py")}
     return tuple(path for path in paths if languages.is_recipe(path) or path in starts)
+
+
+def _authors(by_whom: Mapping[str, str], entries: Collection[str]) -> str:
+    """Returns the words on files that decide a command and were changed by whom they belong to."""
+    changes: dict[str, list[str]] = {}
+    for path, task in by_whom.items():
+        changes.setdefault("the work" if path in entries else f"task `{task}`", []).append(path)
+    return "".join(
+        f"; {problems.in_backticks(paths)}, which can decide what it checks, was changed by {author}"
+        for author, paths in changes.items()
+    )
 
 
 def from_claim(

@@ -66,10 +66,10 @@ _RECIPE_NAMES = """
 makefile gnumakefile cmakelists.txt justfile taskfile.yml taskfile.yaml rakefile gemfile dockerfile package.json
 deno.json deno.jsonc composer.json phpunit.xml phpunit.xml.dist conftest.py sitecustomize.py pytest.ini tox.ini
 mypy.ini noxfile.py setup.cfg setup.py pyproject.toml ruff.toml cargo.toml build.rs go.mod pom.xml mix.exs build.sbt
-.rspec .coveragerc
+.rspec .coveragerc .pytest.ini pytest.toml usercustomize.py
 """
 _RECIPES = frozenset(_RECIPE_NAMES.split())
-_RECIPE_ENDS = (".mk", ".gradle", ".gradle.kts")
+_RECIPE_ENDS = (".mk", ".gradle", ".gradle.kts", ".pth")
 _RECIPE_STEMS = frozenset(
     {"jest.config", "vitest.config", "vite.config", "karma.conf", "playwright.config", "cypress.config"}
     | {"eslint.config", "babel.config", ".mocharc", ".eslintrc"}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,10 +21,13 @@ from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types, path_globs
-from dispatch_mcp.workers import first_state, safe_look, workspace_snapshot
+from dispatch_mcp.workers import first_state, judging_files, safe_look, workspace_snapshot
 
 LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
+
+JUDGES_S = 5.0
+"""What looking for the files that decide commands may take, before the work and after it."""
 
 MAX_FOOTPRINTS = 256
 """Files by which one result is recognised later."""
@@ -73,7 +77,26 @@ class ReceiptVerifier:
         look = await self._snapshotter.take(work.workspace, _files_of_interest(work))
         if work.attempt > 1 and not work.base:
             look = look._replace(unclear=_TOO_LATE)
+        else:
+            looks = await self._judges(work)
+            states = {path: state for judges in looks.values() for path, state in judges.states.items()}
+            look = look._replace(judges=states if looks else None)
         return {ports.LOOK: look.to_json()}
+
+    async def _judges(self, work: work_order.WorkOrder) -> Mapping[str, judging_files.Judges]:
+        """Returns what decides each command of the criteria; nothing where that could not be looked up in time."""
+        commands = [criterion for criterion in _criteria(work) if criterion.kind == "command"]
+        if not commands or plan_advice.names_no_change(work.task):
+            return {}
+        root, entries = Path(work.workspace), _entries(work)
+
+        def look(stop: threading.Event) -> dict[str, judging_files.Judges]:
+            return {one.text: judging_files.look(root, one.argv, entries, hidden_paths, stop) for one in commands}
+
+        with contextlib.suppress(safe_look.Unmeasured, OSError), anyio.move_on_after(JUDGES_S):
+            hidden_paths = await self._snapshotter.hidden_recipes(work.workspace)
+            return await safe_look.in_thread(look)
+        return {}
 
     async def receipts(
         self, work: work_order.WorkOrder, before: Mapping[str, model.Json], around: ports.Surroundings
@@ -143,11 +166,62 @@ class ReceiptVerifier:
                 work.workspace, (*changes.changed, *(changes.undeclared or ())), look, now
             ),
         )
+        changes = await self._with_judges(work, changes, look, (paths, around))
         if changes.changed:
             changes = changes._replace(rivals=await _claimants(work, changes.changed, around))
         if changes.changed and not _asks_for_certain_changes(work):
             return changes
         return changes._replace(earlier=await self._changed_earlier(work, around, look))
+
+    async def _with_judges(
+        self,
+        work: work_order.WorkOrder,
+        changes: receipts.FileChanges,
+        look: workspace_snapshot.WorkspaceSnapshot,
+        meanwhile: tuple[Collection[str], ports.Surroundings],
+    ) -> receipts.FileChanges:
+        """Returns the changes with those of what decides the commands; `meanwhile` is what changed, beside whom."""
+        paths, around = meanwhile
+        looks = await self._judges(work)
+        if not looks:
+            return changes
+        root, entries = Path(work.workspace), _entries(work)
+        deciding = {
+            text: tuple(judging_files.changed_judges(root, look.judges, judges, paths, entries))
+            for text, judges in looks.items()
+        }
+        earlier = await self._changed_in_run(work, around, look)
+        first = workspace_snapshot.from_json((await around.first_look()).get(ports.LOOK))
+        now = workspace_snapshot.WorkspaceSnapshot(head=first.head)
+        weaker = await self._snapshotter.weaker_tests(work.workspace, earlier, first, now)
+        rest = earlier.difference(paths)
+        old_judges = {
+            path
+            for judges in looks.values()
+            for path in judging_files.changed_judges(root, None, judges, rest, entries)
+        }
+        dirty = {path for path in look.files if look.head and not any(path_globs.touch(own, path) for own in entries)}
+        owners = {
+            path: "" if work.base else around.active.owner(path, but=work.task.id)
+            for path in {*old_judges, *weaker, *(path for names in deciding.values() for path in names)}
+        }
+        return changes._replace(
+            judges=deciding,
+            old_judges=tuple(sorted(path for path in dirty if any(path in judges.states for judges in looks.values()))),
+            others={path: owner for path, owner in owners.items() if owner},
+            earlier_judges={
+                path: owners[path] for path in sorted({*old_judges, *weaker} - {*paths}) if path not in entries
+            },
+        )
+
+    async def _changed_in_run(
+        self, work: work_order.WorkOrder, around: ports.Surroundings, look: workspace_snapshot.WorkspaceSnapshot
+    ) -> set[str]:
+        """Returns the files that differ from what they were when the run began; nothing where nobody had looked."""
+        first = workspace_snapshot.from_json((await around.first_look()).get(ports.LOOK))
+        if not first.head or first._replace(judges=None) == look._replace(judges=None):
+            return set()
+        return (await self._snapshotter.changed(work.workspace, (), first))[1]
 
     async def _changed_earlier(
         self, work: work_order.WorkOrder, around: ports.Surroundings, look: workspace_snapshot.WorkspaceSnapshot
@@ -156,10 +230,7 @@ class ReceiptVerifier:
 
         A task that finds its work done by another one, which should not have touched it, is not refuted for that.
         """
-        first = workspace_snapshot.from_json((await around.first_look()).get(ports.LOOK))
-        if not first.head or first == look:
-            return ()
-        _, paths = await self._snapshotter.changed(work.workspace, (), first)
+        paths = await self._changed_in_run(work, around, look)
         own = receipts.compare_changes(
             _files_of_interest(work), paths, lambda _: False, workspace=work.workspace, everything=True
         )

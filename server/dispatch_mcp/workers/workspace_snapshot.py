@@ -54,17 +54,20 @@ class WorkspaceSnapshot(NamedTuple):
     """A workspace at one moment. `head` is a commit, `(initial)`, or empty without git.
 
     `files` has a digest per file, empty for one that is not there; `problem` says why nothing was measured. `unclear`
-    says why a declared file that looks as before may have been changed all the same.
+    says why a declared file that looks as before may have been changed all the same. `judges` are the states of files
+    that decide what commands check, also of those that git does not show; None where nobody has looked for them.
     """
 
     head: str = ""
     files: Mapping[str, str] = {}
     problem: str = ""
     unclear: str = ""
+    judges: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, model.Json]:
         """Returns the snapshot as JSON; `from_json` reads it back."""
-        rest = {"unclear": self.unclear} if self.unclear else {}
+        rest: dict[str, model.Json] = {"unclear": self.unclear} if self.unclear else {}
+        rest |= {} if self.judges is None else {"judges": dict(self.judges)}
         return {"head": self.head, "files": dict(self.files), "problem": self.problem, **rest}
 
 
@@ -74,7 +77,9 @@ def from_json(value: model.Json) -> WorkspaceSnapshot:
         return WorkspaceSnapshot(problem="there is no snapshot from before the attempt")
     files = {path: str(digest) for path, digest in value["files"].items()}
     head, problem, unclear = (str(value.get(name, "")) for name in ("head", "problem", "unclear"))
-    return WorkspaceSnapshot(head, files, problem, unclear)
+    states = value.get("judges")
+    judges = {path: str(state) for path, state in states.items()} if json_types.is_object(states) else None
+    return WorkspaceSnapshot(head, files, problem, unclear, judges)
 
 
 class FileFate(NamedTuple):
@@ -222,6 +227,20 @@ class Snapshotter:
         by_name = {path_globs.normalise(path, workspace) for path in files}
         own = {path for path in paths & by_name if safe_look.leads_into_git(Path(workspace), path)}
         return now, {path for path in paths - own if path in by_name or not merge_rules.is_litter(path)}
+
+    async def hidden_recipes(self, workspace: str) -> list[str]:
+        """Returns the files that git ignores and that runners of tests and builds read all the same; none without git.
+
+        Raises:
+            Unmeasured: git fails, or prints too much.
+        """
+        root = Path(workspace)
+        top = _top(root)
+        if top is None:
+            return []
+        command = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", "--full-name")
+        paths = _below(root, top, {path for path in (await self._git(root, *command, "--", ".")).split("\0") if path})
+        return sorted(path for path in paths if languages.is_recipe(path) and not merge_rules.is_litter(path))
 
     async def changed_since(self, workspace: str, files: Collection[str], before: model.Json) -> list[str]:
         """Returns which files differ from an earlier snapshot, as JSON; nothing where that was not measured."""

@@ -1,0 +1,250 @@
+"""Which files decide what a command checks: what it starts, what that starts or reads, and what it reads by itself.
+
+Names are followed from the words of the command through the texts of the files that they name: scripts, recipes, tests,
+what lies beside them. Code under test is no judge: tests are followed into other tests and data, recipes into scripts
+and data, and nothing into documentation, or through the files that the task itself declares. Beside that come the
+settings of runners where they look for them, also those that git ignores, and modules that stand in front of one of
+Python's or of the runner. What a program computes a name of is not seen.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import sys
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dispatch_mcp.git import merge_rules
+from dispatch_mcp.process import safe_paths
+from dispatch_mcp.text import file_states, languages, mentions, path_globs
+from dispatch_mcp.workers import safe_look
+
+MAX_FILES: Final = 200
+"""Files that decide one command; what is named beyond is not looked at."""
+MAX_BYTES: Final = 256 << 10
+"""What is read of one of them."""
+MAX_IN_FOLDER: Final = 64
+
+_MODULES: Final = ("", ".py", "/__init__.py", "/__main__.py", ".sh", ".js", ".mjs", ".cjs", ".ts", "/index.js", ".rb")
+_STARTED: Final = frozenset({"python", "script", "ruby", "php", "shell", ""})
+"""Languages of files that recipes start; others they build."""
+_RUNNERS: Final = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "py", "tox", "nox", "coverage", "hypothesis"})
+_TESTED_BY_PYTHON: Final = frozenset({"pytest", "py.test", "tox", "nox", "unittest"})
+_RECIPES: Final[Mapping[str, Collection[str]]] = {
+    "make": ("makefile", "Makefile", "GNUmakefile"),
+    "npm": ("package.json",),
+    "just": ("justfile", "Justfile"),
+    "rake": ("Rakefile",),
+    "pytest": ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg", "conftest.py", "noxfile.py"),
+}
+_NODE: Final = frozenset({"npm", "npx", "yarn", "pnpm", "bun"})
+_VENVS: Final = (".venv", "venv", "env")
+
+
+class Judges(NamedTuple):
+    """The files that decide what a command checks, each with its state, and the names that they name others by."""
+
+    states: Mapping[str, str] = {}
+    names: frozenset[str] = frozenset()
+
+
+def look(
+    root: Path, argv: Sequence[str], subjects: Collection[str], extras: Iterable[str], stop: threading.Event
+) -> Judges:
+    """Returns what decides a command now. `subjects` are the task's files, normalised; `extras` count whatever happens.
+
+    Raises:
+        Unmeasured: `stop` was set.
+    """
+    walk = _Walk(root, subjects)
+    folders = _folders(walk, argv)
+    starts = dict.fromkeys((*_started(walk, argv, folders), *_recipes(walk, argv, folders)))
+    paths = {*extras, *starts, *_startup(root), *(path for folder in folders for path in walk.standing_before(folder))}
+    queue = deque(starts)
+    names: set[str] = set()
+    chosen: dict[str, None] = {}
+    while queue and len(chosen) < MAX_FILES:
+        if stop.is_set():
+            raise safe_look.Unmeasured("looking for what decides the command took too long")
+        path = queue.popleft()
+        if path in chosen:
+            continue
+        chosen[path] = None
+        if not walk.is_subject(path):
+            words = mentions.words(walk.text(path), path)
+            names |= {word.rpartition("/")[2] for word in words}
+            queue.extend(walk.named(path, words))
+    paths |= {path for path in chosen if not walk.is_subject(path)}
+    return Judges({path: safe_look.digest(root, path) for path in sorted(paths)}, frozenset(names))
+
+
+def changed_judges(
+    root: Path, before: Mapping[str, str] | None, judges: Judges, changed: Collection[str], subjects: Collection[str]
+) -> list[str]:
+    """Returns what has changed of what decides a command. `before` are states from before the work, None if unknown.
+
+    Of the files that are known to have `changed`, those count too whose name stands in a judge, whatever the folder.
+    """
+    paths = {path for path in changed if path in judges.states or _is_named(path, judges, subjects)}
+    if before is None:
+        return sorted(paths)
+    paths |= {path for path, state in judges.states.items() if not file_states.same(before.get(path, ""), state)}
+    return sorted(paths | {path for path in before.keys() - judges.states.keys() if not safe_look.digest(root, path)})
+
+
+def _is_named(path: str, judges: Judges, subjects: Collection[str]) -> bool:
+    if languages.is_recipe(path):
+        return True
+    name = path.rpartition("/")[2]
+    is_subject = any(path_globs.touch(subject, path) for subject in subjects)
+    return not is_subject and "." in name and name in judges.names and _follows("Makefile", path)
+
+
+class _Walk:
+    """Looks names up below a folder; what a folder holds is read once."""
+
+    def __init__(self, root: Path, subjects: Collection[str]) -> None:
+        self._root = root
+        self._subjects = subjects
+        self._entries: dict[str, dict[str, bool]] = {}
+
+    def is_subject(self, path: str) -> bool:
+        """Returns whether the task declares a file."""
+        return any(path_globs.touch(subject, path) for subject in self._subjects)
+
+    def entries(self, folder: str) -> dict[str, bool]:
+        """Returns the names in a folder, each with whether it is a folder; nothing outside of the workspace."""
+        if folder not in self._entries:
+            names: dict[str, bool] = {}
+            if safe_paths.holds(self._root, folder or "."):
+                try:
+                    with os.scandir(self._root / folder) as entries:
+                        names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+                except OSError:
+                    pass
+            self._entries[folder] = names
+        return self._entries[folder]
+
+    def kind(self, path: str) -> bool | None:
+        """Returns whether a path is a folder; None where there is nothing."""
+        folder, _, name = path.rpartition("/")
+        return self.entries(folder).get(name) if name else True
+
+    def text(self, path: str) -> str:
+        """Returns the beginning of a file as text; nothing of one that leads outside or is none."""
+        if not safe_paths.holds(self._root, path):
+            return ""
+        try:
+            with open(os.open(self._root / path, safe_paths.READ), "rb") as file:  # noqa: PTH123 - open already
+                data = file.read(MAX_BYTES)
+        except OSError:
+            return ""
+        return "" if b"\0" in data else data.decode("utf-8", "replace")
+
+    def named(self, source: str, words: Iterable[str]) -> Iterator[str]:
+        """Yields the files that words of a file name, as far as they are judges too."""
+        beside = source.rpartition("/")[0]
+        for word in sorted(words):
+            for folder in dict.fromkeys((beside, "")):
+                yield from (path for path in self._files(folder, word, source) if _follows(source, path))
+
+    def _files(self, folder: str, word: str, source: str) -> Iterator[str]:
+        beside = source.rpartition("/")[0]
+        for name in dict.fromkeys((word, word.rpartition("/")[2] if folder == beside else word)):
+            for spelling in (name, *([name.replace(".", "/")] if "/" not in name else [])):
+                for end in _MODULES:
+                    path = _inside(folder, f"{spelling}{end}")
+                    if path and self.kind(path) is False:
+                        yield path
+        head = word[: match.start()].rpartition("/")[0] if (match := path_globs.WILD.search(word)) else word
+        place = _inside(folder, head)
+        is_meant = "/" in word or (folder == beside and not languages.is_recipe(source))
+        if place and is_meant and self.kind(place):
+            yield from self._data(place)
+
+    def _data(self, folder: str) -> Iterator[str]:
+        """Yields what a folder holds besides code: what a check reads there."""
+        names = [name for name, is_folder in sorted(self.entries(folder).items()) if not is_folder]
+        yield from (f"{folder}/{name}" for name in names[:MAX_IN_FOLDER] if not languages.language(name))
+
+    def standing_before(self, folder: str) -> Iterator[str]:
+        """Yields modules of a folder that is no package which stand in front of those of Python or of a runner."""
+        names = self.entries(folder)
+        if "__init__.py" in names:
+            return
+        for name, is_folder in names.items():
+            stem = name if is_folder else name.removesuffix(".py")
+            if (stem in sys.stdlib_module_names or stem in _RUNNERS) and (is_folder or stem != name):
+                path = f"{folder}/{name}" if folder else name
+                if not is_folder:
+                    yield path
+                elif "__init__.py" in self.entries(path):
+                    yield f"{path}/__init__.py"
+
+
+def _follows(source: str, path: str) -> bool:
+    """Returns whether what a judge names is a judge too."""
+    role, language = languages.role(path), languages.language(path)
+    if role == "docs" or merge_rules.is_litter(path) or path_globs.is_of_git(path):
+        return False
+    if languages.role(source) == "test" and languages.language(source):
+        return role == "test" or not language
+    return language in _STARTED if languages.is_recipe(source) else True
+
+
+def _inside(folder: str, name: str) -> str:
+    path = posixpath.normpath(f"{folder}/{name}" if folder else name)
+    return "" if path.startswith(("/", "..")) or path == "." else path
+
+
+def _words(argv: Sequence[str]) -> list[str]:
+    """Returns the words of a command as paths may stand in them."""
+    parts = (part for word in argv for part in (word, *word.partition("=")[2:]))
+    return [path_globs.normalise(part.partition("::")[0].lstrip("@")) for part in parts if part]
+
+
+def _folders(walk: _Walk, argv: Sequence[str]) -> list[str]:
+    """Returns where a command works and looks."""
+    names = [word for word in _words(argv) if walk.kind(word) is not None]
+    places = [name if walk.kind(name) else name.rpartition("/")[0] for name in names]
+    tests = [name for name in ("tests", "test") if walk.kind(name)] if _program(argv) == "pytest" else []
+    return list(dict.fromkeys(("", *places, *tests)))
+
+
+def _started(walk: _Walk, argv: Sequence[str], folders: Sequence[str]) -> Iterator[str]:
+    for word in _words(argv):
+        for spelling in dict.fromkeys((word, word.replace(".", "/"))):
+            for folder in folders:
+                for end in _MODULES:
+                    path = _inside(folder, f"{spelling}{end}")
+                    if path and walk.kind(path) is False:
+                        yield path
+
+
+def _recipes(walk: _Walk, argv: Sequence[str], folders: Sequence[str]) -> Iterator[str]:
+    for folder in folders:
+        for name in _RECIPES.get(_program(argv), ()):
+            path = f"{folder}/{name}" if folder else name
+            if walk.kind(path) is False:
+                yield path
+
+
+def _program(argv: Sequence[str]) -> str:
+    """Returns which family of runners a command is of; empty for another."""
+    names = {posixpath.basename(word) for word in argv[:4]}
+    if names & _TESTED_BY_PYTHON:
+        return "pytest"
+    first = posixpath.basename(argv[0]) if argv else ""
+    return "make" if first in ("make", "gmake") else "npm" if first in _NODE else first
+
+
+def _startup(root: Path) -> Iterator[str]:
+    """Yields what Python runs whenever it starts in a virtual environment of the workspace."""
+    for venv in _VENVS:
+        for pattern in ("*.pth", "sitecustomize.py", "usercustomize.py"):
+            for path in sorted(root.glob(f"{venv}/lib/python*/site-packages/{pattern}"))[:MAX_IN_FOLDER]:
+                yield path.relative_to(root).as_posix()
