@@ -50,7 +50,7 @@ class FileChanges(NamedTuple):
     known; `removals` are paths that the task is to remove, `weaker_tests` files of tests that check less than before.
     `rivals` says who else may have changed a file; `states_before` has the states of changed files from before.
     `judges` are changed files that decide what a command checks, by its criterion; `earlier_judges` those that the run
-    had changed before, each with the task that declares it, empty for none; `others` names the tasks that declare files
+    had changed before, each with the task that declares it, empty for none; `owners` names the tasks that declare files
     which were changed meanwhile. `old_judges` are files that decide a command and differed from the last commit before
     the task began.
     """
@@ -68,7 +68,7 @@ class FileChanges(NamedTuple):
     states_before: Mapping[str, str | None] = {}
     judges: Mapping[str, tuple[str, ...]] = {}
     earlier_judges: Mapping[str, str] = {}
-    others: Mapping[str, str] = {}
+    owners: Mapping[str, str] = {}
     old_judges: tuple[str, ...] = ()
 
     def shows_work(self, path: str) -> bool:
@@ -190,7 +190,7 @@ def from_command(
     deciding = files.judges.get(criterion.text, None)
     if deciding is None:  # nobody could look further than at names
         deciding = _deciding((*files.changed, *(files.undeclared or ())), criterion.argv)
-    open_judges = tuple(path for path in deciding if path not in entries and not files.others.get(path))
+    open_judges = tuple(path for path in deciding if path not in entries and not files.owners.get(path))
     earlier = {path: task for path, task in files.earlier_judges.items() if path not in deciding}
     nobodys = tuple(path for path, task in earlier.items() if not task)
     why = ""
@@ -206,7 +206,7 @@ def from_command(
         suspects = (*files.weaker_tests, *open_judges, *nobodys)[:MAX_CLAIMS]
         evidence = unproven(criterion, f"{detail}, which proves nothing: {why}")
         return evidence.model_copy(update={"suspects": suspects})
-    by_whom = {path: files.others.get(path, "") for path in deciding} | earlier
+    by_whom = {path: files.owners.get(path, "") for path in deciding} | earlier
     authors = _authors(by_whom, entries)
     if old_judges := [path for path in files.old_judges if path not in by_whom]:
         names = problems.in_backticks(old_judges)

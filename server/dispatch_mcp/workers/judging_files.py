@@ -66,30 +66,30 @@ def look(
     paths = {*extras, *starts, *_startup(root), *(path for folder in folders for path in walk.standing_before(folder))}
     queue = deque(starts)
     names: set[str] = set()
-    chosen: dict[str, None] = {}
-    while queue and len(chosen) < MAX_FILES:
+    judges: dict[str, None] = {}
+    while queue and len(judges) < MAX_FILES:
         if stop.is_set():
             raise safe_look.Unmeasured("looking for what decides the command took too long")
         path = queue.popleft()
-        if path in chosen:
+        if path in judges:
             continue
-        chosen[path] = None
+        judges[path] = None
         if not walk.is_subject(path):
             words = mentions.words(walk.text(path), path)
             names |= {word.rpartition("/")[2] for word in words}
             queue.extend(walk.named(path, words))
-    paths |= {path for path in chosen if not walk.is_subject(path)}
+    paths |= {path for path in judges if not walk.is_subject(path)}
     return Judges({path: safe_look.digest(root, path) for path in sorted(paths)}, frozenset(names))
 
 
 def changed_judges(
-    root: Path, before: Mapping[str, str] | None, judges: Judges, changed: Collection[str], subjects: Collection[str]
+    root: Path, before: Mapping[str, str] | None, judges: Judges, edits: Collection[str], subjects: Collection[str]
 ) -> list[str]:
     """Returns what has changed of what decides a command. `before` are states from before the work, None if unknown.
 
-    Of the files that are known to have `changed`, those count too whose name stands in a judge, whatever the folder.
+    Of the files that are known to have changed, `edits`, those count too whose name stands in a judge, whatever the folder.
     """
-    paths = {path for path in changed if path in judges.states or _is_named(path, judges, subjects)}
+    paths = {path for path in edits if path in judges.states or _is_named(path, judges, subjects)}
     if before is None:
         return sorted(paths)
     paths |= {path for path, state in judges.states.items() if not file_states.same(before.get(path, ""), state)}

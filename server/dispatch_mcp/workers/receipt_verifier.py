@@ -91,7 +91,10 @@ class ReceiptVerifier:
         root, entries = Path(work.workspace), _entries(work)
 
         def look(stop: threading.Event) -> dict[str, judging_files.Judges]:
-            return {one.text: judging_files.look(root, one.argv, entries, hidden_paths, stop) for one in commands}
+            return {
+                criterion.text: judging_files.look(root, criterion.argv, entries, hidden_paths, stop)
+                for criterion in commands
+            }
 
         with contextlib.suppress(safe_look.Unmeasured, OSError), anyio.move_on_after(JUDGES_S):
             hidden_paths = await self._snapshotter.hidden_recipes(work.workspace)
@@ -208,7 +211,7 @@ class ReceiptVerifier:
         return changes._replace(
             judges=deciding,
             old_judges=tuple(sorted(path for path in dirty if any(path in judges.states for judges in looks.values()))),
-            others={path: owner for path, owner in owners.items() if owner},
+            owners={path: owner for path, owner in owners.items() if owner},
             earlier_judges={
                 path: owners[path] for path in sorted({*old_judges, *weaker} - {*paths}) if path not in entries
             },
