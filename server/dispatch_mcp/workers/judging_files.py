@@ -87,7 +87,7 @@ def changed_judges(
 ) -> list[str]:
     """Returns what has changed of what decides a command. `before` are states from before the work, None if unknown.
 
-    Of the files that are known to have changed, `edits`, those count too whose name stands in a judge, whatever the folder.
+    Of the files that are known to have changed, `edits`, those count too whose name stands in a judge, in any folder.
     """
     paths = {path for path in edits if path in judges.states or _is_named(path, judges, subjects)}
     if before is None:
