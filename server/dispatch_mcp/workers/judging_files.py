@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.process import safe_paths
-from dispatch_mcp.text import file_states, languages, mentions, path_globs
-from dispatch_mcp.workers import safe_look
+from dispatch_mcp.text import file_states, languages, path_globs
+from dispatch_mcp.workers import file_words, safe_look
 
 MAX_FILES: Final = 200
 """Files that decide one command; what is named beyond is not looked at."""
@@ -75,7 +75,7 @@ def look(
             continue
         judges[path] = None
         if not walk.is_subject(path):
-            words = mentions.words(walk.text(path), path)
+            words = file_words.words(walk.text(path), path)
             names |= {word.rpartition("/")[2] for word in words}
             queue.extend(walk.named(path, words))
     paths |= {path for path in judges if not walk.is_subject(path)}

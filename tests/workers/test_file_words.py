@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.text import mentions
+from dispatch_mcp.workers import file_words
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from dispatch_mcp.text import mentions
     ],
 )
 def test_names_of_files_and_modules_are_read(path: str, text: str, expected: set[str]) -> None:
-    assert expected <= mentions.words(text, path)
+    assert expected <= file_words.words(text, path)
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_names_of_files_and_modules_are_read(path: str, text: str, expected: set
     ],
 )
 def test_settings_count_only_as_far_as_they_say_how_checks_are_run(path: str, text: str) -> None:
-    assert "other.md" not in mentions.words(text, path)
+    assert "other.md" not in file_words.words(text, path)
 
 
 @given(st.text(max_size=300), st.sampled_from(["a.sh", "package.json", "tox.ini", "pyproject.toml"]))
 def test_any_text_is_read_within_bounds(text: str, path: str) -> None:
-    words = mentions.words(text, path)
-    assert len(words) <= mentions.MOST
+    words = file_words.words(text, path)
+    assert len(words) <= file_words.MOST
     assert all(word.strip("./*") for word in words)
