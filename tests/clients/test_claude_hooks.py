@@ -24,6 +24,7 @@ from hooked_sessions import (
     call,
     calls,
     conversation,
+    last_answer,
     planned,
     session,
     started,
@@ -274,25 +275,6 @@ def written(fake: fake_provider.Provider) -> int:
         if block["type"] == "tool_use" and block["name"] in ("Agent", PREFIX + "report")
     ]
     return sum(token_count.count(json.dumps(block["input"])) for block in blocks)
-
-
-def last_answer(fake: fake_provider.Provider) -> dict[str, Any]:
-    """Returns the newest answer of our server that hands out assignments."""
-    texts = [text for entry in fake.requests() for text in answers(entry) if text.startswith('{"')]
-    return json.loads([text for text in texts if '"assignments":[{' in text][-1])
-
-
-def answers(entry: dict[str, Any]) -> list[str]:
-    """Returns what tools have answered in a conversation."""
-    parts = [
-        part
-        for message in entry["body"]["messages"]
-        if message["role"] == "user" and isinstance(message["content"], list)
-        for part in message["content"]
-        if part.get("type") == "tool_result"
-    ]
-    contents = [part["content"] for part in parts]
-    return [content if isinstance(content, str) else content[0].get("text", "") for content in contents if content]
 
 
 async def test_two_sessions_in_one_folder_carry_a_run_each(

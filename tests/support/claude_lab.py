@@ -100,10 +100,9 @@ class Conversation:
         """Returns the result of the turn that a text of the user's begins."""
         row = {"type": "user", "message": {"role": "user", "content": text}}
         await self._stdin.send(json.dumps(row).encode() + b"\n")
-        return await self.turn()
+        return await self._turn()
 
-    async def turn(self) -> dict[str, Any]:
-        """Returns the result of the next turn, whoever has begun it."""
+    async def _turn(self) -> dict[str, Any]:
         while True:
             row = json.loads(await self._lines.receive_until(b"\n", 1 << 24))
             if row.get("type") == "result":
@@ -114,7 +113,7 @@ class Conversation:
         await self._stdin.aclose()
         with contextlib.suppress(anyio.IncompleteRead):
             while True:
-                await self.turn()
+                await self._turn()
         return await self._process.wait()
 
 

@@ -107,3 +107,22 @@ def calls(fake: fake_provider.Provider) -> list[str]:
         entry["reply"]["content"] for entry in fake.requests() if "reply" in entry and entry not in briefs(fake)
     ]
     return [block["name"] for content in contents for block in content if block["type"] == "tool_use"]
+
+
+def last_answer(fake: fake_provider.Provider) -> dict[str, Any]:
+    """Returns the newest answer of our server that hands out assignments."""
+    texts = [text for entry in fake.requests() for text in answers(entry) if text.startswith('{"')]
+    return json.loads([text for text in texts if '"assignments":[{' in text][-1])
+
+
+def answers(entry: dict[str, Any]) -> list[str]:
+    """Returns what tools have answered in a conversation."""
+    parts = [
+        part
+        for message in entry["body"]["messages"]
+        if message["role"] == "user" and isinstance(message["content"], list)
+        for part in message["content"]
+        if part.get("type") == "tool_result"
+    ]
+    contents = [part["content"] for part in parts]
+    return [content if isinstance(content, str) else content[0].get("text", "") for content in contents if content]
