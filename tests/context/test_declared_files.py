@@ -77,3 +77,61 @@ def test_a_link_that_leads_out_of_the_workspace_is_not_looked_behind(root: Path)
     (root / "work").mkdir()
     (root / "work/up").symlink_to("..")
     assert declared_files.nearest(root / "work", "up/CHANGES.rst") == ""
+
+
+def linked(root: Path) -> Path:
+    """Returns the workspace with links: to a file, to a folder, out of it, to nothing, and to itself."""
+    (root / "shop").symlink_to("src")
+    (root / "faq.md").symlink_to("docs/faq.md")
+    (root / "out").symlink_to(root.parent)
+    (root / "lost").symlink_to("nowhere.py")
+    (root / "loop").symlink_to("loop")
+    return root
+
+
+def real(root: Path, *files: str, final: tuple[str, ...] = ()) -> tuple[tuple[str, ...], list[str]]:
+    """Returns the files that a task `t` declares once links are followed, and what the notices of that say."""
+    task = model.Task.model_validate({"id": "t", "do": "Mend it", "files": list(files)})
+    [after], notices = declared_files.without_links(str(root), [task], final)
+    assert all((notice.code, notice.tasks) == ("linked_file", ("t",)) for notice in notices)
+    return after.files, [notice.message for notice in notices]
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("shop/cart.py", "src/cart.py"),
+        ("./shop/cart.py", "src/cart.py"),
+        ("shop/new.py", "src/new.py"),
+        ("faq.md", "docs/faq.md"),
+        ("lost", "nowhere.py"),
+    ],
+)
+def test_a_file_is_declared_by_its_real_path_and_the_author_is_told(root: Path, path: str, place: str) -> None:
+    files, messages = real(linked(root), path)
+    assert files == (place,)
+    assert messages == [f"`{path}` leads to `{place}`, which is declared in its place."]
+
+
+@pytest.mark.parametrize("path", ["src/cart.py", "new/part.py", "out/other.py", "loop", "../elsewhere.py"])
+def test_a_path_that_goes_through_no_link_of_the_workspace_stays_as_it_is(root: Path, path: str) -> None:
+    assert real(linked(root), path) == ((path,), [])
+
+
+def test_two_names_of_one_file_are_declared_once(root: Path) -> None:
+    files, messages = real(linked(root), "src/cart.py", "shop/cart.py", "docs/faq.md")
+    assert files == ("src/cart.py", "docs/faq.md")
+    assert len(messages) == 1
+
+
+def test_a_task_that_is_final_keeps_the_names_that_it_was_given(root: Path) -> None:
+    assert real(linked(root), "shop/cart.py", final=("t",)) == (("shop/cart.py",), [])
+    assert real(root, "src/cart.py")[0] == ("src/cart.py",)
+
+
+def test_tasks_that_use_one_link_share_a_notice_and_very_many_links_stay_short(root: Path) -> None:
+    tasks = [model.Task.model_validate({"id": name, "do": "Mend it", "files": ["shop/cart.py"]}) for name in ("a", "b")]
+    after, [notice] = declared_files.without_links(str(linked(root)), tasks)
+    assert [task.files for task in after] == [("src/cart.py",)] * 2
+    assert notice.tasks == ("a", "b")
+    assert len(real(root, *(f"shop/f{at}.py" for at in range(30)))[1]) == declared_files.MAX_NOTICES

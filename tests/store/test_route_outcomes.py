@@ -152,3 +152,35 @@ async def test_nothing_to_learn_writes_nothing(tmp_path: Path) -> None:
 )
 def test_a_lesson_says_whether_it_went_well(outcome: learning.Outcome, *, good: bool) -> None:
     assert replace(LESSON, outcome=outcome).past == learning.PastRoutes("Fix the login", "auth", good, 0.5)
+
+
+async def test_only_what_is_new_is_read_with_how_much_there_is_in_all(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path / "home") as store:
+        assert await store.new_lessons(records.LOCAL, 5, after=0) == ((0, 0), [])
+        await store.learn(records.LOCAL, [replace(LESSON, text=text, task_id=text) for text in ("a", "b", "c")])
+        await store.learn("somebody else", [LESSON])
+        count, lessons = await store.new_lessons(records.LOCAL, 5, after=0)
+        assert (count.lessons, [lesson.text for lesson in lessons]) == (3, ["a", "b", "c"])
+        assert count.newest == lessons[-1].no
+        after, fresh = await store.new_lessons(records.LOCAL, 5, after=lessons[0].no)
+        assert (after, [lesson.text for lesson in fresh]) == (count, ["b", "c"])
+        assert await store.new_lessons(records.LOCAL, 5, after=count.newest) == (count, [])
+
+
+async def test_of_more_news_than_are_asked_for_the_newest_come(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path / "home") as store:
+        await store.learn(records.LOCAL, [replace(LESSON, text=str(at), task_id=str(at)) for at in range(6)])
+        count, lessons = await store.new_lessons(records.LOCAL, 2, after=0)
+        assert (count.lessons, [lesson.text for lesson in lessons]) == (6, ["4", "5"])
+        assert lessons == await store.learned(records.LOCAL, 2)
+
+
+async def test_a_count_that_falls_says_that_lessons_were_forgotten(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path / "home") as store:
+        await store.learn(records.LOCAL, [LESSON])
+        before, _ = await store.new_lessons(records.LOCAL, 5, after=0)
+        assert await store.forget(records.LOCAL) == 1
+        assert await store.new_lessons(records.LOCAL, 5, after=before.newest) == ((0, 0), [])
+        await store.learn(records.LOCAL, [replace(LESSON, text="later")])
+        count, lessons = await store.new_lessons(records.LOCAL, 5, after=0)
+        assert (count.lessons, [lesson.text for lesson in lessons]) == (1, ["later"])
