@@ -26,7 +26,7 @@ You build things.
 def placed(layer: catalog.Layer, text: str = TEXT) -> work_order.WorkOrder:
     agent = catalog.read_agent(text, path="builder.md", layer=layer)
     work = work_order.WorkOrder(
-        "r", model.Task(id="t", goal="x", agent="builder"), 1, WorkerKind.CLAUDE, directory="/own"
+        "r", model.Task(id="t", do="x", agent="builder"), 1, WorkerKind.CLAUDE, directory="/own"
     )
     return order_builder.with_agent(work, catalog.Catalog((agent,)))
 
