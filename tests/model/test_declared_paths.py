@@ -48,3 +48,12 @@ def test_ten_times_as_many_declarations_take_no_longer_to_ask(spelling: str) -> 
 
     few, many = (min(seconds(tasks) for _ in range(3)) for tasks in (400, 4_000))
     assert many < few * 5
+
+
+def test_declarations_are_read_once_and_only_when_somebody_asks() -> None:
+    rest = iter([("one", "a"), ("two", "b")])
+    index = declared_paths.DeclaredPaths(rest)
+    assert list(rest) == [("one", "a"), ("two", "b")]
+    assert not index.touch("a")
+    again = declared_paths.DeclaredPaths(iter([("one", "a"), ("two", "b")]))
+    assert [again.touch("b"), list(again.names()), list(again.names())] == [True, ["a", "b"], ["a", "b"]]

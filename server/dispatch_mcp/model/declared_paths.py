@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -17,17 +18,15 @@ _MANY_SEGMENTS: Final = 60
 class DeclaredPaths:
     """Paths and globs with who declares each; says the same as `path_globs.touch` with each of them, but at once.
 
-    `declarations` are owners with normalised paths.
+    `declarations` are owners with normalised paths, read when somebody asks.
     """
 
     def __init__(self, declarations: Iterable[tuple[str, str]] = ()) -> None:
-        self._declarations = tuple(declarations)
+        self._source = declarations
+        self._answers: dict[str, _Owners] = {}
         self._exact: dict[str, _Owners] = {}
         self._below: dict[str, _Owners] = {}
         self._globs: dict[str, dict[str, _Owners]] = {}
-        self._answers: dict[str, _Owners] = {}
-        for owner, entry in self._declarations:
-            self._add(owner, entry)
 
     def names(self, *, but: str = "") -> Iterator[str]:
         """Returns the declarations of everybody but one, in their order."""
@@ -45,6 +44,13 @@ class DeclaredPaths:
         self.touch(path)
         return next((owner for owner in self._answers[path] if owner != but), "")
 
+    @functools.cached_property
+    def _declarations(self) -> tuple[tuple[str, str], ...]:
+        declarations = tuple(self._source)
+        for owner, entry in declarations:
+            self._add(owner, entry)
+        return declarations
+
     def _add(self, owner: str, entry: str) -> None:
         _join(self._exact, entry, owner)
         for folder in _folders(entry):
@@ -56,6 +62,8 @@ class DeclaredPaths:
             _join(self._globs.setdefault(place, {}), entry, owner)
 
     def _owners(self, path: str) -> _Owners:
+        if not self._declarations:
+            return ()
         if path_globs.WILD.search(path) or path.count("/") > _MANY_SEGMENTS:
             entries = (owners for entry, owners in self._exact.items() if path_globs.touch(entry, path))
             return _two(owner for owners in entries for owner in owners)

@@ -52,7 +52,8 @@ def lies_inside(root: Path, path: str) -> bool:
 def leads_into_git(root: Path, path: str) -> bool:
     """Returns whether an entry lies where git keeps its own, also behind links."""
     with contextlib.suppress(OSError, RuntimeError, ValueError):
-        return path_globs.is_of_git((root / path).parent.resolve().relative_to(root.resolve()).as_posix())
+        folder, top = Path(os.path.realpath((root / path).parent)), os.path.realpath(root)
+        return path_globs.is_of_git(folder.relative_to(top).as_posix())
     return False
 
 
