@@ -18,6 +18,7 @@ DECLARATIONS = st.lists(st.tuples(st.sampled_from(["one", "two", "three"]), ENTR
 @given(DECLARATIONS, ENTRIES, st.sampled_from(["", "one", "two"]))
 @example([("one", "/".join("a" * 70) + "/*")], "b", "")
 @example([("one", "a/*")], "/".join("b" * 70), "")
+@example([("one", "../a"), ("two", "/a/*")], "", "one")
 def test_looking_up_says_what_comparing_each_of_them_would_say(
     declarations: list[tuple[str, str]], path: str, but: str
 ) -> None:

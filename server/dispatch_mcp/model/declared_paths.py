@@ -64,7 +64,7 @@ class DeclaredPaths:
     def _owners(self, path: str) -> _Owners:
         if not self._declarations:
             return ()
-        if path_globs.WILD.search(path) or path.count("/") > _MANY_SEGMENTS:
+        if not path or path_globs.WILD.search(path) or path.count("/") > _MANY_SEGMENTS:
             entries = (owners for entry, owners in self._exact.items() if path_globs.touch(entry, path))
             return _two(owner for owners in entries for owner in owners)
         return _two(owner for owners in self._found(path) for owner in owners)
