@@ -52,6 +52,13 @@ def test_what_was_not_set_takes_no_space(outcome: model.Outcome) -> None:
     assert len(codec.dump(outcome, sparse=True)) <= len(codec.dump(outcome))
 
 
+@pytest.mark.parametrize("summary", ["done", "\ud83d"])
+def test_only_what_was_set_is_written_where_little_space_is_wanted(summary: str) -> None:
+    outcome = model.Outcome(state=model.AttemptState.SUCCEEDED, summary=summary)
+    assert set(json.loads(codec.dump(outcome, sparse=True))) == {"state", "summary"}
+    assert set(json.loads(codec.dump(outcome))) == set(model.Outcome.model_fields)
+
+
 @given(st.dictionaries(anything, json_values, max_size=4))
 def test_every_map_comes_back_as_it_was(data: dict[str, model.Json]) -> None:
     assert codec.load_map(codec.dump_map(data)) == data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import store_setup
 
 from dispatch_mcp import errors
 from dispatch_mcp.model import records
-from dispatch_mcp.store import health, sqlite, sqlite_store
+from dispatch_mcp.store import health, owner_locks, sqlite, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +69,31 @@ async def test_rows_that_refer_to_nothing_are_found(tmp_path: Path) -> None:
     assert integrity.status == "bad"
     assert "refers to nothing" in integrity.detail
     assert integrity.hint
+
+
+async def test_of_many_faults_five_are_named(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, _):
+        for number in range(8):
+            await store.create_run(store_setup.new_run(f"run{number}"))
+    store_setup.raw(tmp_path, "DELETE FROM plan")
+    assert len(by_name(tmp_path)["integrity"].detail.split("; ")) == 5
+
+
+@pytest.mark.parametrize(("version", "behind"), [((3, 51, 2), True), ((3, 51, 3), False), ((3, 60, 0), False)])
+def test_a_library_with_a_bug_that_the_write_lock_avoids_is_said_to_be_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int], *, behind: bool
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    fact = by_name(tmp_path)["sqlite"]
+    assert (fact.status, "behind our write lock" in fact.detail) == ("ok", behind)
+
+
+async def test_a_lock_that_a_process_at_work_holds_is_no_trouble(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path):
+        pass
+    with owner_locks.Mutex(tmp_path / "write.lock"):
+        assert "write lock" not in by_name(tmp_path)
+        assert all(fact.status == "ok" for fact in health.facts(tmp_path))
 
 
 def test_a_file_that_is_no_database_is_named_and_its_runs_cannot_be_read(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def dump(value: model.Value, *, sparse: bool = False) -> str:
     try:
         return value.model_dump_json(exclude_unset=sparse)
     except ValueError:  # a lone surrogate, which only escaped JSON can hold
-        return _encode(value.model_dump(mode="python", exclude_unset=sparse))
+        return _encode(value.model_dump(exclude_unset=sparse))
 
 
 _FORMER_FIELDS: Final[Mapping[type[model.Value], Collection[str]]] = {model.Plan: ("draft",)}
