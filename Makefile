@@ -73,6 +73,11 @@ fuzz: ## Gives every reader and a real server damaged texts, ten minutes each, f
 	$(ENVIRONMENT) test
 	@$(BIN)/python tests/fuzz/fuzz.py --seconds 600 --jobs 4 $(ARGS)
 
+.PHONY: mutants
+mutants: ## Measures how many small wrong changes the tests notice (ARGS="--only store/writer")
+	$(ENVIRONMENT) dev
+	@$(BIN)/python scripts/mutation_score.py .mutants $(ARGS)
+
 .PHONY: format
 format: ## Formats the code and applies safe fixes
 	$(ENVIRONMENT) dev
@@ -91,5 +96,5 @@ bundle: ## Packs the bundle for Claude Desktop into dist
 
 .PHONY: clean
 clean: ## Removes the environment, caches and built files
-	@rm -rf .venv .clients .conformance .axe dist build .pytest_cache .ruff_cache .hypothesis .coverage
+	@rm -rf .venv .clients .conformance .axe dist build .pytest_cache .ruff_cache .hypothesis .mutants .coverage
 	@find $(PYTHON_FILES) -name __pycache__ -type d -prune -exec rm -rf {} +

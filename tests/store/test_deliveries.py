@@ -38,6 +38,14 @@ async def test_mail_is_what_was_sent_in_its_order_and_what_became_of_it(tmp_path
     assert store_setup.faults(tmp_path) == []
 
 
+async def test_a_message_that_is_sent_is_an_event_that_says_who_writes_to_whom_and_not_what(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a")) as (store, _):
+        number = await posted(store, "a", "a secret matter")
+        *_, event = await store.events("run")
+        assert event.kind == "message_sent"
+        assert event.data == {"id": number, "kind": "warning", "sender": "x", "recipient": "a", "followed": True}
+
+
 async def test_deliveries_are_events_of_the_task_that_read_one_for_each_way(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.fan("a")) as (store, _):
         numbers = [await posted(store, "a"), await posted(store, "a")]

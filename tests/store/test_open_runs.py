@@ -45,6 +45,15 @@ async def test_a_look_tells_where_open_runs_stand_and_changes_no_file(tmp_path: 
     assert files(home) == before
 
 
+async def test_the_newest_run_comes_first(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home") as desk:
+        ids = [(await dispatcher_setup.started(desk, task(name))).run_id for name in "abc"]
+        folders = open_runs.places(str(tmp_path))
+        assert [run.id for run in open_runs.of(str(tmp_path / "home"), folders)] == ids[::-1]
+        looks = open_runs.at_work(str(tmp_path / "home"), folders)
+        assert [(look.run, look.id) for look in looks] == list(zip(ids[::-1], "cba", strict=True))
+
+
 async def test_a_look_sees_what_others_have_just_written(tmp_path: Path) -> None:
     async with dispatcher_setup.opened(tmp_path / "home") as desk:
         place = open_runs.places(str(tmp_path))
