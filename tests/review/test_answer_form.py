@@ -75,7 +75,7 @@ def test_a_ruling_as_the_schema_allows_it_is_read_with_its_place_and_its_proof()
         "ruling": "gone",
         "file": "a.py",
         "line": 7,
-        "quote": "x",
+        "quote": "    x",
         "evidence": "y",
     }
     assert set(fields) == set(values)

@@ -200,6 +200,24 @@ def test_a_very_long_field_is_cut_and_a_very_long_answer_is_read_from_its_end() 
     assert answer_parser.read("a", "x" * 2 * answer_parser.MAX_TEXT + answer()).verdict == "FAIL"
 
 
+@pytest.mark.parametrize(
+    ("value", "items"),
+    [
+        ('[{"severity": "low"}]', [{"severity": "low"}]),
+        ({"severity": "low"}, [{"severity": "low"}]),
+        ({"critical": ["words", {"claim": "x"}]}, ["words", {"severity": "critical", "claim": "x"}]),
+        ({"f1": {"severity": "low"}}, [{"severity": "low"}]),
+        ("none", []),
+        (None, []),
+        ('{"severity": "low"}', None),
+        ("some words", None),
+    ],
+)
+def test_findings_are_read_as_a_list_whatever_holds_them(value: model.Json, items: list[model.Json] | None) -> None:
+    listed = finding_fields.listed(value)
+    assert (None if listed is None else list(listed)) == items
+
+
 def test_a_field_that_is_no_text_is_kept_as_json() -> None:
     assert finding(evidence={"input": ["ü", 1]}).evidence == '{"input": ["ü", 1]}'
 

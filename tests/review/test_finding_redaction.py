@@ -43,6 +43,13 @@ def test_a_secret_of_several_lines_leaves_and_places_stay() -> None:
     assert cleaned.lines == 4
 
 
+def test_all_lines_before_and_after_a_secret_of_several_lines_stay() -> None:
+    before, after = [f"a = {n}" for n in range(4)], [f"b = {n}" for n in range(4)]
+    diff = diff_samples.diff(diff_samples.new_file("x.py", *before, *KEY.split("\n"), *after))
+    cleaned = texts(finding_redaction.clean(diff, without(KEY)))
+    assert cleaned == [*(f"+{line}" for line in before), *["+[redacted]"] * 4, *(f"+{line}" for line in after)]
+
+
 def test_a_secret_that_only_one_side_holds_together_is_found() -> None:
     lines = ["+-----BEGIN KEY-----", "-old = 1", "+abc", "-old = 2", "+def", "+-----END KEY-----"]
     cleaned = finding_redaction.clean(diff_samples.diff(diff_samples.change("x.py", *lines)), without(KEY))
