@@ -62,6 +62,55 @@ async def test_a_run_that_is_over_is_not_open_and_is_counted_as_finished(tmp_pat
         assert await store.finished_runs("plan", principal="bob") == 0
 
 
+async def test_each_run_is_read_with_its_own_tasks_attempts_and_failures(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
+        await store.save_plan(store_setup.fan("a", "c", "d", plan_id="more"), records.LOCAL)
+        await store.create_run(store_setup.new_run("other", plan_id="more"))
+        heir = records.Owner(owner.id, await store.adopt("other", owner.id) or 0)
+        for run_id, who in (("run", owner), ("other", heir)):
+            starts = (await store.advance(run_id, store_setup.step(who))).starts
+            failures = [
+                store_setup.report(
+                    start,
+                    model.Outcome(
+                        state=model.AttemptState.FAILED, error=f"{run_id} broke", error_kind="test", retryable=True
+                    ),
+                )
+                for start in starts[1:]
+            ]
+            await store.advance(run_id, store_setup.step(who, *failures, start=frozenset()))
+        for run_id, names in (("run", ["a", "b"]), ("other", ["a", "c", "d"])):
+            whole = await store.whole_run(run_id, principal=records.LOCAL)
+            assert [task.id for task in whole.tasks] == names
+            assert [attempt.task_id for attempt in whole.attempts] == ["a"]
+            assert whole.attempts[0].started_at > 0
+            assert [failure.task_id for failure in whole.failures] == names[1:]
+            assert {failure.error for failure in whole.failures} == {f"{run_id} broke"}
+
+
+async def test_attempts_that_are_under_way_are_found_with_what_their_own_run_gave_them(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        starts: dict[str, list[int | None]] = {}
+        for run_id, tokens in (("little", 2_000_000), ("much", 9_000_000)):
+            await store.create_run(store_setup.new_run(run_id, "api", limits=model.Limits(tokens=tokens)))
+            heir = records.Owner(owner.id, await store.adopt(run_id, owner.id) or 0)
+            await store.advance(run_id, store_setup.step(heir))
+            starts[run_id] = [start.ceiling.tokens for start in await store.begun(run_id)]
+        assert starts == {"little": [2_000_000], "much": [9_000_000]}
+        assert [start.ceiling.tokens for start in await store.begun("little")] == [2_000_000]
+
+
+async def test_what_is_open_is_counted_for_each_run_that_was_asked_about(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b", parallel=1)) as (store, owner):
+        await store.create_run(store_setup.new_run("other"))
+        await store.advance("run", store_setup.step(owner))
+        scripted = model.WorkerKind.SCRIPTED
+        assert await store.open_work(["run", "other", "none"]) == {
+            "run": {(scripted, model.TaskState.RUNNING): 1, (scripted, model.TaskState.READY): 1},
+            "other": {(scripted, model.TaskState.READY): 2},
+        }
+
+
 async def test_attempts_are_listed_as_they_began_and_of_one_task_alone(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
         starts = (await store.advance("run", store_setup.step(owner, now=100.0))).starts

@@ -34,6 +34,31 @@ async def test_a_store_that_has_lost_most_of_its_rows_becomes_small_again(tmp_pa
     assert store_setup.faults(tmp_path) == []
 
 
+async def test_a_store_that_would_keep_everybody_waiting_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(tmp_path, 50)
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.prune_plans([f"p{number}" for number in range(45)], store.now() + 1, frozenset())
+    size = (tmp_path / sqlite.FILE).stat().st_size
+    monkeypatch.setattr(compaction, "SMALL_ENOUGH", 10_000)
+    assert compaction.compact(tmp_path) == 0
+    assert (tmp_path / sqlite.FILE).stat().st_size == size
+
+
+async def test_what_a_smaller_store_gives_back_is_off_the_disk_at_once(tmp_path: Path) -> None:
+    await filled(tmp_path, 50)
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.prune_plans([f"p{number}" for number in range(45)], store.now() + 1, frozenset())
+        assert compaction.compact(tmp_path) > 0
+        assert sqlite.wal_size(tmp_path) == 0
+
+
+async def test_a_disk_without_room_leaves_a_store_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / sqlite.FILE).mkdir()
+    assert compaction.compact(tmp_path) == 0
+
+
 async def test_a_full_store_is_left_as_it_is(tmp_path: Path) -> None:
     await filled(tmp_path, 5)
     before = (tmp_path / sqlite.FILE).stat().st_size

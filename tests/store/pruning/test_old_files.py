@@ -125,6 +125,17 @@ def test_only_the_folders_of_real_runs_go(tmp_path: Path, run: str) -> None:
     assert not (home / "briefs" / mine).exists()
 
 
+def test_a_link_in_the_place_of_a_folder_of_a_run_stays(tmp_path: Path) -> None:
+    home, run = tmp_path / "home", "shop-3f2a7c90b1d2e4a53f2a7c90b1d2e4a5"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("12345")
+    (home / "briefs").mkdir(parents=True)
+    (home / "briefs" / run).symlink_to(tmp_path / "mine")
+    assert old_files.sweep_run_folders(home, [run], dry_run=False) == (0, 0)
+    assert (tmp_path / "mine" / "file").exists()
+    assert old_files.size_of(home / "briefs" / run) == (home / "briefs" / run).lstat().st_size
+
+
 def test_sizes_count_every_file_once_and_follow_no_link(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "x").write_bytes(b"12345")
