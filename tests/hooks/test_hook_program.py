@@ -226,6 +226,21 @@ def test_a_server_listens_under_the_ids_and_the_process_of_its_session(
     assert hook_socket.names_of(pid, *sessions) == names
 
 
+async def test_a_server_that_ends_leaves_the_place_of_the_next_one_of_its_session_alone(near: Path) -> None:
+    async def answer(question: dict[str, Any]) -> dict[str, Any]:
+        return {"name": question["name"]}
+
+    socket = hook_socket.path_of(str(near / hook_events.FOLDER), SESSION)
+    async with anyio.create_task_group() as second:
+        async with anyio.create_task_group() as first:
+            await first.start(hook_listener.listen, near, SESSION, answer)
+            await second.start(hook_listener.listen, near, SESSION, answer)
+            first.cancel_scope.cancel()
+        assert await anyio.to_thread.run_sync(hook_socket.ask, socket, {"name": "Stop"}, 30.0) == {"name": "Stop"}
+        second.cancel_scope.cancel()
+    assert not await anyio.Path(socket).exists()
+
+
 async def test_a_state_folder_that_a_session_makes_is_the_users_alone(near: Path) -> None:
     async def answer(question: dict[str, Any]) -> dict[str, Any]:
         return question

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,7 @@ async def listen(
     path = anyio.Path(place)
     try:
         listener = await _open(path)
+        own = await path.stat()
     except OSError as trouble:  # a state directory that cannot be written: hooks then load what they need themselves
         log.info("hooks of this session find no server: %s", trouble)
         task_status.started()
@@ -67,7 +69,8 @@ async def listen(
             await listener.serve(lambda stream: _serve(stream, answer))
     finally:
         with anyio.CancelScope(shield=True), contextlib.suppress(OSError):
-            await path.unlink()
+            if os.path.samestat(own, await path.stat()):  # else the next server of this session listens there by now
+                await path.unlink()
 
 
 async def _open(path: anyio.Path) -> anyio.abc.SocketListener:
