@@ -679,10 +679,13 @@ async def command_receipt(
         {"tests/test_a.py": ""},
         {"tests/test_a.py": "def test_a():\n    assert a\n"},
         {"tests/test_a.py": TESTS.replace("def test_b", "# def test_b").replace("    assert b", "#   assert b")},
+        {"tests/test_a.py": f'"""\n{TESTS}"""\n'},
+        {"tests/test_a.py": TESTS.replace("    assert b", "    return\n    assert b")},
+        {"tests/test_a.py": TESTS.replace("assert b", "assert b or True")},
         {"tests/test_a.py": f"import pytest\n\npytestmark = pytest.mark.skip\n{TESTS}"},
         {"tests/conftest.py": 'collect_ignore = ["test_a.py"]\n'},
     ],
-    ids=["deleted", "emptied", "shorter", "commented out", "skipped", "ignored"],
+    ids=["deleted", "emptied", "shorter", "commented out", "quoted", "returned", "or true", "skipped", "ignored"],
 )
 async def test_a_command_proves_nothing_where_the_work_took_checks_out_of_tests(
     tmp_path: Path, repository: Path, tests: dict[str, str | None], files: tuple[str, ...]

@@ -211,7 +211,10 @@ def from_command(
     if old_judges := [path for path in files.old_judges if path not in by_whom]:
         names = problems.in_backticks(old_judges)
         authors += f"; {names}, which can decide what it checks, was not as committed when the task began"
-    return proven(criterion, f"{detail}{authors}").model_copy(update={"earlier": not has_failed})
+    is_idle = not files.problem and files.undeclared == () and not files.changed
+    if is_idle and has_failed:
+        authors += "; nothing in the workspace differs from what it was when the task began"
+    return proven(criterion, f"{detail}{authors}").model_copy(update={"earlier": is_idle or not has_failed})
 
 
 def _deciding(paths: Sequence[str], argv: Sequence[str]) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 A state is empty where there is no file, `outside`, `special`, `link TARGET STATE` for a link and the state that it
 leads to, `large SIZE TIME`, or `CONTENT ~WORDS`; ` x` at the end means that it is executable. CONTENT and WORDS are
 digests, the second of the text without the blanks that mean nothing, empty where nothing is left. Files of tests have
-` #LINES/SKIPS` behind it, how much they check. States of earlier builds have no WORDS, or nothing behind them.
+` #LINES/SKIPS` behind it, how much they check, ` #sCOUNT/SKIPS` where that is counted from Python's syntax. States of
+earlier builds have no WORDS, or nothing behind them.
 
 How much a file of tests checks is a count and no understanding: lines that define a test or state what has to hold, and
 marks that keep tests from running. It tells tests that were taken out, commented out or skipped, not those whose
-expectations were bent.
+expectations were bent. Of Python, tests and assertions that can run are counted (`counting.python_checks`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from dispatch_mcp.text import languages
+from dispatch_mcp.text.counting import python_checks
 
 OUTSIDE: Final = "outside"
 SPECIAL: Final = "special"
@@ -67,10 +69,14 @@ class Kind(enum.StrEnum):
 
 
 class Checks(NamedTuple):
-    """How many lines of a file check something, and how many keep tests from running."""
+    """How many lines of a file check something, and how many keep tests from running.
+
+    `of_syntax` says that not lines are counted, but tests and assertions that can run.
+    """
 
     lines: int = 0
     skips: int = 0
+    of_syntax: bool = False
 
 
 NO_CHECKS: Final = Checks()
@@ -88,7 +94,7 @@ class _Parts(NamedTuple):
 def of_content(data: bytes, path: str, *, is_executable: bool = False) -> str:
     """Returns the state of a regular file."""
     checks = _counted(data, path)
-    end = "" if checks is None else f" #{checks.lines}/{checks.skips}"
+    end = "" if checks is None else f" #{'s' * checks.of_syntax}{checks.lines}/{checks.skips}"
     return f"{_short(data)} ~{_words(data, path)}{end}{' x' * is_executable}"
 
 
@@ -111,8 +117,10 @@ def same(before: str, now: str) -> bool:
 
 def checks(state: str) -> Checks:
     """Returns how much a file in a state checks; nothing where it is no file of tests, or nobody has counted."""
-    lines, _, skips = _parts(state).checks.partition("/")
-    return Checks(int(lines), int(skips)) if lines.isdecimal() and skips.isdecimal() else NO_CHECKS
+    text = _parts(state).checks
+    lines, _, skips = text.removeprefix("s").partition("/")
+    is_count = lines.isdecimal() and skips.isdecimal()
+    return Checks(int(lines), int(skips), text.startswith("s")) if is_count else NO_CHECKS
 
 
 def are_fewer(changes: Iterable[tuple[Checks, Checks]]) -> bool:
@@ -125,6 +133,12 @@ def are_fewer(changes: Iterable[tuple[Checks, Checks]]) -> bool:
 def is_counted(state: str) -> bool:
     """Returns whether a state says how much its file checks, or that there is no file."""
     return not state or bool(_parts(state).checks)
+
+
+def are_alike(before: str, now: str) -> bool:
+    """Returns whether how much a file checks was counted in one way in two states."""
+    is_file = bool(before) and bool(now)
+    return is_counted(before) and is_counted(now) and (not is_file or checks(before).of_syntax == checks(now).of_syntax)
 
 
 def kind(before: str, now: str, path: str) -> Kind:
@@ -184,9 +198,13 @@ def _counted(data: bytes, path: str) -> Checks | None:
     """Returns how much a file checks; None for one that holds no tests, or too much to read."""
     if languages.role(path) != "test" or len(data) > MOST_READ or b"\0" in data:
         return None
-    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
-    code = [line for line in lines if not line.startswith(_COMMENTS)]
-    return Checks(sum(bool(_CHECK.search(line)) for line in code), sum(bool(_SKIP.search(line)) for line in code))
+    text = data.decode("utf-8", "replace")
+    code = [line for line in map(str.strip, text.splitlines()) if not line.startswith(_COMMENTS)]
+    skips = sum(bool(_SKIP.search(line)) for line in code)
+    count = python_checks.count(text) if languages.language(path) == "python" else None
+    if count is not None:
+        return Checks(count, skips, of_syntax=True)
+    return Checks(sum(bool(_CHECK.search(line)) for line in code), skips)
 
 
 def _narrow(line: str) -> str:

@@ -266,7 +266,7 @@ class Snapshotter:
         pairs = {
             path: (file_states.checks(earlier), file_states.checks(state))
             for path, (earlier, state) in states.items()
-            if file_states.is_counted(earlier) and file_states.is_counted(state)
+            if file_states.are_alike(earlier, state)
         }
         if not file_states.are_fewer(pairs.values()):
             return ()

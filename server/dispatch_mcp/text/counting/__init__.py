@@ -1,0 +1,1 @@
+"""How much tests check, as counts."""
