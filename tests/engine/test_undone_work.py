@@ -171,8 +171,10 @@ async def test_a_council_of_a_plan_judges_again_what_was_changed_after_it_had_pa
 @pytest.mark.parametrize(("restores", "state"), [(True, "unverified"), (False, "succeeded")])
 async def test_breaking_what_worked_and_restoring_it_is_no_work(tmp_path: Path, restores: bool, state: str) -> None:  # noqa: FBT001
     shop = reviewed_runs.shop(tmp_path / "shop")
-    task = {"id": "fix", "do": "Fix the totals", "acceptance": ["command: grep -q sum app/cart.py"]}
-    flags: dict[str, Any] = {"reviews": "none", "allow_commands": [["grep", "**"]]}
+    task = {"id": "fix", "do": "Fix the totals", "acceptance": ["command: sh check.sh"]}
+    (shop / "check.sh").write_text("grep -q sum app/*.py\n")
+    reviewed_runs.commit(shop)
+    flags: dict[str, Any] = {"reviews": "none", "allow_commands": [["sh", "check.sh"]]}
     async with reviewed_runs.opened(tmp_path / "state", shop, **flags) as chat:
         await chat.begin(task)
         (shop / "app/cart.py").write_text("broken = 1\n")

@@ -55,13 +55,13 @@ def _of_definition(scope: _Scope, *, collects: bool) -> int:
 
 
 def _of_block(body: Sequence[ast.stmt]) -> int:
-    """Returns the assertions of a function's statements; those of functions within it if their names are used."""
-    used = {node.id for node in ast.walk(ast.Module([*body], [])) if isinstance(node, ast.Name)}
+    """Returns the assertions of a function's statements; those of functions within it if their names are names."""
+    names = {node.id for node in ast.walk(ast.Module([*body], [])) if isinstance(node, ast.Name)}
     total = 0
     for statement in _reachable(body):
         if not isinstance(statement, _Scope):
             total += _of_statement(statement)
-        elif statement.name in used or statement.decorator_list:
+        elif statement.name in names or statement.decorator_list:
             total += _of_block(statement.body)
     return total
 
