@@ -145,6 +145,11 @@ COMMANDS: Mapping[str, Command] = {
             flag("--all", action="store_true", help="finished runs too"),
         ),
     ),
+    "watch": Command(
+        "follow a run on one screen, with keys to pause, cancel and look closer",
+        (flag("run", nargs="?", help="a run: the beginning of its id (default: the latest)"),),
+        module="live.watch",
+    ),
     "trace": Command(
         "show what happened in a run",
         (
@@ -273,7 +278,7 @@ COMMANDS: Mapping[str, Command] = {
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Set up": ("install", "uninstall", "doctor", "config", "where", "prune", "completion", "demo"),
     "Plan and run": ("plan", "run", "worker", "route", "context", "agents"),
-    "Follow and steer": ("status", "trace", "steer", "limit", "approve"),
+    "Follow and steer": ("status", "watch", "trace", "steer", "limit", "approve"),
     "Review and take over": ("review", "waive", "apply", "worktrees"),
     "For clients": ("serve", "token", "hook", "statusline"),
 }
@@ -293,6 +298,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "context": ('context "Add a discount to the cart"', 'context "Fix total()" --need file:shop/cart.py'),
     "agents": ("agents", "agents show eng-backend", "agents lint --roster ./agents"),
     "status": ("status", "status --all", "status latest"),
+    "watch": ("watch", "watch shop-payments"),
     "trace": ("trace latest", "trace latest --view results", "trace latest --open"),
     "steer": ("steer pause latest", "steer retry latest api"),
     "limit": ("limit latest dollars=8 minutes=60", "limit latest --begin-anyway"),

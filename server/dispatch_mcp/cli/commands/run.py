@@ -5,25 +5,24 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from pathlib import Path
 
 import anyio
-import rich.live
-import rich.table
 
 from dispatch_mcp import composition, configuration, errors, model, next_steps, worker_setup
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
+from dispatch_mcp.cli.commands import approve
+from dispatch_mcp.cli.live import live_run
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, short_ids, transitions
 from dispatch_mcp.planning import plan_documents
-from dispatch_mcp.service import dispatcher, plan_answers
+from dispatch_mcp.service import dispatcher, plan_answers, steering
 
 PLAN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*-?")
 """How the beginning of a plan's id looks; names of files have a point or a slash, or are files."""
 MOST_NAMES = 5
 """Tasks that a refusal names."""
-LIVE_ROWS = 12
-"""Tasks at work that the live table shows, so that it fits a small terminal."""
 ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
 """Exit codes of runs that did not fail."""
 
@@ -154,22 +153,19 @@ def _advise(view: run_view.RunView) -> None:
 
 async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
     """Returns when the run is over or only the host could go on; shows progress meanwhile."""
-    live = rich.live.Live(console=console.err, auto_refresh=False, transient=True)
-    visible = not quiet and console.err.is_terminal
-    try:
-        if visible:
-            live.start()
-        while True:
-            pulse = app.engine.pulse
-            view = await run_view.load(app.store, run_id, app.principal)
-            if visible:
-                live.update(_picture(view), refresh=True)
-            if _over_here(view):
-                return
-            await pulse.wait()
-    finally:
-        if visible:
-            live.stop()
+    if not quiet and console.err.is_terminal:
+        by_person = not approve.assistant_variable(os.environ, terminal=sys.stdin.isatty())
+
+        async def steer(action: steering.Kind) -> None:
+            await app.steer(run_id, action, "", "", by_person=by_person)
+
+        await live_run.LiveRun(app.store, run_id, app.principal, steer, _over_here, can_leave=False).follow()
+        return
+    while True:
+        pulse = app.engine.pulse
+        if _over_here(await run_view.load(app.store, run_id, app.principal)):
+            return
+        await pulse.wait()
 
 
 def _over_here(view: run_view.RunView) -> bool:
@@ -183,14 +179,6 @@ def _over_here(view: run_view.RunView) -> bool:
     if any(task.worker is WorkerKind.HUMAN for task in ready):
         return False  # the engine asks in a moment, and only then does the run wait for an answer
     return bool(running or ready) and not any(task.worker in transitions.SERVER_WORKERS for task in (*running, *ready))
-
-
-def _picture(view: run_view.RunView) -> rich.table.Table:
-    goals = {task.id: task.goal for task in view.plan.tasks}
-    active = [task for task in view.tasks if task.state is TaskState.RUNNING][:LIVE_ROWS]
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(view.run.counts.items()))
-    rows = [(task.id, task.state.value, task.worker.value, goals[task.id][:60]) for task in active]
-    return console.table(("task", "state", "worker", "goal"), rows, title=f"{view.run.state.value}: {counts}")
 
 
 async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: Path) -> dict[str, model.Json]:

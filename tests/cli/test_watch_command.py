@@ -1,0 +1,147 @@
+"""`dispatch-mcp watch` beside a run that another process carries on, in a real terminal and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import command_runs
+import pytest
+
+PATIENCE_S = 60.0
+WAITING = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.05)"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a workspace in which a task waits for a file named `go`."""
+    workspace = tmp_path / "shop"
+    workspace.mkdir()
+    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(workspace))
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([[sys.executable, "-c", "*"]]))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.chdir(workspace)
+    return workspace
+
+
+@pytest.fixture
+def started(place: Path) -> Iterator[subprocess.Popen[str]]:
+    """Gives the process that carries on a run of two tasks, the first of which waits."""
+    tasks = [
+        {"id": "tide", "do": "Write the tide table", "command": [sys.executable, "-c", WAITING], "worker": "command"},
+        {"id": "moon", "do": "Write the moon table", "command": [sys.executable, "-c", "pass"], "deps": ["tide"]},
+    ]
+    process = command_runs.own_process("run", command_runs.written(place, tasks), "--quiet")
+    yield process
+    (place / "go").touch()
+    process.communicate(timeout=PATIENCE_S)
+
+
+def status() -> dict[str, str]:
+    """Returns the state of the only run and of its tasks, as another command sees them."""
+    answer = command_runs.own_process("status", "latest", "--json").communicate(timeout=PATIENCE_S)[0]
+    trace = json.loads(answer)
+    return {"run": trace["state"], **{task["id"]: task["state"] for task in trace["tasks"]}}
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def at_work() -> bool:
+    code = command_runs.own_process("status", "latest", "--json")
+    answer = code.communicate(timeout=PATIENCE_S)[0]
+    return code.returncode == 0 and json.loads(answer).get("state") == "running"
+
+
+class Terminal:
+    """A command in a terminal of its own: what it has shown so far, and keys for it."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.shown = ""
+        self.pid, self.descriptor = pty.fork()
+        if self.pid == 0:
+            os.execv(sys.executable, [sys.executable, "-m", "dispatch_mcp", *arguments])
+
+    def until(self, text: str) -> None:
+        """Reads until a text was shown since the last look."""
+        deadline, start = time.monotonic() + PATIENCE_S, len(self.shown)
+        while text not in self.shown[start:]:
+            assert time.monotonic() < deadline, self.shown[start:]
+            if select.select([self.descriptor], [], [], 0.1)[0]:
+                self.shown += os.read(self.descriptor, 65_536).decode("utf-8", "replace")
+
+    def type(self, keys: str) -> None:
+        os.write(self.descriptor, keys.encode())
+
+    def end(self) -> int:
+        """Returns the exit code of a command that ends by itself."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                if select.select([self.descriptor], [], [], 0.1)[0]:
+                    self.shown += os.read(self.descriptor, 65_536).decode("utf-8", "replace")
+            except OSError:
+                break
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_keys_pause_and_resume_a_run_that_another_process_carries_on(started: subprocess.Popen[str]) -> None:
+    eventually(at_work)
+    terminal = Terminal("watch")
+    terminal.until("q leave")
+    terminal.type("p")
+    terminal.until("p resume")
+    assert status()["run"] == "paused"
+    terminal.type("p")
+    terminal.until("p pause")
+    terminal.type("d")
+    terminal.until("try 1: running")
+    terminal.type("q")
+    assert terminal.end() == 0
+    assert status()["tide"] == "running"
+    assert started.poll() is None, "who leaves ends nothing"
+
+
+def test_cancelling_needs_a_second_key(started: subprocess.Popen[str]) -> None:
+    eventually(at_work)
+    terminal = Terminal("watch", "latest")
+    terminal.until("q leave")
+    terminal.type("c")
+    terminal.until("Cancel this run?")
+    terminal.type("n")
+    terminal.until("q leave")
+    assert status()["run"] == "running"
+    terminal.type("c")
+    terminal.until("Cancel this run?")
+    terminal.type("y")
+    assert terminal.end() == 1
+    assert status()["run"] == "cancelled"
+
+
+def test_without_a_terminal_each_change_is_a_line_and_the_end_the_exit_code(
+    place: Path, started: subprocess.Popen[str]
+) -> None:
+    eventually(at_work)
+    watcher = command_runs.own_process("watch", "latest", "--json")
+    (place / "go").touch()
+    out, err = watcher.communicate(timeout=PATIENCE_S)
+    assert watcher.returncode == 0, err
+    assert "moon: done" in err or "moon: unproven" in err
+    assert json.loads(out)["state"] == "succeeded"
+
+
+def test_there_is_nothing_to_watch_where_nothing_ever_ran(place: Path) -> None:
+    process = command_runs.own_process("watch")
+    assert "run" in process.communicate(timeout=PATIENCE_S)[1]
+    assert process.returncode == 2
