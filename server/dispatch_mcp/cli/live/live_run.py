@@ -150,9 +150,9 @@ class LiveRun:
             is_paused = screen.view.run.paused or screen.view.run.state is RunState.PAUSED
             await self._steered("resume" if is_paused else "pause")
         elif key in ("up", "k", "down", "j"):
-            screen.place = screen.chosen + (-1 if key in ("up", "k") else 1)
+            screen.place = screen.cursor + (-1 if key in ("up", "k") else 1)
         elif key in ("d", "enter"):
-            screen.place, screen.is_detailed = screen.chosen, not screen.is_detailed
+            screen.place, screen.is_detailed = screen.cursor, not screen.is_detailed
 
     async def _steered(self, action: steering.Kind) -> None:
         try:

@@ -75,7 +75,7 @@ class RunScreen:
         self._last = {attempt.task_id: attempt for attempt in self.attempts}
 
     @property
-    def chosen(self) -> int:
+    def cursor(self) -> int:
         """The row that is chosen: by a key, else the first that is not over."""
         if self.place is not None:
             return max(0, min(self.place, len(self.view.tasks) - 1))
@@ -118,19 +118,19 @@ class RunScreen:
         rows = max(1, rows - len(details))
         is_cut = len(tasks) > rows
         room = max(1, rows - 1) if is_cut else rows
-        first = max(0, min(self.chosen - room // 3, len(tasks) - room)) if is_cut else 0
+        first = max(0, min(self.cursor - room // 3, len(tasks) - room)) if is_cut else 0
         name = min(MOST_NAME, max((len(task.id) for task in tasks[first : first + room]), default=0))
         for row, task in enumerate(tasks[first : first + room], first):
-            yield self._lane(task, name, width, is_chosen=self.place is not None and row == self.chosen)
-            if row == self.chosen:
+            yield self._lane(task, name, width, is_cursor=self.place is not None and row == self.cursor)
+            if row == self.cursor:
                 yield from details
         if is_cut:
             yield console.plain(f"  {first + 1}-{min(first + room, len(tasks))} of {len(tasks)} tasks", "dim")
 
-    def _lane(self, task: records.TaskRecord, name: int, width: int, *, is_chosen: bool) -> rich.text.Text:
+    def _lane(self, task: records.TaskRecord, name: int, width: int, *, is_cursor: bool) -> rich.text.Text:
         colour = _COLOURS.get(task.state, "dim")
-        line = rich.text.Text("> " if is_chosen else "  ")
-        line.append(f"{console.plain(task.id).plain[:name]:<{name}} ", "bold" if is_chosen else "")
+        line = rich.text.Text("> " if is_cursor else "  ")
+        line.append(f"{console.plain(task.id).plain[:name]:<{name}} ", "bold" if is_cursor else "")
         line.append_text(self._bar(task.state) if width >= WIDE else _mark(task.state))
         line.append(f" {WORDS.get(task.state, task.state.value):<9}", colour)
         line.append_text(console.plain(self._note(task), "dim"))
@@ -164,7 +164,7 @@ class RunScreen:
 
     def _details(self, width: int) -> list[rich.text.Text]:
         """Returns what is to be said of the chosen task: what it shall do, by whom, and how its tries ended."""
-        task = self.view.tasks[self.chosen]
+        task = self.view.tasks[self.cursor]
         spec = self.view.specs.get(task.id)
         texts = [spec.goal, f"agent {self.view.agent_of(task) or '-'}; worker {task.worker.value}"] if spec else []
         texts += [
