@@ -102,11 +102,11 @@ class RunScreen:
 
     def _head(self, width: int) -> Iterator[rich.text.Text]:
         run = self.view.run
-        done = sum(task.state in model.TASK_FINAL for task in self.view.tasks)
+        ends = sum(task.state in model.TASK_FINAL for task in self.view.tasks)
         name = short_ids.short(run.id)
         yield console.plain(f"{self.trace.title or name}", "bold")
         seconds = (run.finished_at or self.now) - run.created_at
-        yield console.plain(f"{name} · {run.state.value} · {done} of {len(self.view.tasks)} · {_clock(seconds)}")
+        yield console.plain(f"{name} · {run.state.value} · {ends} of {len(self.view.tasks)} · {_clock(seconds)}")
         for text in status.money(self.trace):
             for line in help_pages.in_columns(text, width).split("\n"):
                 yield console.plain(line, "yellow" if self.trace.held else "dim")
