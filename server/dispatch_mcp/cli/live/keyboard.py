@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import termios
+import tty
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -59,9 +61,6 @@ def keyboard() -> Generator[Keyboard | None]:
     if descriptor is None:
         yield None
         return
-    import termios  # noqa: PLC0415  # there is none on Windows
-    import tty  # noqa: PLC0415
-
     before = termios.tcgetattr(descriptor)
     tty.setcbreak(descriptor)
     try:
@@ -71,7 +70,7 @@ def keyboard() -> Generator[Keyboard | None]:
 
 
 def _descriptor() -> int | None:
-    if os.name != "posix" or sys.stdin is None or not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return None
     descriptor = sys.stdin.fileno()
     return descriptor if os.tcgetpgrp(descriptor) == os.getpgrp() else None
