@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-import termios
-import tty
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
 import anyio
+
+if sys.platform != "win32":
+    import termios
+    import tty
 
 ARROWS: Final = {b"\x1b[A": "up", b"\x1b[B": "down", b"\x1bOA": "up", b"\x1bOB": "down"}
 MOST_BYTES: Final = 32
@@ -58,7 +60,7 @@ def keyboard() -> Generator[Keyboard | None]:
     A process in the background must not touch its terminal: it would be stopped.
     """
     descriptor = _descriptor()
-    if descriptor is None:
+    if sys.platform == "win32" or descriptor is None:
         yield None
         return
     before = termios.tcgetattr(descriptor)
@@ -70,7 +72,7 @@ def keyboard() -> Generator[Keyboard | None]:
 
 
 def _descriptor() -> int | None:
-    if sys.stdin is None or not sys.stdin.isatty():
+    if sys.platform == "win32" or sys.stdin is None or not sys.stdin.isatty():
         return None
     descriptor = sys.stdin.fileno()
     return descriptor if os.tcgetpgrp(descriptor) == os.getpgrp() else None
