@@ -1,7 +1,8 @@
 """R1, R3, R10 with work that costs money: a server of mixed runs on a repository is killed at random, again and again.
 
 Every run has tasks of the api worker (on a fake provider), of the claude worker (a double of Claude Code), commands and
-scripted ones; half of them change files of the repository in worktrees.
+scripted ones; half of them change files of the repository in worktrees. It has a submodule in which the user has commits
+and edits, and files that git ignores.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import fake_provider
 import rogue_processes
 import server_kills
 import store_setup
+import submodule_setup
 from claude_double import Double
 from fake_provider import done, script
 
@@ -78,6 +80,8 @@ class Yard:
         self.double.plays({"python": LIFE})
         for argv in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "Begin"]):
             self.git(*argv)
+        submodule_setup.lay_property(self.repository, self.folder / "pump")
+        self.possessions = submodule_setup.property_of(self.repository)
 
     @property
     def repository(self) -> Path:
@@ -246,11 +250,12 @@ def _late(task: str, at: float, accepted: dict[str, float]) -> bool:
 def repository_faults(yard: Yard) -> list[str]:
     """Returns what is wrong with the repository: nothing but our own refs may have changed."""
     found = [line for line in yard.git("fsck", "--no-progress", "--no-dangling").splitlines() if line]
-    if yard.git("status", "--porcelain") or yard.git("log", "--format=%s", "HEAD") != "Begin":
-        found.append("the checkout is not as it was")
+    now = submodule_setup.property_of(yard.repository)
+    found += [f"the user's {name} changed" for name, text in yard.possessions.items() if now[name] != text]
     for number, run_id in enumerate(yard.runs):
         names = set(yard.git("ls-tree", "--name-only", f"refs/dispatch/{run_id}/merged").splitlines())
         wanted = {f"r{number}t{place}.txt" for place in range(8) if place % 4 < 2}
+        wanted |= {".gitignore", ".gitmodules", submodule_setup.PLACE.partition("/")[0]}
         if names != wanted:
             found.append(f"run {number} merged {sorted(names)}")
     return found

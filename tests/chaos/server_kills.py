@@ -1,4 +1,7 @@
-"""R1 with a real server: a client works through it while it is killed at random, again and again."""
+"""R1 with a real server: a client works through it while it is killed at random, again and again.
+
+The workspace is a repository with a submodule in which the user has commits and edits, and with files that git ignores.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import chaos_processes
 import raw_server
 import store_setup
+import submodule_setup
+import temp_repository
 
 from dispatch_mcp.model import short_ids
 
@@ -40,6 +45,7 @@ class Client:
     keys: int = 0
     open_key: tuple[str, str] | None = None
     marks: int = 0
+    possessions: dict[str, str] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -53,10 +59,17 @@ class Client:
         """Returns what commands wrote; nothing when every kill came before the first of them ran."""
         return self.ledger.read_text(encoding="utf-8").split() if self.ledger.exists() else []
 
+    @property
+    def shop(self) -> Path:
+        return self.folder / "shop"
+
     def start(self) -> raw_server.Wire:
-        (self.folder / "shop").mkdir(exist_ok=True)
-        env = raw_server.environment(self.home, self.folder / "shop", [["python", "-S", "-c", "*"]])
-        return raw_server.Wire(env, self.folder / "shop", log=self.folder / "stderr")
+        if not self.shop.exists():
+            temp_repository.make(self.shop)
+            submodule_setup.lay_property(self.shop, self.folder / "pump")
+            self.possessions = submodule_setup.property_of(self.shop)
+        env = raw_server.environment(self.home, self.shop, [["python", "-S", "-c", "*"]])
+        return raw_server.Wire(env, self.shop, log=self.folder / "stderr")
 
     def tasks(self) -> list[dict[str, Any]]:
         """A graph of all three kinds of work: commands that leave a mark, scripted waits, and the host's own."""
@@ -166,8 +179,14 @@ def verdict(client: Client) -> dict[str, Any]:
         "unfinished": open_tasks,
         "marks": len(client.written()),
         "marks_missing": len(unmarked(client)),
-        "faults": store_setup.faults(client.home),
+        "faults": [*store_setup.faults(client.home), *_lost_of_user(client)],
     }
+
+
+def _lost_of_user(client: Client) -> list[str]:
+    """Returns what of the user's is not as it was before the first server."""
+    now = submodule_setup.property_of(client.shop)
+    return [f"the user's {name} changed" for name, text in client.possessions.items() if now[name] != text]
 
 
 def started_again(events: list[tuple[int, str, str, str]]) -> int:

@@ -61,3 +61,29 @@ def link(repo: Path, revision: str, place: str = PLACE) -> str:
     """Returns the commit of a submodule that a revision names, empty for none."""
     words = git(repo, "ls-tree", revision, "--", place).split()
     return words[2] if words[:1] == ["160000"] else ""
+
+
+_OF_GIT_NOTHING = ("local/cache.json", "build/deep/out.bin", ".env", f"{PLACE}/notes.txt", f"{PLACE}/a.txt")
+
+
+def lay_property(repo: Path, upstream: Path) -> None:
+    """Gives a repository what is only the user's: a submodule with a commit and edits of theirs, and ignored files."""
+    pump = add_submodule(repo, upstream)
+    write(repo, ".gitignore", "local/\nbuild/\n.env\n")
+    commit(repo, "Ignore")
+    git(pump, "checkout", "-q", "-b", "mine")
+    write(pump, "own.txt", "mine\n")
+    commit(pump, "Of the user, pushed nowhere")
+    for path in _OF_GIT_NOTHING:
+        write(repo, path, f"mine: {path}\n")
+
+
+def property_of(repo: Path) -> dict[str, str]:
+    """Returns what is the user's, by name: commits, branches and loose files of the checkout and of its submodule."""
+    things: dict[str, str] = {}
+    for at in (repo, repo / PLACE):
+        for words in (("rev-parse", "HEAD"), ("branch", "--show-current"), ("status", "--porcelain")):
+            things[f"{at.name} {words[0]}"] = git(at, *words)
+    for path in (*_OF_GIT_NOTHING, f"{PLACE}/own.txt"):
+        things[path] = (repo / path).read_text() if (repo / path).exists() else "GONE"
+    return things
