@@ -1,8 +1,8 @@
 """R1, R3, R10 with work that costs money: a server of mixed runs on a repository is killed at random, again and again.
 
 Every run has tasks of the api worker (on a fake provider), of the claude worker (a double of Claude Code), commands and
-scripted ones; half of them change files of the repository in worktrees. It has a submodule in which the user has commits
-and edits, and files that git ignores.
+scripted ones; half of them change files of the repository in worktrees. It has a submodule in which the user has
+commits and edits, and files that git ignores.
 """
 
 from __future__ import annotations
