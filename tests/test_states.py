@@ -163,8 +163,12 @@ BY_SERVER = (
         "nobody could be started for it: its agent, the runner-up and the general agent were refused",
         failed("no_agent"),
     ),
+    (
+        "the assistant calls it done without a word, and nothing shows that anything was done",
+        failed("unusable_answer"),
+    ),
 )
-"""What the server brings about; its causes are carried out in tests/engine."""
+"""What the server brings about; its causes are carried out in tests/engine and tests/service."""
 
 
 def tables() -> list[list[list[str]]]:

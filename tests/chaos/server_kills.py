@@ -39,13 +39,13 @@ class Client:
 
     folder: Path
     rng: random.Random
-    created: set[str] = field(default_factory=set)
-    accepted: list[tuple[str, str, int]] = field(default_factory=list)
-    attempted: set[tuple[str, str, int]] = field(default_factory=set)
+    created: set[str] = field(default_factory=set[str])
+    accepted: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
+    attempted: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
     keys: int = 0
     open_key: tuple[str, str] | None = None
     marks: int = 0
-    possessions: dict[str, str] = field(default_factory=dict)
+    possessions: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def home(self) -> Path:

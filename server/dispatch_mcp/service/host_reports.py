@@ -53,6 +53,8 @@ _STATES: Mapping[report_reader.End, AttemptState] = {
     "cancelled": AttemptState.CANCELLED,
 }
 
+EMPTY = "it is empty, with neither text nor handoff nor output"
+
 Entry = report_reader.Report | report_reader.RefusedEntry
 
 
@@ -149,7 +151,7 @@ class Reporting:
     def _claim(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
         """Returns what a report says, without secrets; of work, whose own answer counts more than the host's word."""
         outcome, spec = outcome_of(report, _subagents(view, report.task_id)), view.specs.get(report.task_id)
-        if spec is None or not (spec.reviews or review_tasks.assignment_of(spec)):
+        if spec is None or _is_plain_work(spec):
             outcome = claimed_failure(report, outcome)
             why = doubt(report) if outcome.state is AttemptState.SUCCEEDED else ""
             outcome = again(report, why) if why else outcome
@@ -177,7 +179,9 @@ class Reporting:
         async def judge(position: int) -> None:
             claim = self._claimed(view, orders, reports[position], outcomes[position])
             if claim is not None:
-                verdicts[position] = await self.contact.host.driver.judge(claim._replace(wave=wave))
+                verdict = await self.contact.host.driver.judge(claim._replace(wave=wave))
+                is_nothing = _is_plain_work(claim.work.task) and says_nothing(reports[position], verdict)
+                verdicts[position] = again(reports[position], EMPTY) if is_nothing else verdict
 
         async with anyio.create_task_group() as group:
             for position, why in enumerate(refusals):
@@ -230,6 +234,11 @@ def _is_whole(unread: Sequence[model.Message], mail: records.Mail) -> bool:
 
 def _is_work(spec: model.Task | None) -> bool:
     return spec is None or not spec.reviews
+
+
+def _is_plain_work(spec: model.Task) -> bool:
+    """Returns whether a task is no review, neither of a plan's work nor of a change."""
+    return not (spec.reviews or review_tasks.assignment_of(spec))
 
 
 def _is_unbriefed(view: run_view.RunView, report: report_reader.Report) -> bool:
@@ -311,7 +320,8 @@ def claimed_failure(report: report_reader.Report, outcome: model.Outcome) -> mod
     if outcome.state is not AttemptState.SUCCEEDED:
         return outcome
     in_fields = reported_failures.of_value(dict(report.handoff or {})) or reported_failures.of_value(report.output)
-    sign = in_fields or reported_failures.of_text(report.text)
+    beside = reported_failures.of_value({"error": report.error})
+    sign = in_fields or beside or reported_failures.of_text(report.text)
     if not sign:
         return outcome
     error = f"{reported_failures.LEAD}{sign}."
@@ -335,6 +345,13 @@ def doubt(report: report_reader.Report) -> str:
     handoff = report.handoff if report.handoff is not None else reported_failures.last_object(report.text)
     is_handoff = report.handoff is not None or handoff_parser.parse_handoff(handoff).handoff is not None
     return reported_failures.doubt(dict(handoff) if json_types.is_object(handoff) else None) if is_handoff else ""
+
+
+def says_nothing(report: report_reader.Report, verdict: model.Outcome) -> bool:
+    """Returns whether a success is claimed without a word, and nothing shows that there is anything to it."""
+    has_words = bool(report.text.strip()) or report.handoff is not None or report.output is not None
+    is_open = verdict.state is AttemptState.SUCCEEDED and verdict.unverified
+    return is_open and not has_words and not any(receipt.kind == "diff" and receipt.ok for receipt in verdict.receipts)
 
 
 def is_unreadable(outcome: model.Outcome) -> bool:
