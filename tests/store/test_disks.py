@@ -115,14 +115,14 @@ def test_in_a_read_only_home_every_read_answers_and_every_write_says_why(disk: S
     with serving(disk.folder, shop) as wire:
         for _ in range(2):
             answers(wire, READS + READS_OF_A_RUN)
-            refusals(wire, WRITES + WRITES_OF_A_RUN, "Read-only", "Make that folder writable")
+            refusals(wire, WRITES + WRITES_OF_A_RUN, "can only be read", "Make that folder writable")
 
 
 def test_a_home_that_cannot_be_made_is_read_as_empty(disk: SmallDisk, shop: Path) -> None:
     disk.freeze()
     with serving(disk.folder / "below", shop) as wire:
         answers(wire, READS)
-        refusals(wire, [("plan_dag", {"tasks": TASKS})], "Read-only", "Make that folder writable")
+        refusals(wire, [("plan_dag", {"tasks": TASKS})], "can only be read", "Make that folder writable")
         refusals(wire, [("review_council", {"diff": DIFF})], str(disk.folder))
 
 

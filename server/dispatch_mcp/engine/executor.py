@@ -301,8 +301,10 @@ class Drive:
             raise fault
 
     async def _order(self, plan_version: int, start: transitions.Start) -> work_order.WorkOrder:
-        async with self._ordering:
-            orders = await self._orders_of(plan_version)
+        orders = self._orders
+        if orders is None or orders.plan.version < plan_version:
+            async with self._ordering:
+                orders = await self._orders_of(plan_version)
         return await orders.order(start)
 
     async def _orders_of(self, plan_version: int) -> order_builder.OrderBuilder:
@@ -380,7 +382,8 @@ class Drive:
     async def _drop_revoked(self, advance: records.Advance) -> None:
         """Cancels executions that somebody else's change has closed."""
         last, self._revision = self._revision, advance.revision
-        if not self._running or advance.revision_before == last:
+        is_first = last < 0  # what runs here was begun by this very step
+        if not self._running or is_first or advance.revision_before == last:
             return
         read = functools.partial(self.engine.store.tasks, self.run_id)
         rows = {row.id: row for row in await store_waits.served(read, f"run {self.run_id}")}

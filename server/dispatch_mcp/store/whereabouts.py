@@ -40,14 +40,15 @@ class Files(NamedTuple):
 
 def files(home: Path) -> Files:
     """Returns which files stand under the store's names now."""
-    return Files(_inode(home / FILE), _inode(home / f"{FILE}-wal"))
+    return Files(_inode(f"{home}/{FILE}"), _inode(f"{home}/{FILE}-wal"))
 
 
-def _inode(path: Path) -> Inode | None:
-    with contextlib.suppress(OSError):
-        status = path.stat()
-        return Inode(status.st_dev, status.st_ino)
-    return None
+def _inode(path: str) -> Inode | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116  # asked with every read and commit
+    except OSError:
+        return None
+    return Inode(status.st_dev, status.st_ino)
 
 
 def refuse_moved(home: Path, earlier: Files) -> None:
