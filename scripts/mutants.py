@@ -140,7 +140,7 @@ class _Walk:
                 yield from _constants(node)
             case ast.Return(value=ast.expr() as value) if not _is_none(value):
                 yield "return", value, "None"
-            case ast.Call():
+            case ast.Call() if not _LOGS.match(self._text(node)):
                 yield from self._calls(node)
             case ast.stmt():
                 yield from self._statements(node)

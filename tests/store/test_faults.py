@@ -276,6 +276,18 @@ def test_a_network_file_system_is_recognised(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "kind",
+    [
+        *("afs", "beegfs", "ceph", "cifs", "coda", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs"),
+        *("fuse.sshfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"),
+    ],
+)
+def test_every_file_system_of_another_machine_is_recognised(kind: str) -> None:
+    table = f"20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 0:30 / /far rw - {kind} server:/far rw\n"
+    assert sqlite.network_filesystem(Path("/far/home"), table) == kind
+
+
+@pytest.mark.parametrize(
     ("code", "kind"),
     [
         (sqlite.sqlite3.SQLITE_BUSY_SNAPSHOT, errors.StoreBusy),

@@ -57,6 +57,28 @@ async def test_what_arrived_before_the_deadline_is_taken_after_it(tmp_path: Path
         assert (await store.advance("run", step)).accepted == (True,)
 
 
+async def test_the_time_of_what_the_host_begins_only_now_counts_from_now_on(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, plan(), worker="host") as (store, _):
+        await store.advance("run", contact(0.0))
+        begins = [records.Action("begin", name, attempt=1) for name in ("timed", "free")]
+        await store.advance("run", store_setup.step(None, now=8.0, lease_s=10, actions=begins, start=frozenset()))
+        assert await leases(store) == {"timed": 8.0 + DEADLINE_S, "free": 18.0}
+
+
+async def test_an_attempt_that_is_given_back_untouched_is_handed_out_anew_and_counts_as_no_crash(
+    tmp_path: Path,
+) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a"), worker="host") as (store, _):
+        await store.advance("run", contact(0.0))
+        for attempt in (1, 2, 3, 4):
+            back = [records.Action("give_back", "a", attempt=attempt)]
+            advance = await store.advance("run", contact(1.0, actions=back))
+            assert [start.attempt for start in advance.starts] == [attempt + 1]
+        assert [task.crashes for task in await store.tasks("run")] == [0]
+        late = await store.advance("run", contact(2.0, actions=[records.Action("give_back", "a", attempt=1)]))
+        assert late.starts == (), "only the one that runs can be given back"
+
+
 async def test_a_step_of_the_owner_ends_no_attempt_of_the_host(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, plan(), worker="host") as (store, owner):
         await store.advance("run", contact(0.0))

@@ -203,6 +203,15 @@ async def test_history_is_what_models_did_and_reported_in_runs_that_are_over(tmp
         assert await store.samples("bob") == []
 
 
+async def test_history_is_that_of_the_one_who_asks(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a"), worker="api") as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        usage = model.Usage(input_tokens=100, output_tokens=5, seconds=2.0)
+        await store.advance("run", store_setup.step(owner, store_setup.report(start, store_setup.done(usage=usage))))
+        assert len(await store.samples(records.LOCAL)) == 1
+        assert await store.samples("bob") == []
+
+
 async def test_messages_are_read_by_recipient_and_marked_once(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, _):
         for recipient, text in (("a", "one"), ("all", "two"), ("a", "three")):

@@ -31,6 +31,19 @@ async def test_an_open_run_goes_on_with_the_new_version_and_says_so(tmp_path: Pa
     assert store_setup.faults(tmp_path) == []
 
 
+async def test_a_run_that_is_opened_again_goes_on_with_the_newest_version(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a", "b")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        over = await store.advance("run", store_setup.step(owner, store_setup.report(start, store_setup.failed())))
+        assert over.state is model.RunState.FAILED
+        await store.revise(store_setup.chain("a", "c", "b", version=2), records.LOCAL, base_version=1)
+        retry = store_setup.step(None, actions=[records.Action("retry", "a")], start=frozenset())
+        assert (await store.advance("run", retry)).state is model.RunState.RUNNING
+        assert (await store.run("run", principal=records.LOCAL)).plan_version == 2
+        assert await states(store) == {"a": "ready", "c": "blocked", "b": "blocked"}
+    assert store_setup.faults(tmp_path) == []
+
+
 async def test_a_removed_task_is_not_listed_and_not_counted_and_its_number_stays(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
         starts = (await store.advance("run", store_setup.step(owner, free=1))).starts

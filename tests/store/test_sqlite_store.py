@@ -9,7 +9,7 @@ import pytest
 import store_setup
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import records, transitions
+from dispatch_mcp.model import records, short_ids, transitions
 from dispatch_mcp.store import owner_locks, sqlite_store
 
 pytestmark = pytest.mark.anyio
@@ -221,6 +221,19 @@ async def test_the_same_request_key_makes_one_run(tmp_path: Path) -> None:
         assert sum(created for _, created in answers) == 1
         assert len({run_id for run_id, _ in answers}) == 1
         assert len(await store.runs(records.LOCAL)) == 1
+
+
+async def test_runs_of_one_person_have_different_short_ids_and_those_of_two_may_have_the_same(tmp_path: Path) -> None:
+    numbers = [f"3f2a{digit * 28}" for digit in "0123"]
+    async with sqlite_store.open_store(tmp_path) as store:
+        ids: dict[str, list[str]] = {"ann": [], "bob": []}
+        for principal, numbers_of in (("ann", numbers[:3]), ("bob", numbers[3:])):
+            await store.save_plan(store_setup.chain("a", plan_id=principal), principal)
+            for number in numbers_of:
+                new = store_setup.new_run(f"shop-{number}", plan_id=principal, principal=principal, fresh=True)
+                ids[principal].append((await store.create_run(new))[0].id)
+        assert [short_ids.short(run_id) for run_id in (ids["ann"][0], ids["bob"][0])] == ["shop-3f2a", "shop-3f2a"]
+        assert len({short_ids.short(run_id) for run_id in ids["ann"]}) == 3
 
 
 async def test_request_keys_of_different_principals_do_not_meet(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -92,3 +93,48 @@ async def test_a_file_is_known_by_its_device_and_number_and_not_by_its_name(tmp_
         whereabouts.refuse_moved(tmp_path, opened)
     (tmp_path / "kept").replace(tmp_path / sqlite.FILE)
     whereabouts.refuse_moved(tmp_path, opened)
+
+
+def test_files_that_were_opened_are_told_apart_from_others_of_their_names(tmp_path: Path) -> None:
+    database, log = (tmp_path / name for name in ("state.db", "state.db-wal"))
+    database.write_bytes(b"1")
+    before_log = whereabouts.files(tmp_path)
+    log.write_bytes(b"2")
+    whereabouts.refuse_moved(tmp_path, before_log)
+    opened = whereabouts.files(tmp_path)
+    whereabouts.refuse_moved(tmp_path, opened)
+    log.unlink()
+    with pytest.raises(errors.StoreMoved, match="was removed while"):
+        whereabouts.refuse_moved(tmp_path, opened)
+    database.rename(tmp_path / "old")
+    with pytest.raises(errors.StoreMoved, match="was removed while"):
+        whereabouts.refuse_moved(tmp_path, before_log)
+    database.write_bytes(b"3")
+    with pytest.raises(errors.StoreMoved, match="was replaced while"):
+        whereabouts.refuse_moved(tmp_path, before_log)
+
+
+@pytest.mark.parametrize(
+    ("database", "log", "record", "lost"),
+    [
+        (b"x", b"y", True, False),
+        (b"x", None, False, False),
+        (b"", None, True, True),
+        (b"", b"y", False, True),
+        (b"", None, False, False),
+        (b"", b"", False, False),
+        (None, b"y", False, True),
+        (None, None, True, False),
+        (None, b"", True, False),
+    ],
+)
+def test_an_empty_database_is_lost_where_there_was_something_in_it(
+    tmp_path: Path, database: bytes | None, log: bytes | None, *, record: bool, lost: bool
+) -> None:
+    for name, content in (("state.db", database), ("state.db-wal", log)):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+    if record:
+        (tmp_path / whereabouts.RECORD).mkdir()
+    with pytest.raises(errors.StoreDamaged, match="is empty") if lost else contextlib.nullcontext():
+        whereabouts.refuse_lost(tmp_path)
