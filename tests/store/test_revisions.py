@@ -65,7 +65,7 @@ async def test_a_change_of_what_has_begun_is_refused_and_leaves_nothing_behind(t
         before = [await store_setup.kinds(store, run_id) for run_id in ("run", "waits")]
         with pytest.raises(errors.PlanRejected) as caught:
             await store.revise(store_setup.chain("b", version=2), records.LOCAL, base_version=1)
-        assert [problem.code for problem in caught.value.problems] == ["task_started"]
+        assert [getattr(problem, "code", "") for problem in caught.value.problems] == ["task_started"]
         assert (await store.plan("plan", principal=records.LOCAL)).version == 1
         assert [await store_setup.kinds(store, run_id) for run_id in ("run", "waits")] == before
         assert await states(store, "waits") == {"a": "ready", "b": "blocked"}
@@ -89,7 +89,7 @@ async def test_only_the_newest_version_can_be_changed_and_only_by_who_made_it(tm
         await store.revise(store_setup.chain("b", version=2), "ann", base_version=1)
         with pytest.raises(errors.StaleVersion, match="made to version 1") as caught:
             await store.revise(store_setup.chain("c", version=3), "ann", base_version=1)
-        assert "version 2" in caught.value.hint
+        assert "version 2" in str(caught.value.hint)
         with pytest.raises(errors.UnknownHandle):
             await store.revise(store_setup.chain("c", version=3), "bob", base_version=2)
         assert [task.id for task in (await store.plan("plan", principal="ann")).tasks] == ["b"]
@@ -128,7 +128,7 @@ async def test_a_plan_that_gets_its_first_work_for_the_server_waits_for_an_owner
                 "version": 2,
                 "tasks": (
                     *store_setup.chain("a").tasks,
-                    model.Task(id="b", goal="run it", command=("true",)),
+                    model.Task(id="b", do="run it", command=("true",)),
                 ),
             }
         )

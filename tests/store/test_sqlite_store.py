@@ -50,7 +50,7 @@ async def test_what_belongs_to_somebody_else_is_answered_like_what_does_not_exis
     async with sqlite_store.open_store(tmp_path) as store:
         await store.save_plan(store_setup.chain("a"), "ann")
         await store.create_run(store_setup.new_run(principal="ann"))
-        said: list[tuple[str, str]] = []
+        said: list[tuple[str, object]] = []
         for run_id, plan_id in (("run", "plan"), ("none", "none")):
             for call in (store.run(run_id, principal="bob"), store.plan(plan_id, principal="bob")):
                 with pytest.raises(errors.UnknownHandle) as caught:
@@ -293,8 +293,8 @@ async def test_replayed_work_that_nobody_proved_stays_unverified(tmp_path: Path)
 
 
 async def test_the_same_work_twice_in_one_plan_is_done_twice(tmp_path: Path) -> None:
-    twins = model.Plan(id="plan", tasks=(model.Task(id="a", goal="x"), model.Task(id="b", goal="x", deps=("a",))))
-    apart = twins.model_copy(update={"tasks": (twins.tasks[0], model.Task(id="b", goal="x"))})
+    twins = model.Plan(id="plan", tasks=(model.Task(id="a", do="x"), model.Task(id="b", do="x", deps=("a",))))
+    apart = twins.model_copy(update={"tasks": (twins.tasks[0], model.Task(id="b", do="x"))})
     async with store_setup.running(tmp_path, apart) as (store, owner):
         [a, b] = (await store.advance("run", store_setup.step(owner))).starts
         assert a.key == b.key
