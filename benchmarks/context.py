@@ -206,7 +206,7 @@ def scored(case: Case, chosen: Selection) -> dict[str, float]:
 
 
 def packed(
-    gatherer: pack_builder.Gatherer, case: Case, past_commits: pack_builder.History | None, made: list[packs.Pack]
+    gatherer: pack_builder.Gatherer, case: Case, past_commits: pack_builder.PastCommits | None, made: list[packs.Pack]
 ) -> Selection:
     held = past_commits.until(case.row["date"], case.row["commit"]) if past_commits else None
     pack = gatherer.pack(case.place, case.task, budget=BUDGET, past_commits=held)
@@ -214,11 +214,13 @@ def packed(
     return Selection(pack.ranked, [(item.path, item.first, item.last) for item in pack.chosen], pack.also)
 
 
-def history(repo: str, data: Path) -> pack_builder.History:
+def history(repo: str, data: Path) -> pack_builder.PastCommits:
     file = data / "dev" / "history" / f"{repo.partition('/')[2]}.jsonl.gz"
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
-    return pack_builder.History([git_log.Commit(sha, at, subject, tuple(files)) for sha, at, subject, files in found])
+    return pack_builder.PastCommits(
+        [git_log.Commit(sha, at, subject, tuple(files)) for sha, at, subject, files in found]
+    )
 
 
 def over_budget(made: Iterable[packs.Pack], tokenizer: str | None) -> int:

@@ -157,7 +157,7 @@ def check_out(clone: Path, commit: str, tree: Path, index: Path) -> None:
     git(clone, "read-tree", "-u", "--reset", commit, env={**os.environ, **names}, cwd=tree)
 
 
-def history(clone: Path) -> pack_builder.History:
+def history(clone: Path) -> pack_builder.PastCommits:
     log = git(
         clone, "log", "--no-merges", "--no-renames", "--name-only", "-n", "6000", "--format=%x01%H%x02%ct%x02%s%x03"
     )
@@ -166,7 +166,7 @@ def history(clone: Path) -> pack_builder.History:
         about, _, names = entry.partition("\x03")
         sha, time, subject = about.split("\x02", 2)
         commits.append(git_log.Commit(sha, int(time), subject, tuple(name for name in names.split("\n") if name)))
-    return pack_builder.History(commits)
+    return pack_builder.PastCommits(commits)
 
 
 def task_of(message: str) -> str:

@@ -47,12 +47,12 @@ def test_every_shipped_agent_has_a_card_with_all_required_fields() -> None:
     ],
 )
 def test_a_card_says_what_the_agent_does_now(states: tuple[TaskState, ...], said: str) -> None:
-    work = [a2a_card.Work("r", f"t{at}", state) for at, state in enumerate(states)]
+    work = [a2a_card.CardTask("r", f"t{at}", state) for at, state in enumerate(states)]
     assert status(a2a_card.card(AGENT, version="1", work=work))["status"] == said
 
 
 def test_open_tasks_are_named_with_their_state() -> None:
-    work = [a2a_card.Work("r", "a", TaskState.RUNNING), a2a_card.Work("r", "b", TaskState.BLOCKED)]
+    work = [a2a_card.CardTask("r", "a", TaskState.RUNNING), a2a_card.CardTask("r", "b", TaskState.BLOCKED)]
     assert status(a2a_card.card(AGENT, version="1", work=work))["tasks"] == [
         {"runId": "r", "taskId": "a", "state": "TASK_STATE_WORKING"},
         {"runId": "r", "taskId": "b", "state": "TASK_STATE_SUBMITTED"},

@@ -203,7 +203,7 @@ def test_past_commits_say_what_such_tasks_touch(project: Path, gatherer: pack_bu
         git_log.Commit("a" * 40, 1, "Support the newest interpreter", ("docker-compose.yml", "Makefile")),
         git_log.Commit("b" * 40, 2, "Cancel orders", ("src/parcel/shipment.py",)),
     ]
-    history = pack_builder.History(commits)
+    history = pack_builder.PastCommits(commits)
     pack = gatherer.pack(project, "Support the interpreter of next year", past_commits=history)
     history.close()
     assert {"docker-compose.yml", "Makefile"} <= {*pack.ranked[:6]}

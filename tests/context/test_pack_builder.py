@@ -308,7 +308,7 @@ def test_commits_that_are_handed_in_replace_those_of_the_workspace(
     project: Path, gatherer: pack_builder.Gatherer
 ) -> None:
     commits = [git_log.Commit("a" * 40, 1, "Charge the card", ("server/api/users.py",))]
-    history = pack_builder.History(commits)
+    history = pack_builder.PastCommits(commits)
     with gatherer:
         without = gatherer.pack(project, "Charge the card")
         pack = gatherer.pack(project, "Charge the card", past_commits=history)

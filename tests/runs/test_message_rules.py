@@ -157,31 +157,33 @@ def test_whoever_was_said_at_once_not_to_read_is_not_mentioned_again() -> None:
     deliveries = message_rules.said_at_once(1, message_rules.fates(message, MIXED, standing))
     assert message_rules.too_late(records.Mail((message,), deliveries), MIXED, standing) == []
     assert message_rules.too_late(records.Mail((message,)), MIXED, standing) == [
-        message_rules.Waiting(message, ("page",))
+        message_rules.UnreadMessage(message, ("page",))
     ]
 
 
 def test_a_message_to_work_that_is_out_is_passed_on_once_and_again_for_who_may_have_lost_it() -> None:
     standing = rows(api=TaskState.RUNNING, api2=TaskState.RUNNING)
     message = sent(1, "backend")
-    waiting = message_rules.Waiting(message, ("api", "api2"))
+    waiting = message_rules.UnreadMessage(message, ("api", "api2"))
     assert message_rules.to_pass_on(records.Mail((message,)), MIXED, standing) == [waiting]
     told = records.Mail((message,), [records.Delivery(1, "api", "host"), records.Delivery(1, "api2", "brief", 1)])
     assert message_rules.to_pass_on(told, MIXED, standing) == []
-    assert message_rules.to_pass_on(told, MIXED, standing, again=True) == [message_rules.Waiting(message, ("api",))]
+    assert message_rules.to_pass_on(told, MIXED, standing, again=True) == [
+        message_rules.UnreadMessage(message, ("api",))
+    ]
 
 
 def test_what_ended_unread_is_said_unless_it_only_stood_among_others_and_never_began() -> None:
     ended = rows(api=TaskState.FAILED, api2=TaskState.SKIPPED, page=TaskState.CANCELLED)
     to_all, direct = sent(1, "all", "x"), sent(2, "api2", "x")
     late = message_rules.too_late(records.Mail((to_all, direct)), MIXED, ended)
-    assert late == [message_rules.Waiting(to_all, ("api",)), message_rules.Waiting(direct, ("api2",))]
+    assert late == [message_rules.UnreadMessage(to_all, ("api",)), message_rules.UnreadMessage(direct, ("api2",))]
 
 
 def test_a_message_to_a_name_that_nobody_has_is_said_to_have_come_to_nothing() -> None:
     message = sent(1, "nobody")
     assert message_rules.too_late(records.Mail((message,)), MIXED, rows()) == [
-        message_rules.Waiting(message, ("nobody",))
+        message_rules.UnreadMessage(message, ("nobody",))
     ]
     told = records.Mail((message,), [records.Delivery(1, "nobody", "told")])
     assert message_rules.too_late(told, MIXED, rows()) == []

@@ -29,7 +29,7 @@ _STATES: Final[Mapping[TaskState, str]] = {
 }
 
 
-class Work(NamedTuple):
+class CardTask(NamedTuple):
     """A task of an open run that an agent has or will have."""
 
     run_id: str
@@ -60,7 +60,7 @@ def _interface(url: str) -> dict[str, model.Json]:
     return {"url": url, "protocolBinding": MCP_BINDING, "protocolVersion": A2A_VERSION}
 
 
-def card(agent: catalog.Agent, *, version: str, work: Sequence[Work] = ()) -> dict[str, model.Json]:
+def card(agent: catalog.Agent, *, version: str, work: Sequence[CardTask] = ()) -> dict[str, model.Json]:
     """Returns the card of an agent; `version` is this product's, `work` what is open for the agent."""
     return {
         "name": agent.name,
@@ -88,7 +88,7 @@ def _inputs(agent: catalog.Agent) -> list[dict[str, model.Json]]:
     return [extension] if agent.inputs else []
 
 
-def _status(work: Sequence[Work]) -> dict[str, model.Json]:
+def _status(work: Sequence[CardTask]) -> dict[str, model.Json]:
     tasks = [
         {"runId": task.run_id, "taskId": task.task_id, "state": _STATES[task.state]}
         for task in work

@@ -96,7 +96,7 @@ class Gatherer:
         budget: int = packs.BUDGET,
         scope: search_scope.Scope = search_scope.EVERYTHING,
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
-        past_commits: History | None = None,
+        past_commits: PastCommits | None = None,
     ) -> packs.Pack:
         """Returns what a task whose words are `text` should read, at most `budget` tokens.
 
@@ -203,7 +203,7 @@ class Gatherer:
         return entry
 
 
-class History:
+class PastCommits:
     """Past commits that are handed in."""
 
     def __init__(self, commits: Sequence[git_log.Commit]) -> None:
@@ -235,7 +235,7 @@ class _Request:
     budget: int
     scope: search_scope.Scope
     sources: requirement_sources.Sources
-    history: History | None
+    history: PastCommits | None
 
 
 def _request(
@@ -245,7 +245,7 @@ def _request(
     budget: int,
     scope: search_scope.Scope,
     sources: requirement_sources.Sources,
-    history: History | None = None,
+    history: PastCommits | None = None,
 ) -> _Request:
     """Returns a request of which no word is what neither the index nor git could be asked for."""
     return _Request(escape.encodable(text), [*map(escape.encodable, keys)], budget, scope, sources, history)

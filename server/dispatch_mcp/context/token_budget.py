@@ -37,7 +37,7 @@ Read = Callable[[str, int, int], str]
 """Returns lines of a file, both ends included."""
 
 
-class Choice(NamedTuple):
+class CostedPart(NamedTuple):
     """A part with its text and what it costs in tokens with its header."""
 
     part: ranking.Part
@@ -59,8 +59,8 @@ class Division(NamedTuple):
 class Chosen(NamedTuple):
     """The parts that fit, in the order of their worth, and the best ones that do not."""
 
-    parts: tuple[Choice, ...]
-    leftovers: tuple[Choice, ...]
+    parts: tuple[CostedPart, ...]
+    leftovers: tuple[CostedPart, ...]
     tokens: int
 
 
@@ -168,8 +168,8 @@ class _Draft:
     read: Read
     budget: int
     characters: float
-    choices: dict[_Place, Choice] = field(default_factory=dict[_Place, Choice])
-    leftovers: dict[_Place, Choice] = field(default_factory=dict[_Place, Choice])
+    choices: dict[_Place, CostedPart] = field(default_factory=dict[_Place, CostedPart])
+    leftovers: dict[_Place, CostedPart] = field(default_factory=dict[_Place, CostedPart])
     spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, list[tuple[int, int]]])
 
     def fill(self, order: Sequence[ranking.Part], room: int) -> None:
@@ -185,7 +185,7 @@ class _Draft:
             room -= cost
             if not cost:
                 misses += 1
-                self.leftovers.setdefault(_place(part), Choice(part, "", token_count.estimate(part.size) + HEADER))
+                self.leftovers.setdefault(_place(part), CostedPart(part, "", token_count.estimate(part.size) + HEADER))
 
     def _add(self, part: ranking.Part, room: int) -> int:
         """Returns what a part costs that is chosen now; 0 for one that does not fit."""
@@ -198,7 +198,7 @@ class _Draft:
         size = len(text) + (GAP if near and adjoins(near, part.first, part.last) else CHARACTERS)
         if cost > room or size > self.characters:
             return 0
-        self.choices[_place(part)] = Choice(part, text, cost)
+        self.choices[_place(part)] = CostedPart(part, text, cost)
         self.leftovers.pop(_place(part), None)
         self.budget -= cost
         self.characters -= size

@@ -54,7 +54,7 @@ NO_LINE: Final = "No changed line was found: judge by the results below and by t
 _BY_HOST: Final = "host"
 
 
-class Changes(Protocol):
+class ChangeReader(Protocol):
     """Where changes come from. Every method raises DispatchError when there is nothing to be had."""
 
     async def of_range(self, workspace: str, git_range: str, /) -> review_scope.Change:
@@ -95,7 +95,7 @@ class Evidence:
     these paths name is as it was at such a look. `states_of` has the states of files. `rules` are those of a council.
     """
 
-    changes: Changes
+    changes: ChangeReader
     clean: Callable[[str], str] = str
     same_files: Callable[[str, model.Json], Awaitable[Collection[str]]] = none_known
     rules: council_decision.CouncilRules = field(default_factory=council_decision.CouncilRules)

@@ -49,7 +49,7 @@ _NO_READERS = {
 _READ: Final = frozenset[records.Means]({"brief", "turn", "inbox"})
 
 
-class Waiting(NamedTuple):
+class UnreadMessage(NamedTuple):
     """A message that some of its readers have not read: tasks by id, or a name that nobody has."""
 
     message: model.Message
@@ -139,7 +139,7 @@ def to_pass_on(
     rows: Mapping[str, records.TaskRecord],
     *,
     again: bool = False,
-) -> list[Waiting]:
+) -> list[UnreadMessage]:
     """Returns the messages to tasks that are out with the host; with `again` also those that it was told of before."""
     settlements = _settlements(mail, _READ if again else {*_READ, "host", "told"})
     return [
@@ -149,17 +149,19 @@ def to_pass_on(
     ]
 
 
-def too_late(mail: records.Mail, tasks: Sequence[model.Task], rows: Mapping[str, records.TaskRecord]) -> list[Waiting]:
+def too_late(
+    mail: records.Mail, tasks: Sequence[model.Task], rows: Mapping[str, records.TaskRecord]
+) -> list[UnreadMessage]:
     """Returns the messages that came to nothing and that nobody was told of: their tasks have ended without reading.
 
     Whoever was only meant among others does not count if it never began.
     """
     settlements = _settlements(mail, {*_READ, "host", "told"})
     names = recipients(tasks)
-    out: list[Waiting] = []
+    out: list[UnreadMessage] = []
     for message in mail.messages:
         if message.recipient not in names and not message.read and (message.id, message.recipient) not in settlements:
-            out.append(Waiting(message, (message.recipient,)))
+            out.append(UnreadMessage(message, (message.recipient,)))
         waiting = _waiting(message, tasks, rows, settlements, _NEVER)
         if waiting is not None:
             out.append(waiting)
@@ -176,7 +178,7 @@ def _waiting(
     rows: Mapping[str, records.TaskRecord],
     settlements: Collection[tuple[int, str]],
     ends: Collection[Fate],
-) -> Waiting | None:
+) -> UnreadMessage | None:
     if message.read:
         return None
     readers = [
@@ -186,7 +188,7 @@ def _waiting(
         and fate(task, rows[task.id]) in ends
         and _counts(message, rows[task.id], ends)
     ]
-    return Waiting(message, tuple(readers)) if readers else None
+    return UnreadMessage(message, tuple(readers)) if readers else None
 
 
 def _counts(message: model.Message, row: records.TaskRecord, ends: Collection[Fate]) -> bool:

@@ -118,20 +118,20 @@ def _shortened(text: str, limit: int) -> str:
     return short
 
 
-def _deliveries(lines: Iterable[message_rules.Waiting], means: records.Means) -> Iterator[records.Delivery]:
+def _deliveries(lines: Iterable[message_rules.UnreadMessage], means: records.Means) -> Iterator[records.Delivery]:
     for message, readers in lines:
         for reader in readers:
             yield records.Delivery(message.id, reader, means)
 
 
-def _line(waiting: message_rules.Waiting) -> answers.MessageLine:
+def _line(waiting: message_rules.UnreadMessage) -> answers.MessageLine:
     message, readers = waiting
     more = (f"{len(readers) - MOST_NAMES} more",) if len(readers) > MOST_NAMES else ()
     names = (*readers[:MOST_NAMES], *more)
     return answers.MessageLine(sender=message.sender, to=names, kind=message.kind, text=message.text)
 
 
-def _readers(lines: Iterable[message_rules.Waiting]) -> tuple[str, ...]:
+def _readers(lines: Iterable[message_rules.UnreadMessage]) -> tuple[str, ...]:
     """Returns whom these messages are for, each once."""
     return tuple(dict.fromkeys(reader for line in lines for reader in line.readers))
 

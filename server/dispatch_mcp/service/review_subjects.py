@@ -60,7 +60,7 @@ def _content(diff: str) -> str:
     return "" if not _FENCE.sub("", head).strip() and len(diff) <= len(diff[:200]) else diff
 
 
-class Changes(Protocol):
+class ChangeSource(Protocol):
     """Where changes come from. Every method raises InputError or WorkerError when there is nothing to be had."""
 
     async def of_range(self, workspace: str, git_range: str, /) -> review_scope.Change:
@@ -90,7 +90,7 @@ def as_it_is(text: str) -> str:
 class ReviewMeans:
     """What a face hands in: where changes come from, what takes secrets out, and what the settings decide."""
 
-    changes: Changes | None = None
+    changes: ChangeSource | None = None
     candidate: Candidate = no_candidate
     clean: Callable[[str], str] = as_it_is
     rules: council_decision.CouncilRules = field(default_factory=council_decision.CouncilRules)

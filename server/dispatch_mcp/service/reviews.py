@@ -55,7 +55,7 @@ class ReviewRequest(NamedTuple):
     dry_run: bool = False
 
 
-class Dispatch(Protocol):
+class DispatchRun(Protocol):
     """Starts a plan or goes on with a run, as `Dispatcher.dispatch` does."""
 
     async def __call__(
@@ -84,7 +84,7 @@ class Council:
     catalog: Callable[[], catalog.Catalog]
     plans: planner.Planner
     means: review_subjects.ReviewMeans
-    dispatch: Dispatch
+    dispatch: DispatchRun
     workers: run_starts.Workers
     clock: Callable[[], float]
     evidence: plan_review_attempt.Evidence | None = None

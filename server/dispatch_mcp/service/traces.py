@@ -139,16 +139,16 @@ def _until_due(view: run_view.RunView) -> float | None:
     return max(0.0, min(times) - view.now) if times else None
 
 
-async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list[a2a_card.Work]]:
+async def open_work(store: sqlite_store.Store, principal: str) -> dict[str, list[a2a_card.CardTask]]:
     """Returns what is open for each agent, in the newest runs that are not over."""
-    by_agent: dict[str, list[a2a_card.Work]] = {}
+    by_agent: dict[str, list[a2a_card.CardTask]] = {}
     for run in await store.runs(principal, open_only=True, limit=PAGE):
         view = await run_view.load(store, run.id, principal)
         agents = {task.id: task.agent for task in view.plan.tasks}
         for task in view.tasks:
             agent = agents.get(task.id)
             if agent and task.state not in model.TASK_FINAL:
-                by_agent.setdefault(agent, []).append(a2a_card.Work(run.id, task.id, task.state))
+                by_agent.setdefault(agent, []).append(a2a_card.CardTask(run.id, task.id, task.state))
     return by_agent
 
 

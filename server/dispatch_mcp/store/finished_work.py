@@ -42,7 +42,7 @@ ReadPlan = Callable[[int], model.Plan]
 """Returns a version of the plan."""
 
 
-class Search:
+class WorkSearch:
     """One step's look into the history; `numbers` has the numbers of the results that it returned, by key.
 
     The history is read when the first task is about to begin: most steps begin none.
@@ -66,7 +66,7 @@ class Search:
         return stale
 
 
-NOTHING: Final = Search(lambda: ({}, standing_work.Standing(ports.no_states, "", lambda _number: {}, ())))
+NOTHING: Final = WorkSearch(lambda: ({}, standing_work.Standing(ports.no_states, "", lambda _number: {}, ())))
 """The look of a run that takes nothing over."""
 
 
@@ -91,7 +91,7 @@ class _Work(NamedTuple):
     open_reviews: dict[int, set[str]]
 
 
-class History:
+class WorkHistory:
     """What the other runs of a run's plan have finished. Kept in memory: an index by key would cost every write."""
 
     def __init__(self, row: table_rows.RunRow, home: Path, states_of: ports.StatesOf) -> None:
@@ -104,7 +104,7 @@ class History:
         self._runs: dict[int, _Work] = {}
         self._by_key: Known = {}
 
-    def search(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> Search:
+    def search(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> WorkSearch:
         """Returns one step's look at everything that is committed now."""
 
         def read() -> tuple[Known, standing_work.Standing]:
@@ -113,7 +113,7 @@ class History:
             footprints = functools.partial(self._footprints_of, conn)
             return by_key, standing_work.Standing(self._states_of, self._workspace, footprints, numbers)
 
-        return Search(read)
+        return WorkSearch(read)
 
     def _footprints_of(self, conn: sqlite3.Connection, number: int) -> Mapping[str, model.Footprint]:
         if number not in self._footprints:

@@ -38,7 +38,7 @@ class Reader:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._conn: aiosqlite.Connection | None = None
-        self._files = whereabouts.Files(None, None)
+        self._files = whereabouts.StoreFiles(None, None)
         self._is_open = False
         self._connecting = anyio.Lock()
         self._decoding = anyio.CapacityLimiter(1)  # they all need the same interpreter

@@ -74,7 +74,7 @@ class Live:
     revision: int
     numbers: table_rows.Numbers
     keys: dict[str, str] = field(default_factory=dict[str, str])
-    history: finished_work.History | None = None
+    history: finished_work.WorkHistory | None = None
 
 
 Report = tuple[transitions.Finished, "table_rows.Body | None"]
@@ -388,11 +388,11 @@ class Runs:
         _remember(self._live, row.id, live)
         return live
 
-    def _search(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.Search:
+    def _search(self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live) -> finished_work.WorkSearch:
         """Returns where this step looks for work that other runs of the plan have finished."""
         if row.fresh:
             return finished_work.NOTHING
-        history = live.history = live.history or finished_work.History(row, self._home, self._states_of)
+        history = live.history = live.history or finished_work.WorkHistory(row, self._home, self._states_of)
         return history.search(conn, lambda version: self._plan(conn, row.plan_id, version))
 
     def _follow_clock(self, conn: sqlite3.Connection, row: table_rows.RunRow, now: float) -> None:

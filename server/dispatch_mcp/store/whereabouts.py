@@ -31,16 +31,16 @@ class Inode(NamedTuple):
     number: int
 
 
-class Files(NamedTuple):
+class StoreFiles(NamedTuple):
     """The database and its log; None where there is no such file."""
 
     database: Inode | None
     log: Inode | None
 
 
-def files(home: Path) -> Files:
+def files(home: Path) -> StoreFiles:
     """Returns which files stand under the store's names now."""
-    return Files(_inode(f"{home}/{FILE}"), _inode(f"{home}/{FILE}-wal"))
+    return StoreFiles(_inode(f"{home}/{FILE}"), _inode(f"{home}/{FILE}-wal"))
 
 
 def _inode(path: str) -> Inode | None:
@@ -51,7 +51,7 @@ def _inode(path: str) -> Inode | None:
     return Inode(status.st_dev, status.st_ino)
 
 
-def refuse_moved(home: Path, earlier: Files) -> None:
+def refuse_moved(home: Path, earlier: StoreFiles) -> None:
     """Raises StoreMoved unless the files that were opened earlier still stand under their names."""
     present = files(home)
     if present.database == earlier.database and earlier.log in (None, present.log):

@@ -105,7 +105,7 @@ class Writer:
         self._ending = False
         self._farewell: Callable[[], object] | None = None
         self._checkpointed_at = 0
-        self._files = whereabouts.Files(None, None)
+        self._files = whereabouts.StoreFiles(None, None)
         self._is_waiting = False
         self._thread = threading.Thread(target=self._main, name="dispatch-mcp-store", daemon=True)
 

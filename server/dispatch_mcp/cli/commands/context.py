@@ -33,7 +33,7 @@ class PackSession:
     workspace: Path
     budget: int
     scope: search_scope.Scope
-    history: pack_builder.History | None = None
+    history: pack_builder.PastCommits | None = None
 
     def pack(self, text: str, keys: Sequence[str] = (), *, before: int | None = None, but: str = "") -> packs.Pack:
         """Returns the pack of a task; of a history that was handed in, commits before `before` and not `but` count.
@@ -58,7 +58,7 @@ def open_session(
     """Yields the session for the settings' workspace."""
     with ExitStack() as stack:
         gatherer = stack.enter_context(pack_builder.Gatherer(settings.home))
-        history = stack.enter_context(closing(pack_builder.History(commits))) if commits is not None else None
+        history = stack.enter_context(closing(pack_builder.PastCommits(commits))) if commits is not None else None
         yield PackSession(gatherer, settings.workspace, budget, scope, history)
 
 

@@ -73,7 +73,7 @@ def end_now() -> None:
 
 
 @dataclass
-class Place:
+class ServerWorkspace:
     """Which workspace this session works in: that of the settings, or one that its client has open."""
 
     setup: configuration.LoadedSettings
@@ -114,7 +114,7 @@ def loaders(
 
     A server that has one client works in what is open there if it was started in no workspace.
     """
-    place = Place(setup)
+    place = ServerWorkspace(setup)
 
     def dispatcher_of_settings(principal: str) -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
         from dispatch_mcp import composition  # noqa: PLC0415
