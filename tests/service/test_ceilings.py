@@ -216,3 +216,19 @@ async def test_a_task_holds_to_its_own_ceiling_of_attempts(tmp_path: Path) -> No
             after = await desk.app.dispatch(run_id=given.run_id)
         assert after.assignments == ()
         assert (await desk.states(given.run_id)) == {"a": "failed"}
+
+
+async def test_what_is_spent_what_is_left_and_why_it_waits_agree_where_much_is_estimated(tmp_path: Path) -> None:
+    async with dispatcher_setup.opened(tmp_path / "home") as desk:
+        plan_id = await desk.planned(*[task(f"t{n}") for n in range(3)], task("last", "t0", "t1", "t2"))
+        given = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(tokens=700_000))
+        entries = [dispatcher_setup.said(one, usage={"input_tokens": 550_000}) for one in given.assignments[:1]]
+        entries += [dispatcher_setup.said(one) for one in given.assignments[1:]]
+        await desk.app.report(given.run_id, entries)
+        trace = await desk.app.trace(run_id=given.run_id)
+        assert trace.state == "paused"
+        assert trace.spend is not None
+        spent = int(trace.held.partition("spent are ")[2].partition(" ")[0].replace(",", ""))
+        estimate = int(trace.held.partition("(")[2].partition(" of it estimated")[0].replace(",", ""))
+        assert spent == trace.spend.tokens + estimate
+        assert trace.left["tokens"] == max(0, 700_000 - spent)

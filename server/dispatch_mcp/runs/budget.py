@@ -9,6 +9,9 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import transitions
 from dispatch_mcp.planning import forecast
 
+_REPORTED: Final = ("dollars", "tokens")
+_DUST: Final = 0.000_1
+"""Tokens or dollars by which sums may differ that are the same."""
 _NAMES: Final = ("dollars", "tokens", "minutes", "attempts", "tasks", "fan_out")
 
 
@@ -42,14 +45,21 @@ def ceilings(limits: model.Limits) -> dict[str, float]:
     return {name: getattr(limits, name) for name in _NAMES if getattr(limits, name) is not None}
 
 
-def remaining(limits: model.Limits, spend: model.Usage, *, attempts: int, minutes: float) -> dict[str, float]:
-    """Returns what is left below the ceilings that are set; dollars only if everything spent has a price."""
+def remaining(
+    limits: model.Limits, spend: model.Usage, *, attempts: int, minutes: float, hold: Hold | None = None
+) -> dict[str, float]:
+    """Returns what is left below the ceilings that are set; dollars only if everything spent has a price.
+
+    Of the ceiling of a `hold` nothing is left beyond what that counts, estimates of what nobody reported included.
+    """
     amounts = {
         "dollars": spend.cost_usd,
         "tokens": forecast.counted_tokens(spend),
         "minutes": minutes,
         "attempts": attempts,
     }
+    if hold is not None and hold.limit in _REPORTED:
+        amounts[hold.limit] = max(hold.spent, amounts[hold.limit] or 0)
     sums = {name: amount for name, amount in amounts.items() if amount is not None}
     below = {name: ceiling - sums[name] for name, ceiling in ceilings(limits).items() if name in sums}
     return {name: round(max(0.0, rest), 4) for name, rest in below.items()}
@@ -93,8 +103,8 @@ class Hold(NamedTuple):
     at_end: bool = False
     unpriced_model: str = ""
 
-    def text(self) -> str:
-        """Returns the reason in words."""
+    def text(self, figure: float | None = None) -> str:
+        """Returns the reason in words; `figure` is what of it somebody has reported, where that is known."""
         ceiling = f"limits.{self.limit} is {_figure(self.ceiling)}"
         if self.unpriced_model:
             return (
@@ -104,7 +114,9 @@ class Hold(NamedTuple):
         need = f"; {self.task_id} needs about {_figure(self.needed)} more" if self.needed else ""
         if self.at_end:
             need = f"; {self.task_id} stopped at what was left and needs more"
-        return f"{ceiling}, spent are {_figure(self.spent)}{need}"
+        rest = 0.0 if figure is None else self.spent - figure
+        estimate = f" ({_figure(rest)} of it estimated, as nobody reported it)" if rest > _DUST else ""
+        return f"{ceiling}, spent are {_figure(self.spent)}{estimate}{need}"
 
     def unbegun(self) -> model.Outcome:
         """Returns the end of an attempt that had been handed out and may not begin: nothing was spent on it."""
@@ -115,6 +127,11 @@ class Hold(NamedTuple):
             retryable=True,
             usage=model.Usage(cost_usd=0.0),
         )
+
+
+def counted(limit: str, spend: model.Usage) -> float | None:
+    """Returns what of a run's spend counts below a ceiling, None where that is not known or is not reported."""
+    return {"dollars": spend.cost_usd, "tokens": float(forecast.counted_tokens(spend))}.get(limit)
 
 
 def is_silent(usage: model.Usage) -> bool:

@@ -176,7 +176,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
     handouts = step_choice.Handouts(pass_on=news.active, unread=news.late, notes_at=news.notes_at)
     attempts = await store.attempts(view.run.id)
     spend = await store.spend(view.run.id)
-    limits, minutes = view.run.limits, _seconds(view.run) / 60
+    limits, minutes, hold = view.run.limits, _seconds(view.run) / 60, await _hold(store, view)
     return _head(
         view,
         next=view.next_step(handouts),
@@ -190,9 +190,9 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         doubts=_doubts(attempts),
         losses=run_view.losses(attempts),
         limits=budget.ceilings(limits),
-        left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=minutes),
+        left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=minutes, hold=hold),
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
-        held=await held(store, view),
+        held=hold.text(budget.counted(hold.limit, spend)) if hold else "",
     )
 
 
@@ -231,10 +231,16 @@ def saving(tokens: int, whole: int) -> dict[str, float]:
 
 async def held(store: sqlite_store.Store, view: run_view.RunView) -> str:
     """Returns why a run waits that nobody paused: the ceiling that it met; empty for one that does not."""
+    hold = await _hold(store, view)
+    return hold.text() if hold else ""
+
+
+async def _hold(store: sqlite_store.Store, view: run_view.RunView) -> budget.Hold | None:
+    """Returns the ceiling that a run has met and waits at, None for one that waits at none."""
     if view.run.state is not model.RunState.PAUSED or view.run.paused:
-        return ""
+        return None
     ceiling = await store.limit_reached(view.run.id)
-    return budget.Hold(**ceiling).text() if "ceiling" in ceiling else ""
+    return budget.Hold(**ceiling) if "ceiling" in ceiling else None
 
 
 async def timeline(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
