@@ -169,7 +169,6 @@ class Dispatcher:
             record, is_new = await self._starts.limit(run_id, limits), False
         else:
             await self.plans.route_in(plan_id, roster)
-            await self.plans.review_blocked(plan_id)
             record, is_new = await self._starts.create(
                 run_starts.StartRequest(
                     plan_id, worker, self.means.clean(request_key), dry_run=dry_run, fresh=fresh, limits=limits
@@ -313,7 +312,8 @@ class Dispatcher:
     @property
     def _starts(self) -> run_starts.RunStarts:
         return run_starts.RunStarts(
-            self.store, self.engine, self.handles, self.rules, self._workers, self.clock, self.new_id
+            *(self.store, self.engine, self.handles, self.rules, self._workers, self.clock, self.new_id),
+            self.plans.review_blocked,
         )
 
     @property

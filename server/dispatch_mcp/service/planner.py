@@ -373,17 +373,17 @@ class Planner:
         free = {task.id for task in plan.tasks if general and task.agent == general and task.id not in begun}
         await self.edit(plan_id, plan.version, [], roster=roster, agentless=free)
 
-    async def review_blocked(self, plan_id: str) -> None:
+    async def review_blocked(self, plan: model.Plan) -> bool:
         """Has the work of a plan reviewed that is on files on which a review has blocked a change since it was made.
 
-        Raises:
-            UnknownHandle: there is no such plan.
+        Returns whether the plan has another version for it.
         """
-        plan = await self.store.plan(await self.handles.plan_id(plan_id), principal=self.principal)
         blocks = await self._blocks(plan.workspace, plan.tasks)
         reviewed_ids = {subject for task in plan.tasks for subject in task.reviews}
-        if not reviewed_ids.issuperset(blocks) and not await self._open_runs(plan.id):
+        is_due = not reviewed_ids.issuperset(blocks) and not await self._open_runs(plan.id)
+        if is_due:
             await self.edit(plan.id, plan.version, [])
+        return is_due
 
     async def _begun(self, plan_id: str) -> Collection[str]:
         """Returns the tasks of a plan whose work has begun in an open run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
@@ -54,7 +54,10 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class RunStarts:
-    """Makes runs for one principal, and changes their ceilings."""
+    """Makes runs for one principal, and changes their ceilings.
+
+    `revise` changes a plan that must be another one before it is run, and returns whether it did.
+    """
 
     store: sqlite_store.Store
     engine: executor.EmbeddedEngine
@@ -63,6 +66,7 @@ class RunStarts:
     workers: Workers
     clock: Callable[[], float]
     new_id: Callable[[], str]
+    revise: Callable[[model.Plan], Awaitable[bool]]
 
     async def create(self, request: StartRequest) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether this call made it.
@@ -74,6 +78,8 @@ class RunStarts:
         principal = self.handles.principal
         plan_id = await self.handles.plan_id(request.plan_id)
         plan, finished_runs, open_keys = await self.store.plan_to_run(plan_id, principal=principal)
+        if await self.revise(plan):
+            plan, finished_runs, open_keys = await self.store.plan_to_run(plan_id, principal=principal)
         self._refuse_depth(request.limits)
         limits = budget.limits_in_force(request.limits, self.rules.ceilings)
         planner.refuse_tasks(limits, len(plan.tasks))
