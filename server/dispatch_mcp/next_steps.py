@@ -51,9 +51,12 @@ class StepKind(StrEnum):
     AWAIT_RESULT = "await_result"
     CHECK_INSTALLATION = "check_installation"
     SHOW_SETTINGS = "show_settings"
+    NAME_WORKSPACE = "name_workspace"
+    HAND_IN_CHANGE = "hand_in_change"
     LIST_WORKTREES = "list_worktrees"
     # Plans.
     MAKE_PLAN = "make_plan"
+    BEGIN_RUN = "begin_run"
     CORRECT_PLAN = "correct_plan"
     SPLIT_REQUEST = "split_request"
     REFUSE_ADDED = "refuse_added"
@@ -112,6 +115,7 @@ class NextStep:
         has_changes: Whether the run has merged changes that wait to be applied.
         by_name: Whether the reader's hooks begin attempts by their names and report them.
         has_findings: Whether a review has findings that a person could waive.
+        by_pattern: Those of the tasks that a pattern brought along.
     """
 
     kind: StepKind
@@ -138,6 +142,7 @@ class NextStep:
     has_changes: bool = False
     by_name: bool = False
     has_findings: bool = False
+    by_pattern: tuple[str, ...] = ()
 
 
 Words = Callable[[NextStep], str]
@@ -203,10 +208,14 @@ def ended_unread(step: NextStep, noun: str) -> str:
 
 def carried_on(step: NextStep, command: str) -> str:
     """Returns that nobody carries the run on, and with which command somebody does."""
-    places = [_PLACES[name] for name in step.needs if name in _PLACES]
-    where = f" where {' and '.join(places)}" if places else ""
     tasks = names(step.ownerless) or "THE RUN"
-    return f"NOBODY CARRIES ON {tasks}: no process that lives has this run. {command} goes on with it{where}."
+    return f"NOBODY CARRIES ON {tasks}: no process that lives has this run. {command} goes on with it{places(step)}."
+
+
+def places(step: NextStep) -> str:
+    """Returns where carrying the run on is possible, as a sentence goes on; empty where it is everywhere."""
+    conditions = [_PLACES[name] for name in step.needs if name in _PLACES]
+    return f" where {' and '.join(conditions)}" if conditions else ""
 
 
 def failed_alike(step: NextStep) -> str:

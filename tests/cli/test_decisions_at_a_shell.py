@@ -42,7 +42,7 @@ def test_a_yes_lets_the_run_go_on(shell: command_runs.Shell, run_id: str) -> Non
     assert f"ask your assistant to dispatch run {run_id}." in answer.out
     again = shell("approve", run_id)
     assert again.code == 2
-    assert "Waiting: none." in again.err
+    assert f"No decision waits in run {run_id}." in again.err
 
 
 def test_a_no_ends_what_depends_on_it(shell: command_runs.Shell, run_id: str) -> None:

@@ -105,7 +105,7 @@ def test_a_workspace_may_be_a_repository_or_not(
 def test_the_root_of_the_disk_is_no_workspace_and_the_way_to_name_one_is_said(shell: command_runs.Shell) -> None:
     fact = facts(shell, "--workspace", "/")["workspace"]
     assert (fact["mark"], fact["detail"]) == ("!", "/ is none: it is the root of the disk")
-    assert "DISPATCH_MCP_WORKSPACE" in fact["fix"]
+    assert fact["fix"] == "Go to the folder of your project, or name it with `--workspace DIR`."
 
 
 def test_who_works_is_said_for_a_chat_and_for_a_shell(

@@ -232,7 +232,7 @@ def test_what_nobody_sees_is_listed_with_what_was_seen(capsys: pytest.CaptureFix
     )
     review.show(review_answers.ReviewAnswer(outcome="PASS", coverage=coverage))
     out = capsys.readouterr().out
-    assert "  seen: 40 changed lines of 2 files in 1 parts, 3 places\n" in out
+    assert "  seen: 40 changed lines of 2 files in 1 part, 3 places\n" in out
     assert "  left out: uv.lock (generated)\n  not seen: a.py:1-9\n" in out
 
 

@@ -291,7 +291,7 @@ def test_a_plan_that_nobody_here_can_do_is_refused_before_anything_begins(
     tasks = [{"id": "poem", "do": "Write a poem"}, {"id": "look", "do": "Look", "command": ["git", "status"]}]
     answer = shell("run", command_runs.written(repository, tasks))
     assert answer.code == 1
-    assert "Nobody here can do 'poem': there is no ANTHROPIC_API_KEY" in answer.err
+    assert "Nobody here can do 'poem': no ANTHROPIC_API_KEY" in answer.err
     assert "--dry-run" in answer.err
     assert answer.out == ""
     assert "runs" not in shell("status", "--all", "--json").json

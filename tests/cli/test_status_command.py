@@ -115,8 +115,11 @@ def test_a_steered_run_says_what_to_type_next(capsys: pytest.CaptureFixture[str]
 def test_the_list_of_runs_is_empty_with_advice_and_full_with_a_table(
     shell: command_runs.Shell, tmp_path: object
 ) -> None:
-    assert shell("status").out == "No open runs; `dispatch-mcp status --all` lists finished ones.\n"
-    assert shell("status", "--json").json == {"next": "No open runs; `dispatch-mcp status --all` lists finished ones."}
+    begin = (
+        "There are no runs yet. `dispatch-mcp run FILE` runs a task document; `dispatch-mcp demo` shows how that looks."
+    )
+    assert shell("status").out == f"{begin}\n"
+    assert shell("status", "--json").json == {"next": begin}
 
 
 CLAIMED = NextStep(StepKind.READ_RESULTS, "r", proven=1, unproven=2, total=3)

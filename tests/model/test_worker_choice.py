@@ -37,7 +37,7 @@ def test_whoever_is_there_is_picked_and_the_reason_is_said(there: dict[str, Any]
 def test_who_is_missing_is_said_and_why() -> None:
     nobody = worker_choice.AvailableWorkers(chat=False)
     assert "ANTHROPIC_API_KEY" in nobody.missing(WorkerKind.API)
-    assert "doctor" in nobody.missing(WorkerKind.CLAUDE)
+    assert "claude_program" in nobody.missing(WorkerKind.CLAUDE)
     assert "no assistant" in nobody.missing(WorkerKind.HOST)
     assert nobody.missing(WorkerKind.HUMAN)
     assert nobody.missing(WorkerKind.COMMAND) == ""

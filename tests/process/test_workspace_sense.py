@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dispatch_mcp.context import pack_builder
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import safe_paths, workspace_sense
 
 HOME = Path("/nobody-homes/ann")
@@ -27,7 +28,7 @@ HOME = Path("/nobody-homes/ann")
 def test_the_root_and_homes_are_no_workspace_and_the_way_to_name_one_is_told(workspace: str, why: str) -> None:
     with pytest.raises(safe_paths.Refused, match=f"is no workspace: it is {why}") as refused:
         workspace_sense.refuse(workspace, HOME)
-    assert "DISPATCH_MCP_WORKSPACE" in str(refused.value.hint)
+    assert refused.value.hint == NextStep(StepKind.NAME_WORKSPACE)
 
 
 @pytest.mark.parametrize("workspace", ["ann/shop", "bob", "srv"])

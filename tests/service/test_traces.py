@@ -17,6 +17,7 @@ from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import shell_wording
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, short_ids
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.service import answers, traces
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +61,15 @@ async def test_where_were_we_is_answered_with_title_workspace_age_progress_and_w
 
 
 async def test_nothing_to_list_says_where_to_look(desk: Desk) -> None:
+    step = (await desk.app.trace()).next
+    assert step == NextStep(StepKind.BEGIN_RUN, advice="There are no runs yet.")
+    plan_id = await desk.planned(task("a"))
+    step = (await desk.app.trace()).next
+    assert step is not None
+    assert (
+        tool_wording.words(step) == f"There are no runs yet. dispatch(plan_id={short_ids.short(plan_id)!r}) starts one."
+    )
+    await desk.app.steer((await desk.app.dispatch(plan_id=plan_id)).run_id, "cancel", "", "")
     step = (await desk.app.trace()).next
     assert step is not None
     assert "view='all'" in tool_wording.words(step)

@@ -17,6 +17,8 @@ NARROWEST, USUAL, WIDEST = 30, 79, 100
 GAP = 2
 MOST_CHOICES = 12
 """Choices that a complaint lists."""
+MISSING = "the following arguments are required: "
+"""How argparse begins to say that arguments are missing."""
 PROGRAM = "dispatch-mcp"
 
 
@@ -121,9 +123,8 @@ class Parser(argparse.ArgumentParser):
         choices = list(map(str, action.choices or ()))
         if not choices or value in choices:
             return
-        some = ", ".join(choices[:MOST_CHOICES]) + (", …" if len(choices) > MOST_CHOICES else "")
         raise argparse.ArgumentError(
-            action, f"there is no {value!r}. {_meant(str(value), choices) or f'Choose from: {some}.'}"
+            action, f"there is no {value!r}. {_meant(str(value), choices) or f'Choose from: {_listed(choices)}.'}"
         )
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
@@ -142,7 +143,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what was wrong in a line or two and ends with 2."""
         usage = " ".join(self.format_usage().split())
-        self.exit(2, f"{self.prog}: {message}\n  {usage}; --help says what there is.\n")
+        self.exit(2, f"{self.prog}: {self._with_choices(message)}\n  {usage}; --help says what there is.\n")
+
+    def _with_choices(self, message: str) -> str:
+        """Returns what is missing with the values that it can have; other complaints as they are."""
+        if not message.startswith(MISSING):
+            return message
+        actions = {action.dest: action for action in self._actions}
+        names = message.removeprefix(MISSING).split(", ")
+        return MISSING + ", ".join(_with_values(name, actions.get(name)) for name in names)
+
+
+def _with_values(name: str, action: argparse.Action | None) -> str:
+    """Returns an argument with its values if it has a few."""
+    values = list(map(str, action.choices or ())) if action else []
+    return f"{name} ({_listed(values)})" if values else name
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values[:MOST_CHOICES]) + (", …" if len(values) > MOST_CHOICES else "")
 
 
 def _meant(word: str, names: Sequence[str]) -> str:

@@ -11,7 +11,6 @@ from dispatch_mcp.next_steps import (
     NextStep,
     StepKind,
     Words,
-    carried_on,
     constant_words,
     counted,
     duration,
@@ -19,6 +18,7 @@ from dispatch_mcp.next_steps import (
     have_been_out,
     in_words,
     names,
+    places,
     sentences,
     settle_alike,
 )
@@ -35,7 +35,10 @@ def words(step: NextStep) -> str:
 
 
 def _carry_on(step: NextStep) -> str:
-    return carried_on(step, "`dispatch-mcp worker`")
+    return (
+        f"No process is at work on {names(step.ownerless) or 'this run'}: `dispatch-mcp worker --idle 60` goes on with "
+        f"it{places(step)}, and ends when there is nothing to do."
+    )
 
 
 def _command(action: str, step: NextStep, rest: str = "") -> str:
@@ -118,6 +121,22 @@ def _mend(step: NextStep) -> str:
     return f"{how}, then review the change again with --after {step.run!r}; {_waive(step)}."
 
 
+def _begin_run(step: NextStep) -> str:
+    if step.plan:
+        return f"Plan {step.plan} has not been run yet: `dispatch-mcp run {step.plan}` starts it."
+    return "`dispatch-mcp run FILE` runs a task document; `dispatch-mcp demo` shows how that looks."
+
+
+def _refuse_added(step: NextStep) -> str:
+    reviews = "DISPATCH_MCP_REVIEWS=none before the command leaves the reviews out."
+    tasks = "A pattern's own tasks stay out of a plan that you write yourself: `dispatch-mcp plan FILE`."
+    if not step.tasks and not step.advice:
+        return "Plan the tasks without it."
+    return sentences(reviews if set(step.tasks) - {*step.by_pattern} else "", tasks if step.by_pattern else "")
+
+
+_NAME_WORKSPACE: Final = "Go to the folder of your project, or name it with `--workspace DIR`."
+
 _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.DO_ASSIGNMENTS: lambda step: f"Your assistant has {counted(step.count, 'assignment')} to do now.",
     StepKind.FETCH_ASSIGNMENTS: _fetch_assignments,
@@ -140,6 +159,11 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.WAITS_FOR_PERSON: lambda step: f"waits for a person: {_command('approve', step)}",
     StepKind.WAITS_FOR_ASSISTANT: lambda step: f"ready: your assistant gets it by dispatching run {step.run}",
     StepKind.LIST_RUNS: constant_words("`dispatch-mcp status --all` lists your runs."),
+    StepKind.NAME_WORKSPACE: constant_words(_NAME_WORKSPACE),
+    StepKind.HAND_IN_CHANGE: constant_words(
+        f"{_NAME_WORKSPACE} A change that lies elsewhere: `dispatch-mcp review --diff FILE`."
+    ),
+    StepKind.BEGIN_RUN: _begin_run,
     StepKind.LIST_ALL_RUNS: constant_words("No open runs; `dispatch-mcp status --all` lists finished ones."),
     StepKind.READ_RUN: lambda step: (
         f"{_command('status', step)} says where it stands."
@@ -157,9 +181,7 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
         'Split it in your own words: --pattern NAME --part "…" --part "…", or write tasks into a file for '
         "`dispatch-mcp plan FILE`; `--with api` or `--with claude` has a model write them."
     ),
-    StepKind.REFUSE_ADDED: constant_words(
-        "To do without reviews, set DISPATCH_MCP_REVIEWS=none; without a pattern's own tasks, plan a file of yours."
-    ),
+    StepKind.REFUSE_ADDED: _refuse_added,
     StepKind.BEGIN_ANEW: lambda step: (
         f"`dispatch-mcp run {step.plan or 'FILE'} --reuse` starts a run of the new version and takes over the results "
         "that still hold."

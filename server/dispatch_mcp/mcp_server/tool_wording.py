@@ -149,6 +149,11 @@ def _refuse_added(step: NextStep) -> str:
     return f"{edit} takes it out." if step.tasks else "Plan the tasks anew without it."
 
 
+_NAME_WORKSPACE: Final = (
+    "Give a workspace, or set DISPATCH_MCP_WORKSPACE to the absolute path of your project where the server is "
+    "registered."
+)
+
 _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.DO_ASSIGNMENTS: _do_assignments,
     StepKind.FETCH_ASSIGNMENTS: _fetch_assignments,
@@ -181,6 +186,13 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.CHECK_INSTALLATION: constant_words("The user can run `dispatch-mcp doctor`, which says more."),
     StepKind.SHOW_SETTINGS: constant_words("`dispatch-mcp config` lists what is possible."),
     StepKind.LIST_WORKTREES: constant_words("`dispatch-mcp worktrees` lists what was left behind."),
+    StepKind.NAME_WORKSPACE: constant_words(_NAME_WORKSPACE),
+    StepKind.HAND_IN_CHANGE: constant_words(f"Send the change as diff. {_NAME_WORKSPACE}"),
+    StepKind.BEGIN_RUN: lambda step: (
+        f"dispatch(plan_id={step.plan!r}) starts one."
+        if step.plan
+        else "`plan_dag` makes a plan, and `dispatch` starts it."
+    ),
     StepKind.MAKE_PLAN: constant_words("`plan_dag` makes one and returns its id."),
     StepKind.CORRECT_PLAN: constant_words("Fix all of them and call plan_dag again."),
     StepKind.SPLIT_REQUEST: constant_words(

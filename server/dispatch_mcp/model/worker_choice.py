@@ -45,8 +45,8 @@ class AvailableWorkers:
         if kind in self.kinds:
             return ""
         reasons = {
-            WorkerKind.API: "there is no ANTHROPIC_API_KEY in the environment of this server",
-            WorkerKind.CLAUDE: "Claude Code is not installed here; the doctor command says where it is looked for",
+            WorkerKind.API: "no ANTHROPIC_API_KEY is set here",
+            WorkerKind.CLAUDE: "Claude Code is not on the PATH, and the setting `claude_program` names none",
             WorkerKind.HOST: "no assistant calls; it is the one who has a chat",
         }
         return reasons.get(kind, "it is not for whole runs")

@@ -156,8 +156,8 @@ def how_to_allow(argv: Sequence[str], entries: Sequence[Sequence[str]], *, confi
     else:
         places = f"add `{_as_text(entry)}` to the list {SETTING} in {config_file}, or to {variable}"
     return (
-        f"Only the user can allow it: {places} in the server's environment, which outranks the file; then restart the "
-        "server."
+        f"Only the user can allow it: {places} in the environment, which outranks the file. A server that runs already "
+        "has to be started again."
     )
 
 

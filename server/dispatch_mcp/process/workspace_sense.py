@@ -9,12 +9,9 @@ import os
 from pathlib import Path
 from typing import Final
 
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import safe_paths
 
-HOW_TO_NAME_ONE: Final = (
-    "Give a workspace, or set DISPATCH_MCP_WORKSPACE to the absolute path of your project where the server is "
-    "registered."
-)
 _HOMES_PARTS: Final = 2
 """Parts of the path of a folder that holds the homes of all users, such as `/home`."""
 
@@ -105,4 +102,6 @@ def refuse(workspace: Path | str, home: Path | None = None, *, is_guess: bool = 
     """
     why = reason(workspace, home, is_guess=is_guess)
     if why:
-        raise safe_paths.Refused(f"{str(workspace)!r} is no workspace: it is {why}.", hint=HOW_TO_NAME_ONE)
+        raise safe_paths.Refused(
+            f"{str(workspace)!r} is no workspace: it is {why}.", hint=NextStep(StepKind.NAME_WORKSPACE)
+        )

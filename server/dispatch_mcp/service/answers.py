@@ -129,8 +129,12 @@ class ReportAnswer(RunAnswer):
 
 
 class SteeringAnswer(RunAnswer):
-    """The answer to `steer_run`; `plan_version` is what the run goes on with, if that is another version now."""
+    """The answer to `steer_run`; `plan_version` is what the run goes on with, if that is another version now.
 
+    `note` says why nothing was done.
+    """
+
+    note: str = ""
     changed: tuple[str, ...] = ()
     plan_version: int = 0
 

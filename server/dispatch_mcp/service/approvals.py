@@ -48,6 +48,11 @@ def choose(view: run_view.RunView, task_id: str) -> OpenDecision:
     candidates = [decision for decision in open_ones if task_id in ("", decision.task_id)]
     if len(candidates) == 1:
         return candidates[0]
+    if not open_ones and not task_id:
+        run_id = view.run.id
+        raise errors.InputError(
+            f"No decision waits in run {short_ids.short(run_id)}.", hint=NextStep(StepKind.READ_RUN, run_id)
+        )
     names = ", ".join(decision.task_id for decision in open_ones) or "none"
     problem = f"Task {task_id!r} does not wait for a decision" if task_id else f"{len(candidates)} decisions wait"
     raise errors.InputError(f"{problem} in run {short_ids.short(view.run.id)}.", hint=f"Waiting: {names}.")

@@ -36,16 +36,22 @@ class Handles:
         for run in await self.store.runs(self.principal, limit=LOOKED_AT):
             if run.workspace == self.workspace:
                 return run.id
-        raise _nothing("run", self.workspace)
+        plan = await self._newest_plan()
+        raise _nothing("run", self.workspace, NextStep(StepKind.BEGIN_RUN, plan=plan.id if plan else ""))
 
     async def plan_id(self, handle: str) -> str:
         """Returns the id of a plan as `run_id` does that of a run. Raises UnknownHandle."""
         if handle != LATEST:
             return await self._whole("plan", handle)
-        for plan in await self.store.plans(self.principal, limit=LOOKED_AT):
-            if plan.workspace == self.workspace:
-                return plan.id
-        raise _nothing("plan", self.workspace)
+        plan = await self._newest_plan()
+        if plan is None:
+            raise _nothing("plan", self.workspace, NextStep(StepKind.MAKE_PLAN))
+        return plan.id
+
+    async def _newest_plan(self) -> model.Plan | None:
+        """Returns the newest plan of this workspace, None if it has none."""
+        plans = await self.store.plans(self.principal, limit=LOOKED_AT)
+        return next((plan for plan in plans if plan.workspace == self.workspace), None)
 
     async def run(self, handle: str) -> run_view.RunView:
         """Returns the run that a handle means. Raises UnknownHandle."""
@@ -103,7 +109,5 @@ class Handles:
         ]
 
 
-def _nothing(kind: str, workspace: str) -> errors.UnknownHandle:
-    return errors.UnknownHandle(
-        f"There is no {kind} of {workspace!r} yet, so none is the latest.", hint=NextStep(StepKind.MAKE_PLAN)
-    )
+def _nothing(kind: str, workspace: str, step: NextStep) -> errors.UnknownHandle:
+    return errors.UnknownHandle(f"There is no {kind} of {workspace!r} yet, so none is the latest.", hint=step)

@@ -80,7 +80,17 @@ def refusal_step(proposal: plan_proposals.PlanProposal) -> NextStep:
     removable = tuple(task_id for task_id in proposal.additions if task_id not in kept_ids)
     advice = "To do without the decision, name an agent for what waits for it." if by_route else ""
     plan = proposal.plan
-    return NextStep(StepKind.REFUSE_ADDED, plan=plan.id, version=plan.version, tasks=removable, advice=advice)
+    by_pattern = tuple(
+        task_id for task_id in removable if proposal.additions[task_id].startswith(plan_proposals.PATTERN)
+    )
+    return NextStep(
+        StepKind.REFUSE_ADDED,
+        plan=plan.id,
+        version=plan.version,
+        tasks=removable,
+        by_pattern=by_pattern,
+        advice=advice,
+    )
 
 
 def _is_gate(task: model.Task) -> bool:

@@ -206,7 +206,7 @@ class Council:
             raise errors.InputError("There is no repository to look at here.", hint="Send the change as diff.")
         workspace = self.handles.workspace
         if target.kind != "run" and (why := workspace_sense.reason(workspace)):
-            hint = f"Send the change as diff. {workspace_sense.HOW_TO_NAME_ONE}"
+            hint = NextStep(StepKind.HAND_IN_CHANGE)
             raise errors.InputError(f"{workspace!r} is no workspace: it is {why}.", hint=hint)
         if target.kind == "range":
             return await changes.of_range(workspace, target.value)

@@ -36,7 +36,7 @@ class Steering:
             raise errors.InputError(f"{kind!r} needs the id of a task.", hint=NextStep(StepKind.LIST_TASKS, handle))
         before = await self.handles.run(handle)
         await self.engine.signal(before.run.id, records.Action(kind, task_id, reason, by_person))
-        return await self._steered(before)
+        return await self._steered(before, note=_needless(before.run, kind))
 
     async def decisions(self, handle: str) -> list[approvals.OpenDecision]:
         """Returns the decisions of people that a run waits for."""
@@ -56,14 +56,25 @@ class Steering:
             await self.engine.start(before.run.id)
         return await self._steered(before)
 
-    async def _steered(self, before: run_view.RunView) -> answers.SteeringAnswer:
+    async def _steered(self, before: run_view.RunView, note: str = "") -> answers.SteeringAnswer:
         after = await council_rounds.load(self.store, before.run.id, self.handles.principal)
         changes = tuple(task.id for task in after.tasks if before.states.get(task.id) is not task.state)
         return answers.SteeringAnswer(
             run_id=after.run.id,
             state=after.run.state,
             counts=after.run.counts,
+            note=note,
             changed=changes[: traces.PAGE],
             plan_version=after.plan.version if after.plan.version != before.plan.version else 0,
             next=after.next_step(),
         )
+
+
+def _needless(run: records.RunRecord, kind: Kind) -> str:
+    """Returns why an action on a whole run did nothing, empty where it did something."""
+    if kind in ("retry", "skip"):
+        return ""
+    if run.state in model.RUN_FINAL:
+        return f"There was nothing to {kind}: the run was over."
+    idle = {"pause": run.paused, "resume": not run.paused, "cancel": False}[kind]
+    return f"There was nothing to {kind}: the run was {'' if kind == 'pause' else 'not '}paused." if idle else ""

@@ -59,10 +59,18 @@ async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool,
         )
         for run in runs
     ]
-    step = NextStep(StepKind.READ_RUN if lines else StepKind.LIST_ALL_RUNS)
+    step = NextStep(StepKind.READ_RUN) if lines else await _without_runs(store, principal)
     cursor = runs[-1].id if len(runs) == PAGE else ""
     context = saving(*await store.context_tokens(principal))
     return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=step)
+
+
+async def _without_runs(store: sqlite_store.Store, principal: str) -> NextStep:
+    """Returns what comes next where no run is listed: those that are over are looked at, or the first one begins."""
+    if await store.runs(principal, limit=1):
+        return NextStep(StepKind.LIST_ALL_RUNS)
+    plans = await store.plans(principal, limit=1)
+    return NextStep(StepKind.BEGIN_RUN, plan=plans[0].id if plans else "", advice="There are no runs yet.")
 
 
 def _run_line(run: records.RunRecord, work: records.OpenWork, now: float) -> answers.RunLine:

@@ -20,6 +20,7 @@ from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import config
 from dispatch_mcp.context import file_index
 from dispatch_mcp.git import merge_rules
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import workspace_sense
 from dispatch_mcp.registration import clients, listings
 from dispatch_mcp.service import checkouts
@@ -103,7 +104,8 @@ def _workspace(setup: configuration.LoadedSettings) -> Diagnosis:
     workspace = setup.settings.workspace
     why = workspace_sense.reason(workspace, is_guess=setup.guesses_workspace)
     if why:
-        return Diagnosis("!", "workspace", f"{workspace} is none: it is {why}", workspace_sense.HOW_TO_NAME_ONE)
+        fix = shell_wording.words(NextStep(StepKind.NAME_WORKSPACE))
+        return Diagnosis("!", "workspace", f"{workspace} is none: it is {why}", fix)
     if (workspace / ".git").exists():
         return Diagnosis("✓", "workspace", f"{workspace} (git)")
     return Diagnosis("✓", "workspace", f"{workspace} (no git repository)")

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 
 import anyio
 
-from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp import composition, configuration, errors, model, worker_setup
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, plan_writer, shell_wording
+from dispatch_mcp.cli.commands import run
 from dispatch_mcp.model import WorkerKind, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import flowchart, plan_documents, proof_proposals
@@ -77,11 +79,26 @@ def _refuse_parts(options: argparse.Namespace) -> None:
 async def _written(options: argparse.Namespace, setup: configuration.LoadedSettings) -> plan_proposals.PlanProposal:
     redactor = logs.to_stderr(setup)
     worker = WorkerKind(options.writer)
+    _refuse_absent(worker, setup.settings)
     settings, roster = catalog_arguments.with_roster(setup.settings, options.roster)
     async with composition.open_dispatcher(settings, redactor=redactor, chat=False) as app:
         if not options.json:
             console.note(f"{plan_writer.LEAD} writes the plan, with {worker.value}")
         return await plan_writer.PlanWriter(app, worker).write(options.request, roster=roster)
+
+
+def _refuse_absent(worker: WorkerKind, settings: configuration.Settings) -> None:
+    """Raises InputError where this worker cannot be asked, before anything is stored."""
+    here = worker_setup.workers_here(settings, os.environ, chat=False)
+    reason = here.missing(worker)
+    if not reason:
+        return
+    others = [kind.value for kind in (WorkerKind.API, WorkerKind.CLAUDE) if not here.missing(kind)]
+    way = f"Use --with {others[0]}" if others else run.WAYS[worker]
+    raise errors.InputError(
+        f"Nobody can write the plan with {worker.value!r}: {reason}.",
+        hint=f'{way}, or split the request yourself: --pattern NAME --part "…" --part "…".',
+    )
 
 
 async def _of_parts(options: argparse.Namespace, settings: configuration.Settings) -> plan_proposals.PlanProposal:

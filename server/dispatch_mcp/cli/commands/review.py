@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 
 import dispatch_mcp
-from dispatch_mcp import composition, configuration, errors
+from dispatch_mcp import composition, configuration, errors, next_steps
 from dispatch_mcp.cli import clean_output, console, input_files, logs, shell_wording
 from dispatch_mcp.model import WorkerKind, short_ids
 from dispatch_mcp.review import sarif
@@ -24,7 +24,7 @@ MAX_BYTES: Final = 20 << 20
 """Bytes of a diff; larger ones are refused before anything is paid for."""
 STYLES: Final = {"PASS": "green", "BLOCK": "red", "INCONCLUSIVE": "yellow", review_answers.NOTHING: "yellow"}
 NOBODY: Final = (
-    "Nobody here can review: set ANTHROPIC_API_KEY, install Claude Code, or ask your assistant to call review_council. "
+    "Nobody here can review: set ANTHROPIC_API_KEY, install Claude Code, or ask your assistant for a review. "
     "Nothing was reviewed, so nothing has passed."
 )
 
@@ -43,9 +43,9 @@ async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings
     async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False) as app:
         worker = _worker(app, options.worker)
         subject = _subject(options, worker.value if worker else "auto")
-        if options.choose or (worker is None and subject.run_id is None):
+        if options.choose or worker is None:
             choice = await app.council.review(subject._replace(dry_run=True))
-            if options.choose or choice.outcome:
+            if options.choose or choice.outcome or choice.run_id:
                 return _choice(choice, options)
             console.note(NOBODY, style="yellow")
             if options.json:
@@ -179,8 +179,9 @@ def _marks(marks: Sequence[str]) -> str:
 
 
 def _show_coverage(coverage: review_answers.Coverage) -> None:
-    lines = f"{coverage.lines} changed lines of {coverage.files} files"
-    console.say(f"  seen: {lines} in {coverage.parts} parts, {coverage.places} places")
+    lines = f"{next_steps.counted(coverage.lines, 'changed line')} of {next_steps.counted(coverage.files, 'file')}"
+    parts = f"{next_steps.counted(coverage.parts, 'part')}, {next_steps.counted(coverage.places, 'place')}"
+    console.say(f"  seen: {lines} in {parts}")
     for label, items in (("left out", coverage.excluded), ("not seen", coverage.unseen)):
         if items:
             console.say(f"  {label}: {', '.join(items)}", style="yellow" if label == "not seen" else "")

@@ -21,6 +21,8 @@ from dispatch_mcp.service import dispatcher, plan_answers, steering
 
 PLAN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*-?")
 """How the beginning of a plan's id looks; names of files have a point or a slash, or are files."""
+WAYS = {WorkerKind.API: "Set ANTHROPIC_API_KEY", WorkerKind.CLAUDE: "Install Claude Code"}
+"""What makes a worker able to work that a task or an option names."""
 MOST_NAMES = 5
 """Tasks that a refusal names."""
 ENDS = {RunState.SUCCEEDED: console.OK, RunState.INCONCLUSIVE: console.INCONCLUSIVE}
@@ -109,10 +111,13 @@ async def _refuse_without_workers(
     ids = ", ".join(map(repr, stuck[:MOST_NAMES])) + (
         f" and {len(stuck) - MOST_NAMES} more" if stuck[MOST_NAMES:] else ""
     )
+    name = short_ids.short(plan.id)
+    is_named = worker is not None or any(task.id == stuck[0] and task.worker for task in plan.tasks)
+    way = WAYS.get(kinds[stuck[0]], "Use --worker auto") if is_named else "Set ANTHROPIC_API_KEY or install Claude Code"
     raise errors.WorkerError(
         f"Nobody here can do {ids}: {reason}. Nothing was started.",
-        hint="Set ANTHROPIC_API_KEY or install Claude Code; see the flow with --dry-run; or ask your assistant to "
-        f"dispatch plan {short_ids.short(plan.id)}.",
+        hint=f"{way}; see the flow with `dispatch-mcp run {name} --dry-run`; or ask your assistant to dispatch "
+        f"plan {name}.",
     )
 
 

@@ -61,7 +61,7 @@ def show_steered(answer: answers.SteeringAnswer, *, as_json: bool) -> None:
         console.emit(answer.wire(shell_wording.words))
         return
     console.say(f"run {short_ids.short(answer.run_id)}: {answer.state.value} ({counts(answer.counts)})", style="bold")
-    console.say(_advice(answer.next))
+    console.say(next_steps.sentences(answer.note, _advice(answer.next)))
 
 
 def show_run(trace: answers.Trace) -> None:
