@@ -299,7 +299,7 @@ def test_a_choice_is_shown_with_its_reasons_and_starts_nothing(typed: command_ru
     assert "  not chosen: " in answer.out
     assert "  db.py (2 lines)\n" in answer.out
     assert "Nothing was stored or started" in answer.err
-    assert "No open runs" in typed("status", "--all").out + typed("status", "--all").err
+    assert "There are no runs yet" in typed("status", "--all").out + typed("status", "--all").err
 
 
 def test_a_choice_about_nothing_ends_as_the_review_would(typed: command_runs.Shell) -> None:

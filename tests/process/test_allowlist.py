@@ -255,7 +255,7 @@ def test_the_line_and_the_variable_that_are_offered_can_be_pasted(argv: list[str
     line = advice.partition("allow it: `")[2].partition("` in /h/config.toml, or ")[0]
     expected = [*entries, list(entry)]
     assert tomllib.loads(line) == {"allow_commands": expected}
-    [variable] = shlex.split(advice.partition("/h/config.toml, or ")[2].rpartition(" in the server's")[0])
+    [variable] = shlex.split(advice.partition("/h/config.toml, or ")[2].rpartition(" in the environment")[0])
     assert json.loads(variable.removeprefix("VARIABLE=")) == expected
 
 
