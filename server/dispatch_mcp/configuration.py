@@ -23,7 +23,7 @@ from pydantic import AfterValidator, Field
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import bounds, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.process import allowlist, child_environment, private_files
 
 APP = "dispatch-mcp"
 FILE_NAME = "config.toml"
@@ -296,8 +296,13 @@ def _read_file(path: Path) -> dict[str, object]:
         with path.open("rb") as file:
             _check_owner(path, os.fstat(file.fileno()))
             data = file.read(MAX_FILE_BYTES + 1)
-    except (FileNotFoundError, NotADirectoryError):  # a home that is no folder is told by whoever writes there
+    except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        raise errors.ConfigError(
+            f"The state directory {str(path.parent)!r} cannot be used: {private_files.obstacle(path.parent)}.",
+            hint="Set DISPATCH_MCP_HOME to a folder that can be written.",
+        ) from error
     except OSError as error:
         raise errors.ConfigError(
             f"{str(path)!r} cannot be read: {error.strerror}.", hint="It must be a regular file that you may read."

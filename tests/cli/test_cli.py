@@ -160,7 +160,7 @@ def test_a_document_comes_from_stdin_too(shell: command_runs.Shell, stdin: io.By
 
 
 def test_a_run_can_be_listed_read_and_steered(shell: command_runs.Shell, tmp_path: Path) -> None:
-    assert "No open runs" in shell("status").out
+    assert "There are no runs yet" in shell("status").out
     said = shell("run", command_runs.written(tmp_path, [{"id": "a", "do": "judge", "worker": "host"}]))
     run_id = said.json["correlation_id"]
     assert run_id in shell("status").out

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ from dispatch_mcp.cli.commands import config
 from dispatch_mcp.context import file_index
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.process import workspace_sense
+from dispatch_mcp.process import private_files, workspace_sense
 from dispatch_mcp.registration import clients, listings
 from dispatch_mcp.service import checkouts
 from dispatch_mcp.service.housekeeping import state_places
@@ -73,7 +73,8 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Diagnosis]:
     yield from _workers(settings)
     yield from _agents(settings)
     yield _templates(settings.home)
-    for fault in config.troubles(setup):
+    is_no_folder = bool(setup.fault and private_files.obstacle(settings.home))  # which the state directory has said
+    for fault in config.troubles(replace(setup, fault=None) if is_no_folder else setup):
         yield Diagnosis("✗", f"setting {fault.setting}", fault.message, fault.fix)
     yield from (Diagnosis("!", "setting", warning, "Correct or remove it.") for warning in setup.warnings)
 
