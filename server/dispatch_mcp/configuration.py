@@ -19,9 +19,10 @@ from typing import Annotated, Literal
 import platformdirs
 import pydantic
 from pydantic import AfterValidator, Field
+from pydantic_core import ErrorDetails
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import bounds, worker_choice
+from dispatch_mcp.model import bounds, value_forms, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import allowlist, child_environment, private_files
 
@@ -32,9 +33,12 @@ RESERVED = frozenset({child_environment.DEPTH, PREFIX + "FAILPOINT", PREFIX + "C
 """Variables of ours that are no settings."""
 
 MAX_FILE_BYTES = 1 << 20
+_OF_OURS = "Value error, "
+"""What pydantic writes before the words of a check of ours."""
 _PLACEHOLDER = re.compile(r"^\$\{[^}]*\}$")
 _UNFILLED = re.compile(r"\$\{[^}]{0,200}\}|^\$[A-Za-z_]\w{0,100}(?=[/\\]|$)|%[A-Za-z_]\w{0,100}%|\{\{[^}]{0,200}\}\}")
 """A variable in a path that a host has not filled in: `${…}`, `$NAME` in front, `%NAME%`, `{{…}}`."""
+_LINE = re.compile(r"line (\d{1,9})\b", re.ASCII)
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _TILDE = "~"
 _PROJECT = "CLAUDE_PROJECT_DIR"
@@ -180,6 +184,16 @@ class _Draft:
     values: dict[str, object] = field(default_factory=dict[str, object])
     origin: dict[str, Origin] = field(default_factory=dict[str, Origin])
     warnings: list[str] = field(default_factory=list[str])
+    lines: dict[str, int] = field(default_factory=dict[str, int])
+    """The line of the file on which each key of it stands."""
+
+    def place(self, key: str) -> str:
+        """Returns where the value of a key stands, as a sentence begins."""
+        origin = self.origin.get(key, Origin("default"))
+        line = self.lines.get(key)
+        if origin.layer == "file" and line:
+            return f"{origin.name!r}, line {line}"
+        return origin.name or str(origin)
 
     def put(self, key: str, value: object, origin: Origin) -> None:
         self.values[key], self.origin[key] = value, origin
@@ -285,19 +299,22 @@ def _lay_workspace_guess(draft: _Draft, env: Mapping[str, str], cwd: Path) -> No
 
 
 def _lay_file(draft: _Draft, path: Path) -> None:
-    for key, value in _read_file(path).items():
+    text = _read_file(path)
+    for key, value in _parsed(path, text).items():
+        line = draft.lines[key] = _line_of(key, text)
         if key not in KEYS:
-            raise errors.ConfigError(f"{str(path)!r} has an unknown key {key!r}.", hint=_key_hint(key))
+            raise errors.ConfigError(f"{str(path)!r}, line {line}: there is no setting {key!r}.", hint=_key_hint(key))
         draft.put(key, _absolute(key, value, path.parent), Origin("file", str(path)))
 
 
-def _read_file(path: Path) -> dict[str, object]:
+def _read_file(path: Path) -> str:
+    """Returns what the file holds, nothing where there is none. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             _check_owner(path, os.fstat(file.fileno()))
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        return {}
+        return ""
     except NotADirectoryError as error:
         raise errors.ConfigError(
             f"The state directory {str(path.parent)!r} cannot be used: {private_files.obstacle(path.parent)}.",
@@ -310,9 +327,31 @@ def _read_file(path: Path) -> dict[str, object]:
     if len(data) > MAX_FILE_BYTES:
         raise errors.ConfigError(f"{str(path)!r} is larger than 1 MiB.", hint="Keep only settings in it.")
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise errors.ConfigError(f"{str(path)!r}, line {line} is not UTF-8.", hint="Save it as UTF-8.") from error
+
+
+def _parsed(path: Path, text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise errors.ConfigError(f"{str(path)!r} is not TOML: {error}.", hint="Correct that line.") from error
+        rows = text.split("\n")
+        reason, _, place = str(error).rpartition(" (at ")
+        number = _LINE.match(place)
+        line = int(number[1]) if number else len(text.rstrip().split("\n"))
+        raise errors.ConfigError(
+            f"{str(path)!r}, line {line} is not TOML: {_brief(rows[line - 1])}: {reason or error}.",
+            hint="Correct that line.",
+        ) from error
+
+
+def _line_of(key: str, text: str) -> int:
+    """Returns the line on which a key of a TOML document stands for the first time, 1 where it cannot be told."""
+    name = rf"""(?:{re.escape(key)}|"{re.escape(key)}"|'{re.escape(key)}')"""
+    place = re.search(rf"^[ \t]*(?:\[+[ \t]*)?{name}[ \t]*[=.\]]", text, re.MULTILINE)
+    return text.count("\n", 0, place.start()) + 1 if place else 1
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:
@@ -391,28 +430,30 @@ def _validated(draft: _Draft) -> Settings:
         return Settings.model_validate(draft.values)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
-        lines = [_problem(str(problem["loc"][0]), problem["msg"], draft) for problem in problems[:5]]
+        lines = [_problem(str(problem["loc"][0]), problem, draft) for problem in problems[:5]]
         raise errors.ConfigError(
             "\n".join(lines), hint=NextStep(StepKind.SHOW_SETTINGS, advice="Correct the value or remove it.")
         ) from None
 
 
-def _problem(key: str, message: str, draft: _Draft) -> str:
-    message = message.removeprefix("Value error, ")
-    return f"{draft.origin[key]}: `{key}` is {_brief(draft.values[key])}: {message}."
+def _problem(key: str, problem: ErrorDetails, draft: _Draft) -> str:
+    """Returns what is wrong with a value: in its own words where a check of ours has some, else what it could be."""
+    form = value_forms.form(Settings.model_fields[key])
+    fault = problem["msg"].removeprefix(_OF_OURS) if problem["type"] == "value_error" else ""
+    rule = f": {fault.rstrip('.')}" if fault and fault != bounds.NO_NUMBER else f", but has to be {form}"
+    return f"{draft.place(key)}: `{key}` is {_brief(draft.values[key])}{rule}."
 
 
 def _check_together(settings: Settings, draft: _Draft, *, needs_workspace: bool) -> None:
     bands = (settings.direct_from, settings.review_from, settings.supervise_from)
     if not bands[0] >= bands[1] >= bands[2]:
+        key = next(key for key in ("direct_from", "review_from", "supervise_from") if key in draft.origin)
         raise errors.ConfigError(
-            f"`direct_from`, `review_from` and `supervise_from` must not rise, but are {bands!r}.",
+            f"{draft.place(key)}: `direct_from`, `review_from` and `supervise_from` must not rise, but are {bands!r}.",
             hint="The defaults are 0.95, 0.7 and 0.4.",
         )
     if not settings.workspace.is_dir():
-        missing = (
-            f"{draft.origin['workspace']}: the workspace {str(settings.workspace)!r} is not an existing directory."
-        )
+        missing = f"{draft.place('workspace')}: the workspace {str(settings.workspace)!r} is not an existing directory."
         if needs_workspace:
             raise errors.ConfigError(missing, hint="Set DISPATCH_MCP_WORKSPACE to the absolute path of your project.")
         draft.warnings.append(missing)
@@ -428,10 +469,10 @@ def _usable(text: str | None) -> bool:
     return bool(text and text.strip() and not _PLACEHOLDER.match(text.strip()))
 
 
-def _key_hint(key: str) -> str:
+def _key_hint(key: str) -> str | NextStep:
     if child_environment.looks_secret(key, ""):
         return "Keys and passwords are never read from this file, only from the environment; remove it."
-    return _nearest(key, KEYS) or f"Known keys: {', '.join(sorted(KEYS))}."
+    return _nearest(key, KEYS) or NextStep(StepKind.SHOW_SETTINGS, advice="Correct or remove it.")
 
 
 def _nearest(key: str, names: Mapping[str, object] | frozenset[str]) -> str:

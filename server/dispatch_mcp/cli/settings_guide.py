@@ -6,12 +6,10 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
-
-from pydantic.fields import FieldInfo
 
 from dispatch_mcp import configuration, model, worker_setup
 from dispatch_mcp.agents import loader
+from dispatch_mcp.model import value_forms
 from dispatch_mcp.process import program_path
 from dispatch_mcp.review import reviewer_selection
 
@@ -101,30 +99,12 @@ def possible(name: str) -> str:
         field = schema["$defs"][str(field["$ref"]).rpartition("/")[2]]
     if "enum" in field:
         return ", ".join(map(str, field["enum"]))
-    return _range(name) or ("a path" if field.get("format") == "path" else _KINDS.get(str(field.get("type")), ""))
+    return value_forms.span(configuration.Settings.model_fields[name]) or (
+        "a path" if field.get("format") == "path" else _KINDS.get(str(field.get("type")), "")
+    )
 
 
 _KINDS = {"boolean": "true, false", "array": "a list", "string": "a text", "number": "a number", "integer": "a number"}
-
-
-def _range(name: str) -> str:
-    """Returns the least and the most that a number can be, empty for what is no number."""
-    limits: dict[str, model.Json] = {}
-    for part in _constraints(configuration.Settings.model_fields[name]):
-        limits |= {key: getattr(part, key) for key in ("ge", "gt", "le", "lt") if getattr(part, key, None) is not None}
-    least, most = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
-    if least is None or most is None:
-        return ""
-    return f"{'above ' if 'gt' in limits else ''}{least:,g} to {most:,g}"
-
-
-def _constraints(field: FieldInfo) -> Iterator[model.Json]:
-    """Yields what limits a field, also where nothing may stand in its place."""
-    parts: list[model.Json] = [*field.metadata, *get_args(field.annotation)]
-    while parts:
-        part: model.Json = parts.pop()
-        yield part
-        parts += [*getattr(part, "__metadata__", ()), *getattr(part, "metadata", ())]
 
 
 def default(name: str) -> str:

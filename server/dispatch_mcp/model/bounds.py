@@ -32,10 +32,13 @@ MAX_INTEGER: Final = 2**63
 """What whole numbers of whatever meaning stay below: those of a store, and of most programs that read JSON."""
 
 
+NO_NUMBER: Final = "must be a number"
+
+
 def no_truth(value: object) -> object:
     """Returns a value that is to become a number. Raises ValueError for a truth value, which Python takes for one."""
     if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004  # pydantic reports only this one
+        raise ValueError(NO_NUMBER)  # noqa: TRY004  # pydantic reports only this one
     return value
 
 

@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.cli import console, settings_guide
+from dispatch_mcp.cli import console, settings_guide, shell_wording
 from dispatch_mcp.process import program_path
 from dispatch_mcp.store import sqlite
 
@@ -67,7 +67,7 @@ def troubles(setup: configuration.LoadedSettings) -> list[settings_guide.Setting
     faults = list(settings_guide.troubles(setup.settings))
     if setup.fault is not None:
         message = setup.fault.message.rstrip(".")
-        fix = setup.fault.hint if isinstance(setup.fault.hint, str) else "Correct the value or remove it."
+        fix = setup.fault.advice(shell_wording.words)
         faults.insert(
             0, settings_guide.SettingTrouble("settings", message, f"{fix} Until then the rest is used without it.")
         )

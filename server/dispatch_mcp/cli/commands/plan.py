@@ -93,8 +93,8 @@ def _refuse_absent(worker: WorkerKind, settings: configuration.Settings) -> None
     reason = here.missing(worker)
     if not reason:
         return
-    others = [kind.value for kind in (WorkerKind.API, WorkerKind.CLAUDE) if not here.missing(kind)]
-    way = f"Use --with {others[0]}" if others else run.WAYS[worker]
+    able = [kind.value for kind in (WorkerKind.API, WorkerKind.CLAUDE) if not here.missing(kind)]
+    way = f"Use --with {able[0]}" if able else run.WAYS[worker]
     raise errors.InputError(
         f"Nobody can write the plan with {worker.value!r}: {reason}.",
         hint=f'{way}, or split the request yourself: --pattern NAME --part "…" --part "…".',
