@@ -56,6 +56,7 @@ def test_a_removed_name_is_said_and_gone(shell: command_runs.Shell) -> None:
         (("token", "add", "a b"), "is no name"),
         (("serve", "--http", "0.0.0.0:0"), "--allow-host"),
         (("serve", "--http", "127.0.0.1:x"), "is no address"),
+        (("serve", "--http", "foo"), "For this machine alone write a port, such as 8765."),
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(

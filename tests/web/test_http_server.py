@@ -39,6 +39,9 @@ TOKEN = "dmcp_known"
         ("localhost", "localhost", 8765),
         ("[::1]:9000", "::1", 9000),
         ("[::1]", "::1", 8765),
+        ("::1", "::1", 8765),
+        ("0:0:0:0:0:0:0:1", "0:0:0:0:0:0:0:1", 8765),
+        ("65535", "127.0.0.1", 65_535),
     ],
 )
 def test_an_address_is_a_host_and_a_port_or_one_of_them(text: str, host: str, port: int) -> None:
@@ -46,14 +49,26 @@ def test_an_address_is_a_host_and_a_port_or_one_of_them(text: str, host: str, po
     assert (address.host, address.port) == (host, port)
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:-1", "localhost:", "127.0.0.1:8 "])
+NO_ADDRESSES = ("[::1", "::1]:80", ":::", "1.2.3", "1.2.3.4.5:80", "a b", "http://localhost:80", "[]:80", "١٢٣")
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:x", "127.0.0.1:70000", "127.0.0.1:-1", "localhost:", "127.0.0.1:8 ", *NO_ADDRESSES]
+)
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(errors.InputError, match="is no address"):
+    with pytest.raises(errors.InputError, match="is no address") as refusal:
+        http_server.Address.parse(text, ["dispatch.example.com"])
+    assert refusal.value.advice(str) == "Write HOST:PORT, such as 127.0.0.1:8765, or only one of them."
+
+
+@pytest.mark.parametrize("text", ["65536", "localhost:99999", "[::1]:65536", "9" * 5_000])
+def test_a_port_beyond_the_last_one_is_named(text: str) -> None:
+    with pytest.raises(errors.InputError, match="is no address: ports end at 65535"):
         http_server.Address.parse(text)
 
 
 @pytest.mark.promise("S1")
-@pytest.mark.parametrize("text", ["0.0.0.0:8765", "192.168.1.4:80", "[::]:80", "example.com:80", "0.0.0.0"])
+@pytest.mark.parametrize("text", ["0.0.0.0:8765", "192.168.1.4:80", "[::]:80", "example.com:80", "0.0.0.0", "foo"])
 def test_other_machines_reach_it_only_under_a_name_that_was_given(text: str) -> None:
     with pytest.raises(errors.InputError, match="can be reached from other machines") as refusal:
         http_server.Address.parse(text)
@@ -137,7 +152,7 @@ def test_an_address_that_is_taken_is_named() -> None:
     with http_server.Address(port=0).listen() as listener:
         listener.listen()
         port = listener.getsockname()[1]
-        with pytest.raises(errors.ConfigError, match=f"Nothing can listen on 127.0.0.1:{port}"):
+        with pytest.raises(errors.ConfigError, match=f"Nothing can listen on '127.0.0.1', port {port}"):
             http_server.Address(port=port).listen()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import re
 import signal
@@ -44,6 +45,9 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:]++\]|[\w.-]++)(?::\d{1,5})?", re.ASCII)
 
+MOST_PORT: Final = 65_535
+_HOW_TO_WRITE: Final = "Write HOST:PORT, such as 127.0.0.1:8765, or only one of them."
+
 # The guard is stricter than the SDK: `127.0.0.1:1.evil.example` is none of our names.
 _CHECKED_BEFORE = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
@@ -63,18 +67,18 @@ class Address:
         Raises:
             InputError: it is no address, or other machines can reach it and no name is given that they may use.
         """
-        host, _, port = text.rpartition(":") if ":" in text.rpartition("]")[2] else ("", "", text)
-        if not host and not port.isdecimal():
-            host, port = text, str(PORT)
-        host = host or HOST
-        if not port.isdecimal() or int(port) > 65_535:
-            raise errors.InputError(f"{text!r} is no address.", hint="Write HOST:PORT, such as 127.0.0.1:8765.")
+        host, port = _parts(text)
+        if not (port.isascii() and port.isdecimal() and _is_host(host)):
+            raise errors.InputError(f"{text!r} is no address.", hint=_HOW_TO_WRITE)
+        if len(port) > len(str(MOST_PORT)) or int(port) > MOST_PORT:
+            raise errors.InputError(f"{text!r} is no address: ports end at {MOST_PORT}.", hint=_HOW_TO_WRITE)
         if not _is_loopback(host) and not names:
             raise errors.InputError(
-                f"{host!r} can be reached from other machines.",
-                hint="Name the host that they call with --allow-host, and put a proxy with TLS in front.",
+                f"{host!r} is not this machine alone: it can be reached from other machines.",
+                hint="For this machine alone write a port, such as 8765. For others, name the host that they call with "
+                "--allow-host, and put a proxy with TLS in front.",
             )
-        return Address(host.strip("[]"), int(port), tuple(name.lower() for name in names))
+        return Address(host, int(port), tuple(name.lower() for name in names))
 
     def is_host(self, value: str) -> bool:
         """Returns whether a client may name this host: one of ours at any port, or one that was allowed."""
@@ -106,9 +110,35 @@ class Address:
         except OSError as trouble:
             listener.close()
             raise errors.ConfigError(
-                f"Nothing can listen on {self.host}:{self.port}: {trouble.strerror}.", hint="Name another address."
+                f"Nothing can listen on {self.host!r}, port {self.port}: {trouble.strerror}.",
+                hint="Name another port, or end the program that has this one."
+                if trouble.errno == errno.EADDRINUSE
+                else "Name an address of this machine.",
             ) from None
         return listener
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Returns host and port as they are written, the usual ones for what is left out."""
+    if text.isascii() and text.isdecimal():
+        return HOST, text
+    if "[" not in text and text.count(":") > 1:  # IPv6, which needs brackets only beside a port
+        return text, str(PORT)
+    has_port = ":" in text.rpartition("]")[2]
+    host, _, port = text.rpartition(":") if has_port else (text, "", str(PORT))
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    return (host[1:-1] if is_bracketed else host or HOST), port
+
+
+def _is_host(host: str) -> bool:
+    """Returns whether this can be a host: what is made of numbers or colons has to be an IP address."""
+    if ":" not in host and not set(host) <= set("0123456789."):
+        return _HOST.fullmatch(host) is not None
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
