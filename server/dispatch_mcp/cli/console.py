@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import rich.cells
@@ -33,8 +33,10 @@ STYLES = {
 }
 GAP = 2
 """Columns between those of a table."""
-PIPE_WIDTH = 2_000
-"""Columns of a table that goes to a pipe: so wide that no row is wrapped, for `grep` and `cut` read lines."""
+NARROWEST = 16
+"""Columns that a column with longer cells has at least."""
+NARROWEST_HEADING = 2
+"""Characters of a heading below which its column holds marks or numbers."""
 
 
 class Console(rich.console.Console):
@@ -119,14 +121,19 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """Prints a table; a pipe gets each row on one line, a terminal whole words.
 
-    Where the columns do not fit beside each other, each row is a block of lines.
+    Where the columns do not fit beside each other, those that are empty are left out; if that is not enough, each row
+    is a block of lines.
     """
     if not out.is_terminal:
-        wide = Console(file=out.file, width=PIPE_WIDTH, highlight=False, emoji=False)
-        wide.print(table(columns, rows, title=title))
+        for text in _piped(columns, rows, title):
+            out.print(text, soft_wrap=True)
         return
-    cells = [[plain(cell).plain for cell in column] for column in zip(columns, *rows, strict=True)]
-    widths = _widths(cells, out.width)
+    widths = _widths(columns, rows, out.width)
+    if widths is None:
+        places = [place for place in range(len(columns)) if place == 0 or any(row[place] for row in rows)]
+        columns = [columns[place] for place in places]
+        rows = [[row[place] for place in places] for row in rows]
+        widths = _widths(columns, rows, out.width)
     if widths is None:
         _show_blocks(columns, rows, title)
         return
@@ -136,15 +143,35 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = 
     out.print(grid)
 
 
-def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Returns how wide each column is so that every word is whole, the first ones as wide as they like; else None."""
-    widths = [max([1, *(rich.cells.cell_len(word) for cell in column for word in cell.split())]) for column in columns]
+def _piped(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> Iterator[rich.text.Text]:
+    """Yields a table as lines of text without blanks at their ends; `grep` and `cut` read lines."""
+    if title:
+        yield plain(title)
+    cells = [[plain(" ".join(cell.split("\n"))) for cell in row] for row in (columns, *rows)]
+    widths = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = rich.text.Text()
+        for text, width in zip(row, widths, strict=True):
+            line.append_text(text)
+            line.append(" " * (width - text.cell_len + GAP))
+        line.rstrip()
+        yield line
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Returns how wide each column is, the first ones as wide as they like; None where they do not fit.
+
+    Every word is whole, and no column is narrower than `NARROWEST`, in which a sentence would be a pile of words.
+    """
+    texts = [[plain(cell).plain for cell in column] for column in zip(columns, *rows, strict=True)]
+    wishes = [max(rich.cells.cell_len(line) for cell in column for line in cell.split("\n")) for column in texts]
+    longest = [max([1, *(rich.cells.cell_len(word) for cell in column for word in cell.split())]) for column in texts]
+    widths = [max(word, min(wish, NARROWEST)) for word, wish in zip(longest, wishes, strict=True)]
     rest = room - sum(widths) - GAP * (len(widths) - 1)
     if rest < 0:
         return None
-    for at, column in enumerate(columns):
-        wish = max(rich.cells.cell_len(line) for cell in column for line in cell.split("\n")) - widths[at]
-        share = max(0, min(wish, rest))
+    for at, wish in enumerate(wishes):
+        share = max(0, min(wish - widths[at], rest))
         widths[at] += share
         rest -= share
     return widths
@@ -154,8 +181,10 @@ def _show_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], title: s
     """Prints each row as lines: its first cell, and below it what the others say."""
     if title:
         say(title)
-    for first, *cells in rows:
-        say(first, style=STYLES.get(first, "bold"))
-        for column, cell in zip(columns[1:], cells, strict=True):
+    # A mark or a number alone is no heading: what is marked stands beside it.
+    lead = 2 if len(columns) > 1 and len(columns[0]) < NARROWEST_HEADING else 1
+    for row in rows:
+        say(" ".join(filter(None, (cell.strip() for cell in row[:lead]))), style=STYLES.get(row[0], "bold"))
+        for column, cell in zip(columns[lead:], row[lead:], strict=True):
             if cell:
                 say(f"  {column}: {cell}" if column else f"  {cell}", style=STYLES.get(cell, ""))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from dispatch_mcp.model import types
+from dispatch_mcp.text import json_types
 
 _PLAIN: Final[Mapping[object, str]] = {bool: "true or false", str: "a text", Path: "a path"}
 _MANY: Final[Mapping[object, str]] = {str: "texts", Path: "paths"}
@@ -32,7 +32,7 @@ def form(field: FieldInfo) -> str:
 
 def span(field: FieldInfo) -> str:
     """Returns the least and the most that a number can be, such as `1 to 64`; empty for what is no number."""
-    limits: dict[str, types.Json] = {}
+    limits: dict[str, json_types.Json] = {}
     for part in _constraints(field):
         limits |= {key: getattr(part, key) for key in ("ge", "gt", "le", "lt") if getattr(part, key, None) is not None}
     least, most = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
@@ -62,10 +62,10 @@ def _kind(annotation: Any) -> Any:  # noqa: ANN401  # types as values have no be
             return annotation
 
 
-def _constraints(field: FieldInfo) -> Iterator[types.Json]:
+def _constraints(field: FieldInfo) -> Iterator[json_types.Json]:
     """Yields what limits a field, also where nothing may stand in its place."""
-    parts: list[types.Json] = [*field.metadata, *get_args(field.annotation)]
+    parts: list[json_types.Json] = [*field.metadata, *get_args(field.annotation)]
     while parts:
-        part: types.Json = parts.pop()
+        part: json_types.Json = parts.pop()
         yield part
         parts += [*getattr(part, "__metadata__", ()), *getattr(part, "metadata", ())]

@@ -91,7 +91,8 @@ def about(description: str, most: int = MOST_WORDS) -> str:
     while opening := _OPENING.match(text):
         text = text[opening.end() :]
     sentence = _SENTENCE.split(text, maxsplit=1)[0]
-    return " ".join(_DASH.sub(": ", sentence, count=1).split()[:most]).rstrip(",;:-(")
+    words = _DASH.sub(": ", sentence, count=1).split()
+    return f"{' '.join(words[:most]).rstrip(',;:-(')}…" if len(words) > most else " ".join(words).rstrip(",;:-(")
 
 
 def first_words(text: str, words: int) -> str:

@@ -17,6 +17,9 @@ from dispatch_mcp.cli.demo import show
 MOST_LINES = 40
 """Lines of the change that are printed."""
 
+APPLIED = "Then `dispatch-mcp apply` took the change over into the demo's project:"
+"""What stands above the change; no command to type, as the project is gone by then."""
+
 
 def main(options: argparse.Namespace, _loaded: configuration.LoadedSettings) -> int:
     """Plays the demo; returns 0 when everything held."""
@@ -48,8 +51,7 @@ def play(repo: Path | None = None) -> show.Show:
 
 def show_end(performance: show.Show) -> None:
     """Prints what was applied, and where to go from here."""
-    facts = performance.facts
-    console.say(f"\n$ dispatch-mcp apply {facts['run_id']} --expect {facts['revision']}", style="bold")
+    console.say(f"\n{APPLIED}", style="bold")
     show_change(performance.diff)
     console.say(where_next())
 

@@ -205,6 +205,8 @@ def _proofs(proofs: proof_proposals.Proposals, settings: configuration.Settings)
 def _expected(plan: model.Plan) -> str:
     """Returns a forecast in a line."""
     figures = plan.forecast
+    if not figures.get("spawns") and not figures.get("waits"):
+        return "forecast: only commands, so no model is paid; how long they take is known once they have run"
     parts = [f"{_range(figures['min'])} min with {plan.max_parallel} at a time"]
     if "tokens" in figures:
         parts.append(f"{_range(figures['tokens'])} tokens")
@@ -214,10 +216,7 @@ def _expected(plan: model.Plan) -> str:
         parts.append(f"no price is known for {figures['unpriced']} of {figures['spawns']} agents")
     if figures.get("waits"):
         parts.append(f"not counting how long people take ({figures['waits']} to decide)")
-    return (
-        f"forecast ({figures['basis']}; half the time less than the first figure, nine times in ten less than the "
-        f"second): {', '.join(parts)}"
-    )
+    return f"forecast ({figures['basis']}; each from the median to what nine in ten stay below): {', '.join(parts)}"
 
 
 def _range(figures: Sequence[float]) -> str:
