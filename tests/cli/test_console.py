@@ -140,3 +140,61 @@ def test_columns_that_cannot_stand_side_by_side_stand_below_each_other(
 def test_a_pipe_gets_each_row_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     console.show(("", "what", "found"), TABLE)
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(TABLE)
+
+
+@given(st.lists(st.lists(st.text("ab \n漢", max_size=9), min_size=3, max_size=3), max_size=5))
+def test_no_line_of_a_pipe_ends_with_blanks_and_columns_stand_below_their_headings(rows: list[list[str]]) -> None:
+    stream = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            console, "out", console.Console(file=stream, width=20, highlight=False, markup=False, emoji=False)
+        )
+        console.show(("name", "of what", "why"), rows)
+    lines = stream.getvalue().split("\n")[:-1]
+    assert len(lines) == 1 + len(rows)
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_title_stands_above_a_piped_table(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(("a", "b"), [("long name", ""), ("x", "y")], title="all of it")
+    assert capsys.readouterr().out == "all of it\na          b\nlong name\nx          y\n"
+
+
+RUNS = [
+    ("shop-payments-3f2a", "Add payments to the shop", "running", "3 of 12", "2 min", "", "/home/ann/projects/shop")
+]
+
+
+def test_where_room_is_short_empty_columns_go_first(terminal: Callable[[int], io.StringIO]) -> None:
+    stream = terminal(88)
+    console.show(("run", "title", "state", "done", "age", "waits for", "workspace"), RUNS)
+    head, *_ = stream.getvalue().splitlines()
+    assert head.split() == ["run", "title", "state", "done", "age", "workspace"]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_no_sentence_is_piled_up_in_a_narrow_column(terminal: Callable[[int], io.StringIO], columns: int) -> None:
+    stream = terminal(columns)
+    console.show(("run", "title", "state", "done", "age", "waits for", "workspace"), RUNS)
+    assert stream.getvalue().splitlines() == [
+        "shop-payments-3f2a",
+        "  title: Add payments to the shop",
+        "  state: running",
+        "  done: 3 of 12",
+        "  age: 2 min",
+        "  workspace: /home/ann/projects/shop",
+    ]
+
+
+def test_a_mark_or_a_number_stands_beside_what_it_is_about(terminal: Callable[[int], io.StringIO]) -> None:
+    stream = terminal(30)
+    console.show(("", "what", "found"), [("✗", "state directory", "/srv/state cannot be made")])
+    console.show(("s", "event", "task"), [("    0.003", "attempt_started_by_somebody", "history")])
+    assert stream.getvalue().splitlines() == [
+        "✗ state directory",
+        "  found: /srv/state cannot be",
+        "  made",
+        "0.003",
+        "attempt_started_by_somebody",
+        "  task: history",
+    ]

@@ -209,6 +209,20 @@ def test_what_is_missing_is_named_with_the_way_out(
     assert text in said(shell, words, tmp_path)
 
 
+def test_events_name_plans_and_owners_in_their_short_form(shell: command_runs.Shell) -> None:
+    prepared(shell, "succeeded")
+    first, second = [line for line in shell("trace", "latest").out.splitlines() if "run_" in line][:2]
+    assert re.search(r"plan=look-around-[0-9a-f]{4} version=1", first)
+    assert re.search(r"owner=[0-9a-f]{8} epoch=1", second)
+
+
+def test_a_plan_of_commands_alone_is_given_no_minutes_that_nobody_knows(shell: command_runs.Shell) -> None:
+    answer = shell("plan", "good.json").out
+    assert "forecast: only commands, so no model is paid" in answer
+    assert " min" not in answer
+    assert "min with 5 at a time" in shell("plan", "code.json").out
+
+
 def test_a_run_that_is_no_review_is_not_reviewed_by_nobody(shell: command_runs.Shell, tmp_path: Path) -> None:
     prepared(shell, "succeeded")
     answer = shell("review", "--run", "latest")

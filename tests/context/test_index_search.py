@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import temp_repository
 
-from dispatch_mcp.context import context_query, file_index, git_log, index_search, pack_builder
+from dispatch_mcp.context import context_query, file_index, git_log, index_search, pack_builder, search_scope
 
 FILES = {
     "shop/__init__.py": "from shop.cart import Cart\n",
@@ -216,3 +216,17 @@ def test_only_older_commits_count_and_never_the_one_that_is_asked_about(history:
 @pytest.mark.parametrize("text", ["", "zebra", "the of"])
 def test_no_alike_commit_no_votes(history: pack_builder.PastCommits, text: str) -> None:
     assert history.votes(context_query.read(text)) == index_search.NO_VOTES
+
+
+def test_which_paths_a_scope_lets_through_is_asked_once_for_each_scope(search: index_search.Search) -> None:
+    ask(search, "cart")  # which reads the files
+    files = search.files
+    nobody, tests = search_scope.Scope(excludes=("**",)), search_scope.Scope(receives=("tests",))
+    assert list(files.visible(search_scope.EVERYTHING)) == sorted(FILES)
+    assert list(files.visible(nobody)) == []
+    assert "tests/test_cart.py" in files.visible(tests)
+    assert "shop/cart.py" not in files.visible(tests)
+    assert files.visible(tests) is files.visible(search_scope.Scope(receives=("tests",)))
+    for at in range(2 * index_search.MOST_SCOPES):
+        files.visible(search_scope.Scope(excludes=(f"{at}/**",)))
+    assert len(files.by_scope) <= index_search.MOST_SCOPES

@@ -114,6 +114,7 @@ def test_what_an_agent_is_for_is_shortened_between_words(text: str, words: int, 
         ("Specialist for gateway-server.", "gateway-server"),
         ("MUST BE USED for Django models; also views", "Django models"),
         ("", ""),
+        ("Use to " + "measure, " * 40 + "weigh", "measure, " * (offers.MOST_WORDS - 1) + "measure…"),
     ],
 )
 def test_what_an_agent_is_for_is_said_without_the_preamble(description: str, words: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import chunks, context_query, file_index, file_kinds, ranking
+from dispatch_mcp.context import chunks, context_query, file_index, file_kinds, ranking, search_scope
 from dispatch_mcp.context.indexing import index_tables
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages
@@ -55,6 +55,10 @@ WIDEST: Final = 15
 """Files of a past commit that still says something about each of them."""
 
 
+MOST_SCOPES: Final = 16
+"""Scopes of which the visible paths are kept: more agents than take part in a wave or a round."""
+
+
 @dataclass(slots=True)
 class Files:
     """All files of an index by path, and by the stems of their names; valid for one generation of the index."""
@@ -74,6 +78,16 @@ class Files:
     texts: dict[str, str] = field(default_factory=dict[str, str])
     lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     words: dict[int, tuple[str, frozenset[str]]] = field(default_factory=dict[int, tuple[str, frozenset[str]]])
+    by_scope: dict[search_scope.Scope, list[str]] = field(default_factory=dict[search_scope.Scope, list[str]])
+
+    def visible(self, scope: search_scope.Scope) -> Sequence[str]:
+        """Returns the paths that a scope allows; which these are is asked of every path once for each scope."""
+        paths = self.by_scope.get(scope)
+        if paths is None:
+            if len(self.by_scope) >= MOST_SCOPES:
+                self.by_scope.clear()
+            paths = self.by_scope[scope] = [path for path in self.ids if scope.allows(path)]
+        return paths
 
 
 def load(db: sqlite3.Connection) -> Files:

@@ -226,8 +226,8 @@ class Resolver:
         place = self._index.root.path / path
         return os.path.lexists(place) and not place.is_dir()
 
-    def _allowed_paths(self) -> list[str]:
-        return [path for path in self._search.files.ids if self._scope.allows(path)]
+    def _allowed_paths(self) -> Sequence[str]:
+        return self._search.files.visible(self._scope)
 
     def _near(self, path: str) -> str:
         """Returns the file that a path which is not there surely means, empty for none."""
@@ -346,7 +346,7 @@ class Resolver:
         below = [path for path in files.ids if not folder or path.startswith(f"{folder}/")]
         visible = [path for path in below if self._scope.allows(path)]
         if not visible:
-            folders = {parent: None for path in files.ids if self._scope.allows(path) for parent in _folders(path)}
+            folders = {parent: None for path in self._allowed_paths() for parent in _folders(path)}
             near = requirements.nearest(folder, folders)
             result.unresolved.append(packs.Unresolved(requirement.key, f"structure:{near}" if near else ""))
             return None

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import types as python_types
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from dispatch_mcp.text import json_types
 
-_PLAIN: Final[Mapping[object, str]] = {bool: "true or false", str: "a text", Path: "a path"}
-_MANY: Final[Mapping[object, str]] = {str: "texts", Path: "paths"}
+_PLAIN: Final[Mapping[str, str]] = {"bool": "true or false", "str": "a text", "Path": "a path"}
+_MANY: Final[Mapping[str, str]] = {"str": "texts", "Path": "paths"}
 
 
 def form(field: FieldInfo) -> str:
@@ -27,7 +26,7 @@ def form(field: FieldInfo) -> str:
         number = "a whole number" if kind is int else "a number"
         between = "" if not bounds else f" {bounds}" if bounds.startswith("above ") else f" from {bounds}"
         return number + between
-    return _PLAIN.get(kind, "another value")
+    return _PLAIN.get(_name(kind), "another value")
 
 
 def span(field: FieldInfo) -> str:
@@ -45,7 +44,11 @@ def _items(kind: object) -> str:
     """Returns what a list holds, in the plural."""
     if get_origin(kind) is tuple:
         return f"lists of {_items(_kind(get_args(kind)[0]))}"
-    return _MANY.get(kind, "values")
+    return _MANY.get(_name(kind), "values")
+
+
+def _name(kind: object) -> str:
+    return str(getattr(kind, "__name__", ""))
 
 
 def _kind(annotation: Any) -> Any:  # noqa: ANN401  # types as values have no better type
