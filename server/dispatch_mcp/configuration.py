@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import ErrorDetails
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import bounds, value_forms, worker_choice
+from dispatch_mcp.model import bounds, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import allowlist, child_environment, private_files
 
@@ -438,7 +438,7 @@ def _validated(draft: _Draft) -> Settings:
 
 def _problem(key: str, problem: ErrorDetails, draft: _Draft) -> str:
     """Returns what is wrong with a value: in its own words where a check of ours has some, else what it could be."""
-    form = value_forms.form(Settings.model_fields[key])
+    form = bounds.form(Settings.model_fields[key])
     fault = problem["msg"].removeprefix(_OF_OURS) if problem["type"] == "value_error" else ""
     rule = f": {fault.rstrip('.')}" if fault and fault != bounds.NO_NUMBER else f", but has to be {form}"
     return f"{draft.place(key)}: `{key}` is {_brief(draft.values[key])}{rule}."

@@ -161,7 +161,7 @@ def test_a_title_stands_above_a_piped_table(capsys: pytest.CaptureFixture[str]) 
 
 
 RUNS = [
-    ("shop-payments-3f2a", "Add payments to the shop", "running", "3 of 12", "2 min", "", "/home/ann/projects/shop")
+    ("shop-payments-3f2a", "Add payments to the shop", "running", "3 of 12", "2 min", "", "/users/ann/projects/shop")
 ]
 
 
@@ -182,7 +182,7 @@ def test_no_sentence_is_piled_up_in_a_narrow_column(terminal: Callable[[int], io
         "  state: running",
         "  done: 3 of 12",
         "  age: 2 min",
-        "  workspace: /home/ann/projects/shop",
+        "  workspace: /users/ann/projects/shop",
     ]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dispatch_mcp import configuration, model, worker_setup
 from dispatch_mcp.agents import loader
-from dispatch_mcp.model import value_forms
+from dispatch_mcp.model import bounds
 from dispatch_mcp.process import program_path
 from dispatch_mcp.review import reviewer_selection
 
@@ -99,7 +99,7 @@ def possible(name: str) -> str:
         field = schema["$defs"][str(field["$ref"]).rpartition("/")[2]]
     if "enum" in field:
         return ", ".join(map(str, field["enum"]))
-    return value_forms.span(configuration.Settings.model_fields[name]) or (
+    return bounds.span(configuration.Settings.model_fields[name]) or (
         "a path" if field.get("format") == "path" else _KINDS.get(str(field.get("type")), "")
     )
 
