@@ -79,6 +79,26 @@ def test_after_the_runner_up_comes_the_general_agent_and_after_that_nobody() -> 
     )
 
 
+def test_where_the_host_has_no_general_subagent_of_that_name_another_one_plays_the_agent() -> None:
+    refusal = "Agent type 'general-purpose' not found. Available agents: error-detective, worker"
+    assert after(order(), refusal, AGENTS).stand_in == StandIn("debugger", "worker")
+
+
+def test_where_nobody_says_whom_there_is_the_next_general_subagent_is_tried() -> None:
+    refusal = "Agent type 'general-purpose' not found."
+    outcome = after(order(), refusal)
+    assert outcome.stand_in is not None
+    assert outcome.stand_in.subagent not in {"", "general-purpose"}
+
+
+def test_a_review_is_done_by_nobody_without_its_role_unless_an_assistant_plays_it() -> None:
+    task = model.Task(id="t", do="Review the login", agent="debugger", deps=("a",), reviews=("a",))
+    works = [work_order.WorkOrder("run", task, 1, worker) for worker in (WorkerKind.API, WorkerKind.HOST)]
+    outcomes = [after(work, REFUSAL.format("general-purpose")) for work in works]
+    assert [outcome.stand_in for outcome in outcomes] == [None, StandIn("debugger", "general-purpose")]
+    assert after(order(worker=WorkerKind.API), REFUSAL.format("general-purpose")).stand_in is not None
+
+
 def test_the_guidance_names_the_reason_and_whom_there_is_within_bounds() -> None:
     crowd = ", ".join(f"agent-{number}" for number in range(30))
     last = order(StandIn("debugger", "general-purpose"))

@@ -163,6 +163,22 @@ async def test_a_raised_ceiling_lets_a_run_go_on_also_in_another_process(tmp_pat
     assert store_setup.faults(tmp_path) == []
 
 
+async def test_another_process_gives_an_attempt_what_the_others_of_its_own_run_have_left(tmp_path: Path) -> None:
+    tokens = {"run": 3_000_000, "other": 90_000_000}
+    plan, limits = store_setup.fan("a", "b"), model.Limits(tokens=tokens["run"])
+    async with store_setup.running(tmp_path, plan, worker="api", limits=limits) as (store, owner):
+        more = model.Limits(tokens=tokens["other"])
+        await store.create_run(store_setup.new_run("other", "api", limits=more, fresh=True))
+        owners = {"run": owner, "other": records.Owner(owner.id, await store.adopt("other", owner.id) or 0)}
+        async with sqlite_store.open_store(tmp_path) as later:
+            for run_id, who in owners.items():
+                [a] = (await store.advance(run_id, store_setup.step(who, free=1))).starts
+                assert a.ceiling.tokens == tokens[run_id] / 2
+            for run_id, who in owners.items():
+                [b] = (await later.advance(run_id, store_setup.step(who))).starts
+                assert (b.task_id, b.ceiling.tokens) == ("b", tokens[run_id] / 2)
+
+
 async def test_the_latest_word_of_any_attempt_reaches_the_next_one(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
         [start] = (await store.advance("run", store_setup.step(owner, now=0.0))).starts
