@@ -179,12 +179,12 @@ class Run:
     def _names(self, change: Sampled, items: dict[str, pytest.Item]) -> list[str]:
         """Returns the tests that run the line, or those of the module where it is run by its import alone."""
         module, mutant = change.module, change.mutant
-        running = [
-            (name, test) for name, test in self._tests.items() if test.passed and module in test.lines and name in items
-        ]
-        names = [(name, test) for name, test in running if mutant.function and mutant.line in test.lines[module]]
-        names = names or ([] if mutant.function else running)
         own = f"test_{module.rpartition('/')[2]}."
+        running = [(name, test) for name, test in self._tests.items() if test.passed and name in items]
+        if mutant.function:
+            names = [pair for pair in running if mutant.line in pair[1].lines.get(module, ())]
+        else:  # it is run when the module is loaded: whoever uses the module may notice
+            names = [pair for pair in running if module in pair[1].lines or own in pair[0]]
         names.sort(key=lambda pair: (own not in pair[0], pair[1].seconds))
         chosen, seconds = list[str](), 0.0
         for name, test in names:
