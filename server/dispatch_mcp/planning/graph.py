@@ -72,9 +72,10 @@ def graph_of(tasks: Sequence[model.Task]) -> Graph:
 
 def _reversed(deps: Sequence[Collection[int]]) -> tuple[tuple[int, ...], ...]:
     out: list[list[int]] = [[] for _ in deps]
+    appends = [followers.append for followers in out]
     for node, needs in enumerate(deps):
         for dep in needs:
-            out[dep].append(node)
+            appends[dep](node)
     return tuple(map(tuple, out))
 
 

@@ -154,8 +154,10 @@ def _of_shape(tasks: Sequence[model.Task], *, serial: float, critical: float) ->
 
 def _makes_folder(task: model.Task) -> bool:
     """Returns whether a task declares a folder, is done when that stands, and says nothing of what is in it."""
-    folders = {path_globs.normalise(path) for path in task.files if path.endswith("/")}
-    criteria = acceptance.criteria_of(task) if folders else ()
+    folders = {path_globs.normalise(path) for path in task.files if path[-1:] == "/"}
+    if not folders:
+        return False
+    criteria = acceptance.criteria_of(task)
     subjects = {criterion.subject.rstrip("/") for criterion in criteria if criterion.subject.endswith("/")}
     rest = [criterion.subject for criterion in criteria if not criterion.subject.endswith("/")]
     rest += [path for path in task.files if not path.endswith("/")]
