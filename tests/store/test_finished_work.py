@@ -31,14 +31,14 @@ def look_at(now: Mapping[str, str], *results: Mapping[str, model.Footprint], ask
 
 
 def reachable(path: str, state: str, results: Collection[Mapping[str, model.Footprint]]) -> set[str]:
-    """Returns the states to which results lead on from one, tried in every order."""
-    steps = [result[path] for result in results if path in result]
+    """Returns the states to which results lead on from the first one's, tried in every order."""
+    steps = [(number, result[path]) for number, result in enumerate(results) if path in result]
     ends = {state}
     for count in range(1, len(steps) + 1):
         for order in itertools.permutations(steps, count):
             at = state
-            for step in order:
-                if step.before != at:
+            for number, step in order:
+                if step.before != at and not (step.before is None and number > 0):
                     break
                 at = step.after
             else:

@@ -64,6 +64,7 @@ JUDGES: dict[str, Case] = {
         "python3 {at}/check.py",
         {"json/__init__.py": "raise SystemExit\n"},
     ),
+    "quoted": Case({"run.sh": "true\n"}, "sh -c 'sh {at}/run.sh'", {"run.sh": ":\n"}),
     "ignored": Case({"check.sh": "true\n"}, "sh {at}/check.sh", {"conftest.py": "import os\n"}),
 }
 INNOCENT: dict[str, Case] = {
@@ -79,6 +80,12 @@ INNOCENT: dict[str, Case] = {
         "sh {at}/check.sh",
         {"app/types.py": "a = 1\n"},
     ),
+    "target": Case(
+        {"Makefile": "test:\n\ttrue\nother:\n\tsh other.sh\n", "other.sh": "a\n"},
+        "make -C {at} test",
+        {"other.sh": "b\n"},
+    ),
+    "state": Case({"check.sh": "cd {at}; ls data\n", "data/cache.db": "a"}, "sh {at}/check.sh", {"data/cache.db": "b"}),
     "nothing": Case({"check.sh": ". {at}/lib.sh\n", "lib.sh": "true\n"}, "sh {at}/check.sh", {}),
 }
 

@@ -33,7 +33,7 @@ class Standing:
         self._read = read
         self._numbers = numbers
         self._states: dict[str, str] = {}
-        self._steps: dict[str, list[model.Footprint]] | None = None
+        self._steps: dict[str, list[tuple[int, model.Footprint]]] | None = None
 
     def gap(self, number: int) -> str:
         """Returns a file that is no longer as a result left it, nor as later work has; empty if all of them are."""
@@ -43,25 +43,34 @@ class Standing:
             self._states.update(self._states_of(self._workspace, sorted(new_paths)))
         for path, footprint in footprints.items():
             state = self._states.get(path, footprint.after)
-            if not file_states.same(state, footprint.after) and not self._leads_on(path, footprint.after, state):
+            if not file_states.same(state, footprint.after) and not self._leads_on(
+                number, path, footprint.after, state
+            ):
                 return path
         return ""
 
-    def _leads_on(self, path: str, state: str, now: str) -> bool:
-        """Returns whether finished work has changed a file from one state to another, one after the other."""
+    def _leads_on(self, number: int, path: str, state: str, now: str) -> bool:
+        """Returns whether finished work has changed a file from one state to another, one after the other.
+
+        Where nobody knows from which state later work went on, it may have been any.
+        """
         if self._steps is None:
             self._steps = {}
-            for footprints in map(self._read, self._numbers):
-                for name, step in footprints.items():
-                    self._steps.setdefault(name, []).append(step)
+            for other in self._numbers:
+                for name, step in self._read(other).items():
+                    self._steps.setdefault(name, []).append((other, step))
         rest, states = list(self._steps.get(path, ())), [state]
         for place in states:
-            follow = [step for step in rest if step.before is not None and file_states.same(step.before, place)]
-            if any(file_states.same(step.after, now) for step in follow):
+            follow = [pair for pair in rest if _goes_on(*pair, number, place)]
+            if any(file_states.same(step.after, now) for _, step in follow):
                 return True
-            rest = [step for step in rest if step not in follow]
-            states += [step.after for step in follow]
+            rest = [pair for pair in rest if pair not in follow]
+            states += [step.after for _, step in follow]
         return False
+
+
+def _goes_on(other: int, step: model.Footprint, number: int, state: str) -> bool:
+    return other > number if step.before is None else file_states.same(step.before, state)
 
 
 def footprints_of(conn: sqlite3.Connection, archive: blobs.FileBlobs, number: int) -> Mapping[str, model.Footprint]:

@@ -1,8 +1,9 @@
 """Which files decide what a command checks: what it starts, what that starts or reads, and what it reads by itself.
 
 Names are followed from the words of the command through the texts of the files that they name: scripts, recipes, tests,
-what lies beside them. Code under test is no judge: tests are followed into other tests and data, recipes into scripts
-and data, and nothing into documentation, or through the files that the task itself declares. Beside that come the
+what lies beside them. Code under test is no judge: tests are followed into what lies among tests, recipes into scripts
+and what they include, settings into plugins, only scripts into data, and nothing into documentation, or through the
+files that the task itself declares. Beside that come the
 settings of runners where they look for them, also those that git ignores, and modules that stand in front of one of
 Python's or of the runner. What a program computes a name of is not seen.
 """
@@ -29,7 +30,17 @@ MAX_BYTES: Final = 256 << 10
 """What is read of one of them."""
 MAX_IN_FOLDER: Final = 64
 
-_MODULES: Final = ("", ".py", "/__init__.py", "/__main__.py", ".sh", ".js", ".mjs", ".cjs", ".ts", "/index.js", ".rb")
+_MODULES: Final = ("", ".py", "/__init__.py", "/__main__.py")
+_ENDS: Final[Mapping[str, Sequence[str]]] = {
+    "python": _MODULES,
+    "script": ("", ".js", ".mjs", ".cjs", ".ts", "/index.js"),
+    "ruby": ("", ".rb"),
+    "": ("", ".py"),
+}
+"""What is left out behind a name, by the language of the file that it stands in."""
+_SETTINGS: Final = (".toml", ".cfg", ".ini")
+_PASSING: Final = (".db", ".sqlite", ".sqlite3", ".log", ".lock", ".pid", ".tmp", ".pyc")
+"""Files that change whenever something runs."""
 _STARTED: Final = frozenset({"python", "script", "ruby", "php", "shell", ""})
 """Languages of files that recipes start; others they build."""
 _RUNNERS: Final = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "py", "tox", "nox", "coverage", "hypothesis"})
@@ -75,8 +86,11 @@ def look(
             continue
         judges[path] = None
         if not walk.is_subject(path):
-            words = file_words.words(walk.text(path), path)
-            names |= {word.rpartition("/")[2] for word in words}
+            text = walk.text(path)
+            is_made = _program(argv) == "make" and path.rpartition("/")[2] in _RECIPES["make"]
+            words = file_words.words(file_words.for_goals(text, argv[1:]) if is_made else text, path)
+            is_open = languages.role(path) != "test" and not path.endswith(_SETTINGS)
+            names |= {word.rpartition("/")[2] for word in words} if is_open else set()
             queue.extend(walk.named(path, words))
     paths |= {path for path in judges if not walk.is_subject(path)}
     return Judges({path: safe_look.digest(root, path) for path in sorted(paths)}, frozenset(names))
@@ -111,6 +125,7 @@ class _Walk:
         self._root = root
         self._subjects = subjects
         self._entries: dict[str, dict[str, bool]] = {}
+        self._stems: dict[str, frozenset[str]] = {}
 
     def is_subject(self, path: str) -> bool:
         """Returns whether the task declares a file."""
@@ -123,7 +138,7 @@ class _Walk:
             if safe_paths.holds(self._root, folder or "."):
                 try:
                     with os.scandir(self._root / folder) as entries:
-                        names = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+                        names = {entry.name: entry.is_dir() for entry in entries}
                 except OSError:
                     pass
             self._entries[folder] = names
@@ -148,28 +163,39 @@ class _Walk:
     def named(self, source: str, words: Iterable[str]) -> Iterator[str]:
         """Yields the files that words of a file name, as far as they are judges too."""
         beside = source.rpartition("/")[0]
-        for word in sorted(words):
-            for folder in dict.fromkeys((beside, "")):
-                yield from (path for path in self._files(folder, word, source) if _follows(source, path))
+        for folder in dict.fromkeys((beside, "")):
+            for word in sorted(words):
+                spellings = (word, word.rpartition("/")[2]) if folder == beside else (word,)
+                for name in dict.fromkeys(spellings):
+                    yield from (path for path in self._files(folder, name, source) if _follows(source, path))
 
-    def _files(self, folder: str, word: str, source: str) -> Iterator[str]:
-        beside = source.rpartition("/")[0]
-        for name in dict.fromkeys((word, word.rpartition("/")[2] if folder == beside else word)):
-            for spelling in (name, *([name.replace(".", "/")] if "/" not in name else [])):
-                for end in _MODULES:
-                    path = _inside(folder, f"{spelling}{end}")
-                    if path and self.kind(path) is False:
-                        yield path
-        head = word[: match.start()].rpartition("/")[0] if (match := path_globs.WILD.search(word)) else word
+    def may_hold(self, folder: str, name: str) -> bool:
+        """Returns whether a folder has an entry that begins as a name does: most words are none."""
+        if folder not in self._stems:
+            self._stems[folder] = frozenset(entry.lstrip(".").partition(".")[0] for entry in self.entries(folder))
+        first = name.removeprefix("./").partition("/")[0]
+        return first in ("..", "*") or first.lstrip(".").partition(".")[0] in self._stems[folder]
+
+    def _files(self, folder: str, name: str, source: str) -> Iterator[str]:
+        if not self.may_hold(folder, name):
+            return
+        language = languages.language(source)
+        ends = _ENDS.get(language, _ENDS[""]) if not languages.is_recipe(source) or language else ("", ".py")
+        for spelling in (name, *([name.replace(".", "/")] if language == "python" and "/" not in name else [])):
+            for end in ends:
+                path = _inside(folder, f"{spelling}{end}")
+                if path and self.kind(path) is False:
+                    yield path
+        head = name[: match.start()].rpartition("/")[0] if (match := path_globs.WILD.search(name)) else name
         place = _inside(folder, head)
-        is_meant = "/" in word or (folder == beside and not languages.is_recipe(source))
-        if place and is_meant and self.kind(place):
+        if place and _reads_data(source) and self.kind(place):
             yield from self._data(place)
 
     def _data(self, folder: str) -> Iterator[str]:
         """Yields what a folder holds besides code: what a check reads there."""
         names = [name for name, is_folder in sorted(self.entries(folder).items()) if not is_folder]
-        yield from (f"{folder}/{name}" for name in names[:MAX_IN_FOLDER] if not languages.language(name))
+        data = [name for name in names if not languages.language(name) and not name.endswith(_PASSING)]
+        yield from (f"{folder}/{name}" for name in data[:MAX_IN_FOLDER])
 
     def standing_before(self, folder: str) -> Iterator[str]:
         """Yields modules of a folder that is no package which stand in front of those of Python or of a runner."""
@@ -191,19 +217,30 @@ def _follows(source: str, path: str) -> bool:
     role, language = languages.role(path), languages.language(path)
     if role == "docs" or merge_rules.is_litter(path) or path_globs.is_of_git(path):
         return False
-    if languages.role(source) == "test" and languages.language(source):
-        return role == "test" or not language
-    return language in _STARTED if languages.is_recipe(source) else True
+    if languages.role(source) == "test":
+        return role == "test"
+    if source.endswith(_SETTINGS):
+        return language == "python"
+    if languages.is_recipe(source):
+        return language in _STARTED and (bool(language) or "." in path.rpartition("/")[2])
+    return not path.endswith(_PASSING)
+
+
+def _reads_data(source: str) -> bool:
+    """Returns whether a folder that a judge names is one that it reads from, as far as a name can tell."""
+    return not languages.is_recipe(source) and not source.endswith(_SETTINGS)
 
 
 def _inside(folder: str, name: str) -> str:
-    path = posixpath.normpath(f"{folder}/{name}" if folder else name)
+    path = f"{folder}/{name}" if folder else name
+    path = posixpath.normpath(path) if "./" in path or "//" in path or path.endswith(("/", ".")) else path
     return "" if path.startswith(("/", "..")) or path == "." else path
 
 
 def _words(argv: Sequence[str]) -> list[str]:
     """Returns the words of a command as paths may stand in them."""
-    parts = (part for word in argv for part in (word, *word.partition("=")[2:]))
+    texts = (part for word in argv for part in ((word, *file_words.words(word, "")) if " " in word else (word,)))
+    parts = (part for word in texts for part in (word, *word.partition("=")[2:]))
     return [path_globs.normalise(part.partition("::")[0].lstrip("@")) for part in parts if part]
 
 
