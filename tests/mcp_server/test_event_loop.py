@@ -112,6 +112,34 @@ def test_the_council_judges_a_change_of_thousands_of_files_beside_the_loop(desk:
     assert too_heavy(desk) == {}
 
 
+LINES = {
+    "letters": "a" * 60_000,
+    "paths": "a/" * 30_000,
+    "braces": "{" * 60_000,
+    "ticks": "`" * 60_000,
+    "blanks": "a" + " " * 60_000 + "a",
+    "names": "aB_" * 20_000,
+    "quotes": '\\"' * 30_000,
+    "keys": "a.b:" * 15_000,
+}
+
+
+def test_no_single_line_of_sixty_thousand_characters_keeps_the_loop_at_work(desk: Desk) -> None:
+    for name, line in LINES.items():
+        desk.call(f"route {name}", "route_task", task=line)
+        desk.call(f"plan {name}", "plan_dag", request=line)
+        plan_id = desk.call(f"tasks {name}", "plan_dag", tasks=[{"id": "a", "do": f"Write {name}"}])["plan_id"]
+        run = desk.call(f"dispatch {name}", "dispatch", plan_id=plan_id, worker="host")
+        note = {"run_id": run["run_id"], "action": "send", "recipient": "a", "text": line[:4_000]}
+        desk.call(f"message {name}", "message_agents", **note)
+        results = [done(assignment, text=line) for assignment in run["assignments"]]
+        desk.call(f"report {name}", "report", run_id=run["run_id"], results=results)
+        desk.call(f"trace {name}", "get_trace", run_id=run["run_id"], view="results")
+        diff = f"--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+{line}\n"
+        desk.call(f"review {name}", "review_council", diff=diff)
+    assert too_heavy(desk) == {}
+
+
 def test_a_server_takes_nothing_apart_when_its_client_leaves(tmp_path: Path) -> None:
     shop = memory_client.repository(tmp_path / "shop")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
