@@ -116,7 +116,8 @@ def test_a_title_is_text_too() -> None:
     [
         ("const a = b => c + -1;", "const a=b=>c + -1;"),
         ('say("a = b, c", x === y);', 'say("a = b, c",x===y);'),
-        ("tell(`a = ${ b }`, c);", "tell(`a = ${ b }`, c);"),
+        ("tell(`a = ${ b }`, c);", "tell(`a = ${ b }`,c);"),
+        ("tell(`a = ${b ? `c , ${d}` : e}`, f);", "tell(`a = ${b ? `c , ${d}` : e}`, f);"),
         ("if (a && b) { c(); } else { d(); }", "if(a&&b){c();}else{d();}"),
     ],
 )
@@ -128,8 +129,7 @@ def test_no_line_of_a_script_has_a_quote_that_squeezing_would_mistake() -> None:
     for names in (run_page.SCRIPTS, *run_page.MORE.values()):
         for name in names:
             for line in (run_page.ASSETS / name).read_text("utf-8").splitlines():
-                if "`" not in line and not line.strip().startswith("//"):
-                    assert "'" not in line, (name, line)
+                if not line.strip().startswith("//"):
                     assert line.count('"') % 2 == 0, (name, line)
                     assert '\\"' not in line, (name, line)
 

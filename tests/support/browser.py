@@ -19,7 +19,7 @@ from typing import Any
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WHY_NOT = "no Chromium here: install the package `chromium`"
-WAIT_S = 60.0
+WAIT_S = 40.0
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
@@ -52,13 +52,13 @@ class Page:
 
     def until(self, condition: str) -> None:
         """Returns once a condition holds."""
-        look = f"const look = () => ({condition}) ? done(true) : setTimeout(look, 15)"
-        script = f"new Promise((done) => {{ {look}; look(); }})"
-        for _ in range(5):
-            with contextlib.suppress(AssertionError):  # the page may be replaced while one waits in it
-                self.run(script)
-                return
-        raise AssertionError(condition)
+        look = f"new Promise((done) => setTimeout(() => done(Boolean({condition})), 15))"
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            with contextlib.suppress(AssertionError):  # the page may be replaced while one looks at it
+                if self.run(look):
+                    return
+        raise AssertionError(condition, self.faults[:5])
 
     def drawn(self) -> None:
         """Returns once all parts of a run's page are there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ def make_server(chosen: configuration.Settings, principal: str = records.LOCAL) 
     return server.make_server(loaders(lambda: composition.open_dispatcher(chosen, principal=principal)))
 
 
-def make_server_for_many(chosen: configuration.Settings) -> MCPServer[Any]:
+def make_server_for_many(chosen: configuration.Settings, companions: Sequence[server.Companion] = ()) -> MCPServer[Any]:
     """Returns a server over one store that answers each principal as one of its own."""
     return server.make_server(
         lazy.Loaders(
@@ -50,7 +50,8 @@ def make_server_for_many(chosen: configuration.Settings) -> MCPServer[Any]:
             lambda: tools,
             lambda: resources,
             lambda: prompts,
-        )
+        ),
+        companions=companions,
     )
 
 

@@ -10,10 +10,12 @@ import anyio
 import dispatch_mcp
 from dispatch_mcp import configuration
 from dispatch_mcp.agents import a2a_card
-from dispatch_mcp.cli import console, logs
+from dispatch_mcp.cli import console, logs, shell_wording
 from dispatch_mcp.mcp_server import descriptions, lazy
 from dispatch_mcp.mcp_server import server as mcp_server
 from dispatch_mcp.model import records
+from dispatch_mcp.pages import live_pictures
+from dispatch_mcp.service import dispatcher
 from dispatch_mcp.text import redaction
 from dispatch_mcp.web import access_tokens, http_server
 
@@ -46,6 +48,9 @@ def main(text: str, names: Sequence[str], setup: configuration.LoadedSettings, l
     async def is_ready() -> None:
         await openings[0].get()
 
+    async def app_of_request() -> dispatcher.Dispatcher:
+        return await openings[0].get()
+
     server = mcp_server.make_server(
         loaders(setup, redactor), home=setup.settings.home, redactor=redactor, companions=[keep]
     )
@@ -55,13 +60,15 @@ def main(text: str, names: Sequence[str], setup: configuration.LoadedSettings, l
         about="Plans work for several agents, hands it out, and keeps what was done.",
         skills=descriptions.DESCRIPTIONS,
     )
-    app = http_server.application(server, address, owner=tokens.owner, is_ready=is_ready, card=card)
-    anyio.run(http_server.serve, app, listener)
+    pictures = live_pictures.LivePictures(app_of_request, shell_wording.words, redactor)
+    app = http_server.application(server, address, owner=tokens.owner, is_ready=is_ready, card=card, pictures=pictures)
+    anyio.run(http_server.serve, app, listener, pictures.end)
 
 
 def _introduce(url: str, tokens: access_tokens.Tokens) -> None:
     """Says where the server is, and the first token if nobody has one yet."""
     console.note(f"Serving MCP at {url} until you stop it with Ctrl-C.")
+    console.note(f"Your runs to look at: {url.removesuffix(http_server.PATH)}/")
     if tokens.names():
         console.note("Clients need a token: dispatch-mcp token.")
         return

@@ -27,6 +27,9 @@ MOST_RESULTS: Final = 500
 MOST_EVENTS: Final = 5_000
 """Events that are read at once."""
 
+_CHANGES_ALL: Final = frozenset({"run_cancelled", "plan_edited", "run_finished", "task_skipped", "task_retried"})
+"""Events after which tasks may be others than before that have no event of their own."""
+
 _ENDS: Final = ("attempt_finished", "task_replayed")
 
 Review = tuple[run_picture.CouncilPicture, tuple[run_picture.FindingPicture, ...]]
@@ -48,7 +51,7 @@ async def load(store: sqlite_store.Store, view: run_view.RunView, after: int = 0
     rows = await store.attempts(run.id)
     reviews = await _reviews(store, view)
     head = await traces.summary(store, view)
-    return run_picture.RunPicture(
+    picture = run_picture.RunPicture(
         run=head.model_copy(update={"tasks": (), "workspace": "", "notes_at": "", "poll_after_s": 0.0}),
         began=run.created_at,
         over_at=run.finished_at,
@@ -67,6 +70,9 @@ async def load(store: sqlite_store.Store, view: run_view.RunView, after: int = 0
         findings=tuple(finding for _, group in reviews for finding in group)[:MOST_FINDINGS],
         messages=run_picture.messages(await store.mail(run.id), run.created_at),
     )
+    if not after or any(event.kind in _CHANGES_ALL for event in log):
+        return picture
+    return run_picture.since(picture, {event.task_id for event in log})
 
 
 async def _events(store: sqlite_store.Store, run_id: str, after: int) -> list[model.Event]:

@@ -16,20 +16,22 @@ import markupsafe
 
 from dispatch_mcp import model
 
-Source = Literal["file"]
-"""Where the page has its data from: itself."""
+Source = Literal["file", "live"]
+"""Where the page has its data from: itself, or the server that it came from."""
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TEMPLATE: Final = "run.html.j2"
 STYLE: Final = "run.css"
 SCRIPTS: Final = ("dom.js", "state.js", "lists.js", "graph.js", "timeline.js", "sections.js", "page.js")
-MORE: Final[dict[Source, tuple[str, ...]]] = {"file": ()}
+MORE: Final[dict[Source, tuple[str, ...]]] = {"file": (), "live": ("live.js",)}
 
-_CONNECT: Final[dict[Source, str]] = {"file": ""}
+_CONNECT: Final[dict[Source, str]] = {"file": "", "live": "; connect-src 'self'"}
 
-# Blanks that mean nothing. In a style sheet, one before a colon does; in a script, those beside `+` and `-` can.
+# Blanks that mean nothing. In a style sheet, one before a colon does; in a script, those beside a sign can.
 _STYLE_BLANKS: Final = re.compile(r"\s*([{};,>])\s*|(?<=:)\s+")
-_SCRIPT_BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|\|\||[=<>?:,;{}()*]) ?")
+_SCRIPT_BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|\|\||[=<>?:,;{}()*]) ?|(?<=[\w)\]]) ([+/-]) (?=[\w(])")
+_OPEN_LINES: Final = re.compile(r"(?<=[{;,(\[])\n")
+_TEXTS: Final = re.compile(r"(\"[^\"]*\"|`[^`]*`)")
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(ASSETS),
@@ -53,7 +55,7 @@ def parts(source: Source) -> Parts:
     """Returns style, script and policy of a page with this source of data."""
     style = _STYLE_BLANKS.sub(lambda match: match[1] or "", "\n".join(_lines(STYLE)))
     names = (*SCRIPTS[:-1], *MORE[source], SCRIPTS[-1])
-    body = "\n".join(squeezed(line) for name in names for line in _lines(name))
+    body = _OPEN_LINES.sub("", "\n".join(squeezed(line) for name in names for line in _lines(name)))
     script = f'"use strict";\n(() => {{\n{body}\n}})();\n'
     rules = f"script-src {_digest(script)}; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
     return Parts(style, script, f"default-src 'none'; {rules}{_CONNECT[source]}")
@@ -68,12 +70,12 @@ def _lines(name: str) -> Iterator[str]:
 
 
 def squeezed(line: str) -> str:
-    """Returns a line of script without blanks around operators; a line with a template stays as it is."""
-    if "`" in line:
+    """Returns a line of script without blanks around operators; one with a template in a template stays as it is."""
+    texts = _TEXTS.split(line)  # every other one is a string or a template
+    if any("`" in text for text in texts[::2]) or any(text.count("{") != text.count("}") for text in texts[1::2]):
         return line
-    texts = line.split('"')  # every other one is inside a string
-    texts[::2] = [_SCRIPT_BLANKS.sub(r"\1", text) for text in texts[::2]]
-    return '"'.join(texts)
+    texts[::2] = [_SCRIPT_BLANKS.sub(lambda match: match[1] or match[2], text) for text in texts[::2]]
+    return "".join(texts)
 
 
 def _digest(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pydantic import Field
@@ -139,8 +139,9 @@ class MessagePicture(model.Value):
 class RunPicture(answers.Answer):
     """A run as a page draws it. `began`, `over_at` and `now` are seconds since the epoch, UTC.
 
-    `events` and `results` are those after the event `after`: a page that stays open has the ones before. `revision`
-    says whether anything has changed.
+    `events` and `results` are those after the event `after`: a page that stays open has the ones before. It is sent
+    `tasks` only where all of them may be others; else `changes` has those that may have changed, by their place, and
+    `attempts` are theirs. `revision` says whether anything has changed.
     """
 
     run: answers.Trace
@@ -154,6 +155,7 @@ class RunPicture(answers.Answer):
     waves: int = 0
     extra_edges: tuple[tuple[int, int, str], ...] = ()
     tasks: tuple[TaskPicture, ...] = ()
+    changes: dict[str, TaskPicture] = Field(default_factory=dict[str, TaskPicture])
     attempts: tuple[AttemptPicture, ...] = ()
     events: tuple[EventPicture, ...] = ()
     results: dict[str, ResultPicture] = Field(default_factory=dict[str, ResultPicture])
@@ -239,6 +241,17 @@ def events(log: Sequence[model.Event], view: run_view.RunView, place: Mapping[st
         )
         for event in log
     )
+
+
+def since(picture: RunPicture, task_ids: Collection[str]) -> RunPicture:
+    """Returns a picture for a page that has it as it was: with these tasks, and those at work."""
+    changes = {
+        str(place): task
+        for place, task in enumerate(picture.tasks)
+        if task.id in task_ids or task.state in (TaskState.READY, TaskState.RUNNING)
+    }
+    rows = tuple(attempt for attempt in picture.attempts if str(attempt.task) in changes)
+    return picture.model_copy(update={"tasks": (), "changes": changes, "attempts": rows, "extra_edges": ()})
 
 
 def _fields(data: Mapping[str, model.Json]) -> Iterator[str]:

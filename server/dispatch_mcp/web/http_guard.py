@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import server
 
-OPEN_PATHS: Final = frozenset({"/health", "/ready", "/.well-known/agent-card.json"})
-"""Paths that say nothing of what is done here, and so need no token."""
+OPEN_PATHS: Final = frozenset({"/", "/health", "/ready", "/.well-known/agent-card.json"})
+"""Paths that say nothing of what is done here, and so need no token: the first is a page without data."""
 
 SCHEME: Final = "bearer"
 
@@ -110,7 +110,7 @@ class Guard:
             return _problem(421, "This server is not served under that name.", {})
         if (origin := request.headers.get("origin")) is not None and not self._addresses.is_origin(origin):
             return _problem(403, "Pages of that origin may not use this server.", {})
-        return None if request.url.path in OPEN_PATHS else self._refusal_of_token(request)
+        return None if request.scope["path"] in OPEN_PATHS else self._refusal_of_token(request)
 
     def _refusal_of_token(self, request: Request) -> Response | None:
         try:

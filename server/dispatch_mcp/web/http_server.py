@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.web import http_guard
+from dispatch_mcp.web import dashboard, http_guard
 
 PATH: Final = "/mcp"
 HOST, PORT = "127.0.0.1", 8765
@@ -155,11 +155,12 @@ def application(
     owner: Callable[[str], str],
     is_ready: Callable[[], Awaitable[object]],
     card: dict[str, model.Json],
+    pictures: dashboard.Pictures | None = None,
 ) -> ASGIApp:
     """Returns what answers HTTP requests.
 
     `owner` returns whose token a token is; `is_ready` ends when the state is open, and raises when it cannot be;
-    `card` is what A2A clients read of the server.
+    `card` is what A2A clients read of the server, and `pictures` shows runs to people, if they are to see any here.
     """
     protocol = server.streamable_http_app(
         streamable_http_path=PATH, transport_security=_CHECKED_BEFORE, max_request_body_size=MAX_BODY
@@ -187,6 +188,7 @@ def application(
         Route("/health", health),
         Route("/ready", ready),
         Route("/.well-known/agent-card.json", agent_card),
+        *(dashboard.routes(pictures) if pictures else ()),
         Mount("/", protocol),
     ]
     return http_guard.Guard(Starlette(routes=routes, lifespan=lifespan), owner, address)
@@ -201,8 +203,15 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serves until a signal comes; answers under way have STOP_S seconds then, and none after a second signal."""
+def nothing() -> None:
+    """Does nothing."""
+
+
+async def serve(app: ASGIApp, listener: socket.socket, at_stop: Callable[[], None] = nothing) -> None:
+    """Serves until a signal comes; answers under way have STOP_S seconds then, and none after a second signal.
+
+    `at_stop` is called when it comes, to let go of who waits for news.
+    """
     # No access log: what a client asks for is its own affair, and nobody reads one on a laptop.
     config = uvicorn.Config(
         app,
@@ -214,13 +223,14 @@ async def serve(app: ASGIApp, listener: socket.socket) -> None:
     )
     server = _Server(config)
     async with anyio.create_task_group() as group:
-        group.start_soon(_stop_on_signal, server)
+        group.start_soon(_stop_on_signal, server, at_stop)
         await server.serve(sockets=[listener])
         group.cancel_scope.cancel()
 
 
-async def _stop_on_signal(server: uvicorn.Server) -> None:
+async def _stop_on_signal(server: uvicorn.Server, at_stop: Callable[[], None]) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for _ in signals:
             server.force_exit = server.should_exit
             server.should_exit = True
+            at_stop()

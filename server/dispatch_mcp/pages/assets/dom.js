@@ -16,6 +16,11 @@ const el = (tag, attributes, ...children) => fill(document.createElement(tag), a
 const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 const bdi = (text) => el("bdi", null, String(text));
 const empty = (text) => el("p", { class: "empty" }, text);
+const button = (attributes, ...children) => el("button", { type: "button", ...attributes }, ...children);
+const link = (attributes, text) => button({ class: "link", ...attributes }, text);
+const soft = (...children) => el("span", { class: "soft" }, ...children);
+const titled = (...children) => el("div", { class: "titled" }, ...children);
+const gap = () => el("span", { class: "spacer" });
 const cell = (tag, text, numeric) => el(tag, { class: numeric ? "num" : null }, text);
 
 function table(heads, rows) {

@@ -58,8 +58,8 @@ function drawGraph(host) {
   graph.layers = [];
   if (!run.tasks.length) return host.replaceChildren(empty("The plan has no tasks."));
   const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Graph of the plan" });
-  const zoom = (name, by) => el("button", { type: "button", "aria-label": name, on: { click: () => scaleTo(by ? graph.scale * by : 0) } }, by ? (by > 1 ? "+" : "−") : "Fit");
-  host.replaceChildren(el("div", { class: "tools" }, key(), el("span", { class: "spacer" }), zoom("Smaller", 0.8), zoom("Larger", 1.25), zoom("Fit the graph into view", 0)), box);
+  const zoom = (name, by) => button({ "aria-label": name, on: { click: () => scaleTo(by ? graph.scale * by : 0) } }, by ? (by > 1 ? "+" : "−") : "Fit");
+  host.replaceChildren(el("div", { class: "tools" }, key(), gap(), zoom("Smaller", 0.8), zoom("Larger", 1.25), zoom("Fit the graph into view", 0)), box);
   graph.box = box;
   box.append(isTasks() ? taskGraph() : layerGraph());
   scaleTo(0);

@@ -63,7 +63,7 @@ function drawReplay() {
   let range = host.querySelector("input");
   if (!range) {
     range = el("input", { type: "range", min: "0", "aria-label": "Replay: event", on: { input: () => goTo(Number(range.value)) } });
-    host.append(el("button", { type: "button", class: "play", on: { click: play } }, "▶ Replay"), range, el("output", null), el("button", { type: "button", class: "end", on: { click: () => { stop(); goTo(run.events.length); } } }, "Now"));
+    host.append(button({ class: "play", on: { click: play } }, "▶ Replay"), range, el("output", null), button({ class: "end", on: { click: () => { stop(); goTo(run.events.length); } } }, "Now"));
   }
   range.max = String(run.events.length);
   range.value = String(at);

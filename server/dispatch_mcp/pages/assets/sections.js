@@ -2,10 +2,9 @@
 const CEILINGS = { dollars: dollars, tokens: tokens, minutes: (n) => duration(n * 60), attempts: whole.format, tasks: whole.format };
 
 function meter(share, state) {
-  const bar = el("div", { class: "meter", "aria-hidden": "true" });
-  bar.append(el("i", { class: `s-${state}`, css: { width: `${Math.min(100, share * 100).toFixed(1)}%` } }));
-  return bar;
+  return el("div", { class: "meter", "aria-hidden": "true" }, el("i", { class: `s-${state}`, css: { width: `${Math.min(100, share * 100).toFixed(1)}%` } }));
 }
+const stacked = (counts, total) => el("div", { class: "meter", "aria-hidden": "true" }, ORDER.filter((state) => counts[state]).map((state) => el("i", { class: `s-${state}`, css: { width: `${(counts[state] / total) * 100}%` } })));
 const tile = (title, figure, more, under) => el("div", { class: "tile" }, el("dt", null, title), el("dd", null, figure, under || null, more ? el("div", { class: "more" }, more) : null));
 
 function against(name, used) {
@@ -23,7 +22,6 @@ function paintHead() {
   const used = spend ? (spend.input_tokens || 0) + (spend.output_tokens || 0) + (spend.cache_read_tokens || 0) + (spend.cache_write_tokens || 0) : sum.tokens;
   const wall = moment();
   const began = new Date(run.began * 1000);
-  const stacked = el("div", { class: "meter", "aria-hidden": "true" }, ORDER.filter((state) => counts[state]).map((state) => el("i", { class: `s-${state}`, css: { width: `${(counts[state] / states.length) * 100}%` } })));
   const [dollarBar, dollarOf] = against("dollars", cost || 0);
   const [tokenBar, tokenOf] = against("tokens", used);
   const [minuteBar, minuteOf] = against("minutes", wall / 60);
@@ -32,11 +30,11 @@ function paintHead() {
   const ratio = wall > 0.05 && sum.busy > wall * 1.05 ? `${(sum.busy / wall).toFixed(1)}× faster than one by one: ${duration(sum.busy - wall)} saved` : sum.busy ? `attempts took ${duration(sum.busy)} together` : "";
   const failed = sum.over ? `${whole.format(sum.failed)} of ${whole.format(sum.over)} failed` : "";
   byId("head").replaceChildren(
-    el("div", { class: "titled" }, el("h1", { id: "title" }, bdi(info.title || info.run_id)), pill(now ? info.state : "running", true), now ? null : el("span", { class: "soft" }, "as it was"), info.simulated ? el("span", { class: "pill s-simulated" }, "simulated") : null),
+    titled(el("h1", { id: "title" }, bdi(info.title || info.run_id)), pill(now ? info.state : "running", true), now ? null : soft("as it was"), info.simulated ? el("span", { class: "pill s-simulated" }, "simulated") : null),
     el("p", { class: "meta" }, el("code", null, info.run_id), el("span", null, `plan version ${info.plan_version || 1}`), el("span", null, `worker ${run.worker}`), el("span", null, `at most ${run.max_parallel || 1} at a time`),
       el("time", { datetime: began.toISOString() }, `began ${began.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" })}`)),
     el("dl", { class: "tiles" },
-      tile("Tasks", [whole.format(over), el("small", null, ` of ${whole.format(states.length)} over`)], listed, stacked),
+      tile("Tasks", [whole.format(over), el("small", null, ` of ${whole.format(states.length)} over`)], listed, stacked(counts, states.length)),
       tile("Spend", [dollars(cost), el("small", null, dollarOf)], cost === null ? "no price is known for some of it" : dollarBar ? "" : "no ceiling in dollars", dollarBar),
       tile("Tokens", [tokens(used), el("small", null, tokenOf)], tokenBar ? "" : spend && spend.cache_read_tokens ? `${tokens(spend.cache_read_tokens)} read from a cache` : "no ceiling in tokens", tokenBar),
       tile("Time", [duration(wall), el("small", null, minuteOf)], ratio, minuteBar),
@@ -80,9 +78,9 @@ function drawTasks(host) {
   const update = () => { sift(); tell(); taskList.draw(); };
   const search = el("input", { type: "search", placeholder: "Find a task", "aria-label": "Find a task", on: { input: (event) => { filter.text = event.target.value; update(); } } });
   const counts = tally(states);
-  const chips = ORDER.filter((state) => counts[state]).map((state) => el("button", { type: "button", "aria-pressed": String(filter.state === state), on: { click: () => { filter.state = filter.state === state ? "" : state; drawTasks(host); } } }, `${state} `, el("span", { class: "soft" }, whole.format(counts[state]))));
-  const wave = filter.to < Infinity ? el("button", { type: "button", "aria-pressed": "true", on: { click: () => filterTasks({}) } }, filter.from === filter.to ? `Wave ${filter.from + 1} ✕` : `Waves ${filter.from + 1}–${filter.to + 1} ✕`) : null;
-  host.replaceChildren(el("div", { class: "tools" }, search, chips, wave, el("span", { class: "spacer" }), counted));
+  const chips = ORDER.filter((state) => counts[state]).map((state) => button({ "aria-pressed": String(filter.state === state), on: { click: () => { filter.state = filter.state === state ? "" : state; drawTasks(host); } } }, `${state} `, soft(whole.format(counts[state]))));
+  const wave = filter.to < Infinity ? button({ "aria-pressed": "true", on: { click: () => filterTasks({}) } }, filter.from === filter.to ? `Wave ${filter.from + 1} ✕` : `Waves ${filter.from + 1}–${filter.to + 1} ✕`) : null;
+  host.replaceChildren(el("div", { class: "tools" }, search, chips, wave, gap(), counted));
   taskList = longList(host, {
     label: "Tasks",
     columns: [["task", "minmax(150px,1.2fr)"], ["state", "118px"], ["what is to be done", "minmax(180px,3fr)"], ["by", "minmax(100px,1fr)"], ["wave", "48px", true], ["attempts", "66px", true], ["took", "92px", true]],
@@ -90,7 +88,7 @@ function drawTasks(host) {
     row: (place) => {
       const number = filter.rows[place], task = run.tasks[number];
       const took = tries[number].reduce((sum, one) => sum + (one[5] === null ? Math.max(0, moment() - one[4]) : one[5] - one[4]), 0);
-      return { on: number === picked, act: () => pick(number), cells: [el("button", { type: "button", class: "link" }, task.id), pill(states[number]), bdi(task.goal || ""), bdi(task.agent || task.worker || ""), (task.wave || 0) + 1, task.attempt || 0, took ? duration(took) : "–"] };
+      return { on: number === picked, act: () => pick(number), cells: [link(null, task.id), pill(states[number]), bdi(task.goal || ""), bdi(task.agent || task.worker || ""), (task.wave || 0) + 1, task.attempt || 0, took ? duration(took) : "–"] };
     },
   });
   tell();
@@ -125,14 +123,14 @@ function drawCost(host) {
     label: "Cost by task", columns: [["task", "minmax(150px,1.4fr)"], ["model", "minmax(90px,1fr)"], ["attempts", "70px", true], ["tokens", "90px", true], ["cost", "90px", true], ["time at work", "100px", true], ["share", "minmax(80px,1fr)"]], rows: () => rows.length,
     row: (place) => {
       const row = rows[place], value = money ? row.cost : total ? row.tokens : row.seconds;
-      return { act: () => pick(row.number), cells: [el("button", { type: "button", class: "link" }, run.tasks[row.number].id), bdi(run.tasks[row.number].model || "–"), whole.format(row.attempts), tokens(row.tokens), price(row), duration(row.seconds), el("span", { class: "share", css: { width: `${(value / most) * 100}%` } })] };
+      return { act: () => pick(row.number), cells: [link(null, run.tasks[row.number].id), bdi(run.tasks[row.number].model || "–"), whole.format(row.attempts), tokens(row.tokens), price(row), duration(row.seconds), el("span", { class: "share", css: { width: `${(value / most) * 100}%` } })] };
     },
   });
 }
 
 function drawReceipts(host) {
   const rows = Object.entries(run.results).flatMap(([id, result]) => (result.receipts || []).map(([mark, text]) => [id, mark, text]));
-  if (!rows.length) return host.replaceChildren(empty("No receipts yet. A receipt is evidence that the server itself collected: an exit code, a file that exists, what really changed. Without one, work counts as unverified."));
+  if (!rows.length) return host.replaceChildren(empty("No receipts yet. A receipt is evidence that the server itself collected: an exit code, a file, what really changed. Work without one is unverified."));
   const order = ["not ok", "unproven", "simulated", "seen", "ok"];
   rows.sort((a, b) => order.indexOf(a[1]) - order.indexOf(b[1]));
   const counts = tally(rows.map((row) => row[1]));
@@ -140,7 +138,7 @@ function drawReceipts(host) {
   host.replaceChildren(el("div", { class: "tools" }, order.filter((mark) => counts[mark]).map((mark) => el("span", null, pill(mark), ` ${whole.format(counts[mark])}`))));
   longList(host, {
     label: "Receipts", columns: [["task", "minmax(150px,1fr)"], ["says", "100px"], ["evidence", "minmax(260px,4fr)"]], rows: () => rows.length,
-    row: (number) => ({ act: () => pick(place.get(rows[number][0])), cells: [el("button", { type: "button", class: "link" }, rows[number][0]), pill(rows[number][1]), bdi(rows[number][2])] }),
+    row: (number) => ({ act: () => pick(place.get(rows[number][0])), cells: [link(null, rows[number][0]), pill(rows[number][1]), bdi(rows[number][2])] }),
   });
 }
 
@@ -148,14 +146,14 @@ function findingCard(one) {
   const lines = (one.lines || []).map(([mark, number, text, meant]) => el("div", { class: [mark === "+" ? "plus" : mark === "-" ? "minus" : "", meant ? "meant" : ""].join(" ").trim() || null }, el("span", null, number), el("span", null, mark), el("span", null, text)));
   const place = one.file ? `${one.file}${one.line ? `:${one.line}` : ""}` : "no place named";
   return el("article", { class: `finding s-${one.severity}` },
-    el("div", { class: "titled" }, pill(one.severity), one.standing ? el("span", { class: "soft" }, words(one.standing)) : null, el("bdi", { class: "mono" }, place), el("span", { class: "soft" }, (one.reviewers || []).map(bdi).flatMap((who, i) => (i ? [", ", who] : [who])))),
+    titled(pill(one.severity), one.standing ? soft(words(one.standing)) : null, el("bdi", { class: "mono" }, place), soft((one.reviewers || []).map(bdi).flatMap((who, i) => (i ? [", ", who] : [who])))),
     one.claim ? el("p", null, bdi(one.claim)) : null,
     lines.length ? el("div", { class: "diff", tabindex: "0", role: "region", "aria-label": `Lines of ${place}` }, lines) : one.quote ? el("pre", { class: "diff", tabindex: "0" }, ` ${one.quote}`) : null,
     one.evidence ? el("p", { class: "soft" }, bdi(one.evidence)) : null, one.fix ? el("p", null, "Proposed: ", bdi(one.fix)) : null, (one.notes || []).map((note) => el("p", { class: "soft" }, bdi(note))));
 }
 function drawCouncil(host) {
-  if (!run.councils.length && !run.findings.length) return host.replaceChildren(empty("Nobody reviews in this run. A council, or a review in the plan, shows its verdicts and its findings here, in the lines that they are about."));
-  const verdicts = run.councils.map((one) => el("div", null, el("div", { class: "titled" }, one.outcome ? pill(one.outcome) : pill("running"), one.task ? el("h3", null, bdi(one.task)) : el("h3", null, "Decision"), Object.entries(one.verdicts || {}).map(([who, verdict]) => el("span", { class: "soft" }, bdi(who), " ", verdict))), one.why ? el("p", { class: "soft" }, bdi(one.why)) : null));
+  if (!run.councils.length && !run.findings.length) return host.replaceChildren(empty("Nobody reviews in this run. Verdicts would stand here, and findings in the lines that they are about."));
+  const verdicts = run.councils.map((one) => el("div", null, titled(one.outcome ? pill(one.outcome) : pill("running"), one.task ? el("h3", null, bdi(one.task)) : el("h3", null, "Decision"), Object.entries(one.verdicts || {}).map(([who, verdict]) => soft(bdi(who), " ", verdict))), one.why ? el("p", { class: "soft" }, bdi(one.why)) : null));
   const most = 60;
   const cards = run.findings.slice(0, most).map(findingCard);
   host.replaceChildren(el("div", { class: "stack" }, verdicts, cards, run.findings.length ? "" : empty(run.councils.every((one) => one.outcome) ? "No findings." : "No findings yet."), run.findings.length > most ? empty(`and ${count(run.findings.length - most, "more finding")}`) : ""));
@@ -163,7 +161,7 @@ function drawCouncil(host) {
 
 function drawMessages(host) {
   if (!run.messages.length) return host.replaceChildren(empty("No messages. Agents of a run can leave each other information, requests, warnings and confirmations."));
-  const rows = run.messages.slice(-300).map((note) => el("div", { class: "msg" }, el("div", { class: "titled" }, el("strong", null, bdi(note.sender), " → ", bdi(note.recipient)), el("span", { class: `pill s-${note.kind === "warning" ? "unverified" : note.kind === "request" ? "running" : "ready"}` }, note.kind), el("span", { class: "soft" }, `after ${duration(note.at)}`), el("span", { class: "soft" }, (note.readers || []).length ? ["read by ", bdi(note.readers.join(", "))] : "not read yet")), el("p", null, bdi(note.text))));
+  const rows = run.messages.slice(-300).map((note) => el("div", { class: "msg" }, titled(el("strong", null, bdi(note.sender), " → ", bdi(note.recipient)), el("span", { class: `pill s-${note.kind === "warning" ? "unverified" : note.kind === "request" ? "running" : "ready"}` }, note.kind), soft(`after ${duration(note.at)}`), soft((note.readers || []).length ? ["read by ", bdi(note.readers.join(", "))] : "not read yet")), el("p", null, bdi(note.text))));
   host.replaceChildren(...rows);
 }
 
@@ -175,7 +173,7 @@ function drawEvents(host) {
     label: "Events", height: 30, columns: [["", "52px", true], ["after", "92px", true], ["event", "170px"], ["task", "minmax(120px,1fr)"], ["attempt", "62px", true], ["says", "minmax(180px,3fr)"]], rows: () => run.events.length,
     row: (number) => {
       const [seq, when, kind, task, attempt, text] = run.events[number];
-      return { on: !isNow() && number === at - 1, act: () => goTo(number + 1), cells: [seq, duration(when), el("button", { type: "button", class: "link" }, words(kind)), task >= 0 ? bdi(run.tasks[task].id) : "", attempt || "", bdi(text)] };
+      return { on: !isNow() && number === at - 1, act: () => goTo(number + 1), cells: [seq, duration(when), link(null, words(kind)), task >= 0 ? bdi(run.tasks[task].id) : "", attempt || "", bdi(text)] };
     },
   });
 }
@@ -186,12 +184,12 @@ function drawDetails() {
   host.hidden = picked < 0;
   if (picked < 0) return host.replaceChildren();
   const task = run.tasks[picked], result = run.results[task.id];
-  const named = (numbers) => numbers.slice(0, 12).map((number, i) => [i ? ", " : "", el("button", { type: "button", class: "link", on: { click: () => pick(number) } }, run.tasks[number].id)]).flat().concat(numbers.length > 12 ? ` and ${numbers.length - 12} more` : "");
+  const named = (numbers) => numbers.slice(0, 12).map((number, i) => [i ? ", " : "", link({ on: { click: () => pick(number) } }, run.tasks[number].id)]).flat().concat(numbers.length > 12 ? ` and ${numbers.length - 12} more` : "");
   const facts = [["by", bdi([task.agent, task.worker].filter(Boolean).join(" · "))], task.replaces ? ["in place of", bdi(task.replaces)] : null, task.model ? ["model", bdi(task.model)] : null, ["wave", `${(task.wave || 0) + 1}${task.critical ? ", on the critical path" : ""}`],
     (task.deps || []).length ? ["waits for", named(task.deps)] : null, needed[picked].length ? ["needed by", named(needed[picked])] : null, (task.reviews || []).length ? ["reviews", bdi(task.reviews.join(", "))] : null, (task.files || []).length ? ["files", bdi(task.files.join(", "))] : null, task.cause ? ["why", bdi(words(task.cause))] : null, (run.run.blocked || {})[task.id] ? ["waits", bdi(run.run.blocked[task.id])] : null].filter(Boolean);
   const rows = tries[picked].map(([, number, state, , begins, ends, used, cost]) => [number, pill(state), ends === null ? "at work" : duration(ends - begins), used ? tokens(used) : "–", dollars(cost)]);
   const errors = tries[picked].filter((one) => one[9]).slice(-3).map((one) => el("pre", null, `attempt ${one[1]}: ${one[9]}`));
-  host.replaceChildren(el("div", { class: "top" }, el("h2", { tabindex: "-1" }, bdi(task.id)), el("button", { type: "button", on: { click: () => pick(-1) }, "aria-label": "Close" }, "✕")), el("div", null, pill(states[picked])), el("p", null, bdi(task.goal || "")),
+  host.replaceChildren(el("div", { class: "top" }, el("h2", { tabindex: "-1" }, bdi(task.id)), button({ on: { click: () => pick(-1) }, "aria-label": "Close" }, "✕")), el("div", null, pill(states[picked])), el("p", null, bdi(task.goal || "")),
     el("dl", null, facts.map(([title, text]) => [el("dt", null, title), el("dd", null, text)])), el("h3", null, "Attempts"), rows.length ? table(["#", "state", "#took", "#tokens", "#cost"], rows) : empty("None has begun."), errors,
     result && result.text ? [el("h3", null, "Result"), el("pre", { tabindex: "0" }, result.text)] : null, result && (result.receipts || []).length ? [el("h3", null, "Receipts"), el("ul", { class: "stack", css: { "list-style": "none" } }, result.receipts.map(([mark, text]) => el("li", null, pill(mark), " ", bdi(text))))] : null);
 }

@@ -24,6 +24,11 @@ function adopt(next) {
     const last = run.events.length ? run.events[run.events.length - 1][0] : 0;
     next.events = run.events.concat((next.events || []).filter((event) => event[0] > last));
     next.results = { ...run.results, ...next.results };
+    if (next.changes) {
+      next.attempts = run.attempts.filter((attempt) => !next.changes[attempt[0]]).concat(next.attempts || []).sort((a, b) => a[4] - b[4]);
+      next.extra_edges = run.extra_edges;
+      next.tasks = run.tasks.map((task, number) => next.changes[number] || task);
+    }
   }
   run = { tasks: [], attempts: [], events: [], results: {}, councils: [], findings: [], messages: [], extra_edges: [], waves: 0, ...next };
   tries = run.tasks.map(() => []);

@@ -1,6 +1,7 @@
 // Attempts by worker: one row for each that is at work at a time. What dies, is taken over or tried again is marked.
 const time = { zoom: 1, box: null, cursor: null, veil: null, x: null, bottom: 0 };
 const MOST_BARS = 4000;
+const FLAGS = { run_paused: "paused", run_resumed: "resumed", run_cancelled: "cancelled", plan_edited: "plan changed", drive_failed: "the drive failed" };
 
 function lanes() {
   const byWorker = new Map();
@@ -20,12 +21,8 @@ function flags() {
   const marks = [];
   for (const [, when, kind, , , text] of run.events) {
     const epoch = Number((/epoch=(\d+)/.exec(text) || [])[1] || 0);
-    if (kind === "run_adopted" && epoch > 1) marks.push([when, /crashed=True/.test(text) ? "taken over after a crash" : "taken over"]);
-    else if (kind === "run_paused") marks.push([when, "paused"]);
-    else if (kind === "run_resumed") marks.push([when, "resumed"]);
-    else if (kind === "run_cancelled") marks.push([when, "cancelled"]);
-    else if (kind === "plan_edited") marks.push([when, "plan changed"]);
-    else if (kind === "drive_failed") marks.push([when, "the drive failed"]);
+    const label = kind === "run_adopted" ? epoch > 1 && (/crashed=True/.test(text) ? "taken over after a crash" : "taken over") : FLAGS[kind];
+    if (label) marks.push([when, label]);
   }
   return marks.slice(0, 40);
 }
@@ -36,11 +33,11 @@ function drawTimeline(host) {
     return host.replaceChildren(empty(isOver() ? "Nothing was attempted in this run." : "Nothing has begun yet. Attempts appear here as soon as a worker starts one."));
   }
   const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Timeline" });
-  const zoom = (name, by) => el("button", { type: "button", "aria-label": name, on: { click: () => { time.zoom = by ? Math.min(64, Math.max(1, time.zoom * by)) : 1; drawTimeline(host); paintTimeline(); } } }, by ? (by > 1 ? "+" : "−") : "Fit");
+  const zoom = (name, by) => button({ "aria-label": name, on: { click: () => { time.zoom = by ? Math.min(64, Math.max(1, time.zoom * by)) : 1; drawTimeline(host); paintTimeline(); } } }, by ? (by > 1 ? "+" : "−") : "Fit");
   const tried = run.attempts.filter((attempt) => attempt[1] > 1).length;
   const lost = run.attempts.filter((attempt) => attempt[2] === "abandoned").length;
   const says = [count(run.attempts.length, "attempt"), tried ? count(tried, "retry").replace("retrys", "retries") : "", lost ? `${whole.format(lost)} abandoned` : ""].filter(Boolean).join(" · ");
-  host.replaceChildren(el("div", { class: "tools" }, el("span", { class: "soft" }, says), el("span", { class: "spacer" }), zoom("Shrink time", 0.5), zoom("Stretch time", 2), zoom("Fit all of the time", 0)), box);
+  host.replaceChildren(el("div", { class: "tools" }, soft(says), gap(), zoom("Shrink time", 0.5), zoom("Stretch time", 2), zoom("Fit all of the time", 0)), box);
   time.box = box;
   box.append(bars(Math.max(640, page.room) * time.zoom, says));
 }

@@ -1,0 +1,103 @@
+// The dashboard: asks the server that it came from, with a token that stays in this tab.
+const KEY = "dispatch-token";
+const live = { token: sessionStorage.getItem(KEY) || "", turn: 0, stop: null };
+
+async function ask(path, turn) {
+  live.stop = new AbortController();
+  const answer = await fetch(path, { headers: { Authorization: `Bearer ${live.token}` }, signal: live.stop.signal, cache: "no-store" });
+  if (turn !== live.turn) throw new DOMException("", "AbortError");
+  if (answer.status === 401) {
+    forget("This token is not known here.");
+    throw new DOMException("", "AbortError");
+  }
+  const body = await answer.json();
+  if (answer.ok) return body;
+  throw Object.assign(new Error(body.error || answer.statusText), { final: answer.status === 404 || answer.status === 400 });
+}
+function forget(why) {
+  sessionStorage.removeItem(KEY);
+  live.token = "";
+  live.turn += 1;
+  gate(why);
+}
+function outside(...children) {
+  for (const id of ["main", "replay", "details"]) byId(id).hidden = true;
+  byId("nav").replaceChildren();
+  byId("gate").hidden = false;
+  byId("gate").replaceChildren(...children);
+}
+function gate(why) {
+  tell("");
+  const input = el("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false", size: "48" });
+  const enter = (event) => {
+    event.preventDefault();
+    live.token = input.value.trim();
+    sessionStorage.setItem(KEY, live.token);
+    route();
+  };
+  outside(el("h1", null, "Your runs"), el("form", { class: "tools", on: { submit: enter } }, el("label", { for: "token" }, "Token"), input, el("button", { class: "main" }, "Show")),
+    why ? el("p", { role: "alert" }, why) : "", empty("The server printed one when it was first started; dispatch-mcp token add NAME makes another. It stays in this tab until you close it."));
+  input.focus();
+}
+function tell(text, wrong) {
+  byId("extra").replaceChildren(...[live.token && location.hash ? button({ on: { click: () => { location.hash = ""; } } }, "All runs") : "", text ? el("span", { class: `pill s-${wrong ? "unverified" : "running"}`, role: "status" }, text) : "", live.token ? button({ class: "quiet", on: { click: () => forget("") } }, "Forget token") : ""].filter(Boolean));
+}
+// Asks again and again, with a pause that grows while nobody answers.
+async function follow(look) {
+  const turn = ++live.turn;
+  if (live.stop) live.stop.abort();
+  for (let pause = 60; turn === live.turn; ) {
+    try {
+      await look(turn);
+      tell("live");
+      pause = 60;
+    } catch (trouble) {
+      if (trouble.name === "AbortError" || turn !== live.turn) return;
+      if (trouble.final) return outside(el("h1", null, "Not here"), empty(trouble.message));
+      tell("No answer; trying again", true);
+      pause = Math.min(8000, pause * 3);
+    }
+    await new Promise((done) => setTimeout(done, pause));
+  }
+}
+function follows_run(handle) {
+  run = null;
+  [at, picked, drawnGraph, follows] = [0, -1, "", true];
+  outside(empty("Reading …"));
+  return follow(async (turn) => {
+    const last = run && run.events.length ? run.events[run.events.length - 1][0] : 0;
+    const answer = await ask(`/api/runs/${encodeURIComponent(handle)}?after=${last}&revision=${run ? run.revision : ""}`, turn);
+    if (!run || answer.revision !== run.revision) show(answer);
+  });
+}
+function follows_list() {
+  let seen = "";
+  document.title = "Your runs";
+  outside(empty("Reading …"));
+  return follow(async (turn) => {
+    const answer = await ask(`/api/runs?digest=${seen}`, turn);
+    seen = answer.digest;
+    runs(answer.runs || []);
+  });
+}
+function runs(list) {
+  const open = list.filter((one) => !RUN_OVER.has(one.state));
+  const line = (one) => {
+    const counts = one.counts || {}, total = Object.values(counts).reduce((sum, n) => sum + n, 0) || 1;
+    const bar = stacked(counts, total);
+    return [[link({ on: { click: () => { location.hash = `run=${one.run_id}`; } } }, one.title || one.run_id), el("div", { class: "soft mono" }, one.run_id)], pill(one.state), [one.progress, bar], one.age, bdi((one.waits || []).join("; ") || (one.ownerless ? "nobody carries it on" : ""))];
+  };
+  const heads = ["run", "state", "tasks over", "#began, ago", "waits for"];
+  const part = (title, rows) => (rows.length ? [el("h2", null, title), table(heads, rows.map(line))] : []);
+  outside(el("h1", null, "Your runs"), ...part("Open", open), ...part("Over", list.filter((one) => !open.includes(one))), list.length ? "" : empty("No runs yet. One appears here as soon as it is dispatched."));
+  document.body.dataset.whole = "list";
+}
+function route() {
+  if (!live.token) return gate("");
+  const match = /^#run=(.+)$/.exec(location.hash);
+  return match ? follows_run(decodeURIComponent(match[1])) : follows_list();
+}
+function connect() {
+  addEventListener("hashchange", route);
+  route();
+}

@@ -1,0 +1,91 @@
+"""Pictures of runs for pages that stay open: each answer comes as soon as there is something new."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+
+from dispatch_mcp import model
+from dispatch_mcp.engine import council_rounds
+from dispatch_mcp.next_steps import Words
+from dispatch_mcp.pages import picture_loader
+from dispatch_mcp.process import computation
+from dispatch_mcp.service import answers, dispatcher
+from dispatch_mcp.text import redaction
+
+WAIT_S: Final = 25.0
+"""Seconds that a page waits for news: proxies give a request up after thirty."""
+
+
+PATIENCE_S: Final = 0.5
+"""Seconds after which one that waits looks whether the server is being stopped."""
+
+
+@dataclass(slots=True)
+class LivePictures:
+    """Shows the runs of whose request it is; `app` returns that principal's dispatcher. Looking changes nothing."""
+
+    app: Callable[[], Awaitable[dispatcher.Dispatcher]]
+    words: Words
+    redactor: redaction.Redactor
+    is_over: bool = False
+
+    def end(self) -> None:
+        """Lets nobody wait any longer: the server stops."""
+        self.is_over = True
+
+    async def runs(self, digest: str = "", cursor: str = "", wait_s: float = WAIT_S) -> dict[str, model.Json]:
+        """Returns the principal's runs, newest first, once they are others than those with this digest."""
+        app = await self.app()
+        with anyio.move_on_after(wait_s):
+            while True:
+                pulse = app.engine.pulse  # taken before the look, so that no change falls between look and wait
+                answer = await app.trace(view="all", cursor=cursor)
+                if self.is_over or not digest or _digest(answer) != digest:
+                    break
+                await self._news(pulse)
+        answer = await app.trace(view="all", cursor=cursor)
+        return await self._clean(answer, digest=_digest(answer))
+
+    async def run(
+        self, handle: str, after: int = 0, revision: int = -1, wait_s: float = WAIT_S
+    ) -> dict[str, model.Json]:
+        """Returns the picture of a run, once it is at another revision, with what came after an event.
+
+        Raises:
+            UnknownHandle: this principal has no such run.
+        """
+        app = await self.app()
+        run_id = await app.handles.run_id(handle)
+        with anyio.move_on_after(wait_s):
+            while True:
+                pulse = app.engine.pulse
+                run = await app.store.run(run_id, principal=app.principal)
+                if self.is_over or run.revision != revision:
+                    break
+                await self._news(pulse)
+        view = await council_rounds.look(app.store, run_id, app.principal)
+        return await self._clean(await picture_loader.load(app.store, view, after))
+
+    async def _news(self, pulse: anyio.Event) -> None:
+        """Returns when anything was committed, or the server stops."""
+        while not self.is_over and not pulse.is_set():
+            with anyio.move_on_after(PATIENCE_S):
+                await pulse.wait()
+
+    async def _clean(self, answer: answers.Answer, **more: model.Json) -> dict[str, model.Json]:
+        """Returns an answer as JSON without secrets, as every interface answers."""
+        document = {**answer.wire(self.words), **more}
+        clean: dict[str, model.Json] = await computation.apart(self.redactor.redact_json, document)
+        return clean
+
+
+def _digest(answer: answers.Trace) -> str:
+    """Returns what tells two lists of runs apart; not by their age, which changes all the time."""
+    lines = [[run.run_id, run.state, run.counts, run.updated, run.waits, run.ownerless] for run in answer.runs]
+    return hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()[:16]

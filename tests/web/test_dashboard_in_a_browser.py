@@ -1,0 +1,141 @@
+"""The dashboard where people meet it: a real server, and a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import browser
+import command_runs
+import pytest
+
+pytestmark = pytest.mark.skipif(browser.PROGRAM is None, reason=browser.WHY_NOT)
+
+AXE = Path(__file__).resolve().parents[2] / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
+ENTER = (
+    "(() => { document.querySelector('#token').value = %s; document.querySelector('#gate form button').click(); })()"
+)
+
+
+@dataclass
+class House:
+    """A server of its own, and a browser."""
+
+    url: str
+    token: str
+    folder: Path
+    chromium: browser.Browser
+
+    def page(self, path: str = "/") -> browser.Page:
+        page = self.chromium.page()
+        page.goto(f"{self.url}{path}")
+        return page
+
+    def enter(self, page: browser.Page, token: str = "") -> None:
+        page.until("document.querySelector('#token')")
+        page.run(ENTER % json.dumps(token or self.token))
+
+    def run(self, title: str) -> None:
+        """Carries a run out, in a process of its own."""
+        task = {"id": "a", "do": title}
+        document = command_runs.written(self.folder, [task, {"id": "b", "do": "Test it", "deps": ["a"]}])
+        command = [sys.executable, "-m", "dispatch_mcp", "run", document, "--dry-run", "--quiet", "--title", title]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Generator[House]:
+    environment = {**os.environ, "DISPATCH_MCP_HOME": os.environ.get("DISPATCH_MCP_HOME", str(tmp_path / "state"))}
+    command = [sys.executable, "-m", "dispatch_mcp", "serve", "--http", "0"]
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    server = subprocess.Popen(command, cwd=shop, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert server.stderr
+        lines = [server.stderr.readline() for _ in range(4)]
+        found = re.search(r"(http://[\d.:]+)/mcp", "".join(lines))
+        assert found, lines
+        with browser.opened(tmp_path / "chromium") as chromium:
+            yield House(found[1], lines[-1].strip(), shop, chromium)
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+def test_a_person_gives_the_token_sees_their_runs_and_follows_one(house: House) -> None:
+    house.run("The first run")
+    page = house.page()
+    house.enter(page, "dmcp_" + "wrong" * 9)
+    page.until("document.querySelector('[role=alert]')")
+    house.enter(page)
+    page.until("document.querySelectorAll('#gate tbody tr').length === 1")
+    house.run("The second run")
+    page.until("document.querySelectorAll('#gate tbody tr').length === 2")
+    page.run("document.querySelector('#gate tbody button').click()")
+    page.drawn()
+    page.until("!document.querySelector('#main').hidden")
+    assert page.run("document.querySelector('h1 bdi').textContent") == "The second run"
+    assert page.run("location.hash").startswith("#run=")
+    page.run("[...document.querySelectorAll('#extra button')].find((one) => one.textContent === 'All runs').click()")
+    page.until("document.querySelectorAll('#gate tbody tr').length === 2")
+    page.call("Page.reload")
+    page.until("document.querySelectorAll('#gate tbody tr').length === 2")
+
+
+def test_the_token_stays_out_of_addresses_and_pages_and_can_be_forgotten(house: House) -> None:
+    page = house.page()
+    house.enter(page)
+    page.until("document.querySelector('#extra .pill')")
+    assert not [url for url in page.requests if house.token in url]
+    assert {url.split("/")[2] for url in page.requests} == {house.url.split("/")[2]}
+    assert not page.run(f"document.documentElement.outerHTML.includes({json.dumps(house.token)})")
+    assert not page.run(f"JSON.stringify(localStorage).includes({json.dumps(house.token)})")
+    page.run("[...document.querySelectorAll('#extra button')].at(-1).click()")
+    page.until("document.querySelector('#token')")
+    assert page.run("sessionStorage.length") == 0
+
+
+def test_an_address_of_nothing_says_so(house: House) -> None:
+    page = house.page("/#run=no-such-run-1234")
+    house.enter(page)
+    page.until("document.querySelector('#gate h1')?.textContent === 'Not here'")
+
+
+def test_a_page_goes_on_when_its_server_comes_back(house: House) -> None:
+    page = house.page()
+    house.enter(page)
+    page.until("document.querySelector('#extra .pill')?.textContent === 'live'")
+    page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    page.run("location.hash = '#x'; 0")
+    page.until("document.querySelector('#extra .pill')?.textContent.startsWith('No answer')")
+    page.call("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    page.until("document.querySelector('#extra .pill')?.textContent === 'live'")
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core here: `make test-page` installs it")
+def test_axe_finds_nothing_serious_in_gate_list_and_run(house: House) -> None:
+    house.run("A run to look at")
+    page = house.page()
+    page.until("document.querySelector('#token')")
+
+    def serious() -> list[str]:
+        page.run(f"{AXE.read_text('utf-8')};0")
+        return page.run(
+            "axe.run(document).then((all) => all.violations.filter((one) => ['serious', 'critical']"
+            ".includes(one.impact)).map((one) => `${one.id}: ${one.nodes[0].html.slice(0, 160)}`))"
+        )
+
+    assert serious() == []
+    house.enter(page)
+    page.until("document.querySelector('#gate tbody button')")
+    assert serious() == []
+    page.run("document.querySelector('#gate tbody button').click()")
+    page.until("!document.querySelector('#main').hidden")
+    page.drawn()
+    assert serious() == []
