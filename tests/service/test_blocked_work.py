@@ -13,7 +13,8 @@ from reviewed_runs import BETTER, PASS, Chat, verdict
 
 from dispatch_mcp import errors
 from dispatch_mcp.model import problems
-from dispatch_mcp.service import plan_proposals
+from dispatch_mcp.next_steps import StepKind
+from dispatch_mcp.service import plan_answers, plan_proposals
 
 pytestmark = pytest.mark.anyio
 
@@ -87,6 +88,8 @@ async def test_no_edit_takes_the_council_from_a_new_plan_over_a_change_that_was_
         assert judges(proposal) == ["council"]
         [notice] = notices(proposal)
         assert notice.startswith("`council` of run make-")
+        step = plan_answers.refusal_step(proposal)
+        assert (step.kind, step.tasks) == (StepKind.LET_REVIEW_GO, ("council",))
         for edits in (WITHOUT, FOLDER):
             message = await refusal(chat, proposal, edits)
             assert "has blocked a change of its files" in message

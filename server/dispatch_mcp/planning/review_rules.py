@@ -29,6 +29,9 @@ REVIEW: Final = "review"
 COUNCIL: Final = "council"
 """The id of a decision of a person, how ids of reviews end, and the id of a council, with which its seats' begin."""
 
+BLOCKED: Final = "blocked_before"
+"""The code of the notice of work on files on which a review has blocked a change before."""
+
 MAX_SUBJECTS: Final = 8
 """Tasks whose work one shared review judges under `each`."""
 
@@ -157,7 +160,7 @@ def blocked_notices(blocks: Mapping[str, tuple[str, str]], tasks: Sequence[model
             users.setdefault(blocks[task.id], []).append(task.id)
     return [
         Notice(
-            code="blocked_before",
+            code=BLOCKED,
             tasks=tuple(task_ids),
             message=f"`{review}` of run {run} has blocked a change of their files: it stays so until a review passes "
             "them or the user lets one go, and no edit takes that review out.",

@@ -10,7 +10,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import bounds, problems, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
-from dispatch_mcp.planning import limits, plan_checks, proof_proposals
+from dispatch_mcp.planning import limits, plan_checks, proof_proposals, review_rules
 from dispatch_mcp.planning.drafts import plan_offer
 from dispatch_mcp.service import plan_proposals
 
@@ -69,17 +69,25 @@ def _seats(proposal: plan_proposals.PlanProposal) -> set[str]:
     return {seat_id for task in proposal.plan.tasks for seat_id in task.joins}
 
 
+def _fixed_reviews(proposal: plan_proposals.PlanProposal) -> set[str]:
+    """Returns the reviews that no edit takes out, as one has blocked a change of the same files before."""
+    work = {name for note in proposal.prepared.notices if note.code == review_rules.BLOCKED for name in note.tasks}
+    return {task.id for task in proposal.plan.tasks if work.intersection(task.reviews)}
+
+
 def refusal_step(proposal: plan_proposals.PlanProposal) -> NextStep:
     """Returns how to do without what was added: it is taken out, or agents are named where a decision stands for them.
 
-    A person's decision of a pattern can be taken out until a run has begun.
+    A person's decision of a pattern can be taken out until a run has begun; what no edit takes out, a person lets go.
     """
     by_route = {task.id for task in proposal.plan.tasks if _is_gate(task) and task.id in proposal.additions}
     by_route -= {task_id for task_id, why in proposal.additions.items() if why.startswith(plan_proposals.PATTERN)}
-    kept_ids = by_route | _seats(proposal)
+    kept_ids = by_route | _seats(proposal) | _fixed_reviews(proposal)
     removable = tuple(task_id for task_id in proposal.additions if task_id not in kept_ids)
     advice = "To do without the decision, name an agent for what waits for it." if by_route else ""
-    plan = proposal.plan
+    plan, fixed_ids = proposal.plan, tuple(sorted(_fixed_reviews(proposal) - _seats(proposal)))
+    if fixed_ids and not (removable or advice):
+        return NextStep(StepKind.LET_REVIEW_GO, tasks=fixed_ids)
     by_pattern = tuple(
         task_id for task_id in removable if proposal.additions[task_id].startswith(plan_proposals.PATTERN)
     )
