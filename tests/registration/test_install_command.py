@@ -104,7 +104,7 @@ def test_a_status_line_is_offered_added_when_it_is_asked_for_and_taken_out_again
     shell: command_runs.Shell, own_home: Path
 ) -> None:
     settings = own_home / ".claude/settings.json"
-    assert "`--status-line` adds the open run" in shell("install", "claude-code").out
+    assert "`dispatch-mcp install claude-code --status-line` shows the open run" in shell("install", "claude-code").out
     assert not settings.exists()
     assert shell("install", "claude-code", "--status-line").code == 0
     line = json.loads(settings.read_text(encoding="utf-8"))["statusLine"]

@@ -177,7 +177,7 @@ def _offer_status_line(registration: Registration, launch: clients.Launch, *, is
         _show_change(registration, change)
         _write(registration, change, {})
     else:
-        console.say("`--status-line` adds the open run below the prompt.")
+        console.say("`dispatch-mcp install claude-code --status-line` shows the open run below the prompt, too.")
 
 
 def _is_our_line(line: Mapping[str, model.Json]) -> bool:
