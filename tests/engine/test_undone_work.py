@@ -183,3 +183,21 @@ async def test_breaking_what_worked_and_restoring_it_is_no_work(tmp_path: Path, 
         [result] = (await chat.report("fix")).results
         assert result.state == state
         assert ("nothing in the workspace differs" in result.receipts[0].detail) is restores
+
+
+async def test_a_criterion_that_was_taken_out_after_it_had_refused_an_attempt_is_told(tmp_path: Path) -> None:
+    shop = reviewed_runs.shop(tmp_path / "shop")
+    task = {**FIX, "acceptance": ["file:app/prices.py", "diff"], "attempts": 1}
+    async with reviewed_runs.opened(tmp_path / "state", shop, reviews="none") as chat:
+        progress = await chat.begin(task)
+        better(shop)
+        assert (await chat.report("fix")).state.value == "failed"
+        softer = {"op": "modify", "id": "fix", "task": {"acceptance": ["diff"]}}
+        await chat.app.plans.edit(progress.plan_id, progress.plan_version, [softer])
+        await chat.app.steer(chat.run_id, "retry", "fix", "")
+        [result] = (await chat.report("fix")).results
+        [line] = (await chat.trace("results")).results
+        words = "`file:app/prices.py` was taken out of its acceptance by an edit"
+        for receipts in (result.receipts, line.receipts):
+            assert [one.detail.startswith(words) for one in receipts].count(True) == 1
+        assert result.state == "succeeded"

@@ -85,7 +85,8 @@ async def judge(verifier: ports.Verifier | None, store: sqlite_store.Store, clai
         criteria = acceptance.criteria_of(work.task, work.workspace)
         whys = tuple(receipts.unproven(criterion, f"not checked: {crash!r}") for criterion in criteria)
         evidence = ports.Evidence(whys)
-    verdict = receipts.judge(outcome, evidence.receipts)
+    edits = receipts.of_edits(work.last_error, work.task.acceptance)
+    verdict = receipts.judge(outcome, (*evidence.receipts, *edits))
     return verdict.model_copy(update={"footprints": dict(evidence.footprints)}) if evidence.footprints else verdict
 
 

@@ -37,6 +37,7 @@ _SHOWN_ONLY: Final = frozenset({"touched", "words", "simulated", "usage"})
 
 _PATH_BEFORE = re.compile(r"[\w./-]$")
 _PATH_BEHIND = re.compile(r"[\w/-]|\.\w")
+_REFUSED = re.compile(r"^- `([^`\n]+)`: ", re.MULTILINE)
 MAX_CLAIMS: Final = 64
 """Files that a worker may say it changed and that are still looked up one by one."""
 
@@ -331,6 +332,13 @@ def _is_proof(receipts: Sequence[Receipt]) -> bool:
 def nothing_changed(outcome: model.Outcome) -> model.Outcome:
     """Returns a claimed success of an attempt that was to change files and whose worktree is as it began."""
     return judge(outcome, [Receipt(kind="diff", ok=False, detail="nothing was changed in the task's worktree")])
+
+
+def of_edits(last_error: str, criteria: Collection[str]) -> tuple[Receipt, ...]:
+    """Returns receipts that tell of criteria which the last attempt was refused for and which are none any more."""
+    lost = [text for text in dict.fromkeys(_REFUSED.findall(last_error)) if text not in criteria]
+    why = "was taken out of its acceptance by an edit, after an attempt had been refused for it"
+    return tuple(Receipt(kind="words", ok=False, checked=False, detail=f"`{text}` {why}") for text in lost[:MAX_CLAIMS])
 
 
 def is_refuted(receipt: Receipt) -> bool:
