@@ -338,7 +338,9 @@ def of_edits(last_error: str, criteria: Collection[str]) -> tuple[Receipt, ...]:
     """Returns receipts that tell of criteria which the last attempt was refused for and which are none any more."""
     texts = [text for text in dict.fromkeys(_REFUSED.findall(last_error)) if text not in criteria]
     why = "was taken out of its acceptance by an edit, after an attempt had been refused for it"
-    return tuple(Receipt(kind="words", ok=False, checked=False, detail=f"`{text}` {why}") for text in texts[:MAX_CLAIMS])
+    return tuple(
+        Receipt(kind="words", ok=False, checked=False, detail=f"`{text}` {why}") for text in texts[:MAX_CLAIMS]
+    )
 
 
 def is_refuted(receipt: Receipt) -> bool:
