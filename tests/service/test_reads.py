@@ -196,3 +196,12 @@ async def test_more_results_that_are_proven_do_not_mean_more_reads(home: Path, s
             f"{{'files': {{'{name}': 'as it was'}}}}, {{'files': {{'part-0': 'as it was'}}}}, []" for name in names
         ]
         assert len(selects) <= PROVEN_REPORT, selects
+
+
+async def test_a_run_that_nobody_else_moves_never_reads_its_tasks_again(home: Path, statements: Statements) -> None:
+    async with dispatcher_setup.opened(home) as desk:
+        plan_id = await desk.planned(host_task("first"), host_task("second"), host_task("third", "first"))
+        progress, selects = await statements.during(desk.app.dispatch(plan_id=plan_id, dry_run=True))
+        run = await desk.app.store.run(progress.run_id, principal=desk.app.principal)
+        assert run.counts == {"succeeded": 3}
+        assert not [text for text in selects if " ".join(text.split()).startswith("SELECT task.id, position")]
