@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from dispatch_mcp.text import file_states
+from dispatch_mcp.workers import safe_look
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Returns a workspace with a few files, and a secret beside it."""
+    (tmp_path / "secret.txt").write_text("secret", "utf-8")
+    for name in ("root/a.py", "root/src/b.py", "root/src/deep/c.py", "root/src/notes.md", "root/.git/hooks/d.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name, "utf-8")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("*.py", {"a.py"}),
+        ("src/*.py", {"src/b.py"}),
+        ("**/*.py", {"a.py", "src/b.py", "src/deep/c.py"}),
+        ("{a,src/b}.py", {"a.py", "src/b.py"}),
+        ("none/*.py", set[str]()),
+    ],
+)
+def test_a_pattern_stands_for_the_files_at_its_depth_and_none_of_git(root: Path, pattern: str, paths: set[str]) -> None:
+    matches = list(safe_look.matching(root, pattern, threading.Event()))
+    assert set(matches) == paths
+    assert len(matches) == len(paths)
+
+
+def test_links_that_lead_outside_or_into_git_match_nothing(root: Path) -> None:
+    (root / "out.py").symlink_to(root.parent / "secret.txt")
+    (root / "hooks").symlink_to(root / ".git" / "hooks")
+    assert set(safe_look.matching(root, "*.py", threading.Event())) == {"a.py"}
+    assert safe_look.leads_into_git(root, "hooks/d.py")
+    assert not safe_look.leads_into_git(root, "src/b.py")
+
+
+def test_a_search_that_starts_outside_says_so(root: Path) -> None:
+    (root / "way").symlink_to(root.parent)
+    with pytest.raises(safe_look.Unmeasured, match="'way' leads outside the workspace"):
+        list(safe_look.matching(root, "way/*.txt", threading.Event()))
+
+
+def test_a_search_ends_when_nobody_waits_for_it(root: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(safe_look.Unmeasured):
+        list(safe_look.declared(root, "src/**", stop))
+
+
+def test_a_declared_folder_stands_for_its_files_and_a_file_for_itself_there_or_not(root: Path) -> None:
+    assert set(safe_look.declared(root, "src", threading.Event())) == {"src/b.py", "src/deep/c.py", "src/notes.md"}
+    assert list(safe_look.declared(root, "new.py", threading.Event())) == ["new.py"]
+
+
+def test_every_kind_of_entry_has_its_state(root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    (root / "way").symlink_to(root.parent)
+    states = safe_look.states(str(root), ["src", "missing", "pipe", "way/secret.txt"])
+    assert states == {
+        "src": safe_look.FOLDER,
+        "missing": "",
+        "pipe": file_states.SPECIAL,
+        "way/secret.txt": file_states.OUTSIDE,
+    }
+
+
+def test_a_link_changes_with_the_file_behind_it_only_when_that_is_inside(root: Path) -> None:
+    (root / "near").symlink_to("a.py")
+    (root / "far").symlink_to(root.parent / "secret.txt")
+    before = safe_look.states(str(root), ["near", "far"])
+    (root / "a.py").write_text("print('something else')", "utf-8")
+    (root.parent / "secret.txt").write_text("another secret", "utf-8")
+    after = safe_look.states(str(root), ["near", "far"])
+    assert after["near"] != before["near"]
+    assert after["far"] == before["far"]
+
+
+def test_what_is_not_there_was_never_changed(root: Path) -> None:
+    assert safe_look.changed_at(root, "missing") == 0.0
+    assert safe_look.changed_at(root, "a.py") >= (root / "a.py").lstat().st_mtime
