@@ -45,6 +45,7 @@ OTHERS = (
     ("run", "DOCUMENT", "--dry-run", "--quiet"),
     ("worker", "--idle", "0", "--quiet"),
     ("trace", "latest"),
+    ("watch",),
     ("steer", "pause", "latest"),
     ("limit", "latest", "dollars=1"),
     ("approve", "latest"),

@@ -99,9 +99,10 @@ async def test_a_run_of_commands_that_was_killed_says_that_nobody_carries_it_on_
     settings = configuration.load(os.environ, cwd=tmp_path).settings
     trace = await traces.read(settings, run_id, "summary")
     assert trace.next is not None
-    text = f"{shell_wording.words(trace.next)} {tool_wording.words(trace.next)}"
-    assert text.count("NOBODY CARRIES ON 'one'") == text.count("`dispatch-mcp worker`") == 2
-    assert "Working" not in text
+    assert "No process is at work on 'one': `dispatch-mcp worker --idle 60` goes on" in shell_wording.words(trace.next)
+    assert "NOBODY CARRIES ON 'one'" in tool_wording.words(trace.next)
+    assert "`dispatch-mcp worker`" in tool_wording.words(trace.next)
+    assert "Working" not in shell_wording.words(trace.next) + tool_wording.words(trace.next)
     [line] = (await traces.read(settings, "", "summary")).runs
     assert line.ownerless
     (tmp_path / "go").touch()
