@@ -97,11 +97,17 @@ def bounded(sure: Certainty, matches: int, rivals: int, *, is_work: bool) -> Cer
 
     `is_work` is whether the request names work or code at all: one matched word of another text proves nothing.
     """
-    doubtful = matches < 2 or ONE_WORD < sure.confidence < PROVEN
+    doubtful = matches < 2 or sure.confidence < PROVEN
     most = TIED if rivals else ONE_WORD if doubtful else 1.0
     if matches < 2 and not is_work:
         most = min(most, CHANCE)
-    return Certainty(sure.in_scope, min(sure.right, most / max(sure.in_scope, 1e-9)))
+    return Certainty(sure.in_scope, min(1.0, min(_as_strangers(sure.confidence), most) / max(sure.in_scope, 1e-9)))
+
+
+def _as_strangers(confidence: float) -> float:
+    """Returns a confidence moved to what strangers' requests say."""
+    share = min(max(confidence, 1e-6), 1 - 1e-6)
+    return _as_readers(math.log(share / (1 - share)), STRANGERS)
 
 
 def words_for(request: request_reader.Request, index: agent_index.Index, place: int) -> int:
@@ -167,6 +173,13 @@ SCOPE_READERS: Final = (1.586, 1.04)
 RIGHT_READERS: Final = (1.09, 1.721)
 """From a model's log odds to those of careful readers: what is added, and what the model's own are worth. Fitted on the
 requests of seven authors who saw neither code nor lexicon."""
+
+STRANGERS: Final = (0.3, 1.35)
+"""From the log odds of the product of both to what the requests of thirteen authors say, to whom no word list was tuned.
+
+The product was too modest: of 146 that it gave .80 to .89 .92 were right. Fitted on 1,450 requests, between what the
+first ten authors and all of them fit best.
+"""
 
 BESIDE_GENERAL: Final = -0.5
 """What the first loses, in log odds, where somebody does what no specialist claims: there that one may be right. Half

@@ -54,7 +54,7 @@ CLAIM = 0.15
 SECOND = 0.05
 """The share from which on a runner-up is a fallback; all three set by hand."""
 
-PART = 0.68
+PART = 0.69
 """The confidence from which on a part of a request counts as another agent's; below what a single word is worth."""
 
 NEVERTHELESS = 3
@@ -66,7 +66,7 @@ STRANGE = 0.5
 ABSENT = 0.2
 """What is left of the probability that a request is for this roster when one that is off has a likelier agent."""
 
-CLAIMED = 0.55
+CLAIMED = 0.64
 """The confidence below which no specialist claims a request, and from which on an agent that is off does."""
 
 GENERAL = 0.69
