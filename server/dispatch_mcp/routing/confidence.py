@@ -175,7 +175,7 @@ RIGHT_READERS: Final = (1.09, 1.721)
 requests of seven authors who saw neither code nor lexicon."""
 
 STRANGERS: Final = (0.3, 1.35)
-"""From the log odds of the product of both to what the requests of thirteen authors say, whom no word list was tuned to.
+"""From the log odds of the product of both to what the requests of thirteen authors say that no list was tuned to.
 
 The product was too modest: of 146 that it gave .80 to .89 .92 were right. Fitted on 1,450 requests, between what the
 first ten authors and all of them fit best.
