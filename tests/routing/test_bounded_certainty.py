@@ -33,14 +33,23 @@ def test_few_words_and_equals_bound_what_the_models_say(
 def test_several_words_count_as_sure_only_once_the_models_are() -> None:
     unproven, proven = (confidence.Certainty(1.0, right) for right in (confidence.PROVEN - 0.01, confidence.PROVEN))
     assert confidence.bounded(unproven, 3, 0, is_work=True).confidence == pytest.approx(confidence.ONE_WORD)
-    assert confidence.bounded(proven, 3, 0, is_work=True) == proven
+    assert confidence.bounded(proven, 3, 0, is_work=True).confidence > proven.confidence
 
 
 @given(SHARES, SHARES, COUNTS, COUNTS, st.booleans())
-def test_a_bound_never_makes_a_route_surer(
+def test_a_bound_never_makes_a_route_surer_than_strangers_requests_say(
     in_scope: float, right: float, matches: int, rivals: int, work: object
 ) -> None:
     sure = confidence.Certainty(in_scope, right)
     bounded = confidence.bounded(sure, matches, rivals, is_work=bool(work))
+    free = confidence.bounded(sure, 5, 0, is_work=True)
     assert bounded.in_scope == in_scope
-    assert 0.0 <= bounded.right <= right
+    assert 0.0 <= bounded.right <= 1.0
+    assert bounded.confidence <= max(free.confidence, confidence.ONE_WORD)
+
+
+@given(SHARES, SHARES)
+def test_who_is_surer_before_is_no_less_sure_after(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    first, second = (confidence.bounded(confidence.Certainty(1.0, right), 3, 0, is_work=True) for right in (low, high))
+    assert first.confidence <= second.confidence + 1e-9
