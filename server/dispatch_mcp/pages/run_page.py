@@ -28,7 +28,7 @@ MORE: Final[dict[Source, tuple[str, ...]]] = {"file": (), "live": ("live.js",)}
 _CONNECT: Final[dict[Source, str]] = {"file": "", "live": "; connect-src 'self'"}
 
 # Blanks that mean nothing. In a style sheet, one before a colon does; in a script, those beside a sign can.
-_STYLE_BLANKS: Final = re.compile(r"\s*([{};,>])\s*|(?<=:)\s+")
+_STYLE_BLANKS: Final = re.compile(r"(?:(?<!\s)\s++)?([{};,>])\s*+|(?<=:)\s++")
 _SCRIPT_BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|\|\||[=<>?:,;{}()*]) ?|(?<=[\w)\]]) ([+/-]) (?=[\w(])")
 _OPEN_LINES: Final = re.compile(r"(?<=[{;,(\[])\n")
 _TEXTS: Final = re.compile(r"(\"[^\"]*\"|`[^`]*`)")

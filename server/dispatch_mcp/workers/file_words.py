@@ -17,7 +17,7 @@ MOST: Final = 4_000
 """Words of one text that are looked up."""
 
 _WORD = re.compile(r"[\w@.+~*?-][\w@.+~*?/-]*")
-_SECTION = re.compile(r"^\[+([^\]\n]+)\]+[^\S\n]*$", re.MULTILINE)
+_SECTION = re.compile(r"^\[++([^\]\n]++)\]++[^\S\n]*+$", re.MULTILINE)
 _OF_RUNNERS = re.compile(r"pytest|tox|testenv|nox|coverage|script|task|poe|hatch|unittest", re.IGNORECASE)
 _RULE = re.compile(r"^([^\s:=#][^:=#]*):(?![=:])")
 _SETTINGS = (".toml", ".cfg", ".ini")
