@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from dispatch_mcp import model
 from dispatch_mcp.review import answer_form
 
 ROOT = Path(__file__).parents[2]
@@ -253,3 +254,16 @@ def test_reviewers_share_one_answer_form() -> None:
 def test_reviewers_say_what_each_severity_means() -> None:
     for path in (AGENTS / "reviewers").glob("*.md"):
         assert all(f"- **{severity}**: " in body(path) for severity in ("critical", "high", "medium", "low"))
+
+
+def test_the_coordinator_names_every_kind_of_message_that_the_server_carries() -> None:
+    text = " ".join(body(AGENTS / "roles" / "coordination" / "orch-coordinator.md").split())
+    kinds = re.search(r"kind \(([^)]+)\)", text)
+    assert kinds
+    assert set(re.split(r", | or ", kinds[1])) == set(get_args(model.MessageKind))
+
+
+def test_the_planner_writes_tasks_in_fields_that_a_plan_has() -> None:
+    deliver = body(AGENTS / "roles" / "coordination" / "orch-planner.md").partition("## Deliver\n")[2]
+    fields = re.findall(r"`(\w+)`", deliver)
+    assert {"id", "do", "deps", "acceptance"} <= set(fields) <= model.task_fields().keys()
