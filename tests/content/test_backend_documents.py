@@ -88,7 +88,9 @@ def test_the_documents_make_one_application_that_starts(app: flask.Flask) -> Non
     error = refusal.get_json()["error"]
     assert (refusal.status_code, error["code"]) == (404, "not_found")
     assert refusal.headers["X-Request-ID"] == error["request_id"]
-    assert client.put("/api/v1/notes").status_code == 405
+    wrong_verb = client.put("/api/v1/notes")
+    assert (wrong_verb.status_code, wrong_verb.get_json()["error"]["code"]) == (405, "method_not_allowed")
+    assert set(wrong_verb.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 def test_a_note_is_made_read_listed_and_deleted_by_its_owner_alone(app: flask.Flask) -> None:
