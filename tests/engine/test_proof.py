@@ -106,6 +106,17 @@ async def test_a_claim_against_evidence_is_no_result_and_the_next_attempt_is_tol
     assert [one.task_id for one in second.assignments] == ["next"]
 
 
+async def test_a_sentence_where_a_file_is_asked_for_does_not_hide_a_refutation(shop: Path) -> None:
+    async with opened(shop) as at:
+        plan = await at.planned(task(acceptance=["file:missing.py"]))
+        given = await at.app.dispatch(plan_id=plan)
+        report = dispatcher_setup.said(given.assignments[0])
+        report["handoff"]["files_modified"] = ["I rewrote the parser " * 15]
+        answer = await at.app.report(given.run_id, [report])
+    assert answer.results[0].state != "succeeded"
+    assert "there is no such file" in answer.results[0].why
+
+
 async def test_what_was_not_checked_is_unverified_and_its_dependants_are_told(shop: Path) -> None:
     async with opened(shop) as at:
         plan = await at.planned(

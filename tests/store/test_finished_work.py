@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports
 from dispatch_mcp.store import standing_work
 
@@ -66,3 +66,20 @@ def test_work_that_noted_nothing_and_work_without_a_workspace_stand() -> None:
     assert look_at({"x.py": "a"}, {}) == ""
     left = {"x.py": model.Footprint("a", "b")}
     assert standing_work.Standing(ports.no_states, "", lambda _: left, [0]).gap(0) == ""
+
+
+@given(st.sets(st.integers(0, 2)), st.sampled_from(STATES))
+def test_a_stored_result_that_is_lost_is_work_of_nobody_and_hides_none_of_the_rest(lost: set[int], now: str) -> None:
+    results = [{"x.py": model.Footprint(before, after)} for before, after in (("a", "b"), ("b", "c"), ("c", "d"))]
+
+    def read(number: int) -> Mapping[str, model.Footprint]:
+        if number in lost:
+            raise errors.UnknownHandle("Nothing is stored under it.")
+        return results[number]
+
+    standing = standing_work.Standing(lambda _workspace, paths: dict.fromkeys(paths, now), "/shop", read, range(3))
+    assert {number for number in range(3) if standing.is_lost(number)} == lost
+    for number in {0, 1, 2} - lost:
+        rest = [result if at not in lost else {} for at, result in enumerate(results)]
+        left = results[number]["x.py"].after
+        assert standing.gap(number) == ("" if now in reachable("x.py", left, rest) else "x.py")

@@ -465,6 +465,19 @@ async def test_a_claim_of_files_that_are_as_they_were_or_anothers_is_told(tmp_pa
         assert all(not receipt.ok and receipt.checked for receipt in receipts if receipt.kind == "claim")
 
 
+@pytest.mark.parametrize(
+    "claim", ["I rewrote the parser " * 15, "nul\0here", "\ud800.py", "x" * 5_000, "{a,b}" * 60, "[", "**/*"]
+)
+async def test_whatever_a_worker_says_it_changed_hides_no_refutation(
+    tmp_path: Path, repository: Path, claim: str
+) -> None:
+    asked = work(repository, "file:missing.py", "file:src/a.py", files=("src/b.py",))
+    verifier = make(tmp_path)
+    before = await noted(verifier, asked)
+    receipts = await looked(verifier, asked, before, claims=(claim,))
+    assert [(receipt.ok, receipt.checked) for receipt in receipts][:3] == [(False, True), (True, True), (False, True)]
+
+
 async def test_too_much_is_not_measured_and_says_so(tmp_path: Path, repository: Path) -> None:
     for at in range(5):
         write(repository, f"new/{at}", "x")

@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dispatch_mcp.text import file_states
 from dispatch_mcp.workers import safe_look
@@ -88,3 +90,34 @@ def test_a_link_changes_with_the_file_behind_it_only_when_that_is_inside(root: P
 def test_what_is_not_there_was_never_changed(root: Path) -> None:
     assert safe_look.changed_at(root, "missing") == 0.0
     assert safe_look.changed_at(root, "a.py") >= (root / "a.py").lstat().st_mtime
+
+
+NAMES = st.text(st.characters(codec=None), max_size=40) | st.sampled_from(
+    [
+        "I rewrote the parser " * 15,
+        "x" * 5_000,
+        "deep/" * 2_000,
+        "nul\0here",
+        "\ud800.py",
+        "\udcff.py",
+        "\n",
+        "a.py/b",
+        "~",
+    ]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(NAMES, max_size=4))
+def test_whatever_a_worker_calls_a_file_it_has_a_state_and_hides_no_other(root: Path, names: list[str]) -> None:
+    states = safe_look.states(str(root), [*names, "a.py"])
+    assert states.keys() == {*names, "a.py"}
+    assert states["a.py"] == safe_look.digest(root, "a.py") != ""
+    assert all(safe_look.changed_at(root, name) >= 0 for name in names)
+
+
+def test_what_no_file_can_be_called_is_not_there_and_no_folder(root: Path) -> None:
+    names = ["I rewrote the parser " * 15, "nul\0here", "\ud800.py"]
+    assert safe_look.states(str(root), names) == dict.fromkeys(names, "")
+    assert not any(safe_look.is_folder(root, name) for name in names)
+    assert list(safe_look.declared(root, names[0], threading.Event())) == [names[0]]

@@ -3,7 +3,7 @@
 A run never replays itself: who lists the same work twice wants it twice. Unverified work stays unverified when it is
 replayed, and simulated work is replayed only by simulations. Work that a review objects to is never replayed, nor is
 work that a review was asked about and has not passed, unless the same review is asked again. Work whose files are no
-longer as it left them is done again (`standing_work`).
+longer as it left them is done again (`standing_work`), and so is work whose stored result is lost or damaged.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class WorkSearch:
         matches, standing = self._history = self._history or self._read()
         stale: transitions.EarlierResult | None = None
         for earlier, number in matches.get(key, ()):
+            if standing.is_lost(number):
+                continue
             gap = standing.gap(number)
             if not gap:
                 self.numbers[key] = number

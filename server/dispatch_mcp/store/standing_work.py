@@ -6,19 +6,20 @@ and then the work is no longer what its result says.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from pydantic import TypeAdapter
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports
 from dispatch_mcp.store import blobs, codec
 from dispatch_mcp.text import file_states
 
 ReadFootprints = Callable[[int], Mapping[str, model.Footprint]]
-"""Returns what the result of that number has left."""
+"""Returns what the result of that number has left. Raises DispatchError where its stored bytes are lost or damaged."""
 
 _FORM: Final = TypeAdapter(dict[str, model.Footprint])
 _FOOTPRINTS = "SELECT json_extract(body, '$.footprints'), blob FROM result WHERE no = ?"
@@ -34,6 +35,14 @@ class Standing:
         self._numbers = numbers
         self._states: dict[str, str] = {}
         self._steps: dict[str, list[tuple[int, model.Footprint]]] | None = None
+
+    def is_lost(self, number: int) -> bool:
+        """Returns whether a stored result can no longer be read, so that nobody can take it over."""
+        try:
+            self._read(number)
+        except errors.DispatchError:
+            return True
+        return False
 
     def gap(self, number: int) -> str:
         """Returns a file that is no longer as a result left it, nor as later work has; empty if all of them are."""
@@ -56,7 +65,7 @@ class Standing:
         """
         if self._steps is None:
             self._steps = {}
-            for other in self._numbers:
+            for other in itertools.filterfalse(self.is_lost, self._numbers):
                 for name, step in self._read(other).items():
                     self._steps.setdefault(name, []).append((other, step))
         rest, states = list(self._steps.get(path, ())), [state]
@@ -74,7 +83,11 @@ def _goes_on(other: int, step: model.Footprint, number: int, state: str) -> bool
 
 
 def footprints_of(conn: sqlite3.Connection, archive: blobs.FileBlobs, number: int) -> Mapping[str, model.Footprint]:
-    """Returns what a result has left; nothing where its build noted nothing."""
+    """Returns what a result has left; nothing where its build noted nothing.
+
+    Raises:
+        DispatchError: its stored bytes are lost or damaged.
+    """
     text, blob = conn.execute(_FOOTPRINTS, (number,)).fetchone() or (None, None)
     if blob is not None:
         return codec.load(model.Outcome, archive.get(blob)).footprints

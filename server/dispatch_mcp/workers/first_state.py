@@ -80,5 +80,8 @@ def _was_edited(root: Path, criterion: Criterion, state: str) -> bool:
 
 def _is_folder(root: Path, path: str) -> bool:
     return (
-        bool(path) and not path_globs.WILD.search(path) and safe_look.lies_inside(root, path) and (root / path).is_dir()
+        bool(path)
+        and not path_globs.WILD.search(path)
+        and safe_look.lies_inside(root, path)
+        and safe_look.is_folder(root, path)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import secrets
 import threading
@@ -22,6 +23,8 @@ from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types, path_globs
 from dispatch_mcp.workers import first_state, judging_files, safe_look, workspace_snapshot
+
+log = logging.getLogger(__name__)
 
 LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
@@ -130,11 +133,22 @@ class ReceiptVerifier:
     ) -> dict[str, model.Footprint]:
         """Returns what the work has left of the files that it changed, says it changed, or is proven by.
 
-        Where it declares and names none, it has left whatever changed meanwhile.
+        Where it declares and names none, it has left whatever changed meanwhile. Whatever the trouble, the receipts
+        that were collected before count: without footprints the work is not recognised, and no more.
         """
+        try:
+            return await self._states_left(work, changes, claims)
+        except Exception:
+            log.exception("what %s/%s has left could not be looked at", work.run_id, work.task.id)
+            return {}
+
+    async def _states_left(
+        self, work: work_order.WorkOrder, changes: receipts.FileChanges, claims: Sequence[str]
+    ) -> dict[str, model.Footprint]:
         subjects = [criterion.subject for criterion in _criteria(work) if criterion.kind in ("file", "absent")]
         names = (path_globs.normalise(path, work.workspace) for path in (*claims[: receipts.MAX_CLAIMS], *subjects))
-        paths = {path for path in names if path and workspace_snapshot.is_inside(path)} | {*changes.changed}
+        paths = {path for path in names if path and workspace_snapshot.is_inside(path) and safe_paths.sayable(path)}
+        paths |= {*changes.changed}
         paths |= {*(changes.undeclared or ())} if not paths and not work.task.files else set()
         few = sorted(paths)[:MAX_FOOTPRINTS]
         states = await safe_look.in_thread(lambda _stop: safe_look.states(work.workspace, few))

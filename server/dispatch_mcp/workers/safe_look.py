@@ -61,22 +61,25 @@ def changed_at(root: Path, path: str) -> float:
     """Returns when an entry was changed last, in seconds since the epoch; 0 when it is not there."""
     try:
         status = (root / path).lstat()
-    except OSError:
+    except (OSError, ValueError):
         return 0.0
     return max(status.st_mtime, status.st_ctime)
 
 
 def digest(root: Path, path: str) -> str:
-    """Returns the state of an entry (see `file_states`); an empty string for a folder, or when there is none."""
-    if not lies_inside(root, path):
-        return file_states.OUTSIDE
+    """Returns the state of an entry (see `file_states`); an empty string for a folder, or when there is none.
+
+    Words that no file can be called by, and entries that nobody may look at, have an empty one too.
+    """
     try:
+        if not lies_inside(root, path):
+            return file_states.OUTSIDE
         mode = (root / path).lstat().st_mode
         if stat.S_ISLNK(mode):
             return file_states.of_link(os.fsencode((root / path).readlink()), _behind(root, path))
         if stat.S_ISREG(mode):
             return _content(root / path, path)
-    except OSError:
+    except (OSError, ValueError):
         return ""
     return "" if stat.S_ISDIR(mode) else file_states.SPECIAL
 
@@ -84,7 +87,15 @@ def digest(root: Path, path: str) -> str:
 def states(workspace: str, paths: Collection[str]) -> dict[str, str]:
     """Returns the states of entries of a workspace, by path relative to it; a folder has one too."""
     root = Path(workspace)
-    return {path: digest(root, path) or (FOLDER if (root / path).is_dir() else "") for path in paths}
+    return {path: digest(root, path) or (FOLDER if is_folder(root, path) else "") for path in paths}
+
+
+def is_folder(root: Path, path: str) -> bool:
+    """Returns whether a folder of that name is there, links followed; False for what no folder can be called."""
+    try:
+        return (root / path).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _behind(root: Path, path: str) -> str:
@@ -104,7 +115,7 @@ def declared(root: Path, pattern: str, stop: threading.Event) -> Iterator[str]:
         Unmeasured: there are too many names, or `stop` was set.
     """
     stem, wild = _stem(pattern)
-    if not wild and not (root / stem).is_dir():
+    if not wild and not is_folder(root, stem):
         yield pattern
         return
     for path in _walk(root, stem, stop):

@@ -447,7 +447,7 @@ def _kind(before: str, now: str, path: str) -> file_states.Kind:
 
 def _open_ended(root: Path, patterns: Collection[str]) -> list[str]:
     """Returns the patterns that name no single file: globs and folders."""
-    return [text for text in patterns if path_globs.WILD.search(text) or (root / text).is_dir()]
+    return [text for text in patterns if path_globs.WILD.search(text) or safe_look.is_folder(root, text)]
 
 
 def _is_bare(folder: Path) -> bool:
