@@ -142,6 +142,24 @@ def test_one_at_a_time_holds_the_mutex_and_leaves_its_name(tmp_path: Path) -> No
     assert re.match(rf"process {os.getpid()}\b", owner_locks.holder(path))
 
 
+def test_a_mutex_that_was_taken_is_entered_at_once_and_is_free_afterwards(tmp_path: Path) -> None:
+    mine, other = (owner_locks.Mutex(tmp_path / "write.lock") for _ in range(2))
+    for _ in range(2):
+        assert mine.take(0)
+        assert mine.take(0)
+        with mine:
+            assert not other.take(0)
+        assert other.take(0)
+        assert not mine.take(0)
+        other.close()
+    assert mine.take(0)
+    mine.close()
+    with other:
+        assert not mine.take(0)
+    mine.close()
+    other.close()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
 def test_lock_files_are_for_their_user_only(tmp_path: Path) -> None:
     with owner_locks.OwnerLock(tmp_path) as lock, owner_locks.Mutex(tmp_path / "write.lock"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import textwrap
 from pathlib import Path
 
@@ -110,3 +111,39 @@ def test_no_text_breaks_the_count(text: str) -> None:
 def test_the_suite_of_this_product_checks_something_in_every_file() -> None:
     files = sorted(Path(__file__).parent.glob("test_*.py"))
     assert [path.name for path in files if not python_checks.count(path.read_text("utf-8"))] == []
+
+
+def steps(text: str) -> int:
+    """Returns how many functions are called, or go on, while a file is counted."""
+    calls, before = [0], sys.getprofile()
+
+    def profile(_frame: object, event: str, _argument: object) -> None:
+        calls[0] += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        assert python_checks.count(text)
+    finally:
+        sys.setprofile(before)
+    return calls[0]
+
+
+def test_how_deep_branches_lie_in_each_other_costs_nothing_more() -> None:
+    first = "def test_a(x):\n    if x == 0:\n        assert f(x) == (1, 2, 3)\n"
+    branches = [f" x == {at}:\n        assert f(x) == (1, 2, {at})\n" for at in range(1, 120)]
+    flat, deep = (first + "".join(f"    {word}{branch}" for branch in branches) for word in ("if", "elif"))
+    assert python_checks.count(flat) == python_checks.count(deep) == 121
+    assert steps(deep) < 2 * steps(flat)
+
+
+def test_an_inner_function_that_only_another_branch_hands_on_counts() -> None:
+    assert (
+        count("""
+    def test_a(x):
+        if x:
+            def inner():
+                assert x == 1
+        run(inner)
+    """)
+        == 2
+    )

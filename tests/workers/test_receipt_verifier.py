@@ -16,7 +16,7 @@ from dispatch_mcp.model import Receipt, WorkerKind, declared_paths, ports, work_
 from dispatch_mcp.process import allowlist, child_environment
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
-from dispatch_mcp.workers import command, receipt_verifier, workspace_snapshot
+from dispatch_mcp.workers import command, receipt_verifier, safe_look, workspace_snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -621,6 +621,25 @@ async def test_files_that_are_as_an_earlier_look_found_them_are_told_from_those_
     snapshotter = workspace_snapshot.Snapshotter(git_process.Git(tmp_path / "state", policy))
     assert set(await snapshotter.unchanged(str(repository), look)) == {"src/new.py", "src/later.py"}
     assert await snapshotter.unchanged(str(repository), None) == []
+
+
+async def test_a_committed_file_has_the_state_that_it_had_on_the_disk(repository: Path, tmp_path: Path) -> None:
+    contents = (b"", b"\n", b"one", b"one\n\ntwo", b"blob 3\nabc\n", b"\0\xff\n\0", b"def test_a():\n    assert a\n")
+    for at, content in enumerate(contents):
+        (repository / f"test_{at}.py").write_bytes(content)
+    (repository / "link").symlink_to("missing")
+    (repository / "test_2.py").chmod(0o755)
+    commit(repository)
+    paths = [*(f"test_{at}.py" for at in range(len(contents))), "link"]
+    states = safe_look.states(str(repository), paths)
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    snapshotter = workspace_snapshot.Snapshotter(git_process.Git(tmp_path / "state", policy))
+    before = await snapshotter.take(str(repository), ())
+    for path in paths:
+        (repository / path).unlink()
+    now = await snapshotter.take(str(repository), ())
+    fates = await snapshotter.fates(str(repository), paths, before, now)
+    assert {path: fate.before for path, fate in fates.items()} == states
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,16 @@ class Mutex:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
+        self._is_locked = False
         self._mark = f"{os.getpid():<10}\n".encode()
 
     def __enter__(self) -> Self:
-        """Waits for the lock and leaves this process's id in the file, which only its user can read."""
-        self._lock()
+        """Waits for the lock, unless `take` has it, and leaves this process's id in the file.
+
+        Only its user can read that.
+        """
+        if not self._is_locked:
+            self._lock()
         while not self._is_in_place():  # the file was removed or replaced: others would lock another one
             self.close()
             self._lock()
@@ -49,13 +54,17 @@ class Mutex:
         """Returns whether the lock could be had in so many seconds; it is held then, and entering waits no more."""
         self._open()
         end = time.monotonic() + patience_s
-        while not (has_lock := file_lock.lock(self._fd, wait=False)) and time.monotonic() < end:
+        while not self._is_locked and not file_lock.lock(self._fd, wait=False):
+            if time.monotonic() >= end:
+                return False
             time.sleep(_PAUSE_S)
-        return has_lock
+        self._is_locked = True
+        return True
 
     def _lock(self) -> None:
         self._open()
         file_lock.lock(self._fd, wait=True)
+        self._is_locked = True
 
     def _open(self) -> None:
         if self._fd < 0:
@@ -70,10 +79,12 @@ class Mutex:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Lets the next process in."""
+        self._is_locked = False
         file_lock.unlock(self._fd)
 
     def close(self) -> None:
         """Closes the lock file, which also releases it."""
+        self._is_locked = False
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -316,12 +316,7 @@ class Snapshotter:
             data = (await git.run(root, "cat-file", "--batch", stdin=names)).stdout if names else b""
         except errors.WorkerError as trouble:
             raise Unmeasured(str(trouble)) from None
-        states: dict[str, str] = {}
-        for path, mode, _ in entries:
-            head, _, data = data.partition(b"\n")
-            size = int(head.split()[-1])
-            states[path], data = _state_of_blob(data[:size], mode, path), data[size + 1 :]
-        return states
+        return await safe_look.in_thread(lambda stop: _states_of_blobs(data, entries, stop))
 
     async def _status(self, root: Path) -> _Status | None:
         """Returns what git says of a workspace now; None without git."""
@@ -433,6 +428,20 @@ class Snapshotter:
 
 def _digests(root: Path, paths: Iterable[str], stop: threading.Event) -> dict[str, str]:
     return {path: safe_look.digest(root, path) for path in paths if not stop.is_set()}
+
+
+def _states_of_blobs(data: bytes, entries: Sequence[tuple[str, str, str]], stop: threading.Event) -> dict[str, str]:
+    """Returns the states of the files that `git cat-file --batch` has printed, in the order of the entries."""
+    states: dict[str, str] = {}
+    start = 0
+    for path, mode, _ in entries:
+        if stop.is_set():
+            break
+        end = data.index(b"\n", start)
+        size = int(data[start:end].split()[-1])
+        states[path] = _state_of_blob(data[end + 1 : end + 1 + size], mode, path)
+        start = end + size + 2
+    return states
 
 
 def _state_of_blob(data: bytes, mode: str, path: str) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-MOST: Final = 1 << 20
+MOST: Final = 200_000
 """Characters of a file whose syntax is read."""
 
 _ASSERTING = re.compile(r"^_?assert|^expect|^(?:raises|warns|fail|approx_equal)$", re.IGNORECASE)
@@ -42,7 +42,7 @@ def _of_scope(body: Sequence[ast.stmt], *, collects: bool = True) -> int:
             continue
         for name in _bound_names(statement):
             last.pop(name, None)
-        total += _of_statement(statement)
+        total += _of_statement(statement, _names([statement]))
     return total + sum(_of_definition(scope, collects=collects) for scope in last.values())
 
 
@@ -51,40 +51,48 @@ def _of_definition(scope: _Scope, *, collects: bool) -> int:
         return 0
     if isinstance(scope, ast.ClassDef):
         return _of_scope(scope.body, collects=scope.name.startswith("Test") or bool(scope.bases))
-    return int(collects and scope.name.startswith("test")) + _of_block(scope.body)
+    return int(collects and scope.name.startswith("test")) + _of_block(scope.body, _names(scope.body))
 
 
-def _of_block(body: Sequence[ast.stmt]) -> int:
-    """Returns the assertions of a function's statements; those of functions within it if their names are names."""
-    names = {node.id for node in ast.walk(ast.Module([*body], [])) if isinstance(node, ast.Name)}
+def _names(body: Sequence[ast.stmt]) -> frozenset[str]:
+    return frozenset(node.id for node in ast.walk(ast.Module([*body], [])) if isinstance(node, ast.Name))
+
+
+def _of_block(body: Sequence[ast.stmt], names: frozenset[str]) -> int:
+    """Returns the assertions of statements; of functions within them if their names are among those of the outermost.
+
+    The names come from there so that a file is walked once, however deep its blocks lie in each other.
+    """
     total = 0
     for statement in _reachable(body):
         if not isinstance(statement, _Scope):
-            total += _of_statement(statement)
+            total += _of_statement(statement, names)
         elif statement.name in names or statement.decorator_list:
-            total += _of_block(statement.body)
+            total += _of_block(statement.body, names)
     return total
 
 
-def _of_statement(statement: ast.stmt) -> int:
+def _of_statement(statement: ast.stmt, names: frozenset[str]) -> int:
     match statement:
         case ast.Assert(test):
             total = int(_truth(test) is not True)
         case ast.If(test, body, orelse) | ast.While(test, body, orelse):
             truth = _truth(test)
             is_loop = isinstance(statement, ast.While)
-            own = _of_block(body) if truth is not False else 0
-            total = own + _of_calls(test) + (_of_block(orelse) if truth is not True or is_loop else 0)
+            own = _of_block(body, names) if truth is not False else 0
+            total = own + _of_calls(test) + (_of_block(orelse, names) if truth is not True or is_loop else 0)
         case ast.For(_, cases, body, orelse) | ast.AsyncFor(_, cases, body, orelse):
-            total = _of_block(orelse) + (0 if _truth(cases) is False else _of_block(body))
+            total = _of_block(orelse, names) + (0 if _truth(cases) is False else _of_block(body, names))
         case ast.Try(body, handlers, orelse, final) | ast.TryStar(body, handlers, orelse, final):
-            own = 0 if any(map(_swallows, handlers)) else _of_block(body)
-            total = own + sum(_of_block(handler.body) for handler in handlers) + _of_block([*orelse, *final])
+            own = 0 if any(map(_swallows, handlers)) else _of_block(body, names)
+            total = (
+                own + sum(_of_block(handler.body, names) for handler in handlers) + _of_block([*orelse, *final], names)
+            )
         case ast.With(items, body) | ast.AsyncWith(items, body):
             calls = [item.context_expr for item in items]
-            total = 0 if any(map(_suppresses, calls)) else sum(map(_of_calls, calls)) + _of_block(body)
+            total = 0 if any(map(_suppresses, calls)) else sum(map(_of_calls, calls)) + _of_block(body, names)
         case ast.Match(_, cases):
-            total = sum(_of_block(case.body) for case in cases)
+            total = sum(_of_block(case.body, names) for case in cases)
         case _:
             total = _of_calls(statement)
     return total
