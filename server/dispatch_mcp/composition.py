@@ -163,7 +163,7 @@ async def open_dispatcher(
                 council_rules(settings),
                 snapshotter.is_undone,
                 snapshotter.changed_since,
-                safe_look.states,
+                functools.partial(safe_look.states, seconds=safe_look.PATIENT_S),
             ),
             agents=source.catalog,
         )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports
 from dispatch_mcp.store import standing_work
+from dispatch_mcp.text import file_states
 
 STATES = "abcd"
 PATHS = ("x.py", "y.py")
@@ -83,3 +84,19 @@ def test_a_stored_result_that_is_lost_is_work_of_nobody_and_hides_none_of_the_re
         rest = [result if at not in lost else {} for at, result in enumerate(results)]
         left = results[number]["x.py"].after
         assert standing.gap(number) == ("" if now in reachable("x.py", left, rest) else "x.py")
+
+
+def test_files_that_were_too_much_to_look_at_do_not_stand_and_looking_ends() -> None:
+    seconds, asked = [0.0], list[str]()
+
+    def states(_workspace: str, paths: Collection[str]) -> dict[str, str]:
+        seconds[0] += standing_work.LOOK_S * 0.6
+        asked.extend(paths)
+        return {path: file_states.UNREAD if path == "1" else "a" for path in paths}
+
+    def read(number: int) -> Mapping[str, model.Footprint]:
+        return {str(number): model.Footprint("", file_states.UNREAD if number == 1 else "a")}
+
+    standing = standing_work.Standing(states, "/shop", read, range(5), lambda: seconds[0])
+    assert [standing.gap(number) for number in range(5)] == ["", "1", "2", "3", "4"]
+    assert asked == ["0", "1"]

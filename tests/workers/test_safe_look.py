@@ -121,3 +121,22 @@ def test_what_no_file_can_be_called_is_not_there_and_no_folder(root: Path) -> No
     assert safe_look.states(str(root), names) == dict.fromkeys(names, "")
     assert not any(safe_look.is_folder(root, name) for name in names)
     assert list(safe_look.declared(root, names[0], threading.Event())) == [names[0]]
+
+
+def test_one_look_reads_so_much_and_no_more_and_says_what_it_left_out(root: Path) -> None:
+    half = safe_look.MOST_BYTES // 2
+    for name, size in (("b1", half), ("b2", half), ("b3", half), ("huge", safe_look.WHOLE_BYTES + 1)):
+        with (root / name).open("wb") as file:
+            file.truncate(size)
+    (root / "link").symlink_to("b1")
+    states = safe_look.states(str(root), ["huge", "b1", "b2", "b3", "link", "missing", "src"], 60)
+    assert [name for name, state in states.items() if state == file_states.UNREAD] == ["b3", "link"]
+    assert states["huge"].startswith("large ")
+    assert (states["missing"], states["src"]) == ("", safe_look.FOLDER)
+
+
+def test_a_look_that_took_too_long_leaves_the_rest_unread(root: Path) -> None:
+    assert safe_look.states(str(root), ["a.py", "src/b.py"], -1) == dict.fromkeys(
+        ("a.py", "src/b.py"), file_states.UNREAD
+    )
+    assert not file_states.same(file_states.UNREAD, file_states.UNREAD)

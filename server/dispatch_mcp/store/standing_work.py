@@ -1,14 +1,16 @@
 """Whether finished work still stands: the files that it changed, or judged, are as it left them.
 
 Later work of the same plan may have gone on from there. A file that is none of this was undone or changed by somebody,
-and then the work is no longer what its result says.
+and then the work is no longer what its result says. Writers of the store wait meanwhile: what was too much to look at,
+or would be looked at after `LOOK_S`, does not stand either.
 """
 
 from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from pydantic import TypeAdapter
@@ -21,6 +23,9 @@ from dispatch_mcp.text import file_states
 ReadFootprints = Callable[[int], Mapping[str, model.Footprint]]
 """Returns what the result of that number has left. Raises DispatchError where its stored bytes are lost or damaged."""
 
+LOOK_S: Final = 1.0
+"""Seconds that looking at files may take in one step of a run."""
+
 _FORM: Final = TypeAdapter(dict[str, model.Footprint])
 _FOOTPRINTS = "SELECT json_extract(body, '$.footprints'), blob FROM result WHERE no = ?"
 
@@ -28,11 +33,20 @@ _FOOTPRINTS = "SELECT json_extract(body, '$.footprints'), blob FROM result WHERE
 class Standing:
     """One look at the results of a plan, whose numbers are `numbers`; it asks once for each of them and each file."""
 
-    def __init__(self, states_of: ports.StatesOf, workspace: str, read: ReadFootprints, numbers: Iterable[int]) -> None:
+    def __init__(
+        self,
+        states_of: ports.StatesOf,
+        workspace: str,
+        read: ReadFootprints,
+        numbers: Iterable[int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._states_of = states_of
         self._workspace = workspace
         self._read = read
         self._numbers = numbers
+        self._clock = clock
+        self._seconds = 0.0
         self._states: dict[str, str] = {}
         self._steps: dict[str, list[tuple[int, model.Footprint]]] | None = None
 
@@ -49,7 +63,7 @@ class Standing:
         footprints = self._read(number)
         new_paths = footprints.keys() - self._states.keys()
         if new_paths and self._workspace:
-            self._states.update(self._states_of(self._workspace, sorted(new_paths)))
+            self._states.update(self._look(sorted(new_paths)))
         for path, footprint in footprints.items():
             state = self._states.get(path, footprint.after)
             if not file_states.same(state, footprint.after) and not self._leads_on(
@@ -57,6 +71,14 @@ class Standing:
             ):
                 return path
         return ""
+
+    def _look(self, paths: Sequence[str]) -> Mapping[str, str]:
+        if self._seconds > LOOK_S:
+            return dict.fromkeys(paths, file_states.UNREAD)
+        start = self._clock()
+        states = self._states_of(self._workspace, paths)
+        self._seconds += self._clock() - start
+        return states
 
     def _leads_on(self, number: int, path: str, state: str, now: str) -> bool:
         """Returns whether finished work has changed a file from one state to another, one after the other.

@@ -1,10 +1,10 @@
 """What one state of a file is, as a short text that tells it from another, and what kind of change lies between two.
 
-A state is empty where there is no file, `outside`, `special`, `link TARGET STATE` for a link and the state that it
-leads to, `large SIZE TIME`, or `CONTENT ~WORDS`; ` x` at the end means that it is executable. CONTENT and WORDS are
-digests, the second of the text without the blanks that mean nothing, empty where nothing is left. Files of tests have
-` #LINES/SKIPS` behind it, how much they check, ` #sCOUNT/SKIPS` where that is counted from Python's syntax. States of
-earlier builds have no WORDS, or nothing behind them.
+A state is empty where there is no file, `outside`, `special`, `unread`, `link TARGET STATE` for a link and the state
+that it leads to, `large SIZE TIME`, or `CONTENT ~WORDS`; ` x` at the end means that it is executable. CONTENT and
+WORDS are digests, the second of the text without the blanks that mean nothing, empty where nothing is left. Files of
+tests have ` #LINES/SKIPS` behind it, how much they check, ` #sCOUNT/SKIPS` where that is counted from Python's syntax.
+States of earlier builds have no WORDS, or nothing behind them.
 
 How much a file of tests checks is a count and no understanding: lines that define a test or state what has to hold, and
 marks that keep tests from running. It tells tests that were taken out, commented out or skipped, not those whose
@@ -24,6 +24,8 @@ from dispatch_mcp.text.counting import python_checks
 
 OUTSIDE: Final = "outside"
 SPECIAL: Final = "special"
+UNREAD: Final = "unread"
+"""Of a file that was too much to look at: it is the same as no state, not even as another unread one."""
 MOST_READ: Final = 4 << 20
 """Bytes up to which the words of a file are told from its blanks."""
 
@@ -109,7 +111,9 @@ def of_link(target: bytes, state_behind: str) -> str:
 
 
 def same(before: str, now: str) -> bool:
-    """Returns whether two states are of the same content and mode, whichever build noted them."""
+    """Returns whether two states are of the same content and mode, whichever build noted them; False for `UNREAD`."""
+    if UNREAD in (before, now):
+        return False
     if before == now:
         return True
     return _parts(before)._replace(words=None, checks="") == _parts(now)._replace(words=None, checks="")

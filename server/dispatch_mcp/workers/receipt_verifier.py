@@ -151,7 +151,7 @@ class ReceiptVerifier:
         paths |= {*changes.changed}
         paths |= {*(changes.undeclared or ())} if not paths and not work.task.files else set()
         few = sorted(paths)[:MAX_FOOTPRINTS]
-        states = await safe_look.in_thread(lambda _stop: safe_look.states(work.workspace, few))
+        states = await safe_look.in_thread(lambda _stop: safe_look.states(work.workspace, few, safe_look.PATIENT_S))
         return {path: model.Footprint(changes.states_before.get(path), state) for path, state in states.items()}
 
     async def _changes(

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,13 @@ MAX_ENTRIES = 200_000
 """Names that one search looks at."""
 WHOLE_BYTES = 16 << 20
 """A larger file is told apart by its size and time."""
+
+MOST_BYTES = 16 << 20
+"""Bytes of files that one look at their states reads."""
+LOOK_S = 1.0
+"""Seconds of such a look while others wait for it, as for a write of the store."""
+PATIENT_S = 5.0
+"""Seconds of such a look at what work has left, for which only its own result waits."""
 
 FOLDER = "folder"
 """The state of a folder, where it matters that it is there."""
@@ -84,10 +92,30 @@ def digest(root: Path, path: str) -> str:
     return "" if stat.S_ISDIR(mode) else file_states.SPECIAL
 
 
-def states(workspace: str, paths: Collection[str]) -> dict[str, str]:
-    """Returns the states of entries of a workspace, by path relative to it; a folder has one too."""
-    root = Path(workspace)
-    return {path: digest(root, path) or (FOLDER if is_folder(root, path) else "") for path in paths}
+def states(workspace: str, paths: Collection[str], seconds: float = LOOK_S) -> dict[str, str]:
+    """Returns the states of entries of a workspace, by path relative to it; a folder has one too.
+
+    What would be more than `MOST_BYTES` together, or comes after `seconds`, is `file_states.UNREAD`.
+    """
+    root, end, rest = Path(workspace), time.monotonic() + seconds, MOST_BYTES
+    states: dict[str, str] = {}
+    for path in paths:
+        size = _size(root, path)
+        if size > rest or time.monotonic() > end:
+            states[path] = file_states.UNREAD
+        else:
+            rest -= size
+            states[path] = digest(root, path) or (FOLDER if is_folder(root, path) else "")
+    return states
+
+
+def _size(root: Path, path: str) -> int:
+    """Returns how many bytes of an entry are read for its state."""
+    try:
+        status = (root / path).stat()
+    except (OSError, ValueError):
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) and status.st_size <= WHOLE_BYTES else 0
 
 
 def is_folder(root: Path, path: str) -> bool:
