@@ -154,6 +154,49 @@ async def test_a_later_review_of_the_files_that_passes_or_is_let_go_ends_the_blo
         assert not notices(proposal)
 
 
+async def test_one_passed_file_of_a_blocked_folder_leaves_the_folder_blocked_and_the_whole_folder_ends_it(
+    tmp_path: Path,
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    quote = "line.price for line in cart"
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
+        await chat.begin({**WORK, "files": ["app/"]})
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await seats(chat, verdict("FAIL", "critical", quote=quote))
+        await chat.app.steer(chat.run_id, "cancel", "", "no", by_person=True)
+        for files, is_blocked in ((["app/tax.py"], True), (["app/"], False)):
+            await chat.begin({**LATER, "files": files})
+            (workspace / "app/tax.py").write_text(f"FILES = {files}\n")
+            await chat.report("later")
+            await seats(chat, PASS.replace("app/cart.py", "app/tax.py"))
+            assert (await chat.states())["council"] == "succeeded"
+            assert bool(notices(await planned(chat, LATER))) == is_blocked
+
+
+async def test_unrelated_work_that_failed_in_the_same_run_does_not_end_a_block(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
+        await chat.begin(WORK, {"id": "look", "do": "Look up the tax", "attempts": 1})
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await chat.report("look", "there is none", status="failed")
+        await seats(chat, "I cannot say.")
+        assert (await chat.app.store.run(chat.run_id, principal="local")).state.value == "partial"
+        assert notices(await planned(chat, LATER))
+
+
+async def test_many_blocked_runs_in_other_workspaces_do_not_push_a_block_out_of_sight(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        store, run = chat.app.store, await chat.app.store.run(chat.run_id, principal="local")
+        proposal = await planned(chat, LATER)
+        assert await store.objected_runs(run.principal, run.workspace) == [run.id]
+        assert await store.objected_runs(run.principal, f"{run.workspace}/app") == [run.id]
+        assert await store.objected_runs(run.principal, str(Path(run.workspace).parent)) == [run.id]
+        assert await store.objected_runs(run.principal, f"{run.workspace}2") == []
+        assert notices(proposal)
+
+
 async def test_whoever_has_reviews_switched_off_is_not_asked_for_one(tmp_path: Path) -> None:
     async with blocked(tmp_path, "cancel") as chat:
         workspace = Path(chat.app.rules.workspace)

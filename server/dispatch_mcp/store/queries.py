@@ -34,7 +34,8 @@ WHERE principal = ? AND (NOT ? OR finished_at IS NULL)
 ORDER BY no DESC LIMIT ?
 """  # noqa: S608  # constants
 _OBJECTED = """
-SELECT id FROM run WHERE principal = ? AND dry_run = 0 AND state NOT IN ('succeeded', 'partial') AND EXISTS (
+SELECT id FROM run WHERE principal = ?1 AND dry_run = 0 AND state <> 'succeeded'
+  AND 1 IN (instr(printf('%s/', workspace), ?2), instr(?2, printf('%s/', workspace))) AND EXISTS (
   SELECT 1 FROM task WHERE task.run = run.no AND task.state NOT IN ('succeeded', 'unverified')
     AND (task.rounds > 0 OR task.cause IN ('needs_changes', 'inconclusive')))
 ORDER BY no DESC LIMIT 50
@@ -363,9 +364,10 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
     return [table_rows.record_of_cells(row) for row in rows]
 
 
-async def objected_runs(reader: Reader, principal: str) -> list[str]:
-    """Returns the newest runs in which a review has blocked work and not passed it since, latest first."""
-    return [str(row[0]) for row in await reader.rows(_OBJECTED, (codec.clean(principal),))]
+async def objected_runs(reader: Reader, principal: str, workspace: str) -> list[str]:
+    """Returns the newest runs in and around a workspace in which a review has blocked work, latest first."""
+    keys = codec.clean(principal), f"{codec.clean(workspace)}/"
+    return [str(row[0]) for row in await reader.rows(_OBJECTED, keys)]
 
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:

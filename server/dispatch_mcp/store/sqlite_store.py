@@ -259,9 +259,12 @@ class Store:
         """Returns runs, latest first, behind the run `after`."""
         return await queries.runs(self._reader, principal, open_only=open_only, limit=limit, after=after)
 
-    async def objected_runs(self, principal: str) -> list[str]:
-        """Returns the newest runs in which a review has blocked work and not passed it since, latest first."""
-        return await queries.objected_runs(self._reader, principal)
+    async def objected_runs(self, principal: str, workspace: str) -> list[str]:
+        """Returns the newest runs in and around a workspace in which a review has blocked work, latest first.
+
+        What it blocked may have been let go, or passed by a later run.
+        """
+        return await queries.objected_runs(self._reader, principal, workspace)
 
     async def open_work(self, run_ids: Iterable[str]) -> dict[str, records.OpenWork]:
         """Returns how many tasks of each of these runs are ready or at work, by who does them."""
