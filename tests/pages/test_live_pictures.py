@@ -9,7 +9,7 @@ import anyio
 import dispatcher_setup as setup
 import pytest
 
-from dispatch_mcp import errors, next_steps
+from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.pages import live_pictures
 from dispatch_mcp.service import dispatcher
 from dispatch_mcp.text import redaction
@@ -65,6 +65,25 @@ async def test_who_has_seen_a_run_is_answered_as_soon_as_it_changes(desk: setup.
     assert {attempt[0] for attempt in news["attempts"]} == {0, 1}  # type: ignore[attr-defined]
 
 
+async def test_a_message_comes_at_once_though_it_leaves_the_revision_as_it_is(desk: setup.Desk) -> None:
+    run = await setup.started(desk, setup.task("a"), setup.task("b", "a"))
+    picture = await pictures(desk).run(run.run_id)
+    news: list[dict[str, object]] = []
+
+    async def wait() -> None:
+        news.append(await pictures(desk).run(run.run_id, picture["events"][-1][0], picture["revision"], wait_s=600))
+
+    note = model.Message(run_id=run.run_id, sender="a", recipient="b", kind="warning", text="the schema has moved")
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            await desk.app.send(note)
+    assert news[0]["revision"] == picture["revision"]
+    assert [message["text"] for message in news[0]["messages"]] == ["the schema has moved"]  # type: ignore[attr-defined]
+    assert news[0]["events"]
+
+
 async def test_a_run_without_news_is_shown_again_when_the_wait_is_over(desk: setup.Desk) -> None:
     run = await setup.started(desk, setup.task("a"))
     picture = await pictures(desk).run(run.run_id)
@@ -80,7 +99,7 @@ async def test_nobody_waits_for_news_of_a_server_that_stops(desk: setup.Desk) ->
     picture, listed = await live.run(run.run_id), await live.runs()
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
-            group.start_soon(live.run, run.run_id, 1, picture["revision"])
+            group.start_soon(live.run, run.run_id, picture["events"][-1][0], picture["revision"])
             group.start_soon(live.runs, listed["digest"])
             await anyio.wait_all_tasks_blocked()
             live.end()

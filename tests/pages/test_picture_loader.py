@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import dispatcher_setup as setup
 import pytest
 
-from dispatch_mcp import errors
-from dispatch_mcp.engine import council_rounds
+from dispatch_mcp import errors, model
 from dispatch_mcp.pages import picture_loader, run_picture
+from dispatch_mcp.store import sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -22,8 +22,8 @@ async def desk(tmp_path: Path) -> AsyncGenerator[setup.Desk]:
 
 
 async def loaded(desk: setup.Desk, run_id: str, after: int = 0) -> run_picture.RunPicture:
-    view = await council_rounds.look(desk.app.store, run_id, desk.app.principal)
-    return await picture_loader.load(desk.app.store, view, after)
+    whole = await desk.app.handles.run_id(run_id)
+    return await picture_loader.load(desk.app.store, whole, desk.app.principal, after)
 
 
 async def test_a_run_is_loaded_with_all_that_happened(desk: setup.Desk) -> None:
@@ -60,6 +60,48 @@ async def test_a_page_that_stays_open_is_sent_only_what_is_new(desk: setup.Desk)
     assert list(news.results) == ["a"]
     await desk.app.report(run.run_id, [setup.said(answer.assignments[0], "built b")])
     assert list((await loaded(desk, run.run_id, news.events[-1].seq)).results) == ["b"]
+
+
+class Hurried(sqlite_store.Store):
+    """A store in which something is committed right after its log was read."""
+
+    def __init__(self, store: sqlite_store.Store, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self.__dict__.update(store.__dict__)
+        self.meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+
+    async def events(self, run_id: str, after: int = 0, limit: int = 500) -> list[model.Event]:
+        log = await super().events(run_id, after, limit)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return log
+
+
+async def test_what_is_committed_while_a_picture_is_made_comes_with_the_next(desk: setup.Desk) -> None:
+    run = await setup.started(desk, setup.task("a"), setup.task("b"))
+    (first, _) = run.assignments
+    run_id = await desk.app.handles.run_id(run.run_id)
+    last = (await loaded(desk, run_id)).events[-1].seq
+    hurried = Hurried(desk.app.store, lambda: desk.app.report(run_id, [setup.said(first, "built a")]))
+    between = await picture_loader.load(hurried, run_id, desk.app.principal, last)
+    assert between.events == ()
+    news = await loaded(desk, run_id, last)
+    assert news.changes["0"].state.value == "unverified"
+    assert news.changes["0"].id in {news.changes[str(event.task)].id for event in news.events}
+    assert list(news.results) == ["a"]
+
+
+async def test_a_picture_names_neither_workspace_nor_home(desk: setup.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/people/ann")
+    run = await setup.started(desk, setup.task("a"), setup.task("b", "a"))
+    (first,) = run.assignments
+    workspace = (await desk.app.handles.run(run.run_id)).run.workspace
+    note = {"to": "b", "kind": "warning", "text": f"see {workspace}/notes.md, and not {workspace}-old"}
+    handoff = {"completed_work": f"wrote {workspace}/a.py with /people/ann/.pyenv/bin/python", "messages": [note]}
+    await desk.app.report(run.run_id, [{"task_id": "a", "attempt": first.attempt, "handoff": handoff}])
+    picture = await loaded(desk, run.run_id)
+    assert picture.messages[0].text == f"see ./notes.md, and not {workspace}-old"
+    assert "wrote ./a.py with ~/.pyenv/bin/python" in picture.results["a"].text
 
 
 async def test_messages_come_with_their_readers(desk: setup.Desk) -> None:

@@ -118,11 +118,31 @@ def test_a_title_is_text_too() -> None:
         ('say("a = b, c", x === y);', 'say("a = b, c",x===y);'),
         ("tell(`a = ${ b }`, c);", "tell(`a = ${ b }`,c);"),
         ("tell(`a = ${b ? `c , ${d}` : e}`, f);", "tell(`a = ${b ? `c , ${d}` : e}`, f);"),
+        ("a.map((b) => b).map((c, d) => c); e += 1; async (f) => f;", "a.map(b=>b).map((c,d)=>c);e+=1;async(f)=>f;"),
         ("if (a && b) { c(); } else { d(); }", "if(a&&b){c();}else{d();}"),
     ],
 )
 def test_blanks_go_where_they_mean_nothing(line: str, squeezed: str) -> None:
     assert run_page.squeezed(line) == squeezed
+
+
+def test_declarations_that_follow_each_other_are_one() -> None:
+    lines = [
+        "const a=1;",
+        "const [b,c]=d;",
+        "let e=2;",
+        "const f=()=>{",
+        "let g=3;",
+        "h();}",
+        "const i=1;j();",
+        "const k=1;",
+    ]
+    assert run_page.joined(lines) == ["const a=1,[b,c]=d;", *lines[2:]]
+
+
+def test_no_text_of_ours_holds_what_is_cut_at_the_end_of_blocks() -> None:
+    for path in run_page.ASSETS.iterdir():
+        assert [text for text in re.findall(r"\"[^\"]*\"|`[^`]*`", path.read_text("utf-8")) if ";}" in text] == []
 
 
 def test_no_line_of_a_script_has_a_quote_that_squeezing_would_mistake() -> None:

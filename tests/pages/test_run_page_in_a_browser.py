@@ -139,6 +139,25 @@ def test_a_task_is_chosen_by_keyboard_and_its_details_close_again(show: Show) ->
     assert page.run("document.activeElement.closest('.node') !== null")
 
 
+def test_a_search_among_tasks_outlives_a_redraw_with_its_focus_and_caret(show: Show) -> None:
+    page = show(50)
+    box = "document.querySelector('#tasks input')"
+    page.run(f"(() => {{ const b = {box}; b.focus(); b.value = 'refund'; b.setSelectionRange(2, 4);"
+             " b.dispatchEvent(new Event('input')); })()")  # fmt: skip
+    rows = page.run("document.querySelector('#tasks [role=status]').textContent")
+    assert "of 50 tasks" in rows
+    page.run("document.querySelector('#tasks .tools button').dispatchEvent(new Event('click'))")
+    assert page.run(f"[{box}.value, document.activeElement === {box}, {box}.selectionStart, {box}.selectionEnd]") == [
+        "refund",
+        True,
+        2,
+        4,
+    ]
+    page.run("(() => { const b = document.querySelector('#tasks .tools button'); b.focus(); b.click(); })()")
+    assert page.run("document.activeElement === document.querySelector('#tasks .tools button')")
+    assert page.run("document.querySelector('#tasks [role=status]').textContent") == rows
+
+
 def test_the_switch_turns_light_to_dark_and_back(show: Show) -> None:
     page = show(3, scheme="light")
     ground = "getComputedStyle(document.body).backgroundColor"

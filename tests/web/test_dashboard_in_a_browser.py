@@ -107,6 +107,21 @@ def test_an_address_of_nothing_says_so(house: House) -> None:
     page.until("document.querySelector('#gate h1')?.textContent === 'Not here'")
 
 
+def test_the_skip_link_leads_into_the_run_and_not_out_of_it(house: House) -> None:
+    house.run("A run to look at")
+    page = house.page()
+    house.enter(page)
+    page.until("document.querySelector('#gate tbody button')")
+    page.run("document.querySelector('#gate tbody button').click()")
+    page.until("!document.querySelector('#main').hidden")
+    before = page.run("location.hash")
+    page.run("document.querySelector('.skip').click()")
+    assert page.run("[location.hash, document.activeElement.id]") == [before, "main"]
+    page.run("location.hash = '#run=%'; 0")
+    page.until("document.querySelector('#gate h1')?.textContent === 'Not here'")
+    assert [fault for fault in page.faults if "404" not in fault] == []
+
+
 def test_a_page_goes_on_when_its_server_comes_back(house: House) -> None:
     page = house.page()
     house.enter(page)

@@ -11,7 +11,6 @@ from typing import Final
 import anyio
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import council_rounds
 from dispatch_mcp.next_steps import Words
 from dispatch_mcp.pages import picture_loader
 from dispatch_mcp.process import computation
@@ -55,7 +54,9 @@ class LivePictures:
     async def run(
         self, handle: str, after: int = 0, revision: int = -1, wait_s: float = WAIT_S
     ) -> dict[str, model.Json]:
-        """Returns the picture of a run, once it is at another revision, with what came after an event.
+        """Returns the picture of a run, once it is at another revision or has events after one.
+
+        Some events, as those of messages, leave the revision as it is.
 
         Raises:
             UnknownHandle: this principal has no such run.
@@ -66,11 +67,10 @@ class LivePictures:
             while True:
                 pulse = app.engine.pulse
                 run = await app.store.run(run_id, principal=app.principal)
-                if self.is_over or run.revision != revision:
+                if self.is_over or run.revision != revision or await app.store.events(run_id, after, limit=1):
                     break
                 await self._news(pulse)
-        view = await council_rounds.look(app.store, run_id, app.principal)
-        return await self._clean(await picture_loader.load(app.store, view, after))
+        return await self._clean(await picture_loader.load(app.store, run_id, app.principal, after))
 
     async def _news(self, pulse: anyio.Event) -> None:
         """Returns when anything was committed, or the server stops."""

@@ -8,7 +8,7 @@ from typing import Final
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.engine import council_rounds, plan_review_attempt, review_attempt, run_view
 from dispatch_mcp.model import records
-from dispatch_mcp.pages import run_picture
+from dispatch_mcp.pages import placeless_text, run_picture
 from dispatch_mcp.process import computation
 from dispatch_mcp.review import answer_parser, council_decision, plan_reviews
 from dispatch_mcp.service import handles, traces
@@ -39,15 +39,34 @@ async def read(settings: configuration.Settings, handle: str) -> run_picture.Run
     """Returns the picture of a run of this machine's user; starts nothing. Raises UnknownHandle."""
     async with sqlite_store.open_store(settings.home) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
-        return await load(store, await own.look(handle))
+        view = await own.look(handle)
+        return await load(store, view.run.id, records.LOCAL)
 
 
-async def load(store: sqlite_store.Store, view: run_view.RunView, after: int = 0) -> run_picture.RunPicture:
-    """Returns the picture of a run, with the events after `after` and the results that they brought."""
+async def load(store: sqlite_store.Store, run_id: str, principal: str, after: int = 0) -> run_picture.RunPicture:
+    """Returns the picture of a run, with the events after `after` and the results that they brought.
+
+    The log is read before the run: what is committed between is in the tasks already, and its events come to whoever
+    asks for what came after those of the picture. The other way round they would come without what they changed.
+
+    Raises:
+        UnknownHandle: this principal has no such run.
+    """
+    log = await _events(store, run_id, after)
+    view = await council_rounds.look(store, run_id, principal)
+    picture = await _picture(store, view, log, after)
+    folders = placeless_text.places(view.run.workspace)
+    placeless: run_picture.RunPicture = await computation.apart(placeless_text.placeless, picture, folders)
+    return placeless
+
+
+async def _picture(
+    store: sqlite_store.Store, view: run_view.RunView, log: Sequence[model.Event], after: int
+) -> run_picture.RunPicture:
+    """Returns the picture of a run as it is in `view`, with these events."""
     run = view.run
     tasks = await computation.apart(run_picture.tasks, view)
     place = {task.id: number for number, task in enumerate(tasks)}
-    log = await _events(store, run.id, after)
     rows = await store.attempts(run.id)
     reviews = await _reviews(store, view)
     head = await traces.summary(store, view)

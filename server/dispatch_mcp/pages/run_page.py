@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -29,8 +29,10 @@ _CONNECT: Final[dict[Source, str]] = {"file": "", "live": "; connect-src 'self'"
 
 # Blanks that mean nothing. In a style sheet, one before a colon does; in a script, those beside a sign can.
 _STYLE_BLANKS: Final = re.compile(r"(?:(?<!\s)\s++)?([{};,>])\s*+|(?<=:)\s++")
-_SCRIPT_BLANKS: Final = re.compile(r" ?(=>|[=!]==|&&|\|\||[=<>?:,;{}()*]) ?|(?<=[\w)\]]) ([+/-]) (?=[\w(])")
+_SCRIPT_BLANKS: Final = re.compile(r" ?(=>|[=!]==|[+-]=|&&|\|\||[=<>?:,;{}()*]) ?|(?<=[\w)\]]) ([+/-]) (?=[\w(])")
+_ONE_ARGUMENT: Final = re.compile(r"(?<![\w)\]])\((\w+)\)(?==>)")
 _OPEN_LINES: Final = re.compile(r"(?<=[{;,(\[])\n")
+_PAIRS: Final = ("()", "[]", "{}")
 _TEXTS: Final = re.compile(r"(\"[^\"]*\"|`[^`]*`)")
 
 _ENVIRONMENT = jinja2.Environment(
@@ -53,9 +55,10 @@ class Parts(NamedTuple):
 @functools.cache
 def parts(source: Source) -> Parts:
     """Returns style, script and policy of a page with this source of data."""
-    style = _STYLE_BLANKS.sub(lambda match: match[1] or "", "\n".join(_lines(STYLE)))
+    style = _STYLE_BLANKS.sub(lambda match: match[1] or "", "\n".join(_lines(STYLE))).replace(";}", "}")
     names = (*SCRIPTS[:-1], *MORE[source], SCRIPTS[-1])
-    body = _OPEN_LINES.sub("", "\n".join(squeezed(line) for name in names for line in _lines(name)))
+    lines = joined(squeezed(line) for name in names for line in _lines(name))
+    body = _OPEN_LINES.sub("", "\n".join(lines)).replace(";}", "}")
     script = f'"use strict";\n(() => {{\n{body}\n}})();\n'
     rules = f"script-src {_digest(script)}; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
     return Parts(style, script, f"default-src 'none'; {rules}{_CONNECT[source]}")
@@ -75,7 +78,26 @@ def squeezed(line: str) -> str:
     if any("`" in text for text in texts[::2]) or any(text.count("{") != text.count("}") for text in texts[1::2]):
         return line
     texts[::2] = [_SCRIPT_BLANKS.sub(lambda match: match[1] or match[2], text) for text in texts[::2]]
+    texts[::2] = [_ONE_ARGUMENT.sub(r"\1", text) for text in texts[::2]]
     return "".join(texts)
+
+
+def joined(lines: Iterable[str]) -> list[str]:
+    """Returns lines of script in which declarations that follow each other, a line each, are one."""
+    result: list[str] = []
+    before = ""
+    for line in lines:
+        word = line.split(" ", 1)[0]
+        is_whole = (
+            line.endswith(";") and line.count(";") == 1 and all(line.count(a) == line.count(b) for a, b in _PAIRS)
+        )
+        keyword = word if is_whole and word in ("const", "let") else ""
+        if keyword and keyword == before:
+            result[-1] = f"{result[-1][:-1]},{line[len(word) + 1 :]}"
+        else:
+            result.append(line)
+        before = keyword
+    return result
 
 
 def _digest(text: str) -> str:

@@ -67,7 +67,7 @@ function follows_run(handle) {
   return follow(async (turn) => {
     const last = run && run.events.length ? run.events[run.events.length - 1][0] : 0;
     const answer = await ask(`/api/runs/${encodeURIComponent(handle)}?after=${last}&revision=${run ? run.revision : ""}`, turn);
-    if (!run || answer.revision !== run.revision) show(answer);
+    if (!run || answer.revision !== run.revision || answer.events) show(answer);
   });
 }
 function follows_list() {
@@ -95,7 +95,7 @@ function runs(list) {
 function route() {
   if (!live.token) return gate("");
   const match = /^#run=(.+)$/.exec(location.hash);
-  return match ? follows_run(decodeURIComponent(match[1])) : follows_list();
+  return match ? follows_run(match[1]) : follows_list();
 }
 function connect() {
   addEventListener("hashchange", route);

@@ -125,6 +125,11 @@ function theme(next) {
   byId("theme").setAttribute("aria-label", wanted === "dark" ? "Switch to light" : "Switch to dark");
   byId("theme").onclick = () => theme(wanted === "dark" ? "light" : "dark");
 }
+// A link would put itself where the address says which run is shown.
+document.querySelector(".skip").onclick = (event) => {
+  event.preventDefault();
+  byId(byId("main").hidden ? "gate" : "main").focus();
+};
 byId("print").addEventListener("click", () => print());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme(""));
 theme("");

@@ -76,11 +76,15 @@ function drawTasks(host) {
   const counted = el("span", { class: "soft", role: "status" });
   const tell = () => { counted.textContent = filter.rows.length === run.tasks.length ? count(run.tasks.length, "task") : `${whole.format(filter.rows.length)} of ${count(run.tasks.length, "task")}`; };
   const update = () => { sift(); tell(); taskList.draw(); };
-  const search = el("input", { type: "search", placeholder: "Find a task", "aria-label": "Find a task", on: { input: (event) => { filter.text = event.target.value; update(); } } });
+  const before = host.querySelector(".tools"), place = before ? [...before.children].indexOf(document.activeElement) : -1;
+  const old = place === 0 ? before.firstChild : null, caret = old && [old.selectionStart, old.selectionEnd];
+  const search = el("input", { type: "search", value: filter.text, placeholder: "Find a task", "aria-label": "Find a task", on: { input: (event) => { filter.text = event.target.value; update(); } } });
   const counts = tally(states);
   const chips = ORDER.filter((state) => counts[state]).map((state) => button({ "aria-pressed": String(filter.state === state), on: { click: () => { filter.state = filter.state === state ? "" : state; drawTasks(host); } } }, `${state} `, soft(whole.format(counts[state]))));
   const wave = filter.to < Infinity ? button({ "aria-pressed": "true", on: { click: () => filterTasks({}) } }, filter.from === filter.to ? `Wave ${filter.from + 1} ✕` : `Waves ${filter.from + 1}–${filter.to + 1} ✕`) : null;
   host.replaceChildren(el("div", { class: "tools" }, search, chips, wave, gap(), counted));
+  if (place >= 0) (host.firstChild.children[place] || search).focus({ preventScroll: true });
+  if (caret) search.setSelectionRange(...caret);
   taskList = longList(host, {
     label: "Tasks",
     columns: [["task", "minmax(150px,1.2fr)"], ["state", "118px"], ["what is to be done", "minmax(180px,3fr)"], ["by", "minmax(100px,1fr)"], ["wave", "48px", true], ["attempts", "66px", true], ["took", "92px", true]],
