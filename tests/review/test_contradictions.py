@@ -93,6 +93,25 @@ PLAIN = [
         "I never saw it fail.",
     ),
 ]
+OF_THE_CHANGE = [
+    *("This change must not be merged.", "The change should be rejected.", "This PR will fail in production."),
+    *("This change, as it stands, must be rejected.", "The change to the login must be rejected."),
+    *("This is wrong and must be rejected.", "This breaks logins, so it should not be merged.", "Must not be merged."),
+    *("We should reject this.", "You must reject this.", "Reviewers must reject this PR.", "Please do not merge it."),
+    *("It should be blocked until the tests exist.", "The diff must be blocked.", "So this change must not pass."),
+    *("The change leaks the password and should not be approved.", "This new code must not be accepted as it is."),
+]
+OF_WHAT_CODE_DOES = [
+    *("Without the fix this test would fail.", "The endpoint must reject negative amounts, and it does."),
+    *("Invalid tokens should be rejected with 401; they are.", "A retry will not pass the same token twice."),
+    *("The handler must not accept empty names; it checks that.", "Callers should not pass None."),
+    *("The old code would fail on an empty list.", "Requests without a token will be blocked."),
+    *("A second call must fail, and the test shows it.", "The server must not merge headers twice, and does not."),
+    *("With this change invalid input will be rejected.", "I verified that it would fail without the fix."),
+    *("This change will reject requests without a token.", "This ensures that expired tokens will be rejected."),
+    *("The code must not accept empty names; it does not.", "I checked that we do not accept empty names."),
+    *("Two carts must not be merged, and are not.", "This would fail without the fix."),
+]
 FINDINGS = ["CRITICAL: x1=1 drops the database.", "- **High**: it leaks", "> Blocker: no tests", "Medium: slow"]
 HARMLESS = [
     *(
@@ -166,7 +185,12 @@ def test_an_earlier_fail_does_not_hide_one_behind_it_and_both_are_told_as_they_w
     assert contradictions.of_words(line) == f"it says PASS, but also {line!r}"
 
 
-@pytest.mark.parametrize("words", PLAIN)
+@pytest.mark.parametrize("words", OF_THE_CHANGE)
+def test_what_should_become_of_the_change_contradicts_a_pass(words: str) -> None:
+    assert plan_reviews.judge("a", f"{words}\n\n{BLOCK}").ruling == "unusable"
+
+
+@pytest.mark.parametrize("words", [*PLAIN, *OF_WHAT_CODE_DOES])
 def test_what_ordinary_reviewers_write_beside_their_pass_is_not_asked_about(words: str) -> None:
     assert plan_reviews.judge("a", f"{words}\n\n{BLOCK}").ruling == "pass"
 

@@ -366,3 +366,28 @@ def test_a_receipt_fits_on_a_line() -> None:
     line = receipts.describe(receipts.proven(criterion("file:a.txt"), "many\nlines " * 100), 80)
     assert len(line) <= 80
     assert line.startswith("`file:a.txt`: many")
+
+
+REFUSAL = "Claimed to be done, but the receipts say otherwise:"
+
+
+@pytest.mark.parametrize(
+    ("error", "texts"),
+    [
+        (f"{REFUSAL}\n- `file:a.py`: there is none\n- `diff`: none", ["file:a.py"]),
+        ("It broke:\n- `src/parser.py`: missing import of re", []),
+        ("- `file:a.py`: there is none", []),
+        (f"It was said: {REFUSAL}\n- `file:a.py`: there is none", []),
+    ],
+)
+def test_only_what_the_server_refused_an_attempt_for_can_have_been_taken_out_by_an_edit(
+    error: str, texts: list[str]
+) -> None:
+    details = [receipt.detail for receipt in receipts.of_edits(error, ["diff"])]
+    assert [detail.split("`")[1] for detail in details] == texts
+
+
+def test_the_criteria_of_a_refusal_are_read_from_its_own_words() -> None:
+    refuted = receipts.refuted(criterion("file:a.py"), "there is none")
+    outcome = receipts.judge(model.Outcome(state=AttemptState.SUCCEEDED), [refuted])
+    assert receipts.refused_criteria(outcome.error) == ("file:a.py",)

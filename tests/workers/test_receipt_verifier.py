@@ -771,9 +771,21 @@ async def test_a_command_alone_proves_only_a_task_that_looks(
 ) -> None:
     receipt = await command_receipt(tmp_path, repository, {}, do=do)
     assert (receipt.ok, receipt.earlier) == (True, earlier)
-    asked = replace(work(repository, "command: true"), last_error="- `command: true`: ended with exit code 1")
+    refusal = "Claimed to be done, but the receipts say otherwise:\n- `command: true`: ended with exit code 1"
+    asked = replace(work(repository, "command: true"), last_error=refusal)
     [again] = await looked(make(tmp_path, ["true"]), asked)
     assert not again.earlier  # an attempt was refused for it
+
+
+@pytest.mark.parametrize(
+    "words", ["I could not run `command: true`", "Broken:\n- `command: true`: no runner", "It said: `true`"]
+)
+async def test_a_worker_that_names_a_command_in_its_own_failure_has_not_shown_it_to_fail(
+    tmp_path: Path, repository: Path, words: str
+) -> None:
+    asked = replace(work(repository, "command: true"), last_error=words)
+    [receipt] = await looked(make(tmp_path, ["true"]), asked)
+    assert (receipt.ok, receipt.earlier) == (True, True)
 
 
 @pytest.mark.parametrize(

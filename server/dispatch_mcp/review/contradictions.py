@@ -3,8 +3,8 @@
 Words are checked only against a PASS. An honest answer that is taken for one that contradicts itself costs one more
 question; one that passes by mistake costs what the review was for. The words of the form are looked for in capitals or
 as labels, and where a block stands: both mean the same in every language. In English a verdict is also read by who
-speaks it: the reviewer ("I would reject"), an order ("do not merge"), or what should become of the change ("must not be
-approved"). What code does ("rejects negative amounts") is none.
+speaks it: the reviewer ("I would reject"), an order ("do not merge"), or what should become of the change ("this must
+not be approved"). What code does or has to do ("must reject negative amounts") is none.
 """
 
 from __future__ import annotations
@@ -49,15 +49,41 @@ _NO = r"(?:not|never|no|nothing|none|neither|nor|without|cannot|[a-z]{1,7}n['\u2
 _AGAINST = r"(?:fail(?! to\b)|reject|block|request changes|nack)(?:e?d|ing)?(?![\w-])"
 _FOR = r"(?:merge|approve|pass|ship|accept)(?:d|ed)?(?![\w-])"
 _WORDS_BETWEEN = r"(?: [a-z]{1,20}){0,2}"
+# What should become of the change is said of it by name, of whoever decides about it, or of nobody: as an order, or
+# as the object of anybody's act. Of anything else it is said what the code does.
+_NOUN = r"(?:changes?|changeset|PRs?|MRs?|(?:pull|merge) request|diff|patch|commits?|branch|work|code|version)\b"
+_NAMED = rf"(?:(?:this|that|these|the|your)(?: [a-z]{{1,20}})? {_NOUN}|this|that)"
+# What may stand between the change and what is said of it.
+_ASIDE = r"(?:,[^,.;]{1,60},| (?:to|in|of|for) [^,.;]{1,60}?| [a-z]{1,20}ly| still| as (?:it )?(?:is|stands))"
+# What takes a sentence that began with the change back to it.
+_LINK = r"(?:,| and| so| but| thus| therefore| hence)(?: (?:so|and|but|it|this|that|therefore)){0,2}"
+_CHANGE = (
+    rf"(?:^\W{{0,9}}(?:[a-z]{{1,20}},? )?(?:{_NAMED}|it)[^.;]{{0,80}}?{_LINK}"
+    rf"|(?<![\w-]){_NAMED}{_ASIDE}?|^\W{{0,9}})"
+)
+_PEOPLE = r"(?<![\w-])(?:I|we|you)"
+_PHRASE_END = r"(?=\W*$| ?[,;)]| (?:as|until|unless|yet|before|because)\b)"
+_OBJECT = rf"(?:(?:this|it|that){_PHRASE_END}|(?:this|that|these|the|your) {_NOUN})"
+_MUST = r"(?:would|should|must|will|shall|ha[sv]e? to|needs? to)"
+_MUST_NOT = r"(?:do|must|should|would|will|can|could|may|shall)(?: not| never|n['\u2019]t|not)"
+_ORDER = r"(?:^\W{0,9}|, ?|\b(?:please|so|but|then|therefore|just) )"
+_GO_ON = rf"(?:(?:merge|approve|ship)(?![\w-])|(?:accept|pass)(?:{_PHRASE_END}|(?= (?:review|{_OBJECT}))))"
 # By the reviewer, at the head of a clause, as what should become of the change, as a verdict by name, as a PASS denied.
 _SPOKEN = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?<![\w-])I(?:['\u2019](?:m|d|ll|ve)\b| am\b)?(?: (?!{_NO}\b)[a-z]{{1,20}}){{0,2}} {_AGAINST}",
         rf"^\W{{0,9}}{_AGAINST}",
-        rf"\b(?:would|should|must|will|shall|ha[sv]e? to|needs? to) (?:be )?{_AGAINST}",
+        rf"{_CHANGE} ?\b{_MUST} be {_AGAINST}",
+        rf"{_CHANGE} ?\b{_MUST} fail(?: (?:the |this )?(?:review|CI|checks?)\b|{_PHRASE_END})",
+        rf"\bthis {_NOUN} will fail\b",
+        rf"^\W{{0,9}}it {_MUST} be {_AGAINST}{_PHRASE_END}",
+        rf"{_PEOPLE} {_MUST} {_AGAINST}",
+        rf"\b{_MUST} {_AGAINST} {_OBJECT}",
         rf"\b(?:verdict|decision|recommendation|vote) (?:is|would be)\W{{1,4}}(?:to )?{_AGAINST}",
-        rf"\b(?:do|must|should|would|will|can|could|may|shall)(?: not| never|n['\u2019]t|not){_WORDS_BETWEEN} {_FOR}",
+        rf"(?:{_CHANGE}|{_PEOPLE}|^\W{{0,9}}it) ?\b{_MUST_NOT}{_WORDS_BETWEEN} (?:be {_FOR}|{_GO_ON})",
+        rf"{_ORDER}do(?: not|n['\u2019]t){_WORDS_BETWEEN} {_GO_ON}",
+        rf"\b{_MUST_NOT}{_WORDS_BETWEEN} {_FOR} {_OBJECT}",
     )
 )
 _SEVERE = tuple(

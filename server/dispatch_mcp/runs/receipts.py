@@ -38,6 +38,8 @@ _SHOWN_ONLY: Final = frozenset({"touched", "words", "simulated", "usage"})
 _PATH_BEFORE = re.compile(r"[\w./-]$")
 _PATH_BEHIND = re.compile(r"[\w/-]|\.\w")
 _REFUSED = re.compile(r"^- `([^`\n]+)`: ", re.MULTILINE)
+_REFUSAL: Final = "Claimed to be done, but the receipts say otherwise:"
+"""How the server begins to say why it refused an attempt; other errors are the words of workers."""
 MAX_CLAIMS: Final = 64
 """Files that a worker may say it changed and that are still looked up one by one."""
 
@@ -334,9 +336,14 @@ def nothing_changed(outcome: model.Outcome) -> model.Outcome:
     return judge(outcome, [Receipt(kind="diff", ok=False, detail="nothing was changed in the task's worktree")])
 
 
+def refused_criteria(last_error: str) -> tuple[str, ...]:
+    """Returns the criteria that the server refused the last attempt for; none for what a worker says of its failure."""
+    return tuple(dict.fromkeys(_REFUSED.findall(last_error))) if last_error.startswith(_REFUSAL) else ()
+
+
 def of_edits(last_error: str, criteria: Collection[str]) -> tuple[Receipt, ...]:
     """Returns receipts that tell of criteria which the last attempt was refused for and which are none any more."""
-    texts = [text for text in dict.fromkeys(_REFUSED.findall(last_error)) if text not in criteria]
+    texts = [text for text in refused_criteria(last_error) if text not in criteria]
     why = "was taken out of its acceptance by an edit, after an attempt had been refused for it"
     return tuple(
         Receipt(kind="words", ok=False, checked=False, detail=f"`{text}` {why}") for text in texts[:MAX_CLAIMS]
@@ -415,7 +422,7 @@ def _is_hollow(receipt: Receipt) -> bool:
 def _refusal(refutations: Sequence[Receipt]) -> dict[str, model.Json]:
     kind = min(map(_kind_of_error, refutations), key=transitions.REFUTATIONS.index)
     lines = (*map(_reason, refutations), *_ways_out(kind))
-    error = "\n- ".join(("Claimed to be done, but the receipts say otherwise:", *lines))
+    error = "\n- ".join((_REFUSAL, *lines))
     return {
         "state": AttemptState.FAILED,
         "error": error if len(error) <= ERROR_CHARS else f"{error[:ERROR_CHARS]}…",

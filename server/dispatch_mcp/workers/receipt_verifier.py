@@ -279,7 +279,7 @@ class ReceiptVerifier:
             return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
         if work.task.command or plan_advice.names_no_change(work.task):
             return receipts.proven(criterion, exit_receipt.detail)
-        has_failed = f"`{criterion.text}`" in work.last_error
+        has_failed = criterion.text in receipts.refused_criteria(work.last_error)
         return receipts.from_command(criterion, exit_receipt.detail, changes, _entries(work), has_failed=has_failed)
 
 
