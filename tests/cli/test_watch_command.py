@@ -113,6 +113,47 @@ def test_keys_pause_and_resume_a_run_that_another_process_carries_on(started: su
     assert started.poll() is None, "who leaves ends nothing"
 
 
+def test_a_run_at_its_own_screen_goes_on_after_a_pause_with_nothing_at_work(place: Path) -> None:
+    command = [sys.executable, "-c", WAITING]
+    tasks = [
+        {"id": "tide", "do": "Write the tide table", "command": command, "worker": "command"},
+        {"id": "moon", "do": "Write the moon table", "command": command, "worker": "command", "deps": ["tide"]},
+    ]
+    terminal = Terminal("run", command_runs.written(place, tasks))
+    terminal.until("p pause")
+    terminal.type("p")
+    terminal.until("p resume")
+    (place / "go").touch()
+    terminal.until("1 of 2")
+    assert "q leave" not in terminal.shown
+    terminal.type("p")
+    assert terminal.end() == 0
+    assert status()["run"] == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["dumb", "of another session"])
+def test_a_terminal_without_pictures_or_keys_is_told_in_lines_or_without_keys(place: Path, how: str) -> None:
+    tasks = [{"id": "moon", "do": "Write it", "command": [sys.executable, "-c", "pass"], "worker": "command"}]
+    path = command_runs.written(place, tasks)
+    master, slave = pty.openpty()
+    try:
+        environment: dict[str, str] = {**os.environ, "TERM": "dumb" if how == "dumb" else "xterm"}
+        command = [sys.executable, "-m", "dispatch_mcp", "run", path]
+        streams: dict[str, int] = {"stdin": slave, "stdout": subprocess.PIPE, "stderr": slave}
+        with subprocess.Popen(command, env=environment, start_new_session=True, **streams) as process:
+            shown = ""
+            while process.poll() is None:
+                if select.select([master], [], [], 0.1)[0]:
+                    shown += os.read(master, 65_536).decode("utf-8", "replace")
+            assert process.stdout is not None
+            assert process.returncode == 0, shown
+            assert json.loads(process.stdout.read())["summary"]["successful"] == 1
+            assert "p pause" not in shown
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
 def test_cancelling_needs_a_second_key(started: subprocess.Popen[str]) -> None:
     eventually(at_work)
     terminal = Terminal("watch", "latest")

@@ -103,14 +103,19 @@ def real(root: Path, *files: str, final: tuple[str, ...] = ()) -> tuple[tuple[st
         ("shop/cart.py", "src/cart.py"),
         ("./shop/cart.py", "src/cart.py"),
         ("shop/new.py", "src/new.py"),
-        ("faq.md", "docs/faq.md"),
-        ("lost", "nowhere.py"),
     ],
 )
 def test_a_file_is_declared_by_its_real_path_and_the_author_is_told(root: Path, path: str, place: str) -> None:
     files, messages = real(linked(root), path)
     assert files == (place,)
     assert messages == [f"`{path}` leads to `{place}`, which is declared in its place."]
+
+
+@pytest.mark.parametrize(("path", "place"), [("faq.md", "docs/faq.md"), ("lost", "nowhere.py")])
+def test_a_link_that_is_named_itself_stays_declared_beside_what_it_leads_to(root: Path, path: str, place: str) -> None:
+    files, messages = real(linked(root), path)
+    assert files == (path, place)
+    assert messages == [f"`{path}` leads to `{place}`, which is declared too."]
 
 
 @pytest.mark.parametrize("path", ["src/cart.py", "new/part.py", "out/other.py", "loop", "../elsewhere.py"])

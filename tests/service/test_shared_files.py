@@ -133,6 +133,20 @@ async def test_one_file_is_one_claim_within_a_run_too(tmp_path: Path, *, planned
         assert list((await chat.states()).values()).count("succeeded") == 1
 
 
+@pytest.mark.parametrize("how", ["through it", "in its place"])
+async def test_who_changes_a_link_or_what_it_leads_to_has_changed_the_file(tmp_path: Path, how: str) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    link = workspace / "rules.md"
+    link.symlink_to("app/cart.py")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin({**WORK, "files": ["rules.md"], "acceptance": ["diff"]})
+        if how == "in its place":
+            link.unlink()
+        link.write_text(BETTER)
+        await chat.report("fix")
+        assert await chat.states() == {"fix": "succeeded"}
+
+
 async def test_a_plan_names_files_by_their_real_paths_and_says_so(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     (workspace / "lnk").symlink_to("app")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -89,6 +89,12 @@ def descend(root: int, folders: Sequence[str], *, make: bool = False) -> int:
 def holds(root: Path, path: str) -> bool:
     """Returns whether the real place of `path`, links followed, is the folder `root` or below it."""
     return Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root))
+
+
+def links_to(root: Path, names: Iterable[str], targets: Collection[str]) -> list[str]:
+    """Returns those names below `root` that are links to one of the targets, which are names below it too."""
+    places = {f"{os.path.realpath(root)}/{target}" for target in targets}
+    return [name for name in names if (root / name).is_symlink() and os.path.realpath(root / name) in places]
 
 
 def real_place(root: Path, pattern: str) -> str:

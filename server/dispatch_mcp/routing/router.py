@@ -38,10 +38,10 @@ Strategy = confidence.Strategy
 MAX_RANKED = 8
 MAX_EVIDENCE = 8
 MAX_MATCHED = 3
+"""Words of the request that are shown for an agent to choose from."""
 BY_WORDS = 3
 """Of five of hundreds those whom the words name; with two of the nearest in meaning the five held the right one in .738
 of 267 unsure requests of seven authors, with words alone in .712."""
-"""Words of the request that are shown for an agent to choose from."""
 CLOSE = 0.6
 """A runner-up with this share of the first one's share makes a request ambiguous."""
 

@@ -128,6 +128,11 @@ def compare_changes(
     return FileChanges(tuple(hits), idle, strange if everything else None)
 
 
+def without_links(files: FileChanges, links: Collection[str]) -> FileChanges:
+    """Returns the changes without idle links: who writes through a link changes what it leads to and not the link."""
+    return files._replace(untouched=tuple(path for path in files.untouched if path not in links))
+
+
 def with_folders(files: FileChanges, folders: Sequence[str]) -> FileChanges:
     """Returns the changes with declared folders that were made, also empty ones, of which nobody else tells."""
     if not folders:

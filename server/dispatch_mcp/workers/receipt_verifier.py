@@ -117,6 +117,7 @@ class ReceiptVerifier:
         deadline = anyio.current_time() + self._limit_s
         first, root = first_state.from_json(before.get(ports.HELD)), Path(work.workspace)
         changes = receipts.with_folders(changes, first.new_folders(root, changes.untouched))
+        changes = receipts.without_links(changes, safe_paths.links_to(root, changes.untouched, changes.changed))
         proofs = [
             first.marked(root, criterion, await self._receipt(work, criterion, changes, deadline))
             for criterion in criteria

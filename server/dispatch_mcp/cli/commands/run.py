@@ -161,16 +161,23 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
     if not quiet and console.err.is_terminal:
         by_person = not approve.assistant_variable(os.environ, terminal=sys.stdin.isatty())
 
+        over = _over_at_keys if sys.stdin.isatty() else _over_here
+
         async def steer(action: steering.Kind) -> None:
             await app.steer(run_id, action, "", "", by_person=by_person)
 
-        await live_run.LiveRun(app.store, run_id, app.principal, steer, _over_here, can_leave=False).follow()
+        await live_run.LiveRun(app.store, run_id, app.principal, steer, over, can_leave=False).follow()
         return
     while True:
         pulse = app.engine.pulse
         if _over_here(await run_view.load(app.store, run_id, app.principal)):
             return
         await pulse.wait()
+
+
+def _over_at_keys(view: run_view.RunView) -> bool:
+    """Whether there is nothing to wait for where a key resumes a run that is paused."""
+    return view.run.state is not RunState.PAUSED and _over_here(view)
 
 
 def _over_here(view: run_view.RunView) -> bool:

@@ -57,7 +57,8 @@ def keys_of(data: bytes) -> list[str]:
 def keyboard() -> Generator[Keyboard | None]:
     """Gives the keys of this terminal and puts it back as it was; None where nobody can type.
 
-    A process in the background must not touch its terminal: it would be stopped.
+    A process in the background must not touch its terminal: it would be stopped. Nor does it read a terminal that is
+    another session's.
     """
     descriptor = _descriptor()
     if sys.platform == "win32" or descriptor is None:
@@ -75,4 +76,7 @@ def _descriptor() -> int | None:
     if sys.platform == "win32" or sys.stdin is None or not sys.stdin.isatty():
         return None
     descriptor = sys.stdin.fileno()
-    return descriptor if os.tcgetpgrp(descriptor) == os.getpgrp() else None
+    try:
+        return descriptor if os.tcgetpgrp(descriptor) == os.getpgrp() else None
+    except OSError:  # a terminal, but not this session's own: `setsid`, supervisors
+        return None

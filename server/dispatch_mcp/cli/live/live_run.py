@@ -60,7 +60,7 @@ class LiveRun:
 
     async def follow(self) -> run_view.RunView:
         """Returns the run as it was last seen: over, or left by whoever watched."""
-        if console.err.is_terminal:
+        if console.err.is_terminal and not console.err.is_dumb_terminal:
             return await self._on_screen()
         return await self._in_lines()
 

@@ -58,32 +58,43 @@ def without_links(
 ) -> tuple[list[model.Task], list[problems.Notice]]:
     """Returns the tasks with the real paths of files that they name through links, and a notice for each such path.
 
-    Two names of one file would be two claims on it. What leads out of the workspace stays as it is, and so do tasks
-    that are final.
+    Two names of one file would be two claims on it. A link that is named itself stays declared beside what it leads to:
+    the work may be to replace it. What leads out of the workspace stays as it is, and so do tasks that are final.
     """
     root = Path(os.path.realpath(workspace))
     inside: dict[str, str] = {}
+    links: dict[str, str] = {}
     for path in dict.fromkeys(path for task in tasks if task.id not in final_ids for path in task.files):
         name = path_globs.normalise(path, workspace)
-        place = safe_paths.real_place(root, name).removeprefix(f"{root.as_posix().rstrip('/')}/")
+        place = _place(root, name)
         if name and not name.startswith(("/", "..")) and name != place and not place.startswith("/"):
             inside[path] = place
+            if (root / name).is_symlink():
+                folder, _, last = name.rpartition("/")
+                links[path] = f"{_place(root, folder)}/{last}" if folder else last
     users: dict[str, list[str]] = {}
     out: list[model.Task] = []
     for task in tasks:
         names = [] if task.id in final_ids else [path for path in task.files if path in inside]
         for path in names:
             users.setdefault(path, []).append(task.id)
-        files = tuple(dict.fromkeys(inside.get(path, path) for path in task.files))
+        places = itertools.chain.from_iterable((links.get(path, ""), inside.get(path, path)) for path in task.files)
+        files = tuple(dict.fromkeys(filter(None, places)))
         out.append(task.model_copy(update={"files": files}) if names else task)
+    how = {True: "too", False: "in its place"}
     return out, [
         problems.Notice(
             code="linked_file",
             tasks=tuple(ids),
-            message=f"`{path}` leads to `{inside[path]}`, which is declared in its place.",
+            message=f"`{path}` leads to `{inside[path]}`, which is declared {how[path in links]}.",
         )
         for path, ids in itertools.islice(users.items(), MAX_NOTICES)
     ]
+
+
+def _place(root: Path, name: str) -> str:
+    """Returns the real path of a name below a folder, from there on; whole where it leads out."""
+    return safe_paths.real_place(root, name).removeprefix(f"{root.as_posix().rstrip('/')}/")
 
 
 def _paths(task: model.Task, workspace: str) -> Iterator[tuple[str, bool]]:
