@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pty
@@ -139,8 +140,8 @@ def test_a_terminal_without_pictures_or_keys_is_told_in_lines_or_without_keys(pl
     try:
         environment: dict[str, str] = {**os.environ, "TERM": "dumb" if how == "dumb" else "xterm"}
         command = [sys.executable, "-m", "dispatch_mcp", "run", path]
-        streams: dict[str, int] = {"stdin": slave, "stdout": subprocess.PIPE, "stderr": slave}
-        with subprocess.Popen(command, env=environment, start_new_session=True, **streams) as process:
+        start = functools.partial(subprocess.Popen[bytes], command, env=environment, start_new_session=True)
+        with start(stdin=slave, stdout=subprocess.PIPE, stderr=slave) as process:
             shown = ""
             while process.poll() is None:
                 if select.select([master], [], [], 0.1)[0]:
