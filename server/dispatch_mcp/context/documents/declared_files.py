@@ -78,8 +78,8 @@ def without_links(
         names = [] if task.id in final_ids else [path for path in task.files if path in inside]
         for path in names:
             users.setdefault(path, []).append(task.id)
-        both = [(links.get(path, ""), inside.get(path, path)) for path in task.files]
-        files = tuple(dict.fromkeys(place for places in both for place in places if place))
+        pairs = [(links.get(path, ""), inside.get(path, path)) for path in task.files]
+        files = tuple(dict.fromkeys(place for places in pairs for place in places if place))
         out.append(task.model_copy(update={"files": files}) if names else task)
     how = {True: "too", False: "in its place"}
     return out, [
