@@ -64,8 +64,9 @@ LOOKS: list[list[str]] = [
     ["worker", "--until-idle"],
     [BOTH],
 ]
-NOT_PRINTING = frozenset({"serve", "demo", "hook", "statusline"})
-"""`serve` speaks MCP, whose answers have a test of their own; `demo` shows a project of its own."""
+NOT_PRINTING = frozenset({"serve", "demo", "hook", "statusline", "watch"})
+"""`serve` speaks MCP, whose answers have a test of their own; `demo` shows a project of its own; `watch` waits for the
+end of a run, and its screen has a test of its own."""
 
 
 def planted() -> model.Plan:

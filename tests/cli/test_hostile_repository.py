@@ -117,6 +117,7 @@ def test_no_command_starts_a_program_that_the_repository_names(
     run_id = answer.json["correlation_id"]
     for words in (
         ("status", run_id),
+        ("watch", run_id),
         ("trace", run_id),
         ("limit", run_id, "dollars=8"),
         ("approve", run_id),

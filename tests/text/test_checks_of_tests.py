@@ -25,14 +25,18 @@ async def test_b():
 @pytest.mark.parametrize(
     ("path", "text", "checks"),
     [
-        ("tests/test_a.py", PYTHON, Checks(4, 0)),
-        ("tests/test_a.py", b"# def test_a():\n#    assert a\n", Checks(0, 0)),
-        ("tests/test_a.py", b"@pytest.mark.skipif(True, reason='x')\ndef test_a():\n    assert a\n", Checks(2, 1)),
+        ("tests/test_a.py", PYTHON, Checks(4, 0, of_syntax=True)),
+        ("tests/test_a.py", b"# def test_a():\n#    assert a\n", Checks(0, 0, of_syntax=True)),
+        (
+            "tests/test_a.py",
+            b"@pytest.mark.skipif(True, reason='x')\ndef test_a():\n    assert a\n",
+            Checks(2, 1, of_syntax=True),
+        ),
         ("cart.spec.ts", b"it('adds', () => {\n  expect(add(1)).toBe(2)\n})\nit.only('x', y)\n", Checks(2, 1)),
         ("cart_test.go", b"func TestAdd(t *testing.T) {\n\tt.Fatal(1)\n\tt.Skip()\n}\n", Checks(2, 1)),
         ("src/test/java/CartTest.java", b"@Disabled\n@Test\nvoid adds() {\n  assertEquals(1, 1);\n}\n", Checks(2, 1)),
         ("tests/it.rs", b"#[ignore]\n#[tokio::test]\nfn adds() {\n    assert_eq!(1, 1);\n}\n", Checks(2, 1)),
-        ("tests/empty_test.py", b"", Checks(0, 0)),
+        ("tests/empty_test.py", b"", Checks(0, 0, of_syntax=True)),
     ],
 )
 def test_lines_that_check_and_marks_that_skip_are_counted(path: str, text: bytes, checks: Checks) -> None:

@@ -18,6 +18,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import pack_builder, packs, requirement_sources, requirements, search_scope
 from dispatch_mcp.context.documents import file_mentions, knowledge_documents
 from dispatch_mcp.model import WorkerKind, records, transitions, work_order
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import shared_looks
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
@@ -46,6 +47,9 @@ PARTLY: Final = (
     "only {} of the {} files of the workspace have been searched so far. What is given is not all; look up the rest."
 )
 LATE: Final = "the search of the workspace has not ended in time. Look up what you need before you begin."
+NAMELESS: Final = " DISPATCH_MCP_WORKSPACE names the project where the server is registered."
+"""What is added where nobody has named a workspace; its readers are a worker, and the assistant that hands it on."""
+
 FAILED: Final = "the workspace could not be searched: {}. Look up what you need before you begin."
 MAX_TEXTS: Final = 200
 """Texts in the inputs of a task in which names of files are looked for."""
@@ -125,6 +129,7 @@ class Briefing:
             except errors.DispatchError as refused:
                 log.info("nothing was gathered for %s/%s: %s", work.run_id, work.task.id, refused)
                 gap = FAILED.format(str(refused).rstrip("."))
+                gap += NAMELESS if refused.hint == NextStep(StepKind.NAME_WORKSPACE) else ""
             except Exception as fault:
                 log.exception("nothing could be gathered for %s/%s", work.run_id, work.task.id)
                 gap = FAILED.format(f"a fault of this server ({type(fault).__name__})")

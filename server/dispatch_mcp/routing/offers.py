@@ -92,7 +92,10 @@ def about(description: str, most: int = MOST_WORDS) -> str:
         text = text[opening.end() :]
     sentence = _SENTENCE.split(text, maxsplit=1)[0]
     words = _DASH.sub(": ", sentence, count=1).split()
-    return f"{' '.join(words[:most]).rstrip(',;:-(')}…" if len(words) > most else " ".join(words).rstrip(",;:-(")
+    head = words[:most]
+    while len(words) > most and len(head) > 1 and head[-1].lower() in _LOOSE:
+        head.pop()
+    return " ".join(head).rstrip(",;:-(") + ("…" if len(words) > most else "")
 
 
 def first_words(text: str, words: int) -> str:
