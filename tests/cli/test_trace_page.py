@@ -94,6 +94,37 @@ def test_without_a_browser_the_file_is_named(
     assert "open the file yourself" in said.err
 
 
+@pytest.mark.parametrize("name", [".", "/", "..", "out", "out/"])
+def test_a_folder_is_no_file_for_a_page(shell: command_runs.Shell, tmp_path: Path, name: str) -> None:
+    run(shell, tmp_path)
+    (tmp_path / "out").mkdir()
+    answer = shell("trace", "latest", "--html", name)
+    assert answer.code == 2
+    assert repr(name) in answer.err
+    assert "which is a folder" in answer.err
+
+
+def test_a_file_that_cannot_be_made_is_named_with_the_reason(shell: command_runs.Shell, tmp_path: Path) -> None:
+    run(shell, tmp_path)
+    (tmp_path / "plain").write_text("", encoding="utf-8")
+    answer = shell("trace", "latest", "--html", "plain/run.html")
+    assert answer.code == 2
+    assert "The page cannot be written" in answer.err
+
+
+def test_a_page_goes_to_stdout_alone(shell: command_runs.Shell, tmp_path: Path) -> None:
+    run(shell, tmp_path)
+    answer = shell("trace", "latest", "--html", "-")
+    assert answer.code == 0
+    assert answer.out.startswith("<!doctype html>")
+    assert answer.out.rstrip().endswith("</html>")
+    assert not (tmp_path / "-").exists()
+    for wish in ("--json", "--open"):
+        refusal = shell("trace", "latest", "--html", "-", wish)
+        assert (refusal.code, refusal.out) == (2, "") or wish == "--json"
+        assert wish in refusal.err + refusal.out
+
+
 def test_an_unknown_run_is_no_page(shell: command_runs.Shell, tmp_path: Path) -> None:
     said = shell("trace", "nothing-1234", "--html", "run.html")
     assert said.code == 2

@@ -140,6 +140,17 @@ async def test_a_list_without_news_comes_again_with_the_same_digest(desk: setup.
     assert again["digest"] == before["digest"]
 
 
+@pytest.mark.parametrize(("work_s", "pause_s"), [(0.0, 0.06), (0.001, 0.06), (0.25, 2.5), (60.0, 30.0)])
+def test_a_page_waits_ten_times_as_long_as_its_answer_took(work_s: float, pause_s: float) -> None:
+    assert live_pictures.pause(work_s) == pytest.approx(pause_s)
+
+
+async def test_each_answer_says_when_to_ask_again(desk: setup.Desk) -> None:
+    run = await setup.started(desk, setup.task("a"))
+    for answer in (await pictures(desk).run(run.run_id), await pictures(desk).runs()):
+        assert live_pictures.LEAST_PAUSE_S <= answer["pause_s"] <= live_pictures.MOST_PAUSE_S
+
+
 async def test_what_is_shown_holds_no_secret(desk: setup.Desk) -> None:
     task = {"id": "a", "do": f"Log in with {SECRET}"}
     run = await setup.started(desk, task)

@@ -136,8 +136,9 @@ def test_declarations_that_follow_each_other_are_one() -> None:
         "h();}",
         "const i=1;j();",
         "const k=1;",
+        "const l=()=>{m();};",
     ]
-    assert run_page.joined(lines) == ["const a=1,[b,c]=d;", *lines[2:]]
+    assert run_page.joined(lines) == ["const a=1,[b,c]=d;", *lines[2:7], "const k=1,l=()=>{m();};"]
 
 
 def test_no_text_of_ours_holds_what_is_cut_at_the_end_of_blocks() -> None:

@@ -120,8 +120,14 @@ def test_the_slider_shows_the_run_as_it_was(show: Show) -> None:
     assert set(texts(page, "#graph .mark")) <= {"○", "·"}
     page.run(slide % 4)
     page.until("[...document.querySelectorAll('#graph .mark')].some((one) => one.textContent === '●')")
+    label = "getComputedStyle(document.querySelector('#%s h2'), '::after').content"
+    fixed, replayed = ("now", "cost", "receipts", "council", "messages"), ("graph", "timeline", "tasks", "events")
+    assert {page.run(label % part) for part in fixed} == {'" · as it is now"'}
+    assert {page.run(label % part) for part in replayed} == {"none"}
     page.run("document.querySelector('#replay .end').click()")
     page.until("document.querySelector('#replay .end').disabled")
+    page.until("!document.body.classList.contains('then')")
+    assert {page.run(label % part) for part in fixed} == {"none"}
     assert texts(page, ".tile dd")[0].startswith(("49 of 50", "50 of 50"))
     assert page.faults == []
 

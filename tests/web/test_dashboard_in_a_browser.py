@@ -11,8 +11,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import browser
 import command_runs
+import dispatcher_setup
 import pytest
 
 pytestmark = pytest.mark.skipif(browser.PROGRAM is None, reason=browser.WHY_NOT)
@@ -99,6 +101,36 @@ def test_the_token_stays_out_of_addresses_and_pages_and_can_be_forgotten(house: 
     page.run("[...document.querySelectorAll('#extra button')].at(-1).click()")
     page.until("document.querySelector('#token')")
     assert page.run("sessionStorage.length") == 0
+
+
+def test_what_can_be_no_token_is_refused_at_the_gate(house: House) -> None:
+    page = house.page()
+    house.enter(page, "dmcp_\u2026x")
+    page.until("document.querySelector('[role=alert]')?.textContent.startsWith('This is no token')")
+    assert page.run("sessionStorage.length") == 0
+    house.enter(page)
+    page.until("document.querySelector('#extra .pill')?.textContent === 'live'")
+
+
+async def _begin_many(count: int) -> None:
+    async with dispatcher_setup.opened(Path(os.environ["DISPATCH_MCP_HOME"])) as desk:
+        for number in range(count):
+            await dispatcher_setup.started(desk, dispatcher_setup.task(f"t{number}"))
+
+
+def test_older_runs_are_shown_when_they_are_asked_for(house: House) -> None:
+    anyio.run(_begin_many, 52)
+    page = house.page()
+    house.enter(page)
+    page.until("document.querySelectorAll('#gate tbody tr').length === 50")
+    page.run("document.querySelector('#gate > button').click()")
+    page.until("document.querySelectorAll('#gate tbody tr').length === 52")
+    page.until("!document.querySelector('#gate > button')")
+    house.run("A newer run")
+    page.until("document.querySelectorAll('#gate tbody tr').length === 53")
+    names = page.run("[...document.querySelectorAll('#gate tbody .mono')].map((one) => one.textContent)")
+    assert len(set(names)) == 53
+    assert page.faults == []
 
 
 def test_an_address_of_nothing_says_so(house: House) -> None:

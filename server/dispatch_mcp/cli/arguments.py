@@ -157,7 +157,11 @@ COMMANDS: Mapping[str, Command] = {
             flag("--view", choices=VIEWS, default="timeline", help="which side of the run"),
             flag("--task", default="", help="one task's whole result"),
             flag("--cursor", default="", help="go on behind this cursor"),
-            flag("--html", metavar="FILE", help="write the run as one page that needs no network into this file"),
+            flag(
+                "--html",
+                metavar="FILE",
+                help="write the run as one page without a network, - for stdout",
+            ),
             flag("--open", action="store_true", help="show that page in the browser; without --html as a passing file"),
         ),
     ),

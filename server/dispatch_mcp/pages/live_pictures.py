@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +21,10 @@ from dispatch_mcp.text import redaction
 WAIT_S: Final = 25.0
 """Seconds that a page waits for news: proxies give a request up after thirty."""
 
+LEAST_PAUSE_S: Final = 0.06
+MOST_PAUSE_S: Final = 30.0
+PAUSE_FOR_WORK: Final = 10.0
+"""Seconds that a page leaves the server alone for each second that its last answer took to make."""
 
 PATIENCE_S: Final = 0.5
 """Seconds after which one that waits looks whether the server is being stopped."""
@@ -48,8 +53,9 @@ class LivePictures:
                 if self.is_over or not digest or _digest(answer) != digest:
                     break
                 await self._news(pulse)
+        began = time.monotonic()
         answer = await app.trace(view="all", cursor=cursor)
-        return await self._clean(answer, digest=_digest(answer))
+        return await self._clean(answer, began, digest=_digest(answer))
 
     async def run(
         self, handle: str, after: int = 0, revision: int = -1, wait_s: float = WAIT_S
@@ -70,7 +76,8 @@ class LivePictures:
                 if self.is_over or run.revision != revision or await app.store.events(run_id, after, limit=1):
                     break
                 await self._news(pulse)
-        return await self._clean(await picture_loader.load(app.store, run_id, app.principal, after))
+        began = time.monotonic()
+        return await self._clean(await picture_loader.load(app.store, run_id, app.principal, after), began)
 
     async def _news(self, pulse: anyio.Event) -> None:
         """Returns when anything was committed, or the server stops."""
@@ -78,11 +85,16 @@ class LivePictures:
             with anyio.move_on_after(PATIENCE_S):
                 await pulse.wait()
 
-    async def _clean(self, answer: answers.Answer, **more: model.Json) -> dict[str, model.Json]:
-        """Returns an answer as JSON without secrets, as every interface answers."""
+    async def _clean(self, answer: answers.Answer, began: float, **more: model.Json) -> dict[str, model.Json]:
+        """Returns an answer as JSON without secrets, and in how many seconds the page may ask again."""
         document = {**answer.wire(self.words), **more}
         clean: dict[str, model.Json] = await computation.apart(self.redactor.redact_json, document)
-        return clean
+        return {**clean, "pause_s": pause(time.monotonic() - began)}
+
+
+def pause(work_s: float) -> float:
+    """Returns how many seconds a page waits before it asks again, after an answer that took so long to make."""
+    return min(MOST_PAUSE_S, max(LEAST_PAUSE_S, PAUSE_FOR_WORK * work_s))
 
 
 def _digest(answer: answers.Trace) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -31,8 +32,7 @@ _CONNECT: Final[dict[Source, str]] = {"file": "", "live": "; connect-src 'self'"
 _STYLE_BLANKS: Final = re.compile(r"(?:(?<!\s)\s++)?([{};,>])\s*+|(?<=:)\s++")
 _SCRIPT_BLANKS: Final = re.compile(r" ?(=>|[=!]==|[+-]=|&&|\|\||[=<>?:,;{}()*]) ?|(?<=[\w)\]]) ([+/-]) (?=[\w(])")
 _ONE_ARGUMENT: Final = re.compile(r"(?<![\w)\]])\((\w+)\)(?==>)")
-_OPEN_LINES: Final = re.compile(r"(?<=[{;,(\[])\n")
-_PAIRS: Final = ("()", "[]", "{}")
+_OPEN_LINES: Final = re.compile(r"(?<=[{};,(\[])\n")
 _TEXTS: Final = re.compile(r"(\"[^\"]*\"|`[^`]*`)")
 
 _ENVIRONMENT = jinja2.Environment(
@@ -88,16 +88,20 @@ def joined(lines: Iterable[str]) -> list[str]:
     before = ""
     for line in lines:
         word = line.split(" ", 1)[0]
-        is_whole = (
-            line.endswith(";") and line.count(";") == 1 and all(line.count(a) == line.count(b) for a, b in _PAIRS)
-        )
-        keyword = word if is_whole and word in ("const", "let") else ""
+        keyword = word if word in ("const", "let") and _is_statement(line) else ""
         if keyword and keyword == before:
             result[-1] = f"{result[-1][:-1]},{line[len(word) + 1 :]}"
         else:
             result.append(line)
         before = keyword
     return result
+
+
+def _is_statement(line: str) -> bool:
+    """Returns whether a line is one whole statement; what looks like two because of a text counts as two."""
+    depths = list(itertools.accumulate((sign in "([{") - (sign in ")]}") for sign in line))
+    ends = [place for place, sign in enumerate(line) if sign == ";" and not depths[place]]
+    return ends == [len(line) - 1]
 
 
 def _digest(text: str) -> str:

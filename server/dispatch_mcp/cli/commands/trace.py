@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import webbrowser
 from pathlib import Path
 
 import anyio
 
-from dispatch_mcp import configuration
+from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli import clean_output, console, shell_wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.model import short_ids
@@ -21,6 +22,8 @@ from dispatch_mcp.text import escape
 
 MOST_DATA = 100
 """Characters of an event's data on its line."""
+STDOUT = "-"
+"""The name of a file that stands for stdout."""
 OWNER_DIGITS = 8
 """Digits of an owner's number that are shown."""
 
@@ -41,13 +44,21 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 def _page(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Writes the run as a page, and shows it in the browser if that is asked for."""
+    """Writes the run as a page, and shows it in the browser if that is asked for. Raises InputError."""
+    _refuse_no_file(options)
     picture = anyio.run(picture_loader.read, setup.settings, options.run)
     document = clean_output.document(picture.wire(shell_wording.words))
     text = run_page.html(document, title=clean_output.text(picture.run.title or picture.run.run_id))
+    if options.html == STDOUT:
+        sys.stdout.buffer.write(text.encode())
+        return console.OK
     # Another user of the machine may read neither: the page holds everything of the run.
     path = Path(options.html) if options.html else Path(tempfile.mkdtemp(prefix="dispatch-mcp-")) / "run.html"
-    private_files.write(path, text)
+    try:
+        private_files.write(path, text)
+    except OSError as error:
+        reason = private_files.refusal(error)
+        raise errors.InputError(f"The page cannot be written: {reason}.", hint="Name another file.") from error
     if options.json:
         console.emit({"run_id": short_ids.short(picture.run.run_id), "page": str(path)})
     else:
@@ -55,6 +66,16 @@ def _page(options: argparse.Namespace, setup: configuration.LoadedSettings) -> i
     if options.open and not webbrowser.open(path.resolve().as_uri()):
         console.note("No browser could be started here: open the file yourself.")
     return console.OK
+
+
+def _refuse_no_file(options: argparse.Namespace) -> None:
+    """Raises InputError if the page can be written nowhere that is named."""
+    name = options.html or ""
+    if name == STDOUT and (options.json or options.open):
+        wish = "--json" if options.json else "--open"
+        raise errors.InputError(f"`--html -` writes to stdout, which leaves no room for {wish}.", hint="Name a file.")
+    if name and name != STDOUT and Path(name).is_dir():
+        raise errors.InputError(f"--html names {name!r}, which is a folder.", hint="Name a file in it.")
 
 
 def show(trace: answers.Trace) -> None:

@@ -31,7 +31,9 @@ function gate(why) {
   const input = el("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false", size: "48" });
   const enter = (event) => {
     event.preventDefault();
-    live.token = input.value.trim();
+    const token = input.value.trim();
+    if (!/^[!-~]+$/.test(token)) return gate("This is no token.");
+    live.token = token;
     sessionStorage.setItem(KEY, live.token);
     route();
   };
@@ -48,9 +50,8 @@ async function follow(look) {
   if (live.stop) live.stop.abort();
   for (let pause = 60; turn === live.turn; ) {
     try {
-      await look(turn);
+      pause = 1000 * await look(turn);
       tell("live");
-      pause = 60;
     } catch (trouble) {
       if (trouble.name === "AbortError" || turn !== live.turn) return;
       if (trouble.final) return outside(el("h1", null, "Not here"), empty(trouble.message));
@@ -68,19 +69,37 @@ function follows_run(handle) {
     const last = run && run.events.length ? run.events[run.events.length - 1][0] : 0;
     const answer = await ask(`/api/runs/${encodeURIComponent(handle)}?after=${last}&revision=${run ? run.revision : ""}`, turn);
     if (!run || answer.revision !== run.revision || answer.events) show(answer);
+    return answer.pause_s;
   });
 }
 function follows_list() {
-  let seen = "";
+  let seen = "", all = [], cursor;
+  const add = (list, older) => {
+    const ids = new Set(list.map((one) => one.run_id)), rest = all.filter((one) => !ids.has(one.run_id));
+    all = older ? rest.concat(list) : list.concat(rest);
+    runs(all, cursor && more);
+  };
+  const more = async () => {
+    try {
+      const answer = await ask(`/api/runs?cursor=${cursor}`, live.turn);
+      cursor = answer.cursor;
+      add(answer.runs || [], true);
+    } catch (trouble) {
+      if (trouble.name !== "AbortError") tell("No answer", true);
+    }
+  };
   document.title = "Your runs";
   outside(empty("Reading …"));
   return follow(async (turn) => {
     const answer = await ask(`/api/runs?digest=${seen}`, turn);
+    if (!seen) cursor = answer.cursor;
     seen = answer.digest;
-    runs(answer.runs || []);
+    if (!answer.cursor) all = [];
+    add(answer.runs || []);
+    return answer.pause_s;
   });
 }
-function runs(list) {
+function runs(list, more) {
   const open = list.filter((one) => !RUN_OVER.has(one.state));
   const line = (one) => {
     const counts = one.counts || {}, total = Object.values(counts).reduce((sum, n) => sum + n, 0) || 1;
@@ -89,7 +108,7 @@ function runs(list) {
   };
   const heads = ["run", "state", "tasks over", "#began, ago", "waits for"];
   const part = (title, rows) => (rows.length ? [el("h2", null, title), table(heads, rows.map(line))] : []);
-  outside(el("h1", null, "Your runs"), ...part("Open", open), ...part("Over", list.filter((one) => !open.includes(one))), list.length ? "" : empty("No runs yet. One appears here as soon as it is dispatched."));
+  outside(el("h1", null, "Your runs"), ...part("Open", open), ...part("Over", list.filter((one) => !open.includes(one))), list.length ? "" : empty("No runs yet. One appears here as soon as it is dispatched."), more ? button({ on: { click: more } }, "More") : "");
   document.body.dataset.whole = "list";
 }
 function route() {

@@ -50,6 +50,7 @@ function drawn([id, , draw]) {
 }
 
 function paint() {
+  document.body.classList.toggle("then", !isNow());
   paintHead();
   paintGraph();
   paintTimeline();
