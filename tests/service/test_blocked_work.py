@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -118,6 +119,22 @@ async def test_a_plan_that_had_no_council_before_the_block_has_one_when_it_begin
         assert "council" in await chat.states()
         again = await chat.app.dispatch(plan_id=proposal.plan.id, worker="host")
         assert again.reused
+
+
+async def test_where_nobody_can_review_blocked_work_the_plan_says_so_and_keeps_its_version(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        everybody = chat.app.plans.catalog()
+        agents = tuple(agent for agent in everybody.agents if agent.roster != "reviewers")
+        few = dataclasses.replace(everybody, agents=agents)
+        planner = dataclasses.replace(chat.app.plans, catalog=lambda: few)
+        proposal = await planner.plan([LATER])
+        assert judges(proposal) == []
+        [notice] = notices(proposal)
+        assert "nothing in this plan reviews them" in notice
+        assert not await planner.review_blocked(proposal.plan)
+        assert (await chat.app.store.plan(proposal.plan.id, principal="local")).version == 1
+        assert await chat.app.plans.review_blocked(proposal.plan)
+        assert (await chat.app.store.plan(proposal.plan.id, principal="local")).version == 2
 
 
 async def test_work_on_other_files_is_not_concerned(tmp_path: Path) -> None:

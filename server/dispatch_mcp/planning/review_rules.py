@@ -148,24 +148,28 @@ def _unreviewed(
     return [task for task in tasks if task.id not in settled_ids and changes(task)]
 
 
+_REVIEWED: Final = "no edit takes that review out"
+_UNREVIEWED: Final = "nothing in this plan reviews them"
+
+
 def blocked_notices(blocks: Mapping[str, tuple[str, str]], tasks: Sequence[model.Task]) -> list[Notice]:
     """Returns what is said of work on files whose earlier change a review has blocked, by that review and its run.
 
-    `blocks` are by task: the run, as people call it, and the review. Only what is reviewed again is told of.
+    `blocks` are by task: the run, as people call it, and the review. What has no review in the plan is told of too.
     """
     reviewed_ids = {subject for task in tasks for subject in task.reviews}
-    users: dict[tuple[str, str], list[str]] = {}
+    users: dict[tuple[str, str, bool], list[str]] = {}
     for task in tasks:
-        if task.id in blocks and task.id in reviewed_ids:
-            users.setdefault(blocks[task.id], []).append(task.id)
+        if task.id in blocks:
+            users.setdefault((*blocks[task.id], task.id in reviewed_ids), []).append(task.id)
     return [
         Notice(
             code=BLOCKED,
             tasks=tuple(task_ids),
             message=f"`{review}` of run {run} has blocked a change of their files: it stays so until a review passes "
-            "them or the user lets one go, and no edit takes that review out.",
+            f"them or the user lets one go, and {_REVIEWED if is_reviewed else _UNREVIEWED}.",
         )
-        for (run, review), task_ids in users.items()
+        for (run, review, is_reviewed), task_ids in users.items()
     ]
 
 

@@ -283,11 +283,12 @@ class Planner:
         *,
         roster: str = "",
         agentless: Collection[str] = (),
+        disputed_work: Collection[str] = (),
     ) -> plan_proposals.PlanProposal:
         """Stores the next version of a plan, and lets its open runs go on with it; all edits or none.
 
         Tasks without an agent are routed in `roster`, or in the plan's own if none is named; those in `agentless` lose
-        theirs first.
+        theirs first. With `disputed_work` the version is stored only if one of these tasks is reviewed in it.
 
         Raises:
             UnknownHandle: there is no such plan, or no such roster.
@@ -326,7 +327,7 @@ class Planner:
         standing, candidate = await computation.apart(edited)
         blocks = await self._blocks(plan.workspace, [*plan.tasks, *candidate.tasks])
         plan_proposals.refuse(edit_rules.refused_by_blocks(plan.tasks, candidate.tasks, blocks))
-        next_version = await self._prepared(candidate, runners, standing)
+        next_version = await self._prepared(candidate, runners, standing, disputed_work)
 
         def consequences() -> tuple[list[learning.Lesson], Mapping[str, model.Json]]:
             ready = {row.id for rows in runs for row in rows if row.state in (TaskState.READY, TaskState.RUNNING)}
@@ -379,11 +380,11 @@ class Planner:
         Returns whether the plan has another version for it.
         """
         blocks = await self._blocks(plan.workspace, plan.tasks)
-        reviewed_ids = {subject for task in plan.tasks for subject in task.reviews}
-        is_due = not reviewed_ids.issuperset(blocks) and not await self._open_runs(plan.id)
-        if is_due:
-            await self.edit(plan.id, plan.version, [])
-        return is_due
+        disputed_work = set(blocks) - _reviewed_ids(plan.tasks)
+        if not disputed_work or await self._open_runs(plan.id):
+            return False
+        proposal = await self.edit(plan.id, plan.version, [], disputed_work=disputed_work)
+        return not disputed_work.isdisjoint(_reviewed_ids(proposal.plan.tasks))
 
     async def _begun(self, plan_id: str) -> Collection[str]:
         """Returns the tasks of a plan whose work has begun in an open run."""
@@ -432,12 +433,17 @@ class Planner:
         candidate: plan_proposals.CheckedPlan,
         runners: Sequence[proof_proposals.Runner],
         standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
+        disputed_work: Collection[str] = (),
     ) -> plan_proposals.PlanProposal:
-        """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests."""
+        """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests.
+
+        With `disputed_work` nothing is stored unless one of these tasks is reviewed now.
+        """
         candidate = candidate._replace(frame=await self.handles.named(candidate.frame, candidate.tasks))
         situation = await self._situation(candidate, runners)
         proposal = await computation.apart(situation.proposal, candidate, standing)
-        await self._keep(proposal.plan)
+        if not disputed_work or not _reviewed_ids(proposal.plan.tasks).isdisjoint(disputed_work):
+            await self._keep(proposal.plan)
         return proposal
 
     async def _situation(
@@ -519,3 +525,7 @@ def refuse_tasks(limits: model.Limits, tasks: int) -> None:
             f"The plan has {tasks} tasks; the limit of this dispatch is {limits.tasks}.",
             hint="Raise limits.tasks or split the plan.",
         )
+
+
+def _reviewed_ids(tasks: Iterable[model.Task]) -> set[str]:
+    return {subject for task in tasks for subject in task.reviews}
