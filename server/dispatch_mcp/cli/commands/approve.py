@@ -47,6 +47,11 @@ def assistant_variable(environment: Mapping[str, str], *, terminal: bool) -> str
     return "" if terminal else next((name for name in ASSISTANTS if environment.get(name)), "")
 
 
+def is_by_person() -> bool:
+    """Returns whether a person seems to run this command, and no assistant."""
+    return not assistant_variable(os.environ, terminal=sys.stdin.isatty())
+
+
 async def _decide(
     settings: configuration.Settings, options: argparse.Namespace, verdict: approvals.Verdict
 ) -> answers.SteeringAnswer:

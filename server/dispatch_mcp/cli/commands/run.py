@@ -159,7 +159,7 @@ def _advise(view: run_view.RunView) -> None:
 async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
     """Returns when the run is over or only the host could go on; shows progress meanwhile."""
     if not quiet and console.err.is_terminal:
-        by_person = not approve.assistant_variable(os.environ, terminal=sys.stdin.isatty())
+        by_person = approve.is_by_person()
 
         over = _over_at_keys if sys.stdin.isatty() else _over_here
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 
 import anyio
 
@@ -16,7 +14,7 @@ from dispatch_mcp.service import answers
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Applies the action and prints where the run stands; an assistant's shell lets no review go."""
-    by_person = not approve.assistant_variable(os.environ, terminal=sys.stdin.isatty())
+    by_person = approve.is_by_person()
     answer = anyio.run(_steer, setup.settings, options, by_person)
     status.show_steered(answer, as_json=options.json)
     return console.OK

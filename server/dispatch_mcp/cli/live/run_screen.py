@@ -38,15 +38,6 @@ WORDS: Final[Mapping[TaskState, str]] = {
     TaskState.SUCCEEDED: "done",
     TaskState.UNVERIFIED: "unproven",
 }
-_COLOURS: Final[Mapping[TaskState, str]] = {
-    TaskState.RUNNING: "cyan",
-    TaskState.READY: "blue",
-    TaskState.SUCCEEDED: "green",
-    TaskState.UNVERIFIED: "yellow",
-    TaskState.FAILED: "red",
-    TaskState.SKIPPED: "magenta",
-    TaskState.CANCELLED: "magenta",
-}
 _MARKS: Final[Mapping[TaskState, str]] = {
     TaskState.BLOCKED: "·",
     TaskState.READY: "○",
@@ -128,7 +119,7 @@ class RunScreen:
             yield console.plain(f"  {first + 1}-{min(first + room, len(tasks))} of {len(tasks)} tasks", "dim")
 
     def _lane(self, task: records.TaskRecord, name: int, width: int, *, is_cursor: bool) -> rich.text.Text:
-        colour = _COLOURS.get(task.state, "dim")
+        colour = console.STYLES.get(task.state, "dim")
         line = rich.text.Text("> " if is_cursor else "  ")
         line.append(f"{console.plain(task.id).plain[:name]:<{name}} ", "bold" if is_cursor else "")
         line.append_text(self._bar(task.state) if width >= WIDE else _mark(task.state))
@@ -139,7 +130,7 @@ class RunScreen:
     def _bar(self, state: TaskState) -> rich.text.Text:
         if state is not TaskState.RUNNING:
             full = BAR if state in model.TASK_FINAL else 0
-            return rich.text.Text.assemble(("━" * full, _COLOURS.get(state, "dim")), ("╌" * (BAR - full), "dim"))
+            return rich.text.Text.assemble(("━" * full, console.STYLES.get(state, "dim")), ("╌" * (BAR - full), "dim"))
         start = int(self.now * 8) % (BAR - SPARK + 1)
         rest = BAR - SPARK - start
         return rich.text.Text.assemble(("━" * start, "dim"), ("━" * SPARK, "bold cyan"), ("━" * rest, "dim"))
@@ -186,7 +177,7 @@ class RunScreen:
 
 
 def _mark(state: TaskState) -> rich.text.Text:
-    return console.plain(_MARKS.get(state, _OTHER_MARK), _COLOURS.get(state, "dim"))
+    return console.plain(_MARKS.get(state, _OTHER_MARK), console.STYLES.get(state, "dim"))
 
 
 def _clock(seconds: float) -> str:

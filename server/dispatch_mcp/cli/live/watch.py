@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 
 import anyio
 
@@ -26,7 +24,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 async def _watch(options: argparse.Namespace, settings: configuration.Settings) -> int:
-    by_person = not approve.assistant_variable(os.environ, terminal=sys.stdin.isatty())
+    by_person = approve.is_by_person()
     async with sqlite_store.open_store(settings.home) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         run_id = await own.run_id(options.run or "latest")
