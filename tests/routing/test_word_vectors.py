@@ -110,3 +110,16 @@ def test_without_vectors_the_words_alone_offer() -> None:
     bare = catalog.merge((*NUMBERS, TELLER, POSTMAN, CLERK))
     assert word_vectors.nearest("Our newsletters land in the spam folder", bare) == []
     assert router.route("Invoices", bare).offer.choices[0].agent == "ledger-clerk"
+
+
+@pytest.mark.parametrize("text", ["Our newsletters land in the spam folder", "how high are the waves of the sea", "pay the staff on Friday"])
+def test_agents_are_in_the_order_of_their_likeness(text: str) -> None:
+    agents = hundreds()
+    request = TABLE.vector(text)
+    likeness = [
+        word_vectors.likeness(request, TABLE.vector(f"{agent.name.replace('-', ' ')}. {agent.description}"))
+        for agent in agents.routable
+    ]
+    order = word_vectors.nearest(text, agents)
+    assert sorted(order) == list(range(len(agents.routable)))
+    assert all(likeness[first] >= likeness[second] - 1e-9 for first, second in itertools.pairwise(order))

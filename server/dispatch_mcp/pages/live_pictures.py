@@ -45,17 +45,14 @@ class LivePictures:
 
     async def runs(self, digest: str = "", cursor: str = "", wait_s: float = WAIT_S) -> dict[str, model.Json]:
         """Returns the principal's runs, newest first, once they are others than those with this digest."""
-        app = await self.app()
-        with anyio.move_on_after(wait_s):
-            while True:
-                pulse = app.engine.pulse  # taken before the look, so that no change falls between look and wait
-                answer = await app.trace(view="all", cursor=cursor)
-                if self.is_over or not digest or _digest(answer) != digest:
-                    break
-                await self._news(pulse)
-        began = time.monotonic()
-        answer = await app.trace(view="all", cursor=cursor)
-        return await self._clean(answer, began, digest=_digest(answer))
+        app, end = await self.app(), anyio.current_time() + wait_s
+        while True:
+            pulse = app.engine.pulse  # taken before the look, so that no change falls between look and wait
+            began = time.monotonic()
+            answer = await app.trace(view="all", cursor=cursor)
+            own = _digest(answer)
+            if not digest or own != digest or not await self._news(pulse, end):
+                return await self._clean(answer, began, digest=own)
 
     async def run(
         self, handle: str, after: int = 0, revision: int = -1, wait_s: float = WAIT_S
@@ -69,21 +66,25 @@ class LivePictures:
         """
         app = await self.app()
         run_id = await app.handles.run_id(handle)
-        with anyio.move_on_after(wait_s):
-            while True:
-                pulse = app.engine.pulse
-                run = await app.store.run(run_id, principal=app.principal)
-                if self.is_over or run.revision != revision or await app.store.events(run_id, after, limit=1):
-                    break
-                await self._news(pulse)
+        end = anyio.current_time() + wait_s
+        while True:
+            pulse = app.engine.pulse
+            run = await app.store.run(run_id, principal=app.principal)
+            is_new = run.revision != revision or bool(await app.store.events(run_id, after, limit=1))
+            if is_new or not await self._news(pulse, end):
+                break
         began = time.monotonic()
         return await self._clean(await picture_loader.load(app.store, run_id, app.principal, after), began)
 
-    async def _news(self, pulse: anyio.Event) -> None:
-        """Returns when anything was committed, or the server stops."""
-        while not self.is_over and not pulse.is_set():
-            with anyio.move_on_after(PATIENCE_S):
+    async def _news(self, pulse: anyio.Event, end: float) -> bool:
+        """Returns whether anything was committed before a time, on the clock of the loop, or the server stops."""
+        while not pulse.is_set():
+            rest = min(PATIENCE_S, end - anyio.current_time())
+            if self.is_over or rest <= 0:
+                return False
+            with anyio.move_on_after(rest):
                 await pulse.wait()
+        return not self.is_over and anyio.current_time() < end
 
     async def _clean(self, answer: answers.Answer, began: float, **more: model.Json) -> dict[str, model.Json]:
         """Returns an answer as JSON without secrets, and in how many seconds the page may ask again."""

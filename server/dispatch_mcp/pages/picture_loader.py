@@ -68,7 +68,7 @@ async def _picture(
     tasks = await computation.apart(run_picture.tasks, view)
     place = {task.id: number for number, task in enumerate(tasks)}
     rows = await store.attempts(run.id)
-    reviews = await _reviews(store, view)
+    reviews = await _reviews(store, view, rows)
     head = await traces.summary(store, view)
     picture = run_picture.RunPicture(
         run=head.model_copy(update={"tasks": (), "workspace": "", "notes_at": "", "poll_after_s": 0.0}),
@@ -122,7 +122,9 @@ def _pictures(outcomes: Mapping[str, model.Outcome], chars: int) -> dict[str, ru
     return {name: run_picture.result(outcome, chars) for name, outcome in outcomes.items()}
 
 
-async def _reviews(store: sqlite_store.Store, view: run_view.RunView) -> list[Review]:
+async def _reviews(
+    store: sqlite_store.Store, view: run_view.RunView, rows: Sequence[records.AttemptRecord]
+) -> list[Review]:
     """Returns what reviews have come to; those whose change can no longer be read are left out."""
     try:
         council_round = await council_rounds.read(store, view)
@@ -132,7 +134,8 @@ async def _reviews(store: sqlite_store.Store, view: run_view.RunView) -> list[Re
         return []
     reviews = [task for task in view.plan.tasks if task.reviews and task.id in view.rows][:MOST_REVIEWS]
     outcomes = await store.outcomes(view.run.id, [task.id for task in reviews if view.rows[task.id].result])
-    return [await _of_review(store, view, task, outcomes.get(task.id)) for task in reviews]
+    last = {attempt.task_id: attempt for attempt in rows}
+    return [await _of_review(store, view, task, outcomes.get(task.id), last.get(task.id)) for task in reviews]
 
 
 async def _of_round(store: sqlite_store.Store, council_round: council_rounds.Round) -> Review:
@@ -156,17 +159,19 @@ def _in_lines(
 
 
 async def _of_review(
-    store: sqlite_store.Store, view: run_view.RunView, task: model.Task, outcome: model.Outcome | None
+    store: sqlite_store.Store,
+    view: run_view.RunView,
+    task: model.Task,
+    outcome: model.Outcome | None,
+    attempt: records.AttemptRecord | None,
 ) -> Review:
     """Returns what a review of a plan, or the council that joins several, has come to."""
-    attempts = await store.attempts(view.run.id, task.id)
     row = view.rows[task.id]
     if outcome is None or task.joins:
-        last = attempts[-1].error if attempts else ""
-        why = outcome.summary if outcome else last
+        why = outcome.summary if outcome else attempt.error if attempt else ""
         return run_picture.CouncilPicture(task=task.id, outcome=_word(row), why=why[: run_picture.MOST_CHARS]), ()
     name = view.agent_of(row) or task.id
-    beat = attempts[-1].beat if attempts else {}
+    beat = attempt.beat if attempt else {}
     digest = plan_review_attempt.exhibit_of(beat).diff
     text = await review_attempt.read_text(store, digest) if digest else ""
     ground = await plan_review_attempt.ground(store, beat)

@@ -93,8 +93,9 @@ def holds(root: Path, path: str) -> bool:
 
 def links_to(root: Path, names: Iterable[str], targets: Collection[str]) -> list[str]:
     """Returns those names below `root` that are links to one of the targets, which are names below it too."""
-    places = {f"{os.path.realpath(root)}/{target}" for target in targets}
-    return [name for name in names if (root / name).is_symlink() and os.path.realpath(root / name) in places]
+    links = [name for name in names if (root / name).is_symlink()]
+    places = {real_place(root, target) for target in targets} if links else set[str]()
+    return [name for name in links if real_place(root, name) in places]
 
 
 def real_place(root: Path, pattern: str) -> str:

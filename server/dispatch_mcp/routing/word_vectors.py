@@ -43,7 +43,7 @@ Of 906 English requests 95 % have at most 1.48; of 214 German, French, Spanish a
 Vector = tuple[int, ...]
 """The sum of the vectors of a text's pieces; its length says nothing."""
 
-_VECTORS: Final[WeakKeyDictionary[catalog.Catalog, Sequence[Vector]]] = WeakKeyDictionary()
+_VECTORS: Final[WeakKeyDictionary[catalog.Catalog, Sequence[tuple[Vector, float]]]] = WeakKeyDictionary()
 _WORD = re.compile(r"[a-z0-9+#]+")
 
 
@@ -57,8 +57,9 @@ class Table:
 
     def vector(self, text: str) -> Vector:
         """Returns what a text means; all zeros where it is no English."""
-        pieces = list(places_in(text, self.places))
-        is_english = len(pieces) <= MOST_BROKEN * len(_words(text))
+        words = _words(text)
+        pieces = list(_pieces(words, self.places))
+        is_english = len(pieces) <= MOST_BROKEN * len(words)
         places = list(dict.fromkeys(pieces))[:MAX_PIECES] if is_english else []
         lanes = array("H")
         lanes.frombytes(sum(map(self._lanes, places)).to_bytes(2 * self.width, "little"))
@@ -80,7 +81,7 @@ def table(data: bytes) -> Table:
 
 def places_in(text: str, places: Mapping[str, int]) -> Iterator[int]:
     """Yields the rows of the pieces of a text, in its order."""
-    return chain.from_iterable(_places(word, places) for word in _words(text))
+    return _pieces(_words(text), places)
 
 
 def likeness(first: Vector, second: Vector) -> float:
@@ -94,13 +95,16 @@ def nearest(request: str, agents: catalog.Catalog) -> list[int]:
     meaning = table(agents.words.vectors).vector(request) if agents.words.vectors else ()
     if not any(meaning):
         return []
-    vectors = _vectors(agents)
-    near = [likeness(meaning, vector) for vector in vectors]
-    return sorted(range(len(vectors)), key=lambda place: (-near[place], place))
+    near = [_dot(meaning, vector) / length if length else 0.0 for vector, length in _vectors(agents)]
+    return sorted(range(len(near)), key=lambda place: (-near[place], place))
 
 
 def _dot(first: Vector, second: Vector) -> int:
     return sum(a * b for a, b in zip(first, second, strict=True))
+
+
+def _pieces(words: Sequence[str], places: Mapping[str, int]) -> Iterator[int]:
+    return chain.from_iterable(_places(word, places) for word in words)
 
 
 def _words(text: str) -> Sequence[str]:
@@ -121,9 +125,11 @@ def _places(word: str, places: Mapping[str, int]) -> Iterator[int]:
             start += 1
 
 
-def _vectors(agents: catalog.Catalog) -> Sequence[Vector]:
+def _vectors(agents: catalog.Catalog) -> Sequence[tuple[Vector, float]]:
+    """Returns the vectors of the routable agents, each with its length."""
     if (vectors := _VECTORS.get(agents)) is None:
-        vectors = _VECTORS[agents] = tuple(map(table(agents.words.vectors).vector, _texts(agents)))
+        own = map(table(agents.words.vectors).vector, _texts(agents))
+        vectors = _VECTORS[agents] = tuple((vector, _dot(vector, vector) ** 0.5) for vector in own)
     return vectors
 
 

@@ -52,10 +52,8 @@ class LiveRun:
     is_over: IsOver = is_final
     can_leave: bool = True
     screen: run_screen.RunScreen | None = None
-    _seen: int = 0
     _has_left: bool = False
     _due: float = 0.0
-    _took: float = 0.0
     _states: dict[str, TaskState] = field(default_factory=dict[str, TaskState])
 
     async def follow(self) -> run_view.RunView:
@@ -106,17 +104,15 @@ class LiveRun:
         now = anyio.current_time()
         if self.screen is not None and now < self._due:
             return self.screen
-        if self.screen is not None and now < self._due + LOOK_S and not await self._has_news():
+        if self.screen is not None and now < self._due + LOOK_S and not await self._is_new(self.screen.view):
             return self.screen
         return await self._look()
 
-    async def _has_news(self) -> bool:
-        return bool(await self.store.events(self.run_id, after=self._seen, limit=1))
+    async def _is_new(self, view: run_view.RunView) -> bool:
+        return (await self.store.run(self.run_id, principal=self.principal)).revision != view.run.revision
 
     async def _look(self) -> run_screen.RunScreen:
         begin = anyio.current_time()
-        while page := await self.store.events(self.run_id, after=self._seen):
-            self._seen = page[-1].seq
         view = await council_rounds.look(self.store, self.run_id, self.principal)
         attempts = await self.store.attempts(self.run_id)
         trace = await traces.summary(self.store, view)
