@@ -112,7 +112,9 @@ def test_without_vectors_the_words_alone_offer() -> None:
     assert router.route("Invoices", bare).offer.choices[0].agent == "ledger-clerk"
 
 
-@pytest.mark.parametrize("text", ["Our newsletters land in the spam folder", "how high are the waves of the sea", "pay the staff on Friday"])
+@pytest.mark.parametrize(
+    "text", ["Our newsletters land in the spam folder", "how high are the waves of the sea", "pay the staff on Friday"]
+)
 def test_agents_are_in_the_order_of_their_likeness(text: str) -> None:
     agents = hundreds()
     request = TABLE.vector(text)
