@@ -256,7 +256,7 @@ class Fts:
         return Selection(ranked, within(case, found, BUDGET - 500), ranked[:40])
 
     def opened(self, place: Path) -> sqlite3.Connection:
-        with tempfile.TemporaryDirectory() as state, file_index.Index(Path(state), place) as made:
+        with tempfile.TemporaryDirectory() as state, file_index.FileIndex(Path(state), place) as made:
             made.refresh()
             parts = made.db.execute(
                 "SELECT chunks.id, path, name, first, last FROM chunks JOIN files ON files.id = file"

@@ -216,7 +216,7 @@ def fts(state: Path, tree: Path, task: str, kind: str) -> Selection:
     words = " OR ".join(f'"{word}"' for word in [*query.words, *query.title])
     if not words:
         return Selection((), {}, set(), 0)
-    with file_index.Index(state, tree) as index:
+    with file_index.FileIndex(state, tree) as index:
         rows: list[tuple[float, str, int, int]] = []
         for table in ("code",) if kind == "code" else ("code", "prose"):
             rows += index.db.execute(

@@ -172,7 +172,7 @@ def features_of(clone: Path, file: Path) -> Iterator[CaseFeatures]:
         tree.mkdir()
         names = {"GIT_DIR": str(clone), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(Path(folder, "index"))}
         history = pack_builder.PastCommits(commits(clone))
-        with file_index.Index(Path(folder, "state"), tree) as opened:
+        with file_index.FileIndex(Path(folder, "state"), tree) as opened:
             found = index_search.Search(opened)
             for row in rows:
                 git(clone, "read-tree", "-u", "--reset", row["parent"], env={**os.environ, **names}, cwd=tree)

@@ -73,7 +73,7 @@ async def test_a_dispatcher_is_open_for_its_block_and_its_runs_are_there_afterwa
         run_id = (await app.dispatch(plan_id=planned.plan.id)).run_id
     async with composition.open_dispatcher(chosen, drives=False) as app:
         assert [decision.task_id for decision in await app.decisions(run_id)] == ["gate"]
-        await app.decide(run_id, "", approvals.Verdict(approved=True, by="a test", reason=""))
+        await app.decide(run_id, "", approvals.PersonVerdict(approved=True, by="a test", reason=""))
         assert (await app.trace(run_id=run_id)).state == "succeeded"
 
 

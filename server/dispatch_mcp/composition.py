@@ -74,9 +74,9 @@ def trusts(settings: configuration.Settings, workspace: str) -> bool:
     return any(real.is_relative_to(os.path.realpath(folder)) for folder in settings.trusted_repositories)
 
 
-def rules(settings: configuration.Settings) -> plan_proposals.Rules:
+def rules(settings: configuration.Settings) -> plan_proposals.PlanningRules:
     """Returns what the settings decide for every call."""
-    return plan_proposals.Rules(
+    return plan_proposals.PlanningRules(
         workspace=str(settings.workspace),
         max_parallel=settings.max_parallel,
         lease_s=settings.lease_minutes * 60.0,
@@ -156,7 +156,7 @@ async def open_dispatcher(
                 reading_s=settings.context_wait_s,
                 handle_s=settings.handle_wait_s,
             ),
-            evidence=plan_review_attempt.Evidence(
+            evidence=plan_review_attempt.ReviewEvidence(
                 diff_source.GitChanges(checkouts.git(settings)),
                 redactor.redact,
                 snapshotter.unchanged,

@@ -81,11 +81,11 @@ def repeated_module_names(modules: Iterable[source.Module], allowed: Collection[
 
 
 def repeated_class_names(modules: Iterable[source.Module], allowed: Collection[str]) -> list[str]:
-    """Returns the public classes whose name stands twice in one package tree ("runs.Change"), likewise."""
+    """Returns the public classes whose name stands twice in the product, likewise."""
     places: dict[str, list[str]] = defaultdict(list)
     for module in modules:
         for node in measures.public_classes(module):
-            places[f"{measures.room(module) or ROOT}.{node.name}"].append(module.at(node))
+            places[node.name].append(module.at(node))
     return _repeated(places, allowed)
 
 

@@ -122,7 +122,8 @@ OFFENCES: list[tuple[str, Check]] = [
     ("repeated_module_names", lambda: ratchets.repeated_module_names(world(routing__index=""), ["index"])),
     ("repeated_class_names", lambda: ratchets.repeated_class_names(world(runs__a=_A, runs__b=_A), ())),
     ("repeated_class_names", lambda: ratchets.repeated_class_names(world(runs__a=_A, runs__c__b=_A), ())),
-    ("repeated_class_names", lambda: ratchets.repeated_class_names(world(runs__a=_A), ["runs.A"])),
+    ("repeated_class_names", lambda: ratchets.repeated_class_names(world(runs__a=_A, git__a=_A), ())),
+    ("repeated_class_names", lambda: ratchets.repeated_class_names(world(runs__a=_A), ["A"])),
     ("crowded_folders", lambda: ratchets.crowded_folders(world(**{f"runs__m{n}": "" for n in range(21)}))),
     ("shallow_modules", lambda: ratchets.shallow_modules(world(routing__a="", agents__b=IMPORTS_A + lines(40)), ())),
     ("shallow_modules", lambda: ratchets.shallow_modules(world(routing__a=lines(40)), ["routing.a"])),
@@ -183,7 +184,7 @@ ALLOWED: list[tuple[str, Check]] = [
         lambda: ratchets.repeated_module_names(world(store__="", store__store="", runs__a=""), ()),
     ),
     ("repeated_module_names", lambda: ratchets.repeated_module_names(world(a__index="", b__index=""), ["index"])),
-    ("repeated_class_names", lambda: ratchets.repeated_class_names(world(runs__a=_A, git__a=_A), ())),
+    ("repeated_class_names", lambda: ratchets.repeated_class_names(world(runs__a=_A, git__a=_A), ["A"])),
     (
         "repeated_class_names",
         lambda: ratchets.repeated_class_names(world(runs__a="class _A: ...", runs__b="class _A: ..."), ()),

@@ -26,23 +26,23 @@ def item(path: str, first: int, last: int, why: packs.Why = "asked", name: str =
     return packs.Item(f"file:{path}#L{first}-{last}", path, read(path, first, last), 0, why, first, last, name)
 
 
-def part(path: str, first: int, last: int, name: str = "", score: float = 1.0) -> ranking.Part:
+def part(path: str, first: int, last: int, name: str = "", score: float = 1.0) -> ranking.FilePart:
     size = len(read(path, first, last))
     kind = "function" if name else "module"
-    return ranking.Part(first, path, kind, name, first, last, size, score, frozenset())
+    return ranking.FilePart(first, path, kind, name, first, last, size, score, frozenset())
 
 
 def request(
     budget: int = 2_000,
-    offers: Sequence[assembly.Offer] = (),
-    parts: Sequence[ranking.Part] = (),
+    offers: Sequence[assembly.KeyOffer] = (),
+    parts: Sequence[ranking.FilePart] = (),
     files: Sequence[str] = (),
     **rest: object,
-) -> assembly.Request:
+) -> assembly.PackRequest:
     paths = files or list(dict.fromkeys(one.path for one in parts))
     scored = [(one, 10.0 - at) for at, one in enumerate(parts)]
     ranked = ranking.Ranking({path: 1.0 / (at + 2) for at, path in enumerate(paths)}, scored)
-    whole = assembly.Request(budget, offers, ranked, read, lambda _: True)
+    whole = assembly.PackRequest(budget, offers, ranked, read, lambda _: True)
     return dataclasses.replace(whole, **rest)
 
 
@@ -56,7 +56,7 @@ _SPANS = st.tuples(st.sampled_from(sorted(FILES)), st.integers(1, 250), st.integ
 )
 _OFFERS = st.lists(
     st.builds(
-        assembly.Offer,
+        assembly.KeyOffer,
         st.lists(_SPANS.map(lambda span: item(*span)), min_size=1, max_size=3).map(tuple),
         st.sampled_from([1.0, 0.3]),
     ),
@@ -65,7 +65,7 @@ _OFFERS = st.lists(
 _PATHS = st.lists(st.text("abc/é", min_size=1, max_size=30), max_size=40)
 
 
-def apart(spans: Sequence[tuple[str, int, int]]) -> list[ranking.Part]:
+def apart(spans: Sequence[tuple[str, int, int]]) -> list[ranking.FilePart]:
     """Returns the parts of an index for spans; those of one file never overlap."""
     chosen: list[tuple[str, int, int]] = []
     for path, first, last in spans:
@@ -76,7 +76,7 @@ def apart(spans: Sequence[tuple[str, int, int]]) -> list[ranking.Part]:
 
 @given(_OFFERS, st.lists(_SPANS, max_size=8).map(apart), _PATHS, st.integers(100, 4_000))
 def test_no_pack_has_more_tokens_than_its_budget(
-    offers: list[assembly.Offer], parts: list[ranking.Part], paths: list[str], budget: int
+    offers: list[assembly.KeyOffer], parts: list[ranking.FilePart], paths: list[str], budget: int
 ) -> None:
     unresolved = [packs.Unresolved(f"symbol:{path}", path) for path in paths]
     pack = assembly.assemble(
@@ -87,7 +87,7 @@ def test_no_pack_has_more_tokens_than_its_budget(
 
 @given(_OFFERS, st.lists(_SPANS, max_size=8).map(apart), st.integers(100, 4_000))
 def test_every_item_holds_the_lines_that_its_key_names(
-    offers: list[assembly.Offer], parts: list[ranking.Part], budget: int
+    offers: list[assembly.KeyOffer], parts: list[ranking.FilePart], budget: int
 ) -> None:
     for one in assembly.assemble(request(budget, offers, parts)).chosen:
         assert one.key == f"file:{one.path}#L{one.first}-{one.last}"
@@ -95,47 +95,47 @@ def test_every_item_holds_the_lines_that_its_key_names(
 
 
 @given(st.lists(_SPANS, max_size=10).map(apart), st.integers(100, 4_000))
-def test_no_line_is_given_twice(parts: list[ranking.Part], budget: int) -> None:
+def test_no_line_is_given_twice(parts: list[ranking.FilePart], budget: int) -> None:
     given_lines = lines(assembly.assemble(request(budget, parts=parts)))
     assert len(given_lines) == len(set(given_lines))
 
 
 def test_what_was_asked_for_comes_before_better_scored_parts_when_there_is_room_for_one() -> None:
-    pack = assembly.assemble(request(400, [assembly.Offer((item(MONEY, 1, 20),))], [part(CART, 1, 20)]))
+    pack = assembly.assemble(request(400, [assembly.KeyOffer((item(MONEY, 1, 20),))], [part(CART, 1, 20)]))
     assert {one.path for one in pack.chosen} == {MONEY}
     assert [one.why for one in pack.chosen] == ["asked"]
 
 
 def test_a_scored_part_that_overlaps_what_was_asked_for_is_not_added() -> None:
     pack = assembly.assemble(
-        request(5_000, [assembly.Offer((item(CART, 1, 30),))], [part(CART, 20, 40), part(MONEY, 1, 5)])
+        request(5_000, [assembly.KeyOffer((item(CART, 1, 30),))], [part(CART, 20, 40), part(MONEY, 1, 5)])
     )
     assert [(one.path, one.first, one.last) for one in pack.chosen] == [(CART, 1, 30), (MONEY, 1, 5)]
 
 
 def test_a_piece_inside_another_is_given_once() -> None:
-    offers = [assembly.Offer((item(CART, 1, 30),)), assembly.Offer((item(CART, 5, 9), item(MONEY, 1, 2)))]
+    offers = [assembly.KeyOffer((item(CART, 1, 30),)), assembly.KeyOffer((item(CART, 5, 9), item(MONEY, 1, 2)))]
     pack = assembly.assemble(request(5_000, offers))
     assert [(one.path, one.first, one.last) for one in pack.chosen] == [(CART, 1, 30), (MONEY, 1, 2)]
 
 
 def test_an_offer_gets_no_more_than_its_share() -> None:
     whole, some = (
-        assembly.assemble(request(2_000, [assembly.Offer((item(CART, 1, 300),), share)])).chosen[0]
+        assembly.assemble(request(2_000, [assembly.KeyOffer((item(CART, 1, 300),), share)])).chosen[0]
         for share in (1.0, 0.3)
     )
     assert some.tokens <= 600 < whole.tokens
 
 
 def test_what_does_not_fit_is_cut_at_a_line_and_its_rest_can_be_fetched() -> None:
-    pack = assembly.assemble(request(1_000, [assembly.Offer((item(CART, 1, 300),))]))
+    pack = assembly.assemble(request(1_000, [assembly.KeyOffer((item(CART, 1, 300),))]))
     (head,) = pack.chosen
     assert head.first == 1
     assert pack.left_out[0].key == f"file:{CART}#L{head.last + 1}-300"
 
 
 def test_a_head_that_would_be_too_short_is_not_given() -> None:
-    pack = assembly.assemble(request(100, [assembly.Offer((item(CART, 1, 300),))]))
+    pack = assembly.assemble(request(100, [assembly.KeyOffer((item(CART, 1, 300),))]))
     assert pack.chosen == ()
     assert [left.key for left in pack.left_out] == [f"file:{CART}#L1-300"]
 
@@ -179,7 +179,7 @@ def test_what_was_asked_for_is_not_joined_with_what_was_scored() -> None:
 
 
 @given(st.lists(_SPANS, max_size=8).map(apart))
-def test_joining_loses_no_line_and_keeps_the_order_of_files(parts: list[ranking.Part]) -> None:
+def test_joining_loses_no_line_and_keeps_the_order_of_files(parts: list[ranking.FilePart]) -> None:
     items = [item(one.path, one.first, one.last, "scored") for one in parts]
     joined = assembly.merge(items, read)
     before, after = (
@@ -232,7 +232,7 @@ def test_the_best_parts_that_did_not_fit_are_named_a_few_only() -> None:
 
 def test_lists_are_cut_before_items_are() -> None:
     paths = [f"some/long/folder/name/file_{at}.py" for at in range(60)]
-    pack = assembly.assemble(request(600, [assembly.Offer((item(CART, 1, 30),))], files=paths))
+    pack = assembly.assemble(request(600, [assembly.KeyOffer((item(CART, 1, 30),))], files=paths))
     assert lines(pack) == [(CART, number) for number in range(1, 31)]
     assert 0 < len(pack.also) < 60
 
@@ -279,7 +279,7 @@ def test_a_text_without_lines_keeps_its_key_when_it_is_cut() -> None:
 
 @given(_OFFERS, st.lists(_SPANS, max_size=8).map(apart), st.integers(100, 4_000))
 def test_every_line_that_was_asked_for_is_given_or_listed_as_left_out(
-    offers: list[assembly.Offer], parts: list[ranking.Part], budget: int
+    offers: list[assembly.KeyOffer], parts: list[ranking.FilePart], budget: int
 ) -> None:
     pack = assembly.assemble(request(budget, offers, parts))
     there = set(lines(pack)) | {
@@ -310,7 +310,7 @@ def test_the_head_of_a_text_that_is_cut_fits_and_nothing_of_it_is_lost(whole: pa
 
 def test_what_was_not_even_offered_is_listed_and_what_finds_no_place_in_the_list_is_counted() -> None:
     missing = tuple(packs.LeftOut(f"file:some/long/path/of/a/file/number{at}.py", 90) for at in range(200))
-    pack = assembly.assemble(request(1_000, [assembly.Offer((item(CART, 1, 5),), left_out=missing)]))
+    pack = assembly.assemble(request(1_000, [assembly.KeyOffer((item(CART, 1, 5),), left_out=missing)]))
     assert pack.left_out[0] == missing[0]
     assert len(pack.left_out) + pack.surplus == 200
     assert f", {pack.surplus} more" in pack.text

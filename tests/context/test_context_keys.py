@@ -105,7 +105,7 @@ def test_a_path_says_which_part_of_a_project_it_is(path: str, expected: set[str]
 
 
 def test_what_is_excluded_is_withheld_even_if_it_is_received_too() -> None:
-    scope = search_scope.Scope(receives=("backend", "db"), excludes=("server/secret/**", "docs"))
+    scope = search_scope.SearchScope(receives=("backend", "db"), excludes=("server/secret/**", "docs"))
     assert scope.allows("server/api/users.py")
     assert scope.allows("db/schema.sql")
     assert scope.allows("pyproject.toml")
@@ -115,7 +115,7 @@ def test_what_is_excluded_is_withheld_even_if_it_is_received_too() -> None:
 
 
 def test_globs_alone_let_nothing_else_in() -> None:
-    scope = search_scope.Scope(receives=("src/**/*.py",))
+    scope = search_scope.SearchScope(receives=("src/**/*.py",))
     assert scope.allows("src/a/b.py")
     assert not scope.allows("pyproject.toml")
 

@@ -49,7 +49,7 @@ INDEXED = {"shop/orders.py", "shop/billing.py", "tests/test_orders.py", "docs/or
 
 def indexed(state: Path, root: Path) -> set[str]:
     """Returns the files that have parts in the index."""
-    with file_index.Index(state, root) as opened:
+    with file_index.FileIndex(state, root) as opened:
         opened.refresh()
         return {row[0] for row in opened.db.execute("SELECT DISTINCT path FROM files JOIN chunks ON file = files.id")}
 
@@ -86,7 +86,7 @@ def test_a_hostile_git_configuration_starts_no_program(project: Path, tmp_path: 
 
 
 def test_only_what_has_changed_is_read_again(project: Path, tmp_path: Path) -> None:
-    with file_index.Index(tmp_path / "state", project) as opened:
+    with file_index.FileIndex(tmp_path / "state", project) as opened:
         first = opened.refresh()
         assert first.read == first.files
         assert opened.refresh().read == 0
@@ -103,7 +103,7 @@ def test_only_what_has_changed_is_read_again(project: Path, tmp_path: Path) -> N
 
 def test_an_index_that_is_changed_again_and_again_is_built_anew_and_stays_right(project: Path, tmp_path: Path) -> None:
     lines = "".join(f"def part_{at}():\n    return {at}\n\n\n" for at in range(300))
-    with file_index.Index(tmp_path / "state", project) as opened:
+    with file_index.FileIndex(tmp_path / "state", project) as opened:
         for turn in range(12):
             (project / "shop/orders.py").write_text(lines.replace("part", f"turn{turn}"))
             opened.refresh()
@@ -117,7 +117,7 @@ def test_an_index_that_is_changed_again_and_again_is_built_anew_and_stays_right(
 @pytest.mark.parametrize("damage", ["garbage", "empty", "cut", "other version", "folder of logs"])
 def test_a_damaged_index_is_built_anew(project: Path, tmp_path: Path, damage: str) -> None:
     state = tmp_path / "state"
-    with file_index.Index(state, project) as opened:
+    with file_index.FileIndex(state, project) as opened:
         opened.refresh()
         path = opened.path
         if damage == "other version":
@@ -137,7 +137,10 @@ def test_a_damaged_index_is_built_anew(project: Path, tmp_path: Path, damage: st
 
 
 def test_an_index_that_somebody_else_replaces_is_opened_again(project: Path, tmp_path: Path) -> None:
-    with file_index.Index(tmp_path / "state", project) as one, file_index.Index(tmp_path / "state", project) as other:
+    with (
+        file_index.FileIndex(tmp_path / "state", project) as one,
+        file_index.FileIndex(tmp_path / "state", project) as other,
+    ):
         one.refresh()
         other.refresh()
         one.discard()
@@ -168,7 +171,7 @@ def test_several_processes_share_one_index_and_none_fails(project: Path, tmp_pat
 
 def test_the_index_lies_outside_the_workspace_for_its_user_only(project: Path, tmp_path: Path) -> None:
     before = sorted(project.rglob("*"))
-    with file_index.Index(tmp_path / "state", project) as opened:
+    with file_index.FileIndex(tmp_path / "state", project) as opened:
         opened.refresh()
         assert not opened.path.is_relative_to(project)
         if os.name == "posix":

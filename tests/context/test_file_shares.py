@@ -27,9 +27,9 @@ def file(
     return file_shares.NamedFile(path, "\n".join(lines), spans, symbols)
 
 
-def parts(names: Sequence[str]) -> list[ranking.Part]:
+def parts(names: Sequence[str]) -> list[ranking.FilePart]:
     return [
-        ranking.Part(
+        ranking.FilePart(
             at,
             "",
             "function",
@@ -55,7 +55,7 @@ def spans(offer_pieces: Sequence[packs.Item]) -> list[tuple[int, int]]:
 def test_what_fits_is_given_whole() -> None:
     short = file("a.py", NAMES[:2])
     [offer] = file_shares.offers([short], 4_000, interest("zebra"), lambda _: parts(NAMES[:2]))
-    assert offer == assembly.Offer((file_shares.whole(short),))
+    assert offer == assembly.KeyOffer((file_shares.whole(short),))
 
 
 def test_of_a_long_file_the_part_that_the_task_means_comes_with_an_outline() -> None:

@@ -47,7 +47,7 @@ def used(state: Path, workspace: Path, at: float | None = None) -> Path:
     """Makes an index of a workspace, last used at a time."""
     workspace.mkdir(exist_ok=True)
     (workspace / "a.py").write_text("def total(): return 1\n")
-    with file_index.Index(state, workspace) as index:
+    with file_index.FileIndex(state, workspace) as index:
         index.refresh()
         path = index.path
     if at is not None:
@@ -85,7 +85,7 @@ def test_an_index_that_is_being_written_stays(tmp_path: Path, lock: str) -> None
 
 def test_who_has_an_index_open_goes_on_with_a_new_one(tmp_path: Path) -> None:
     path = used(tmp_path / "state", tmp_path / "shop")
-    with file_index.Index(tmp_path / "state", tmp_path / "shop") as index:
+    with file_index.FileIndex(tmp_path / "state", tmp_path / "shop") as index:
         index.refresh()
         index_files.remove(index_files.index_files(tmp_path / "state"))
         assert not path.exists()

@@ -25,21 +25,21 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def index(root: Path, tmp_path: Path) -> Iterator[file_index.Index]:
-    with file_index.Index(tmp_path / "state", root) as opened:
+def index(root: Path, tmp_path: Path) -> Iterator[file_index.FileIndex]:
+    with file_index.FileIndex(tmp_path / "state", root) as opened:
         opened.refresh()
         yield opened
 
 
-def names(index: file_index.Index) -> set[str]:
+def names(index: file_index.FileIndex) -> set[str]:
     return {name for (name,) in index.db.execute("SELECT name FROM chunks")}
 
 
-def subjects(index: file_index.Index, word: str) -> int:
+def subjects(index: file_index.FileIndex, word: str) -> int:
     return index.db.execute("SELECT count(*) FROM subjects WHERE subjects MATCH ?", (word,)).fetchone()[0]
 
 
-def test_a_file_with_the_same_size_and_time_is_not_read_again(root: Path, index: file_index.Index) -> None:
+def test_a_file_with_the_same_size_and_time_is_not_read_again(root: Path, index: file_index.FileIndex) -> None:
     status = (root / "shop/cart.py").stat()
     (root / "shop/cart.py").write_text("def cash_value():\n    return 1\n")
     os.utime(root / "shop/cart.py", ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -49,7 +49,7 @@ def test_a_file_with_the_same_size_and_time_is_not_read_again(root: Path, index:
     assert "cash_value" in names(index)
 
 
-def test_the_generation_rises_with_every_change_and_only_then(root: Path, index: file_index.Index) -> None:
+def test_the_generation_rises_with_every_change_and_only_then(root: Path, index: file_index.FileIndex) -> None:
     first = index_tables.generation(index.db)
     index.refresh()
     assert index_tables.generation(index.db) == first
@@ -58,7 +58,7 @@ def test_the_generation_rises_with_every_change_and_only_then(root: Path, index:
     assert index_tables.generation(index.db) == first + 1
 
 
-def test_words_of_a_file_that_is_gone_are_found_no_more(root: Path, index: file_index.Index) -> None:
+def test_words_of_a_file_that_is_gone_are_found_no_more(root: Path, index: file_index.FileIndex) -> None:
     (root / "shop/money.py").unlink()
     index.refresh()
     search = index_search.Search(index)
@@ -67,7 +67,7 @@ def test_words_of_a_file_that_is_gone_are_found_no_more(root: Path, index: file_
 
 
 def test_two_who_keep_an_index_open_see_what_each_other_refreshed(root: Path, tmp_path: Path) -> None:
-    with file_index.Index(tmp_path / "state", root) as one, file_index.Index(tmp_path / "state", root) as other:
+    with file_index.FileIndex(tmp_path / "state", root) as one, file_index.FileIndex(tmp_path / "state", root) as other:
         assert one.refresh().read == 3
         assert other.refresh().read == 0
         (root / "shop/late.py").write_text("def late_value(): ...\n")
@@ -76,28 +76,28 @@ def test_two_who_keep_an_index_open_see_what_each_other_refreshed(root: Path, tm
         assert "late_value" in names(one)
 
 
-def test_what_is_read_in_one_block_is_of_one_moment(root: Path, tmp_path: Path, index: file_index.Index) -> None:
+def test_what_is_read_in_one_block_is_of_one_moment(root: Path, tmp_path: Path, index: file_index.FileIndex) -> None:
     with index.snapshot():
         before = names(index)
         (root / "shop/late.py").write_text("def late_value(): ...\n")
-        with file_index.Index(tmp_path / "state", root) as other:
+        with file_index.FileIndex(tmp_path / "state", root) as other:
             assert other.refresh().read == 1
         assert names(index) == before
     assert names(index) == {*before, "late_value"}
 
 
-def test_a_block_that_fails_leaves_no_transaction_open(index: file_index.Index) -> None:
+def test_a_block_that_fails_leaves_no_transaction_open(index: file_index.FileIndex) -> None:
     with pytest.raises(KeyError), index.snapshot():
         raise KeyError
     assert not index.db.in_transaction
 
 
-def test_a_broken_database_is_said_in_a_sentence(index: file_index.Index) -> None:
+def test_a_broken_database_is_said_in_a_sentence(index: file_index.FileIndex) -> None:
     with pytest.raises(file_index.Damaged, match="cannot serve"), index.snapshot():
         index.db.execute("SELECT nothing FROM nowhere")
 
 
-def test_history_is_remembered_and_goes_on_where_it_ended(root: Path, index: file_index.Index) -> None:
+def test_history_is_remembered_and_goes_on_where_it_ended(root: Path, index: file_index.FileIndex) -> None:
     git(root, "init", "-q")
     temp_repository.commit(root, "Round amounts")
     index.refresh()
@@ -111,7 +111,7 @@ def test_history_is_remembered_and_goes_on_where_it_ended(root: Path, index: fil
     assert subjects(index, "amounts") == 1
 
 
-def test_commits_stay_when_the_head_goes_back(root: Path, index: file_index.Index) -> None:
+def test_commits_stay_when_the_head_goes_back(root: Path, index: file_index.FileIndex) -> None:
     git(root, "init", "-q")
     temp_repository.commit(root, "Round amounts")
     temp_repository.commit(root, "Keep discounts")
@@ -121,7 +121,7 @@ def test_commits_stay_when_the_head_goes_back(root: Path, index: file_index.Inde
     assert subjects(index, "amounts") == 1
 
 
-def test_history_is_read_anew_when_the_last_known_commit_is_gone(root: Path, index: file_index.Index) -> None:
+def test_history_is_read_anew_when_the_last_known_commit_is_gone(root: Path, index: file_index.FileIndex) -> None:
     git(root, "init", "-q")
     temp_repository.commit(root, "Round amounts")
     index.refresh()
@@ -145,7 +145,7 @@ def test_the_same_commit_is_remembered_once() -> None:
     db.close()
 
 
-def test_discarding_removes_the_files_and_the_next_refresh_brings_them_back(index: file_index.Index) -> None:
+def test_discarding_removes_the_files_and_the_next_refresh_brings_them_back(index: file_index.FileIndex) -> None:
     index.discard()
     assert not index.path.exists()
     assert index.refresh().read == 3

@@ -33,20 +33,20 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def index(root: Path, tmp_path: Path) -> Iterator[file_index.Index]:
-    with file_index.Index(tmp_path / "state", root) as opened:
+def index(root: Path, tmp_path: Path) -> Iterator[file_index.FileIndex]:
+    with file_index.FileIndex(tmp_path / "state", root) as opened:
         opened.refresh()
         yield opened
 
 
 @pytest.fixture
-def search(index: file_index.Index) -> index_search.Search:
+def search(index: file_index.FileIndex) -> index_search.Search:
     return index_search.Search(index)
 
 
 def ask(
     search: index_search.Search, text: str, votes: Mapping[str, float] | None = None
-) -> index_search.ranking.Evidence:
+) -> index_search.ranking.FileEvidence:
     return search.evidence(context_query.read(text), index_search.Votes(votes or {}, {}, {}))
 
 
@@ -127,7 +127,7 @@ def test_the_best_files_are_completed_with_all_their_parts(search: index_search.
     assert all(part.score == 0.0 for part in fresh)
 
 
-def test_only_the_first_files_are_completed(root: Path, index: file_index.Index) -> None:
+def test_only_the_first_files_are_completed(root: Path, index: file_index.FileIndex) -> None:
     for at in range(10):
         temp_repository.write(root, f"many/file_{at}.py", f"def lonely_{at}():\n    return {at}\n")
     index.refresh()
@@ -139,7 +139,7 @@ def test_only_the_first_files_are_completed(root: Path, index: file_index.Index)
 
 
 def test_lines_and_texts_are_those_of_the_file_now(
-    root: Path, index: file_index.Index, search: index_search.Search
+    root: Path, index: file_index.FileIndex, search: index_search.Search
 ) -> None:
     assert search.lines("shop/money.py", 1, 1) == "def rounded(amount):"
     assert search.lines("shop/money.py", 2, 9) == "    return round(amount, 2)\n"
@@ -154,7 +154,7 @@ def test_a_file_that_is_gone_since_the_last_refresh_has_no_text(root: Path, sear
     assert search.text("shop/money.py") == ""
 
 
-def test_a_word_is_the_rarer_the_fewer_parts_hold_it(index: file_index.Index) -> None:
+def test_a_word_is_the_rarer_the_fewer_parts_hold_it(index: file_index.FileIndex) -> None:
     rarity = index_search.rarity(index.db, context_query.read("shop basket zebra"))
     assert rarity[context_query.stem("basket")] > rarity[context_query.stem("shop")] > 0
     assert rarity[context_query.stem("zebra")] == 0.0
@@ -221,12 +221,12 @@ def test_no_alike_commit_no_votes(history: pack_builder.PastCommits, text: str) 
 def test_which_paths_a_scope_lets_through_is_asked_once_for_each_scope(search: index_search.Search) -> None:
     ask(search, "cart")  # which reads the files
     files = search.files
-    nobody, tests = search_scope.Scope(excludes=("**",)), search_scope.Scope(receives=("tests",))
+    nobody, tests = search_scope.SearchScope(excludes=("**",)), search_scope.SearchScope(receives=("tests",))
     assert list(files.visible(search_scope.EVERYTHING)) == sorted(FILES)
     assert list(files.visible(nobody)) == []
     assert "tests/test_cart.py" in files.visible(tests)
     assert "shop/cart.py" not in files.visible(tests)
-    assert files.visible(tests) is files.visible(search_scope.Scope(receives=("tests",)))
+    assert files.visible(tests) is files.visible(search_scope.SearchScope(receives=("tests",)))
     for at in range(2 * index_search.MOST_SCOPES):
-        files.visible(search_scope.Scope(excludes=(f"{at}/**",)))
+        files.visible(search_scope.SearchScope(excludes=(f"{at}/**",)))
     assert len(files.by_scope) <= index_search.MOST_SCOPES

@@ -54,9 +54,9 @@ def test_a_document_beside_the_users_own_agent_is_an_instruction(
 ) -> None:
     temp_repository.write(tmp_path, place, "MINE")
     own = agent("user", "docs/shop.md", path=str(tmp_path / "agents/shop-expert.md"))
-    assert of(library, own).document == knowledge_documents.Document("docs/shop.md", "MINE")
+    assert of(library, own).document == knowledge_documents.KnowledgeDocument("docs/shop.md", "MINE")
     full = agent("user", str(tmp_path / place), path=str(tmp_path / "agents/shop-expert.md"))
-    assert of(library, full).document == knowledge_documents.Document(str(tmp_path / place), "MINE")
+    assert of(library, full).document == knowledge_documents.KnowledgeDocument(str(tmp_path / place), "MINE")
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -67,7 +67,7 @@ def test_a_document_of_a_project_is_an_instruction_only_where_the_user_trusts_it
     temp_repository.write(tmp_path / "work", "docs/shop.md", "THEIRS")
     theirs = agent("project", "./docs/shop.md", path=str(tmp_path / "work/.claude/agents/shop-expert.md"))
     document = of(library, theirs, workspace=tmp_path / "work").document
-    assert document == knowledge_documents.Document("./docs/shop.md", "THEIRS", trusted)
+    assert document == knowledge_documents.KnowledgeDocument("./docs/shop.md", "THEIRS", trusted)
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -77,7 +77,7 @@ def test_a_document_of_a_plugin_counts_as_much_as_its_agent(
     temp_repository.write(tmp_path, "plugin/docs/shop.md", "THEIRS")
     place = str(tmp_path / "plugin/agents/shop-expert.md")
     document = of(library, agent("plugin", "docs/shop.md", path=place, trusted=approved)).document
-    assert document == knowledge_documents.Document("docs/shop.md", "THEIRS", approved)
+    assert document == knowledge_documents.KnowledgeDocument("docs/shop.md", "THEIRS", approved)
 
 
 @pytest.mark.parametrize("name", ["../secret.md", "docs/link.md", ".env", "/etc/hostname", "docs", "docs/blob.md"])

@@ -180,7 +180,7 @@ def test_an_excluded_part_of_the_project_is_listed_by_path_only(
     project: Path, gatherer: pack_builder.Gatherer, facet: search_scope.Facet
 ) -> None:
     with gatherer:
-        pack = gatherer.pack(project, "orders list page", scope=search_scope.Scope(excludes=(facet,)))
+        pack = gatherer.pack(project, "orders list page", scope=search_scope.SearchScope(excludes=(facet,)))
     paths = {item.path for item in pack.chosen} | set(pack.also) | set(pack.ranked)
     assert not [path for path in paths if facet in search_scope.of(path)]
     likely = {"server/api/orders.py", "web/components/Orders.tsx", "db/migrations/001_orders.sql"}
@@ -199,7 +199,7 @@ def test_a_saving_compares_with_the_named_files_whole_and_with_nothing_when_none
 
 
 def test_an_explicit_path_wins_over_what_is_excluded(project: Path, gatherer: pack_builder.Gatherer) -> None:
-    scope = search_scope.Scope(excludes=("frontend",))
+    scope = search_scope.SearchScope(excludes=("frontend",))
     with gatherer:
         pack = gatherer.pack(project, "orders", ["file:web/components/Orders.tsx"], scope=scope)
     assert "OrderList" in pack.text
@@ -226,7 +226,11 @@ def test_no_string_of_an_excluded_part_gets_into_any_pack(tmp_path: Path) -> Non
             keys = [rng.choice(forms).format(rng.choice(words)) for _ in range(3)]
             text = f"{rng.choice(words)} {rng.choice(words)} CANARY {SECRETS[excluded[0]]}"
             pack = gatherer.pack(
-                root, text, keys, budget=rng.choice((400, 2_000, 8_000)), scope=search_scope.Scope(excludes=excluded)
+                root,
+                text,
+                keys,
+                budget=rng.choice((400, 2_000, 8_000)),
+                scope=search_scope.SearchScope(excludes=excluded),
             )
             shown = pack.text + " ".join(item.key for item in pack.left_out)
             leaks += sum(SECRETS[facet] in shown.replace(text, "") for facet in excluded)

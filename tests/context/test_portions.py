@@ -25,13 +25,13 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def index(tmp_path: Path, root: Path) -> Iterator[file_index.Index]:
-    with file_index.Index(tmp_path / "state", root) as opened:
+def index(tmp_path: Path, root: Path) -> Iterator[file_index.FileIndex]:
+    with file_index.FileIndex(tmp_path / "state", root) as opened:
         yield opened
 
 
-def test_each_portion_is_told_and_the_last_leaves_nothing(index: file_index.Index) -> None:
-    news: list[index_tables.Progress] = []
+def test_each_portion_is_told_and_the_last_leaves_nothing(index: file_index.FileIndex) -> None:
+    news: list[index_tables.IndexProgress] = []
     assert index.refresh(tell=news.append) == (FILES, FILES, 0, 0)
     assert [one.rest for one in news] == [500, 100, 0]
     assert index.progress() == (FILES, 0)
@@ -39,7 +39,7 @@ def test_each_portion_is_told_and_the_last_leaves_nothing(index: file_index.Inde
     assert len(news) == 3
 
 
-def test_when_the_time_is_up_the_rest_is_left_and_the_next_look_goes_on(index: file_index.Index) -> None:
+def test_when_the_time_is_up_the_rest_is_left_and_the_next_look_goes_on(index: file_index.FileIndex) -> None:
     short = reading_order.Bounds(seconds=0.0)
     assert index.refresh(short) == (FILES, 200, 0, 500)
     assert index.progress() == (FILES, 500)
@@ -47,7 +47,7 @@ def test_when_the_time_is_up_the_rest_is_left_and_the_next_look_goes_on(index: f
     assert index.refresh() == (FILES, 300, 0, 0)
 
 
-def test_texts_beyond_the_bound_are_not_read(index: file_index.Index) -> None:
+def test_texts_beyond_the_bound_are_not_read(index: file_index.FileIndex) -> None:
     assert index.refresh(reading_order.Bounds(text_bytes=4_000)).files < FILES / 5
 
 
@@ -59,13 +59,13 @@ def test_what_a_person_works_on_is_read_first(tmp_path: Path, root: Path) -> Non
     (root / "shed/tools.py").write_text("def hammer(): ...\n")
     assert sorted(git_log.changes(root)) == ["berth699.py", "shed/"]
     assert git_log.changes(root / "shed") == []
-    with file_index.Index(tmp_path / "other", root) as index:
+    with file_index.FileIndex(tmp_path / "other", root) as index:
         index.refresh(reading_order.Bounds(seconds=0.0))
         rows = index.db.execute("SELECT path FROM files ORDER BY id LIMIT 2").fetchall()
     assert sorted(path for (path,) in rows) == ["berth699.py", "shed/tools.py"]
 
 
-def test_single_files_are_read_anew_when_they_have_changed(index: file_index.Index, root: Path) -> None:
+def test_single_files_are_read_anew_when_they_have_changed(index: file_index.FileIndex, root: Path) -> None:
     index.refresh()
     assert not index.update(["berth1.py", "berth2.py", "nowhere.py"])
     (root / "berth1.py").write_text("def sink(): ...\n")
@@ -77,7 +77,7 @@ def test_single_files_are_read_anew_when_they_have_changed(index: file_index.Ind
     assert index.refresh().read == 0
 
 
-def test_who_finds_another_process_at_work_leaves_single_files_to_it(index: file_index.Index, root: Path) -> None:
+def test_who_finds_another_process_at_work_leaves_single_files_to_it(index: file_index.FileIndex, root: Path) -> None:
     index.refresh()
     (root / "berth1.py").write_text("def sink(): ...\n")
     with file_lock.FileLock(index.path.with_suffix(".lock")):

@@ -13,7 +13,7 @@ from dispatch_mcp.context import safe_read
 from dispatch_mcp.context.documents import project_rules
 
 
-def rules(root: Path, files: Mapping[str, str], at_hand: Sequence[str] = ()) -> project_rules.Rules:
+def rules(root: Path, files: Mapping[str, str], at_hand: Sequence[str] = ()) -> project_rules.ProjectRules:
     """Returns the rules of a workspace with these files."""
     root.mkdir(exist_ok=True)
     for path, text in files.items():
@@ -42,7 +42,7 @@ def test_folders_of_the_files_at_hand_have_rules_of_their_own(root: Path) -> Non
 
 
 def test_a_workspace_without_rules_has_none(root: Path) -> None:
-    assert rules(root, {"AGENTS.md": "  \n"}) == project_rules.Rules()
+    assert rules(root, {"AGENTS.md": "  \n"}) == project_rules.ProjectRules()
 
 
 def test_the_same_text_under_two_names_is_given_once(root: Path) -> None:

@@ -28,22 +28,22 @@ def part(
     kind: chunks.Kind = "function",
     first: int = 1,
     phrases: int = 0,
-) -> ranking.Part:
+) -> ranking.FilePart:
     stems = context_query.stems(text)
-    return ranking.Part(next(IDS), path, kind, name, first, first + 9, 300, score, stems, phrases)
+    return ranking.FilePart(next(IDS), path, kind, name, first, first + 9, 300, score, stems, phrases)
 
 
 def evidence(
-    parts: Sequence[ranking.Part],
-    others: Sequence[ranking.Part] = (),
+    parts: Sequence[ranking.FilePart],
+    others: Sequence[ranking.FilePart] = (),
     *,
     votes: Mapping[str, float] | None = None,
     defined: Mapping[str, int] | None = None,
     near: Mapping[str, Sequence[str]] | None = None,
     named: Sequence[str] = (),
-) -> ranking.Evidence:
+) -> ranking.FileEvidence:
     paths = {*(one.path for one in (*parts, *others)), *named, *(votes or {})}
-    return ranking.Evidence(
+    return ranking.FileEvidence(
         parts=parts,
         support=others,
         near=near or {},
@@ -54,12 +54,12 @@ def evidence(
     )
 
 
-def alike(*paths: str) -> list[ranking.Part]:
+def alike(*paths: str) -> list[ranking.FilePart]:
     """Returns a part each that nothing tells apart but its path."""
     return [part(path, "one plain text") for path in paths]
 
 
-def best(task: str, found: ranking.Evidence) -> str:
+def best(task: str, found: ranking.FileEvidence) -> str:
     return next(iter(ranking.files(context_query.read(task), found)))
 
 
@@ -76,7 +76,7 @@ _PARTS = st.builds(
 
 
 @given(st.lists(_PARTS, max_size=12))
-def test_files_have_probabilities_that_add_up_to_one_and_come_best_first(parts: list[ranking.Part]) -> None:
+def test_files_have_probabilities_that_add_up_to_one_and_come_best_first(parts: list[ranking.FilePart]) -> None:
     chances = ranking.files(context_query.read(TASK), evidence(parts))
     assert set(chances) == {one.path for one in parts}
     assert list(chances.values()) == sorted(chances.values(), reverse=True)
@@ -84,7 +84,7 @@ def test_files_have_probabilities_that_add_up_to_one_and_come_best_first(parts: 
 
 
 @given(st.lists(_PARTS, max_size=12))
-def test_every_part_is_ranked_once_by_falling_score(parts: list[ranking.Part]) -> None:
+def test_every_part_is_ranked_once_by_falling_score(parts: list[ranking.FilePart]) -> None:
     ranked = ranking.rank(context_query.read(TASK), evidence(parts))
     assert sorted(one.id for one, _ in ranked.parts) == sorted(one.id for one in parts)
     scores = [score for _, score in ranked.parts]
@@ -92,14 +92,14 @@ def test_every_part_is_ranked_once_by_falling_score(parts: list[ranking.Part]) -
 
 
 @given(st.lists(_PARTS, min_size=1, max_size=10, unique_by=(lambda one: one.score, lambda one: one.first)))
-def test_the_order_in_which_the_search_brings_parts_does_not_matter(parts: list[ranking.Part]) -> None:
+def test_the_order_in_which_the_search_brings_parts_does_not_matter(parts: list[ranking.FilePart]) -> None:
     query = context_query.read(TASK)
     chances = ranking.files(query, evidence(parts))
     assert ranking.files(query, evidence(parts[::-1])) == pytest.approx(chances)
 
 
 @given(st.lists(_PARTS, min_size=1, max_size=10))
-def test_every_feature_is_a_number_near_its_range_and_has_a_weight(parts: list[ranking.Part]) -> None:
+def test_every_feature_is_a_number_near_its_range_and_has_a_weight(parts: list[ranking.FilePart]) -> None:
     query, found = context_query.read(TASK), evidence(parts)
     of_files = ranking.file_features(query, found)
     for features in of_files.values():
@@ -112,7 +112,7 @@ def test_every_feature_is_a_number_near_its_range_and_has_a_weight(parts: list[r
 
 
 def test_nothing_is_ranked_where_nothing_was_found() -> None:
-    ranked = ranking.rank(context_query.read(TASK), ranking.Evidence())
+    ranked = ranking.rank(context_query.read(TASK), ranking.FileEvidence())
     assert ranked.files == {}
     assert ranked.parts == []
 
@@ -281,7 +281,7 @@ def test_the_gate_moves_probability_between_kinds_and_keeps_the_order_within_eac
     scores: dict[str, float], past: float, prior: float
 ) -> None:
     rows = [part(path, "one plain text", score) for path, score in scores.items()]
-    found = ranking.Evidence(
+    found = ranking.FileEvidence(
         parts=[row for row in rows if row.path.endswith(".py")],
         beside_parts=[row for row in rows if not row.path.endswith(".py")],
         past_source=past,
@@ -306,7 +306,7 @@ def test_words_and_past_commits_that_speak_for_source_make_it_likelier() -> None
 
 
 def test_nothing_speaks_for_a_workspace_without_words_names_or_past_commits() -> None:
-    assert not ranking.Evidence(kind_chances={"source": 0.9, "docs": 0.1}).speaks
-    assert ranking.Evidence(kind_chances={"source": 0.1, "docs": 0.9}).speaks
+    assert not ranking.FileEvidence(kind_chances={"source": 0.9, "docs": 0.1}).speaks
+    assert ranking.FileEvidence(kind_chances={"source": 0.1, "docs": 0.9}).speaks
     assert evidence(alike("shop/cart.py")).speaks
     assert evidence([], votes={"shop/cart.py": 1.0}, named=["shop/cart.py"]).speaks

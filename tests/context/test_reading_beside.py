@@ -45,7 +45,7 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture
 def turn(state: Path, harbour: Path) -> Iterator[file_lock.FileLock]:
     """Yields the right to read the workspace, taken, as if another process was at it."""
-    with file_index.Index(state, harbour) as index:
+    with file_index.FileIndex(state, harbour) as index:
         lock = file_lock.FileLock(index.path.with_suffix(".turn"))
     with lock:
         yield lock
@@ -300,7 +300,7 @@ async def test_work_that_is_expected_has_the_workspace_read_and_none_is_expected
 def test_how_an_index_stands_is_told_without_making_one(state: Path, harbour: Path) -> None:
     assert file_index.standing(state, harbour) is None
     assert list(state.iterdir()) == []
-    with file_index.Index(state, harbour) as index:
+    with file_index.FileIndex(state, harbour) as index:
         index.refresh()
     standing = file_index.standing(state, harbour)
     assert standing is not None

@@ -47,12 +47,12 @@ def resolve(tmp_path: Path) -> Iterator[Resolve]:
     root = tmp_path / "work"
     for path, text in FILES.items():
         temp_repository.write(root, path, text)
-    with file_index.Index(tmp_path / "state", root) as index:
+    with file_index.FileIndex(tmp_path / "state", root) as index:
         index.refresh()
 
         def resolved(
             *keys: str,
-            scope: search_scope.Scope = search_scope.EVERYTHING,
+            scope: search_scope.SearchScope = search_scope.EVERYTHING,
             sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
             interest: file_shares.Interest = file_shares.NO_INTEREST,
         ) -> requirement_sources.Resolved:
@@ -164,7 +164,7 @@ def test_a_refused_path_says_why_and_brings_nothing(resolve: Resolve, key: str) 
 
 
 def test_suggestions_name_nothing_that_the_agent_does_not_receive(resolve: Resolve) -> None:
-    scope = search_scope.Scope(excludes=("database",))
+    scope = search_scope.SearchScope(excludes=("database",))
     for key in ("file:db/schem.sql", "symbol:ledgr", "structure:dbs"):
         assert "schema" not in repr(resolve(key, scope=scope))
     assert resolve("structure:db", scope=scope).unresolved
@@ -172,7 +172,7 @@ def test_suggestions_name_nothing_that_the_agent_does_not_receive(resolve: Resol
 
 
 def test_a_path_that_is_named_outright_wins_over_the_scope_and_a_glob_does_not(resolve: Resolve) -> None:
-    scope = search_scope.Scope(excludes=("database",))
+    scope = search_scope.SearchScope(excludes=("database",))
     assert spans(resolve("file:db/schema.sql", scope=scope)) == [("db/schema.sql", 1, 1)]
     assert resolve("file:db/*.sql", scope=scope).unresolved == [packs.Unresolved("file:db/*.sql")]
     assert resolve("file:db/schema.sql", scope=scope).explicit_paths == {"db/schema.sql"}

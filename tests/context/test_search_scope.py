@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp.context import search_scope
-from dispatch_mcp.context.search_scope import EVERYTHING, FACETS, Scope
+from dispatch_mcp.context.search_scope import EVERYTHING, FACETS, SearchScope
 
 PATHS = (
     *("web/components/Cart.tsx", "src/styles/main.css", "server/api/users.py", "shop/models.py", "shop/cart.go"),
@@ -28,18 +28,18 @@ _ENTRIES = st.sampled_from(
         "nonsense",
     ]
 )
-_SCOPES = st.builds(Scope, st.lists(_ENTRIES, max_size=3).map(tuple), st.lists(_ENTRIES, max_size=3).map(tuple))
+_SCOPES = st.builds(SearchScope, st.lists(_ENTRIES, max_size=3).map(tuple), st.lists(_ENTRIES, max_size=3).map(tuple))
 _SOME_PATHS = st.sampled_from(PATHS)
 
 
 @given(_SCOPES, _ENTRIES, _SOME_PATHS)
-def test_excluding_more_never_shows_more(scope: Scope, entry: str, path: str) -> None:
-    narrower = Scope(scope.receives, (*scope.excludes, entry))
+def test_excluding_more_never_shows_more(scope: SearchScope, entry: str, path: str) -> None:
+    narrower = SearchScope(scope.receives, (*scope.excludes, entry))
     assert scope.allows(path) or not narrower.allows(path)
 
 
 @given(_SCOPES, _SOME_PATHS)
-def test_what_is_excluded_is_not_received_in_any_way(scope: Scope, path: str) -> None:
+def test_what_is_excluded_is_not_received_in_any_way(scope: SearchScope, path: str) -> None:
     if any(search_scope.facet(entry) in search_scope.of(path) for entry in scope.excludes):
         assert not scope.allows(path)
 
@@ -47,7 +47,7 @@ def test_what_is_excluded_is_not_received_in_any_way(scope: Scope, path: str) ->
 @given(st.lists(st.sampled_from(FACETS), min_size=1, max_size=3), _SOME_PATHS)
 def test_a_file_of_a_received_part_is_shown(receives: list[str], path: str) -> None:
     if search_scope.of(path) & set(receives):
-        assert Scope(receives=tuple(receives)).allows(path)
+        assert SearchScope(receives=tuple(receives)).allows(path)
 
 
 @given(st.text(max_size=60))
@@ -57,15 +57,15 @@ def test_everything_is_shown_where_nothing_is_said(path: str) -> None:
 
 @given(st.text(max_size=30), _SOME_PATHS)
 def test_no_entry_breaks_a_scope(entry: str, path: str) -> None:
-    scope = Scope(receives=(entry,), excludes=(entry,))
+    scope = SearchScope(receives=(entry,), excludes=(entry,))
     assert isinstance(scope.allows(path), bool)
 
 
 @pytest.mark.parametrize("path", ["pyproject.toml", "LICENSE", "setup.cfg"])
 def test_a_file_that_could_be_anybodys_is_shown_to_who_receives_a_part(path: str) -> None:
     assert search_scope.of(path) == frozenset()
-    assert Scope(receives=("frontend",)).allows(path)
-    assert not Scope(excludes=(path,)).allows(path)
+    assert SearchScope(receives=("frontend",)).allows(path)
+    assert not SearchScope(excludes=(path,)).allows(path)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_part_is_known_by_its_short_names_in_any_case(entry: str, facet: str |
 def test_a_glob_is_relative_to_the_workspace_and_a_folder_means_what_is_in_it(
     glob: str, path: str, *, shown: bool
 ) -> None:
-    assert Scope(excludes=(glob,)).allows(path) is shown
+    assert SearchScope(excludes=(glob,)).allows(path) is shown
 
 
 def test_server_side_templates_of_pages_are_no_frontend() -> None:

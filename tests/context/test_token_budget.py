@@ -21,15 +21,15 @@ def read(path: str, first: int, last: int) -> str:
     return "\n".join(FILES[path][first - 1 : last])
 
 
-def part(path: str, first: int, last: int) -> ranking.Part:
+def part(path: str, first: int, last: int) -> ranking.FilePart:
     size = len(read(path, first, last))
-    return ranking.Part(first, path, "function", f"f{first}", first, last, size, 1.0, frozenset())
+    return ranking.FilePart(first, path, "function", f"f{first}", first, last, size, 1.0, frozenset())
 
 
 @st.composite
-def ranked_parts(draw: st.DrawFn) -> list[tuple[ranking.Part, float]]:
+def ranked_parts(draw: st.DrawFn) -> list[tuple[ranking.FilePart, float]]:
     """Returns parts of several files that do not overlap, with scores, best first."""
-    found: list[tuple[ranking.Part, float]] = []
+    found: list[tuple[ranking.FilePart, float]] = []
     for path in sorted(FILES):
         at = 1
         for length in draw(st.lists(st.integers(1, 40), max_size=6)):
@@ -40,7 +40,9 @@ def ranked_parts(draw: st.DrawFn) -> list[tuple[ranking.Part, float]]:
 
 
 @given(ranked_parts(), st.integers(0, 1_500))
-def test_what_is_chosen_costs_no_more_than_the_budget(ranked: list[tuple[ranking.Part, float]], budget: int) -> None:
+def test_what_is_chosen_costs_no_more_than_the_budget(
+    ranked: list[tuple[ranking.FilePart, float]], budget: int
+) -> None:
     chosen = token_budget.choose(ranked, read, budget)
     assert chosen.tokens == sum(choice.tokens for choice in chosen.parts) <= budget
     assert len({choice.part.id for choice in chosen.parts if choice.part.path == "a.py"}) == len(
@@ -50,7 +52,7 @@ def test_what_is_chosen_costs_no_more_than_the_budget(ranked: list[tuple[ranking
 
 @given(ranked_parts(), st.integers(0, 1_500))
 def test_a_part_is_chosen_or_left_never_both_and_has_its_text_if_it_is_chosen(
-    ranked: list[tuple[ranking.Part, float]], budget: int
+    ranked: list[tuple[ranking.FilePart, float]], budget: int
 ) -> None:
     chosen = token_budget.choose(ranked, read, budget)
     inside, left = ({(c.part.path, c.part.first) for c in group} for group in (chosen.parts, chosen.leftovers))
@@ -60,7 +62,7 @@ def test_a_part_is_chosen_or_left_never_both_and_has_its_text_if_it_is_chosen(
 
 
 @given(ranked_parts())
-def test_everything_is_chosen_when_there_is_room_for_all(ranked: list[tuple[ranking.Part, float]]) -> None:
+def test_everything_is_chosen_when_there_is_room_for_all(ranked: list[tuple[ranking.FilePart, float]]) -> None:
     chosen = token_budget.choose(ranked, read, 10**6)
     assert len(chosen.parts) == len(ranked)
     assert chosen.leftovers == ()
@@ -68,7 +70,7 @@ def test_everything_is_chosen_when_there_is_room_for_all(ranked: list[tuple[rank
 
 @given(ranked_parts(), st.integers(0, 4_000))
 def test_what_is_chosen_has_no_more_characters_than_allowed(
-    ranked: list[tuple[ranking.Part, float]], characters: int
+    ranked: list[tuple[ranking.FilePart, float]], characters: int
 ) -> None:
     chosen = token_budget.choose(ranked, read, 10**6, characters=characters)
     assert sum(len(choice.text) for choice in chosen.parts) <= characters
@@ -106,7 +108,7 @@ def test_a_part_next_to_a_chosen_one_costs_no_title() -> None:
 
 @given(ranked_parts())
 def test_worth_keeps_every_part_and_prefers_the_shorter_of_two_equally_good_ones(
-    ranked: list[tuple[ranking.Part, float]],
+    ranked: list[tuple[ranking.FilePart, float]],
 ) -> None:
     same = [(one, 1.0) for one, _ in ranked]
     ordered = token_budget.by_worth(same)
@@ -154,9 +156,9 @@ def test_nothing_is_chosen_from_nothing() -> None:
     assert token_budget.choose([], read, 1_000, characters=math.inf).tokens == 0
 
 
-def window(first: int, last: int, *, name: str = "long", path: str = "a.py") -> ranking.Part:
+def window(first: int, last: int, *, name: str = "long", path: str = "a.py") -> ranking.FilePart:
     size = len(read(path, first, last))
-    return ranking.Part(first, path, "function", name, first, last, size, 1.0, frozenset())
+    return ranking.FilePart(first, path, "function", name, first, last, size, 1.0, frozenset())
 
 
 def test_a_definition_that_was_cut_into_windows_is_given_to_its_end() -> None:
@@ -174,7 +176,7 @@ def test_a_definition_that_would_take_too_much_is_given_by_its_best_windows() ->
 
 
 @pytest.mark.parametrize("second", [window(70, 120), window(61, 120, name="other"), window(61, 120, path="b.py")])
-def test_parts_that_do_not_run_on_in_one_definition_stay_apart(second: ranking.Part) -> None:
+def test_parts_that_do_not_run_on_in_one_definition_stay_apart(second: ranking.FilePart) -> None:
     chosen = token_budget.choose([(window(1, 60), 2.0), (second, 1.0)], read, 20_000)
     assert [choice.part.last for choice in chosen.parts] == [60, 120]
 
@@ -187,18 +189,18 @@ def test_what_brings_too_little_for_its_tokens_is_left_out_however_much_room_the
 
 
 @given(ranked_parts())
-def test_the_best_part_is_always_worth_its_tokens(ranked: list[tuple[ranking.Part, float]]) -> None:
+def test_the_best_part_is_always_worth_its_tokens(ranked: list[tuple[ranking.FilePart, float]]) -> None:
     chosen = token_budget.choose(ranked, read, 20_000, least=LEAST)
     assert not ranked or chosen.parts
 
 
 def test_a_line_without_a_name_is_worth_nothing_by_itself() -> None:
-    fragment = ranking.Part(1, "a.py", "module", "", 1, 1, len("import os"), 9.0, frozenset())
+    fragment = ranking.FilePart(1, "a.py", "module", "", 1, 1, len("import os"), 9.0, frozenset())
     chosen = token_budget.choose([(fragment, 9.0), (part("b.py", 1, 3), 1.0)], read, 1_000)
     assert [choice.part.path for choice in chosen.parts] == ["b.py"]
 
 
-def mixed(ranked: list[tuple[ranking.Part, float]]) -> list[tuple[ranking.Part, float]]:
+def mixed(ranked: list[tuple[ranking.FilePart, float]]) -> list[tuple[ranking.FilePart, float]]:
     """Returns the parts with one source file as a document."""
     return [(row._replace(path="README.md") if row.path == "b.py" else row, score) for row, score in ranked]
 
@@ -209,7 +211,7 @@ def mixed_lines(path: str, first: int, last: int) -> str:
 
 @given(ranked_parts(), st.integers(0, 1_500), st.floats(0, 1), st.floats(0, 1))
 def test_a_divided_budget_is_kept_and_no_part_is_chosen_twice(
-    ranked: list[tuple[ranking.Part, float]], budget: int, chance: float, share: float
+    ranked: list[tuple[ranking.FilePart, float]], budget: int, chance: float, share: float
 ) -> None:
     division = token_budget.Division(chance, share)
     chosen = token_budget.choose(mixed(ranked), mixed_lines, budget, division=division)
@@ -221,7 +223,7 @@ def test_a_divided_budget_is_kept_and_no_part_is_chosen_twice(
 
 @given(ranked_parts(), st.integers(0, 1_500))
 def test_source_is_chosen_among_its_own_as_if_there_were_nothing_beside_it(
-    ranked: list[tuple[ranking.Part, float]], budget: int
+    ranked: list[tuple[ranking.FilePart, float]], budget: int
 ) -> None:
     rows = mixed(ranked)
     source = [row for row in rows if row[0].path != "README.md"]

@@ -165,7 +165,7 @@ async def test_settling_twice_records_one_decision_and_an_outdated_verdict_count
         await council_rounds.settle(store, view)
         await council_rounds.settle(store, view)
         assert await decisions(room, run_id) == ["BLOCK"]
-        stale = records.Verdict(RunState.SUCCEEDED, view.run.revision)
+        stale = records.RoundVerdict(RunState.SUCCEEDED, view.run.revision)
         await store.advance(
             run_id, records.Step(now=9.0, verdict=stale, notes=[transitions.NewEvent(council_rounds.DECIDED)])
         )

@@ -176,7 +176,7 @@ async def run_of(
     git = git_process.Git(home, policy)
     services = attempt_services.AttemptServices(
         workspaces=workspace_provider.WorktreeProvider(git, home),
-        evidence=plan_review_attempt.Evidence(diff_source.GitChanges(git), is_undone=is_undone),
+        evidence=plan_review_attempt.ReviewEvidence(diff_source.GitChanges(git), is_undone=is_undone),
     )
     async with (
         sqlite_store.open_store(home) as store,

@@ -60,7 +60,7 @@ async def opened(shop: Path, clock: dispatcher_setup.Clock | None = None) -> Asy
         app = dispatcher.Dispatcher(
             store=store,
             engine=engine,
-            rules=plan_proposals.Rules(workspace=str(shop)),
+            rules=plan_proposals.PlanningRules(workspace=str(shop)),
             catalog=lambda: catalog.EMPTY,
             assign=host.assignment,
             clock=clock,

@@ -58,7 +58,7 @@ def test_a_task_is_work_unless_it_says_otherwise() -> None:
     for worker in WorkerKind:
         kind = task_kinds.kind_of(work_task(), worker)
         assert isinstance(kind, task_kinds.Work)
-        assert isinstance(kind, task_kinds.Decision) == (worker is WorkerKind.HUMAN)
+        assert isinstance(kind, task_kinds.PersonDecision) == (worker is WorkerKind.HUMAN)
 
 
 async def test_a_place_in_a_round_makes_a_task_a_review_whoever_does_it(store: sqlite_store.Store) -> None:

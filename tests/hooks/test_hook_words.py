@@ -15,14 +15,14 @@ from dispatch_mcp.text import attempt_names, token_count
 IDS = st.from_regex(r"[a-z0-9]{1,20}(-[a-z0-9]{1,6}){0,2}-[0-9a-f]{32}", fullmatch=True)
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True).filter(str.isascii)
 RUNS = st.builds(
-    hook_words.Progress, IDS, st.text(max_size=90), st.integers(0, 9_999), st.integers(1, 10_000), st.floats(-9, 1e9)
+    hook_words.RunProgress, IDS, st.text(max_size=90), st.integers(0, 9_999), st.integers(1, 10_000), st.floats(-9, 1e9)
 )
 WAITING = st.builds(hook_words.Waiting, NAMES, st.integers(1, 99), NAMES)
 CALL = re.compile(r"Agent\(subagent_type='([^']*)', prompt='([^']*)'\)")
 
 
 @given(st.lists(RUNS, max_size=5))
-def test_the_start_of_a_session_is_told_in_eighty_tokens(runs: list[hook_words.Progress]) -> None:
+def test_the_start_of_a_session_is_told_in_eighty_tokens(runs: list[hook_words.RunProgress]) -> None:
     reply = hook_words.welcome(runs)
     assert bool(reply) is bool(runs)
     text = hook_setup.words(reply)
@@ -31,14 +31,14 @@ def test_the_start_of_a_session_is_told_in_eighty_tokens(runs: list[hook_words.P
 
 
 def test_two_runs_with_plain_titles_are_named_and_the_rest_counted() -> None:
-    runs = [hook_words.Progress(f"count-{'0a3f' * 8}", "Count the apples", 3, 17, 9_000.0)] * 4
+    runs = [hook_words.RunProgress(f"count-{'0a3f' * 8}", "Count the apples", 3, 17, 9_000.0)] * 4
     text = hook_setup.words(hook_words.welcome(runs))
     told = "'Count the apples' (count-0a3f): 3 of 17 tasks done, 2 h 30 min old."
     assert text == f"dispatch: 4 open runs here. {told} {told} And 2 more. get_trace(run_id) shows one."
 
 
 def test_titles_that_cost_many_tokens_are_cut() -> None:
-    runs = [hook_words.Progress("0a3f" * 8, "\u652f\u4ed8\u9875\u9762" * 20, 3, 17, 9_000.0)] * 3
+    runs = [hook_words.RunProgress("0a3f" * 8, "\u652f\u4ed8\u9875\u9762" * 20, 3, 17, 9_000.0)] * 3
     text = hook_setup.words(hook_words.welcome(runs))
     assert "And 2 more. get_trace(run_id) shows one." in text
     assert "3 of 17 tasks done" in text

@@ -33,7 +33,7 @@ def quay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def turn(tmp_path: Path, quay: Path) -> Iterator[file_lock.FileLock]:
     """Yields the right to read a workspace of which a part was read, taken: nobody goes on until it is given back."""
-    with file_index.Index(tmp_path / "home", quay) as index:
+    with file_index.FileIndex(tmp_path / "home", quay) as index:
         index.refresh(reading_order.Bounds(seconds=0.0))
         lock = file_lock.FileLock(index.path.with_suffix(".turn"))
     assert lock.take()

@@ -194,7 +194,7 @@ def test_tasks_have_ended_only_if_they_have_in_every_open_run() -> None:
 
 
 def test_what_is_left_to_schedule_waits_no_more_for_what_has_ended() -> None:
-    standing = plan_edits.Standing(ended=frozenset("a"))
+    standing = plan_edits.TaskProgress(ended=frozenset("a"))
     rest = plan_edits.rest(CHAIN, standing)
     assert edges(rest.tasks) == {"b": (), "c": ("b",), "d": ("b", "c")}
     assert rest.edges == []
@@ -203,7 +203,7 @@ def test_what_is_left_to_schedule_waits_no_more_for_what_has_ended() -> None:
 
 def test_whoever_writes_what_a_running_task_writes_waits_for_it() -> None:
     tasks = [task("a", files=["src"]), task("b", files=["./src/b.py"]), task("c", "b", files=["src/c.py"]), task("d")]
-    rest = plan_edits.rest(tasks, plan_edits.Standing(running=frozenset("a")), "/work")
+    rest = plan_edits.rest(tasks, plan_edits.TaskProgress(running=frozenset("a")), "/work")
     assert edges(rest.tasks) == {"a": (), "b": ("a",), "c": ("b", "a"), "d": ()}
     assert [(edge.before, edge.after) for edge in rest.edges] == [("a", "b"), ("a", "c")]
     assert rest.edges[0].reason == "both write `src/b.py`"
@@ -211,7 +211,7 @@ def test_whoever_writes_what_a_running_task_writes_waits_for_it() -> None:
 
 def test_running_tasks_that_write_the_same_are_left_as_they_are() -> None:
     tasks = [task("a", files=["x"]), task("b", files=["x"]), task("c", files=["x"])]
-    rest = plan_edits.rest(tasks, plan_edits.Standing(running=frozenset("ab")))
+    rest = plan_edits.rest(tasks, plan_edits.TaskProgress(running=frozenset("ab")))
     assert [(edge.before, edge.after) for edge in rest.edges] == [("a", "c"), ("b", "c")]
     assert rest.merged(tasks, rest.tasks)[:2] == tuple(tasks[:2])
     assert set(rest.merged(tasks, rest.tasks)[2].deps) == {"a", "b"}
@@ -219,13 +219,13 @@ def test_running_tasks_that_write_the_same_are_left_as_they_are() -> None:
 
 def test_no_edge_is_added_against_an_order_that_the_plan_has() -> None:
     tasks = [task("a", "b", files=["x"]), task("b", files=["x"])]
-    rest = plan_edits.rest(tasks, plan_edits.Standing(running=frozenset("a")))
+    rest = plan_edits.rest(tasks, plan_edits.TaskProgress(running=frozenset("a")))
     assert rest.edges == []
     assert edges(rest.tasks) == edges(tasks)
 
 
 def test_the_schedule_is_put_back_into_the_whole_plan_with_its_new_edges() -> None:
-    standing = plan_edits.Standing(ended=frozenset("a"))
+    standing = plan_edits.TaskProgress(ended=frozenset("a"))
     rest = plan_edits.rest(CHAIN, standing)
     scheduled = [task.model_copy(update={"deps": (*task.deps, "x")}) for task in rest.tasks]
     assert edges(rest.merged(CHAIN, scheduled)) == {
@@ -236,7 +236,9 @@ def test_the_schedule_is_put_back_into_the_whole_plan_with_its_new_edges() -> No
     }
 
 
-def summary(edits: Sequence[Edit], standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN) -> dict[str, model.Json]:
+def summary(
+    edits: Sequence[Edit], standing: plan_edits.TaskProgress = plan_edits.NOTHING_BEGUN
+) -> dict[str, model.Json]:
     before = model.Plan(id="p", tasks=CHAIN)
     new = after(*edits)
     schedule = plan_checks.prepare(plan_edits.rest(new, standing).tasks, max_parallel=5)
@@ -261,5 +263,5 @@ def test_the_summary_of_an_edit_says_what_it_did_and_leaves_out_what_it_did_not(
 
 
 def test_the_summary_counts_only_what_is_left_to_do() -> None:
-    standing = plan_edits.Standing(ended=frozenset("ab"))
+    standing = plan_edits.TaskProgress(ended=frozenset("ab"))
     assert summary([{"op": "remove", "id": "d"}], standing)["critical_min"] == [30, 15]

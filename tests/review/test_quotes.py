@@ -107,15 +107,15 @@ def test_a_removed_line_is_found_in_the_old_file_when_it_is_not_in_the_new_one()
     ground = quotes.ground(
         diff_samples.diff(diff_samples.change("a.py", "-gone_call()", "-both()", "+both()", start=5))
     )
-    assert ground.find("a.py", 5, "gone_call()") == quotes.Place("a.py", 5, 5, is_removed=True)
-    assert ground.find("a.py", 5, "both()") == quotes.Place("a.py", 5, 5, is_removed=False)
+    assert ground.find("a.py", 5, "gone_call()") == quotes.QuotePlace("a.py", 5, 5, is_removed=True)
+    assert ground.find("a.py", 5, "both()") == quotes.QuotePlace("a.py", 5, 5, is_removed=False)
 
 
 def test_of_several_places_the_nearest_to_the_line_is_taken() -> None:
     change = diff_samples.change("a.py", *["+repeat()" if n in (2, 20, 40) else f"+line_{n}" for n in range(50)])
     ground = quotes.ground(diff_samples.diff(change))
     assert [ground.find("a.py", line, "repeat()") for line in (0, 15, 35, 99)] == [
-        quotes.Place("a.py", line, line, is_removed=False) for line in (3, 21, 41, 41)
+        quotes.QuotePlace("a.py", line, line, is_removed=False) for line in (3, 21, 41, 41)
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_quote_in_two_files_proves_something_only_with_its_file() -> None:
         diff_samples.diff(diff_samples.change("a.py", "+twice()"), diff_samples.change("b.py", "+twice()"))
     )
     assert ground.find("", 1, "twice()") is None
-    assert ground.find("b.py", 1, "twice()") == quotes.Place("b.py", 1, 1, is_removed=False)
+    assert ground.find("b.py", 1, "twice()") == quotes.QuotePlace("b.py", 1, 1, is_removed=False)
     proof = findings.EarlierRuling(finding="f", ruling="gone", file="c.py", quote="twice()")
     [ruling] = quotes.check(findings.ReviewReport(reviewer="a", rulings=(proof,)), ground).rulings
     assert not ruling.anchored
@@ -167,8 +167,8 @@ def test_a_quote_that_is_in_the_named_file_moves_to_no_other() -> None:
 
 def test_without_a_line_the_first_changed_line_is_taken() -> None:
     ground = quotes.ground(diff_samples.diff(diff_samples.change("a.py", " same()", "+y", "+same()", start=3)))
-    assert ground.find("a.py", 0, "same()") == quotes.Place("a.py", 5, 5, is_removed=False)
-    assert ground.find("a.py", 3, "same()") == quotes.Place("a.py", 3, 3, is_removed=False)
+    assert ground.find("a.py", 0, "same()") == quotes.QuotePlace("a.py", 5, 5, is_removed=False)
+    assert ground.find("a.py", 3, "same()") == quotes.QuotePlace("a.py", 3, 3, is_removed=False)
 
 
 def test_pieces_of_a_quote_stand_in_one_hunk() -> None:
@@ -185,14 +185,14 @@ def test_an_ambiguous_name_of_a_file_names_none() -> None:
     ground = quotes.ground(
         diff_samples.diff(diff_samples.change("x/a.py", "+one_call()"), diff_samples.change("y/a.py", "+two_calls()"))
     )
-    assert ground.find("a.py", 1, "two_calls()") == quotes.Place("y/a.py", 1, 1, is_removed=False)
+    assert ground.find("a.py", 1, "two_calls()") == quotes.QuotePlace("y/a.py", 1, 1, is_removed=False)
     assert quotes.anchored(CLAIM.model_copy(update={"file": "y/a.py", "quote": "one_call()"}), ground).file == "x/a.py"
     assert ground.find("y/a.py", 1, "one_call()") is None
 
 
 def test_a_quote_of_several_lines_ends_in_the_middle_of_its_last_one() -> None:
     ground = quotes.ground(diff_samples.diff(diff_samples.change("a.py", "+x = first()", "+", "+then(second, third)")))
-    assert ground.find("a.py", 1, "first()\nthen(second") == quotes.Place("a.py", 1, 3, is_removed=False)
+    assert ground.find("a.py", 1, "first()\nthen(second") == quotes.QuotePlace("a.py", 1, 3, is_removed=False)
     assert ground.find("a.py", 1, "first()\nsecond") is None
 
 
@@ -204,7 +204,7 @@ def test_any_line_of_a_change_can_be_quoted(lines: list[str], data: st.DataObjec
     ground = quotes.ground(diff_samples.diff(diff_samples.change("a.py", *(f"+{line}" for line in lines))))
     number = data.draw(st.integers(1, len(lines)))
     place = ground.find("a.py", number, lines[number - 1])
-    assert place == quotes.Place("a.py", number, number, is_removed=False)
+    assert place == quotes.QuotePlace("a.py", number, number, is_removed=False)
 
 
 @hypothesis.given(st.text(max_size=40), st.text(max_size=60), st.integers(-5, 50))

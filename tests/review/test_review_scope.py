@@ -14,7 +14,7 @@ DIFF = "diff --git a/app.py b/app.py\n--- a/app.py\n+++ b/app.py\n@@ -1 +1 @@\n-
 ENVELOPE = "*** Begin Patch\n*** Update File: t.py\n@@ def f(x):\n-    return x\n+    return y\n*** End Patch\n"
 
 
-def scope(*changes: unified_diff.FileChange) -> review_scope.Scope:
+def scope(*changes: unified_diff.FileChange) -> review_scope.ReviewScope:
     return review_scope.split_scope(diff_samples.diff(*changes))
 
 

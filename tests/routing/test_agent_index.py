@@ -29,7 +29,7 @@ def agent(name: str, **fields: object) -> catalog.Agent:
 
 
 @pytest.fixture(scope="module")
-def index() -> agent_index.Index:
+def index() -> agent_index.AgentIndex:
     return agent_index.build([DB, WEB], LEXICON)
 
 
@@ -46,7 +46,7 @@ def index() -> agent_index.Index:
     ],
 )
 def test_each_text_of_an_agent_is_looked_up_where_it_belongs(
-    index: agent_index.Index, stem: str, postings: tuple[str, ...]
+    index: agent_index.AgentIndex, stem: str, postings: tuple[str, ...]
 ) -> None:
     term = {"query plan": "queri plan", "slow queri": "slow queri"}.get(stem, stem)
     holding = [name for name in ("head", "whole", "body") if getattr(index, name).impact(term, 0) > 0]
@@ -54,18 +54,18 @@ def test_each_text_of_an_agent_is_looked_up_where_it_belongs(
     assert index.whole.impact(term, 1) == 0
 
 
-def test_small_words_are_not_looked_up(index: agent_index.Index) -> None:
+def test_small_words_are_not_looked_up(index: agent_index.AgentIndex) -> None:
     assert index.whole.rare("the") == index.whole.rare("for") == 0
 
 
-def test_concepts_are_what_the_lexicon_makes_of_an_agent(index: agent_index.Index) -> None:
+def test_concepts_are_what_the_lexicon_makes_of_an_agent(index: agent_index.AgentIndex) -> None:
     storage, login = str(LEXICON.names.index("storage")), str(LEXICON.names.index("login"))
     assert index.concepts.impact(storage, 0) > 0
     assert index.concepts.impact(login, 1) > 0
     assert index.concepts.impact(storage, 1) == index.concepts.impact(login, 0) == 0
 
 
-def test_examples_lead_to_their_agent_in_both_forms(index: agent_index.Index) -> None:
+def test_examples_lead_to_their_agent_in_both_forms(index: agent_index.AgentIndex) -> None:
     assert index.exact["add a table for orders"] == (0,)
     assert index.near[agent_index.gist("For orders, add: a table!")] == (0,)
 
@@ -76,13 +76,13 @@ def test_an_example_of_several_agents_leads_to_all_of_them_once() -> None:
     assert index.exact["tidy up"] == (0, 1)
 
 
-def test_an_index_says_how_much_of_a_roster_has_texts_and_is_understood(index: agent_index.Index) -> None:
+def test_an_index_says_how_much_of_a_roster_has_texts_and_is_understood(index: agent_index.AgentIndex) -> None:
     assert index.body_share == 0.5
     assert 0 < index.fluency < 1
     assert agent_index.build([agent_index.AgentText("zzz")], LEXICON).fluency == 0
 
 
-def test_fallbacks_and_priorities_are_kept_by_place(index: agent_index.Index) -> None:
+def test_fallbacks_and_priorities_are_kept_by_place(index: agent_index.AgentIndex) -> None:
     assert index.fallbacks == (1,)
     assert index.by_priority == (0, 1)
 

@@ -17,7 +17,7 @@ DOCUMENTS = st.lists(st.lists(WORDS, max_size=8), min_size=1, max_size=6)
 
 
 def one_field(documents: Sequence[Sequence[str]], *, length: float = 0.5) -> bm25.Postings:
-    return bm25.Postings.of(len(documents), bm25.Field(bm25.Words(documents), 2.0, length))
+    return bm25.Postings.of(len(documents), bm25.Field(bm25.FieldTerms(documents), 2.0, length))
 
 
 def plain_count(words: Sequence[str], term: str) -> int:
@@ -47,14 +47,14 @@ def test_words_and_pairs_add_what_the_formula_says(documents: list[list[str]], l
 
 @given(DOCUMENTS, WORDS, WORDS)
 def test_a_pair_is_counted_within_a_document_only(documents: list[list[str]], left: str, right: str) -> None:
-    counts = bm25.Words(documents).counts(f"{left} {right}")
+    counts = bm25.FieldTerms(documents).counts(f"{left} {right}")
     plain = {place: plain_count(words, f"{left} {right}") for place, words in enumerate(documents)}
     assert dict(counts) == {place: count for place, count in plain.items() if count}
 
 
 def test_a_pair_does_not_reach_from_the_last_document_round_to_the_first() -> None:
-    assert not bm25.Words([["b"], ["a"]]).counts("a b")
-    assert not bm25.Words([["b", "c"], ["a"]]).counts("a b")
+    assert not bm25.FieldTerms([["b"], ["a"]]).counts("a b")
+    assert not bm25.FieldTerms([["b", "c"], ["a"]]).counts("a b")
 
 
 def test_weights_of_a_term_are_kept_as_given() -> None:
@@ -65,7 +65,7 @@ def test_weights_of_a_term_are_kept_as_given() -> None:
 
 
 def test_the_fields_of_a_document_add_up() -> None:
-    names, texts = bm25.Words([["table"], []]), bm25.Words([["query"], ["table", "table"]])
+    names, texts = bm25.FieldTerms([["table"], []]), bm25.FieldTerms([["query"], ["table", "table"]])
     both = bm25.Postings.of(2, bm25.Field(names, 3.0, 0.0), bm25.Field(texts, 1.0, 0.0))
     assert both.impact("table", 0) > both.impact("table", 1) > 0
     assert both.impact("query", 0) > 0

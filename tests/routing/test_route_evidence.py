@@ -25,7 +25,7 @@ AGENTS = catalog.merge(
 )
 
 
-def evidence(text: str, place: int = 0, most: int = 8) -> tuple[route_evidence.Evidence, ...]:
+def evidence(text: str, place: int = 0, most: int = 8) -> tuple[route_evidence.QuoteEvidence, ...]:
     request = request_reader.read(text, agent_index.index_of(AGENTS), AGENTS.words)
     return route_evidence.evidence_for(request, AGENTS, place, most)
 

@@ -47,17 +47,17 @@ LISTS = st.sampled_from(sorted(prompt_builder.LABELS - prompt_builder.WORDS_LABE
 TEXTS_OF = st.sampled_from(sorted(prompt_builder.WORDS_LABELS))
 LABELLED = st.one_of(
     DATA,
-    st.builds(prompt_builder.Words, TEXT, TEXTS_OF),
+    st.builds(prompt_builder.Prose, TEXT, TEXTS_OF),
     st.builds(prompt_builder.Items, ITEMS, LISTS),
 )
 
 
 @st.composite
 def a_section(draw: st.DrawFn, name: prompt_builder.SectionName) -> prompt_builder.Section:
-    kind = prompt_builder.Words if name in {"ROLE", "GOAL"} else prompt_builder.Items
+    kind = prompt_builder.Prose if name in {"ROLE", "GOAL"} else prompt_builder.Items
     first = (
-        st.builds(prompt_builder.Words, TEXT)
-        if kind is prompt_builder.Words
+        st.builds(prompt_builder.Prose, TEXT)
+        if kind is prompt_builder.Prose
         else st.builds(prompt_builder.Items, ITEMS)
     )
     opening = draw(st.lists(first, max_size=1))

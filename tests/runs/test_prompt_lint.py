@@ -36,7 +36,7 @@ def test_every_problem_is_named_at_once_in_the_order_of_the_sections() -> None:
 
 def test_a_missing_section_is_named() -> None:
     problems = prompt_lint.lint(
-        [prompt_builder.Section("GOAL", (prompt_builder.Words("The tests in tests/api pass"),))]
+        [prompt_builder.Section("GOAL", (prompt_builder.Prose("The tests in tests/api pass"),))]
     )
     assert [problem.where for problem in problems] == ["CONSTRAINTS", "CONTEXT", "OUTPUT"]
     assert all(problem.fix for problem in problems)

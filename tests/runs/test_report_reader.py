@@ -26,9 +26,9 @@ def row(task_id: str, **fields: Any) -> records.TaskRecord:
 ROWS = {task_id: row(task_id) for task_id in ("api", "Docs", "docs2")} | {"later": row("later", state=TaskState.READY)}
 
 
-def entry(raw: Any) -> report_reader.Report:
+def entry(raw: Any) -> report_reader.HostReport:
     [reading] = report_reader.read([raw], ROWS)
-    assert isinstance(reading, report_reader.Report), reading
+    assert isinstance(reading, report_reader.HostReport), reading
     return reading
 
 
@@ -63,7 +63,7 @@ def test_of_ids_that_differ_in_case_only_none_is_guessed() -> None:
     ],
 )
 def test_other_names_for_the_same_are_understood_and_the_unknown_is_ignored(names: dict[str, Any]) -> None:
-    assert entry(names) == report_reader.Report(task_id="api", attempt=1, text="Wrote it")
+    assert entry(names) == report_reader.HostReport(task_id="api", attempt=1, text="Wrote it")
 
 
 def test_an_entry_that_comes_as_text_is_unpacked() -> None:
@@ -147,7 +147,7 @@ def test_a_misspelt_state_is_refused_with_the_one_that_was_meant() -> None:
 
 
 def test_an_error_without_a_state_is_a_failure() -> None:
-    assert entry({**LEAST, "error": {"message": "It broke"}}) == report_reader.Report(
+    assert entry({**LEAST, "error": {"message": "It broke"}}) == report_reader.HostReport(
         task_id="api", attempt=1, status="failed", error="It broke"
     )
     assert entry({**LEAST, "text": "x", "is_error": True}).status == "failed"
@@ -196,7 +196,10 @@ WRONG: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("raw", "why"), WRONG, ids=[why[:50] for _, why in WRONG])
 def test_a_wrong_entry_is_refused_with_its_place_and_value_and_spoils_no_other(raw: Any, why: str) -> None:
     before, wrong, after = report_reader.read([LEAST, raw, {"task_id": "Docs", "attempt": 1}], ROWS)
-    assert [entry.task_id for entry in (before, after) if isinstance(entry, report_reader.Report)] == ["api", "Docs"]
+    assert [entry.task_id for entry in (before, after) if isinstance(entry, report_reader.HostReport)] == [
+        "api",
+        "Docs",
+    ]
     assert isinstance(wrong, report_reader.RefusedEntry)
     assert wrong.why.startswith(why.replace("results[0]", "results[1]"))
     assert len(wrong.why) < 400
@@ -227,7 +230,9 @@ NAMES = st.sampled_from(["task_id", "attempt", "status", "text", "handoff", "out
 def test_whatever_is_sent_each_entry_is_a_report_or_a_refusal_in_words(raw: list[Any]) -> None:
     readings = report_reader.read(raw, ROWS)
     assert len(readings) == len(raw)
-    assert all(isinstance(reading, report_reader.Report) or reading.why.startswith("results[") for reading in readings)
+    assert all(
+        isinstance(reading, report_reader.HostReport) or reading.why.startswith("results[") for reading in readings
+    )
 
 
 def test_only_a_running_task_of_the_host_is_out() -> None:

@@ -26,8 +26,8 @@ def newest(name: str, started_at: float, lease_until: float | None = None) -> re
     return records.NewestAttempt(name, lease_until, started_at=started_at)
 
 
-def moment(now: float, *attempts: records.NewestAttempt, max_parallel: int = 5) -> step_choice.Moment:
-    return step_choice.Moment(now, {attempt.task_id: attempt for attempt in attempts}, max_parallel)
+def moment(now: float, *attempts: records.NewestAttempt, max_parallel: int = 5) -> step_choice.RunMoment:
+    return step_choice.RunMoment(now, {attempt.task_id: attempt for attempt in attempts}, max_parallel)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_only_new_assignments_count_as_work_and_the_others_as_out_since_the_firs
 
 
 def ownerless(*rows: records.TaskRecord) -> NextStep:
-    now = step_choice.Moment(10.0, is_driven=False)
+    now = step_choice.RunMoment(10.0, is_driven=False)
     return step_choice.next_step(run(RunState.RUNNING), rows, moment=now)
 
 

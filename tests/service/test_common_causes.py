@@ -112,7 +112,7 @@ async def test_the_attempts_of_one_task_are_a_common_cause_too(desk: Desk) -> No
 
 def test_reasons_that_are_the_same_are_told_once_in_the_answer_to_a_report() -> None:
     names = ("a", "b", "c")
-    reports = [report_reader.Report(task_id=name, attempt=1) for name in names]
+    reports = [report_reader.HostReport(task_id=name, attempt=1) for name in names]
     outcomes = [
         model.Outcome(
             state=AttemptState.FAILED,

@@ -61,7 +61,7 @@ async def opened(home: Path, glass: Hourglass) -> AsyncGenerator[dispatcher_setu
         app = dispatcher.Dispatcher(
             store=store,
             engine=engine,
-            rules=plan_proposals.Rules(workspace=str(home.parent)),
+            rules=plan_proposals.PlanningRules(workspace=str(home.parent)),
             catalog=lambda: catalog.EMPTY,
             assign=host.assignment,
             clock=clock,

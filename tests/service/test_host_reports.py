@@ -15,9 +15,9 @@ from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import answers, host_reports
 
 
-def report(**fields: Any) -> report_reader.Report:
+def report(**fields: Any) -> report_reader.HostReport:
     default: dict[str, Any] = {"task_id": "part", "attempt": 1}
-    return report_reader.Report(**{**default, **fields})
+    return report_reader.HostReport(**{**default, **fields})
 
 
 def row(task_id: str = "part", **fields: Any) -> records.TaskRecord:
@@ -92,7 +92,7 @@ def test_a_broken_handoff_is_asked_for_again_with_the_beginning_of_the_answer() 
     broken = report(text='Done.\n```json\n{"completed_work": "half\n```')
     outcome = host_reports.outcome_of(broken)
     assert host_reports.is_unreadable(outcome)
-    again = host_reports.again(broken, outcome)
+    again = host_reports.again(broken, outcome.error)
     assert (again.state, again.error_kind, again.retryable) == (AttemptState.FAILED, transitions.UNUSABLE, True)
     assert "Done." in again.error
     assert "do not repeat it" in again.error

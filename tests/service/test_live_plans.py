@@ -22,7 +22,7 @@ KNOWN = catalog.merge(
     for name, description in (("db", "Database tables and SQL queries"), ("web", "Pages, forms and CSS of the website"))
 )
 GATE: dict[str, Any] = {"id": "gate", "do": "May we go on?", "worker": "human"}
-YES = approvals.Verdict(approved=True, by="a test", reason="looks good")
+YES = approvals.PersonVerdict(approved=True, by="a test", reason="looks good")
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def test_a_run_waits_for_a_person_and_goes_on_when_told(desk: dispatcher_s
 async def test_a_rejection_skips_what_depends_on_it(desk: dispatcher_setup.Desk) -> None:
     given = await desk.app.dispatch(plan_id=await desk.planned(GATE, task("a", "gate"), task("b")))
     await desk.app.report(given.run_id, [dispatcher_setup.said(given.assignments[0])])
-    await desk.app.decide(given.run_id, "gate", approvals.Verdict(approved=False, by="a test"))
+    await desk.app.decide(given.run_id, "gate", approvals.PersonVerdict(approved=False, by="a test"))
     assert await desk.states(given.run_id) == {"gate": "failed", "a": "skipped", "b": "unverified"}
 
 

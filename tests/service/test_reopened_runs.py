@@ -125,7 +125,7 @@ async def test_a_cancelled_run_follows_the_plan_when_a_task_is_retried(desk: Des
 async def test_no_version_leads_round_a_decision_that_a_person_has_refused(desk: Desk) -> None:
     gate = {"id": "gate", "do": "Ship it?", "worker": "human"}
     progress = await desk.app.dispatch(plan_id=await desk.planned(gate, task("ship", "gate")))
-    await desk.app.decide(progress.run_id, "gate", approvals.Verdict(approved=False, by="ann"))
+    await desk.app.decide(progress.run_id, "gate", approvals.PersonVerdict(approved=False, by="ann"))
     with pytest.raises(errors.PlanRejected):
         await modified(desk, progress.plan_id, "ship", deps=[])
     assert await desk.states(progress.run_id) == {"gate": "failed", "ship": "skipped"}

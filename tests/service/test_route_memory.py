@@ -93,7 +93,7 @@ async def test_what_a_person_says_of_a_result_speaks_for_or_against_its_agent(
     progress = await desk.app.dispatch(plan_id=await desk.planned(QUERY, GATE))
     await desk.app.report(progress.run_id, [dispatcher_setup.said(progress.assignments[0])])
     assert await known(desk) == []
-    await desk.app.decide(progress.run_id, "g", approvals.Verdict(approved, "Ann"))
+    await desk.app.decide(progress.run_id, "g", approvals.PersonVerdict(approved, "Ann"))
     assert await known(desk) == [lesson]
 
 

@@ -17,8 +17,8 @@ from dispatch_mcp.service import approvals
 pytestmark = pytest.mark.anyio
 
 ASK: dict[str, Any] = {"id": "gate", "do": "Is this fit to ship?", "worker": "human"}
-YES = approvals.Verdict(approved=True, by="ann at a shell")
-NO = approvals.Verdict(approved=False, by="ann at a shell", reason="not yet")
+YES = approvals.PersonVerdict(approved=True, by="ann at a shell")
+NO = approvals.PersonVerdict(approved=False, by="ann at a shell", reason="not yet")
 
 
 @pytest.fixture

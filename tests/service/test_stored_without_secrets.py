@@ -49,7 +49,7 @@ async def test_no_field_of_a_plan_a_message_or_a_reason_keeps_a_secret(tmp_path:
         assert (await app.dispatch(plan_id=plan.id, worker="host", request_key=BOTH)).run_id == run.run_id
         await app.send(model.Message(run_id=run.run_id, sender=BOTH, recipient="a", kind="request", text=BOTH))
         await app.report(run.run_id, [{"task_id": "a", "attempt": 1, "text": BOTH}])
-        await app.decide(run.run_id, "b", approvals.Verdict(approved=False, by="a test", reason=BOTH))
+        await app.decide(run.run_id, "b", approvals.PersonVerdict(approved=False, by="a test", reason=BOTH))
         await app.steer(run.run_id, "pause", "", BOTH)
         other = (await app.plans.plan([{"id": "a", "do": "Write it"}])).plan
         edited = await app.plans.edit(other.id, 1, [{"op": "add", "id": "c", "task": {"do": BOTH}}])

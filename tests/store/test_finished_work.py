@@ -28,7 +28,7 @@ def look_at(now: Mapping[str, str], *results: Mapping[str, model.Footprint], ask
             asked.extend(paths)
         return {path: now.get(path, "") for path in paths}
 
-    return standing_work.Standing(states, "/shop", lambda number: results[number], range(len(results))).gap(0)
+    return standing_work.StandingCheck(states, "/shop", lambda number: results[number], range(len(results))).gap(0)
 
 
 def reachable(path: str, state: str, results: Collection[Mapping[str, model.Footprint]]) -> set[str]:
@@ -66,7 +66,7 @@ def test_every_file_is_looked_at_once(left: dict[str, model.Footprint]) -> None:
 def test_work_that_noted_nothing_and_work_without_a_workspace_stand() -> None:
     assert look_at({"x.py": "a"}, {}) == ""
     left = {"x.py": model.Footprint("a", "b")}
-    assert standing_work.Standing(ports.no_states, "", lambda _: left, [0]).gap(0) == ""
+    assert standing_work.StandingCheck(ports.no_states, "", lambda _: left, [0]).gap(0) == ""
 
 
 @given(st.sets(st.integers(0, 2)), st.sampled_from(STATES))
@@ -78,7 +78,7 @@ def test_a_stored_result_that_is_lost_is_work_of_nobody_and_hides_none_of_the_re
             raise errors.UnknownHandle("Nothing is stored under it.")
         return results[number]
 
-    standing = standing_work.Standing(lambda _workspace, paths: dict.fromkeys(paths, now), "/shop", read, range(3))
+    standing = standing_work.StandingCheck(lambda _workspace, paths: dict.fromkeys(paths, now), "/shop", read, range(3))
     assert {number for number in range(3) if standing.is_lost(number)} == lost
     for number in {0, 1, 2} - lost:
         rest = [result if at not in lost else {} for at, result in enumerate(results)]
@@ -97,6 +97,6 @@ def test_files_that_were_too_much_to_look_at_do_not_stand_and_looking_ends() -> 
     def read(number: int) -> Mapping[str, model.Footprint]:
         return {str(number): model.Footprint("", file_states.UNREAD if number == 1 else "a")}
 
-    standing = standing_work.Standing(states, "/shop", read, range(5), lambda: seconds[0])
+    standing = standing_work.StandingCheck(states, "/shop", read, range(5), lambda: seconds[0])
     assert [standing.gap(number) for number in range(5)] == ["", "1", "2", "3", "4"]
     assert asked == ["0", "1"]

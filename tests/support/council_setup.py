@@ -126,7 +126,7 @@ async def opened(home: Path, answers: dict[str, Any] | None = None, **means: Any
         app = dispatcher.Dispatcher(
             store=store,
             engine=engine,
-            rules=plan_proposals.Rules(workspace=str(home.parent), review_policy="off"),
+            rules=plan_proposals.PlanningRules(workspace=str(home.parent), review_policy="off"),
             catalog=shipped,
             assign=host.assignment,
             available_workers=worker_choice.AvailableWorkers(key=True),

@@ -99,9 +99,9 @@ def said(given: assignments.Assignment, text: str = "done", **more: Any) -> dict
     return {"task_id": given.task_id, "attempt": given.attempt, "handoff": handoff, **more}
 
 
-def read(tasks: list[dict[str, Any]], **more: Any) -> plan_documents.Document:
+def read(tasks: list[dict[str, Any]], **more: Any) -> plan_documents.PlanDocument:
     """Returns a task document."""
-    return plan_documents.Document(plan_documents.read_tasks(tasks), **more)
+    return plan_documents.PlanDocument(plan_documents.read_tasks(tasks), **more)
 
 
 def _equipment(
@@ -131,7 +131,7 @@ async def opened(
         **(models or {}),
     }
     agents: Callable[[], catalog.Catalog] = more.pop("catalog", lambda: catalog.EMPTY)
-    rules = plan_proposals.Rules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
+    rules = plan_proposals.PlanningRules(workspace=str(home.parent), lease_s=LEASE_S, **more.pop("rules", {}))
     async with (
         sqlite_store.open_store(home, clock=clock, price=rules.price) as store,
         executor.open_engine(

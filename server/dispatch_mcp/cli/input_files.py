@@ -18,7 +18,7 @@ MAX_BYTES = 64 << 20
 """Bytes of a file that is read into memory: far above the largest plan, and below what would hurt."""
 
 
-def read(name: str) -> plan_documents.Document:
+def read(name: str) -> plan_documents.PlanDocument:
     """Returns the document in a file, or on stdin for `-`. Raises InputError when it is not JSON."""
     content = text(name)
     try:

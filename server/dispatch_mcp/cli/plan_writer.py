@@ -48,7 +48,7 @@ class PlanWriter:
             )
         return await self.app.plans.plan_document(document, request=request, roster=roster)
 
-    async def _document(self, request: str, faults: Sequence[str]) -> plan_documents.Document:
+    async def _document(self, request: str, faults: Sequence[str]) -> plan_documents.PlanDocument:
         """Returns the tasks that the lead answers with."""
         plans = self.app.plans.without_additions()
         proposal = await plans.plan([self._task(request, faults)], request=request)

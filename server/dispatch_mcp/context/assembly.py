@@ -30,7 +30,7 @@ _LEAST_CUT: Final = 60
 """Tokens that the head of a text must have to be worth giving without its rest."""
 
 
-class Offer(NamedTuple):
+class KeyOffer(NamedTuple):
     """What one key stands for: its pieces in the order of their worth. `share` of the budget is the most they get.
 
     `left_out` is what of it was not even offered.
@@ -60,14 +60,14 @@ class _Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PackRequest:
     """Everything a pack is made of; `read` returns a part's lines, `allows` says whether a path may be shown.
 
     `whole` are the tokens of the files that the task names, each whole.
     """
 
     budget: int
-    offers: Sequence[Offer]
+    offers: Sequence[KeyOffer]
     ranks: ranking.Ranking
     read: token_budget.Read
     allows: Callable[[str], bool]
@@ -78,7 +78,7 @@ class Request:
     whole: int = 0
 
 
-def assemble(request: Request) -> packs.Pack:
+def assemble(request: PackRequest) -> packs.Pack:
     """Returns the pack; it never has more tokens than the budget, whatever was asked for."""
     reserve = min(500, max(40, request.budget * 5 // 100))  # for the lists below the items
     draft = _Draft(request.budget - reserve, request.budget * CHARACTERS_A_TOKEN)
@@ -90,7 +90,7 @@ def assemble(request: Request) -> packs.Pack:
     return _fitted(_pack(request, draft, files, _tops(candidates), leftovers))
 
 
-def _offer(draft: _Draft, offer: Offer, most: int) -> None:
+def _offer(draft: _Draft, offer: KeyOffer, most: int) -> None:
     start = draft.tokens
     for piece in offer.pieces:
         room = most - (draft.tokens - start)
@@ -142,13 +142,13 @@ def _key(item: packs.Item, first: int, last: int) -> str:
     return f"file:{item.path}#L{first}-{last}" if item.first else item.key
 
 
-def key_of(part: ranking.Part) -> str:
+def key_of(part: ranking.FilePart) -> str:
     """Returns the key that fetches a part."""
     return f"file:{part.path}#L{part.first}-{part.last}"
 
 
 def _scored(
-    draft: _Draft, parts: Sequence[tuple[ranking.Part, float]], read: token_budget.Read, beside: float
+    draft: _Draft, parts: Sequence[tuple[ranking.FilePart, float]], read: token_budget.Read, beside: float
 ) -> list[packs.LeftOut]:
     spans: dict[str, list[Span]] = {}
     for item in draft.items:
@@ -190,16 +190,16 @@ def _between(points: Sequence[tuple[float, float]], at: float) -> float:
     return points[-1][1]
 
 
-def _name(part: ranking.Part) -> str:
+def _name(part: ranking.FilePart) -> str:
     return part.name if part.kind != "module" else ""
 
 
-def _inside(spans: Sequence[Span], part: ranking.Part | packs.Item) -> bool:
+def _inside(spans: Sequence[Span], part: ranking.FilePart | packs.Item) -> bool:
     """Returns whether any of a part's lines are there already."""
     return any(first <= part.last and part.first <= last for first, last in spans)
 
 
-def _tops(parts: Sequence[tuple[ranking.Part, float]]) -> dict[str, str]:
+def _tops(parts: Sequence[tuple[ranking.FilePart, float]]) -> dict[str, str]:
     """Returns the name of the best named part of each file."""
     names: dict[str, str] = {}
     for part, _ in parts:
@@ -209,7 +209,11 @@ def _tops(parts: Sequence[tuple[ranking.Part, float]]) -> dict[str, str]:
 
 
 def _pack(
-    request: Request, draft: _Draft, files: Sequence[str], tops: Mapping[str, str], leftovers: Sequence[packs.LeftOut]
+    request: PackRequest,
+    draft: _Draft,
+    files: Sequence[str],
+    tops: Mapping[str, str],
+    leftovers: Sequence[packs.LeftOut],
 ) -> packs.Pack:
     there = {item.path for item in draft.items}
     first, rest = files[:_BEFORE], files[_BEFORE:]

@@ -49,11 +49,11 @@ class Refreshed(NamedTuple):
     rest: int = 0
 
 
-Tell = Callable[[index_tables.Progress], None]
+Tell = Callable[[index_tables.IndexProgress], None]
 """Is told after each portion how far the index is."""
 
 
-def _nobody(_progress: index_tables.Progress) -> None:
+def _nobody(_progress: index_tables.IndexProgress) -> None:
     """Tells nobody."""
 
 
@@ -64,14 +64,14 @@ def place(state_dir: Path, workspace: Path) -> Path:
     return state_dir / index_files.FOLDER / f"{name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:16]}.db"
 
 
-class Standing(NamedTuple):
+class IndexStatus(NamedTuple):
     """How far an index is, and its size in bytes with what belongs to it."""
 
-    progress: index_tables.Progress
+    progress: index_tables.IndexProgress
     size: int
 
 
-def standing(state_dir: Path, workspace: Path) -> Standing | None:
+def standing(state_dir: Path, workspace: Path) -> IndexStatus | None:
     """Returns how the index of a workspace stands; None if none can be read. Makes and changes nothing."""
     path = place(state_dir, workspace)
     if not path.is_file():
@@ -79,7 +79,7 @@ def standing(state_dir: Path, workspace: Path) -> Standing | None:
     with suppress(sqlite3.Error, OSError):
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
             progress = index_tables.progress(db)
-        return Standing(progress, sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*")))
+        return IndexStatus(progress, sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*")))
     return None
 
 
@@ -97,7 +97,7 @@ class Readable(Protocol):
         ...
 
 
-class Index:
+class FileIndex:
     """The index of one workspace for one thread. Close it, or use it as a context."""
 
     def __init__(self, state_dir: Path, workspace: Path) -> None:
@@ -158,7 +158,7 @@ class Index:
             self.discard()
             return self._refresh(states, bounds, tell)
 
-    def progress(self) -> index_tables.Progress:
+    def progress(self) -> index_tables.IndexProgress:
         """Returns how far the index is. Raises Damaged."""
         with _trouble():
             return index_tables.progress(self.db)
@@ -256,7 +256,7 @@ class Index:
                 index_tables.put(db, "files", len(states))
                 index_tables.put(db, "rest", rest)
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            tell(index_tables.Progress(len(states), rest))
+            tell(index_tables.IndexProgress(len(states), rest))
             if time.monotonic() > until:
                 break
         self._history(db)

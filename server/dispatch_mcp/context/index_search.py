@@ -78,9 +78,11 @@ class Files:
     texts: dict[str, str] = field(default_factory=dict[str, str])
     lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     words: dict[int, tuple[str, frozenset[str]]] = field(default_factory=dict[int, tuple[str, frozenset[str]]])
-    by_scope: dict[search_scope.Scope, list[str]] = field(default_factory=dict[search_scope.Scope, list[str]])
+    by_scope: dict[search_scope.SearchScope, list[str]] = field(
+        default_factory=dict[search_scope.SearchScope, list[str]]
+    )
 
-    def visible(self, scope: search_scope.Scope) -> Sequence[str]:
+    def visible(self, scope: search_scope.SearchScope) -> Sequence[str]:
         """Returns the paths that a scope allows; which these are is asked of every path once for each scope."""
         paths = self.by_scope.get(scope)
         if paths is None:
@@ -174,7 +176,7 @@ class Search:
             self._files = load(self._index.db)
         return self._files
 
-    def evidence(self, query: context_query.Query, votes: Votes | None = None) -> ranking.Evidence:
+    def evidence(self, query: context_query.Query, votes: Votes | None = None) -> ranking.FileEvidence:
         """Returns everything that bears on `query`; `votes` are those of the history."""
         db, files, votes = self._index.db, self._current(), votes or NO_VOTES
         rare = rarity(db, query)
@@ -205,7 +207,7 @@ class Search:
             ]
         )
         tests = dict.fromkeys([*(part.path for part in support), *beside])
-        return ranking.Evidence(
+        return ranking.FileEvidence(
             parts=own,
             support=support,
             beside_parts=beside_parts,
@@ -223,8 +225,8 @@ class Search:
         )
 
     def _others(
-        self, query: context_query.Query, rows: Sequence[_HitRow], parts: Mapping[int, ranking.Part]
-    ) -> list[ranking.Part]:
+        self, query: context_query.Query, rows: Sequence[_HitRow], parts: Mapping[int, ranking.FilePart]
+    ) -> list[ranking.FilePart]:
         """Returns the best parts of files that are no source; those in `parts` are there already."""
         tests = [row for row in rows if languages.role(row[0]) == "test"][: BESIDE // 2]
         rest = [row for row in rows if file_kinds.of(row[0]) != "source" and languages.role(row[0]) not in _ELSEWHERE]
@@ -253,8 +255,8 @@ class Search:
         return list(dict.fromkeys([*exact[:20], *best]))
 
     def complete(
-        self, query: context_query.Query, evidence: ranking.Evidence, paths: Iterable[str]
-    ) -> ranking.Evidence:
+        self, query: context_query.Query, evidence: ranking.FileEvidence, paths: Iterable[str]
+    ) -> ranking.FileEvidence:
         """Returns `found` with all parts of the first files of `paths`, best first."""
         paths = list(paths)
         source = [path for path in paths if file_kinds.of(path) == "source"][:FULL_FILES]
@@ -278,7 +280,7 @@ class Search:
             beside_parts=[*evidence.beside_parts, *(part for part in fresh if file_kinds.of(part.path) != "source")],
         )
 
-    def parts_of(self, query: context_query.Query, path: str) -> list[ranking.Part]:
+    def parts_of(self, query: context_query.Query, path: str) -> list[ranking.FilePart]:
         """Returns all parts of a file in their order, none with a score; none of a file that is not in the index."""
         rows = self._index.db.execute(
             "SELECT id, kind, name, first, last, start, end FROM chunks WHERE file = ? ORDER BY first",
@@ -286,7 +288,7 @@ class Search:
         ).fetchall()
         return [self._part(query, path, 0.0, row) for row in rows]
 
-    def beside(self, evidence: ranking.Evidence, order: Sequence[str]) -> list[str]:
+    def beside(self, evidence: ranking.FileEvidence, order: Sequence[str]) -> list[str]:
         """Returns what goes with the likeliest source files: tests of them, and what past commits touched as well."""
         source = [path for path in order if file_kinds.of(path) == "source"][:COVERED]
         tests = [path for name in source for path in self._tests(name)]
@@ -330,13 +332,13 @@ class Search:
             (match,),
         ).fetchall()
 
-    def _parts(self, query: context_query.Query, rows: Sequence[_HitRow]) -> Iterator[ranking.Part]:
+    def _parts(self, query: context_query.Query, rows: Sequence[_HitRow]) -> Iterator[ranking.FilePart]:
         for path, score, chunk, kind, name, first, last, start, end in sorted(rows, key=lambda row: row[0]):
             yield self._part(query, path, -score, (chunk, kind, name, first, last, start, end))
 
     def _part(
         self, query: context_query.Query, path: str, score: float, row: tuple[int, chunks.Kind, str, int, int, int, int]
-    ) -> ranking.Part:
+    ) -> ranking.FilePart:
         chunk, kind, name, first, last, start, end = row
         cache = self.files.words
         if chunk not in cache:
@@ -346,7 +348,7 @@ class Search:
             cache[chunk] = (plain, context_query.plain_stems(plain))
         plain, stems = cache[chunk]
         phrases = context_query.phrases(query, plain)
-        return ranking.Part(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
+        return ranking.FilePart(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
 
     @property
     def read_paths(self) -> list[str]:

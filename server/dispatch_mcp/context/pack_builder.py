@@ -94,7 +94,7 @@ class Gatherer:
         keys: Sequence[str] = (),
         *,
         budget: int = packs.BUDGET,
-        scope: search_scope.Scope = search_scope.EVERYTHING,
+        scope: search_scope.SearchScope = search_scope.EVERYTHING,
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
         past_commits: PastCommits | None = None,
     ) -> packs.Pack:
@@ -126,7 +126,7 @@ class Gatherer:
         keys: Sequence[str] = (),
         *,
         budget: int = packs.BUDGET,
-        scope: search_scope.Scope = search_scope.EVERYTHING,
+        scope: search_scope.SearchScope = search_scope.EVERYTHING,
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
     ) -> packs.Pack:
         """Returns what of a pack needs no index: what guides the work, and files that are named by their path.
@@ -145,7 +145,7 @@ class Gatherer:
         keys: Sequence[str] = (),
         *,
         budget: int = packs.BUDGET,
-        scope: search_scope.Scope = search_scope.EVERYTHING,
+        scope: search_scope.SearchScope = search_scope.EVERYTHING,
         sources: requirement_sources.Sources = requirement_sources.NO_SOURCES,
         wait_s: float = WAIT_S,
     ) -> packs.Pack:
@@ -168,12 +168,12 @@ class Gatherer:
             if reader := self._reader(Path(workspace)):
                 reader.ask(time.monotonic() - EXPECTED_S)
 
-    def share_read(self, workspace: Path | str) -> index_tables.Progress | None:
+    def share_read(self, workspace: Path | str) -> index_tables.IndexProgress | None:
         """Returns how much of a workspace the last pack of it was made of; None for all of it, read on the spot."""
         entry = self._open.get(Path(workspace))
         return entry.share if entry else None
 
-    def progress(self, workspace: Path | str) -> index_tables.Progress | None:
+    def progress(self, workspace: Path | str) -> index_tables.IndexProgress | None:
         """Returns how far a large workspace has been read, None while nobody knows, and for small ones."""
         reader = self._readers.get(Path(workspace))
         return reader.progress if reader and not reader.is_broken else None
@@ -233,7 +233,7 @@ class _Request:
     text: str
     keys: Sequence[str]
     budget: int
-    scope: search_scope.Scope
+    scope: search_scope.SearchScope
     sources: requirement_sources.Sources
     history: PastCommits | None
 
@@ -243,7 +243,7 @@ def _request(
     keys: Sequence[str],
     *,
     budget: int,
-    scope: search_scope.Scope,
+    scope: search_scope.SearchScope,
     sources: requirement_sources.Sources,
     history: PastCommits | None = None,
 ) -> _Request:
@@ -267,7 +267,7 @@ def _plain(workspace: Path, request: _Request) -> packs.Pack:
         resolver = requirement_sources.Resolver(_Unindexed(root, db), search, request.scope, request.sources, interest)
         resolution = resolver.resolve(keys)
         return assembly.assemble(
-            assembly.Request(
+            assembly.PackRequest(
                 budget=request.budget,
                 offers=resolution.offers,
                 ranks=ranking.Ranking({}, ()),
@@ -284,10 +284,10 @@ class _Workspace:
     """One open index with its search."""
 
     def __init__(self, state_dir: Path, workspace: Path) -> None:
-        self.index = file_index.Index(state_dir, workspace)
+        self.index = file_index.FileIndex(state_dir, workspace)
         self._search = index_search.Search(self.index)
         self._looked_at = -math.inf
-        self.share: index_tables.Progress | None = None
+        self.share: index_tables.IndexProgress | None = None
 
     def close(self) -> None:
         self.index.close()
@@ -322,7 +322,7 @@ class _Workspace:
         votes = request.history.votes(query) if request.history else index_search.votes(self.index.db, query)
         evidence = self._search.evidence(query, votes)
         if not evidence.speaks:
-            evidence = ranking.Evidence()
+            evidence = ranking.FileEvidence()
         chances = ranking.files(query, evidence)
         evidence = self._search.complete(query, evidence, (path for path in chances if scope.allows(path)))
         budget = max(packs.LEAST_BUDGET, min(request.budget, packs.MOST_BUDGET))
@@ -333,7 +333,7 @@ class _Workspace:
         withheld = [path for path in chances if path not in resolution.explicit_paths and not scope.allows(path)]
         ranks = ranking.parts(query, evidence, chances)
         return assembly.assemble(
-            assembly.Request(
+            assembly.PackRequest(
                 budget=budget,
                 offers=resolution.offers,
                 ranks=ranks,

@@ -27,7 +27,7 @@ GATE_WEIGHTS = fitted_weights.features("gate")
 those of the files beside it. `GATE_WEIGHTS` are those in the logarithm of the odds that a task is about source."""
 
 
-class Part(NamedTuple):
+class FilePart(NamedTuple):
     """One part of a file that may go into a pack: `score` is what full-text search gave it, 0 for not found.
 
     `first` and `last` are lines from 1; `stems` are those of its text.
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class FileEvidence:
     """Everything found for one task.
 
     `parts` are candidates of source files, `support` those of tests, documents and examples; `near` maps a path to the
@@ -55,9 +55,9 @@ class Evidence:
     they define. `paths` are all source files that anything speaks for, best or not; `roles` says what each path is for.
     """
 
-    parts: Sequence[Part] = ()
-    support: Sequence[Part] = ()
-    beside_parts: Sequence[Part] = ()
+    parts: Sequence[FilePart] = ()
+    support: Sequence[FilePart] = ()
+    beside_parts: Sequence[FilePart] = ()
     near: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     votes: Mapping[str, float] = field(default_factory=dict[str, float])
     rarity: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -83,7 +83,7 @@ class Ranking:
     """Files with their probabilities, best first; their parts with their scores, best first."""
 
     files: Mapping[str, float]
-    parts: Sequence[tuple[Part, float]]
+    parts: Sequence[tuple[FilePart, float]]
 
     @property
     def beside(self) -> float:
@@ -115,12 +115,12 @@ _BEHIND = 0.05
 """What the probability of files that are no source counts behind those; source that changes is worth more to know."""
 
 
-def rank(query: context_query.Query, evidence: Evidence) -> Ranking:
+def rank(query: context_query.Query, evidence: FileEvidence) -> Ranking:
     """Returns the files and parts of `found` in the order of what speaks for them."""
     return parts(query, evidence, files(query, evidence))
 
 
-def files(query: context_query.Query, evidence: Evidence) -> dict[str, float]:
+def files(query: context_query.Query, evidence: FileEvidence) -> dict[str, float]:
     """Returns the probability of each file, best first; they add up to 1."""
     of = file_features(query, evidence)
     chances = file_chances(of)
@@ -136,7 +136,7 @@ def files(query: context_query.Query, evidence: Evidence) -> dict[str, float]:
     return {path: rows[path] for path in sorted(rows, key=lambda path: (-rows[path], path))}
 
 
-def gate_features(evidence: Evidence, of: Mapping[str, Features], chances: Mapping[str, float]) -> dict[str, float]:
+def gate_features(evidence: FileEvidence, of: Mapping[str, Features], chances: Mapping[str, float]) -> dict[str, float]:
     """Returns what says whether a task is about source, given the features and first probabilities of the files."""
     source = [chance for path, chance in chances.items() if file_kinds.of(path) == "source"]
     beside = [path for path in chances if file_kinds.of(path) != "source"]
@@ -164,7 +164,7 @@ def source_chance(features: Features) -> float:
     return 1 / (1 + math.exp(-linear(features, GATE_WEIGHTS)))
 
 
-def parts(query: context_query.Query, evidence: Evidence, chances: Mapping[str, float]) -> Ranking:
+def parts(query: context_query.Query, evidence: FileEvidence, chances: Mapping[str, float]) -> Ranking:
     """Returns the parts of `found` in the order of what speaks for them, given the probabilities of the files."""
     rows = [(part, linear(of, part_weights(part.path))) for part, of in part_features(query, evidence, chances)]
     rows.sort(key=lambda row: (-row[1], row[0].path, row[0].first))
@@ -212,12 +212,12 @@ def name_stems(name: str) -> frozenset[str]:
     return context_query.stems(name.rpartition(".")[2])
 
 
-def file_features(query: context_query.Query, evidence: Evidence) -> dict[str, dict[str, float]]:
+def file_features(query: context_query.Query, evidence: FileEvidence) -> dict[str, dict[str, float]]:
     """Returns the features of every file that anything speaks for."""
     return {**_source_features(query, evidence), **_beside_features(query, evidence)}
 
 
-def _source_features(query: context_query.Query, evidence: Evidence) -> dict[str, dict[str, float]]:
+def _source_features(query: context_query.Query, evidence: FileEvidence) -> dict[str, dict[str, float]]:
     parts = _by_path(evidence.parts)
     tests = _by_subject(evidence.support)
     top = max((part.score for part in evidence.parts), default=0.0) or 1.0
@@ -257,11 +257,11 @@ def _source_features(query: context_query.Query, evidence: Evidence) -> dict[str
     return result
 
 
-def _prior(evidence: Evidence, kind: file_kinds.FileKind) -> float:
+def _prior(evidence: FileEvidence, kind: file_kinds.FileKind) -> float:
     return math.log(max(evidence.kind_chances.get(kind, 1.0), 0.001))
 
 
-def _beside_features(query: context_query.Query, evidence: Evidence) -> dict[str, dict[str, float]]:
+def _beside_features(query: context_query.Query, evidence: FileEvidence) -> dict[str, dict[str, float]]:
     """Returns the features of every file that is no source: what it holds, what it is, and who touched it with what."""
     parts = _by_path(evidence.beside_parts)
     top = max((part.score for part in evidence.beside_parts), default=0.0) or 1.0
@@ -322,7 +322,7 @@ class _TaskStems:
         )
 
 
-def _textual(group: Sequence[Part], top: float, task: _TaskStems) -> dict[str, float]:
+def _textual(group: Sequence[FilePart], top: float, task: _TaskStems) -> dict[str, float]:
     scores = sorted((part.score / top for part in group), reverse=True)
     cov, titlecov = task.shares(frozenset[str]().union(*(part.stems for part in group)))
     first = scores[0] if scores else 0.0
@@ -357,22 +357,22 @@ def _from_path(path: str, query: context_query.Query, task: _TaskStems) -> dict[
     }
 
 
-def _by_path(parts: Iterable[Part]) -> dict[str, list[Part]]:
-    groups: dict[str, list[Part]] = defaultdict(list)
+def _by_path(parts: Iterable[FilePart]) -> dict[str, list[FilePart]]:
+    groups: dict[str, list[FilePart]] = defaultdict(list)
     for part in parts:
         groups[part.path].append(part)
     return groups
 
 
-def _by_subject(parts: Iterable[Part]) -> dict[str, list[Part]]:
-    groups: dict[str, list[Part]] = defaultdict(list)
+def _by_subject(parts: Iterable[FilePart]) -> dict[str, list[FilePart]]:
+    groups: dict[str, list[FilePart]] = defaultdict(list)
     for part in parts:
         if languages.role(part.path) == "test" or part.kind == "test":
             groups[languages.subject(part.path)].append(part)
     return groups
 
 
-def _near_tests(evidence: Evidence, top: float) -> dict[str, float]:
+def _near_tests(evidence: FileEvidence, top: float) -> dict[str, float]:
     """Returns the best score of a test that imports a file, by that file."""
     best: dict[str, float] = {}
     for part in evidence.support:
@@ -395,12 +395,12 @@ def _folders(best: Mapping[str, float]) -> dict[str, list[tuple[str, float]]]:
 
 
 def part_features(
-    query: context_query.Query, evidence: Evidence, chances: Mapping[str, float]
-) -> list[tuple[Part, dict[str, float]]]:
+    query: context_query.Query, evidence: FileEvidence, chances: Mapping[str, float]
+) -> list[tuple[FilePart, dict[str, float]]]:
     """Returns the features of every part; `chances` are the probabilities of the files, best first."""
     task = _TaskStems(query, evidence.rarity)
     names = {name.rpartition(".")[2].lower() for name in query.names}
-    result: list[tuple[Part, dict[str, float]]] = []
+    result: list[tuple[FilePart, dict[str, float]]] = []
     source = sum(chance for path, chance in chances.items() if file_kinds.of(path) == "source")
     shares = {True: source or 1.0, False: 1.0 - source or 1.0}
     of_task = {"gate": math.log((1 - source + 0.01) / (source + 0.01)), "beside_all": 1.0}
@@ -434,7 +434,7 @@ _NEWEST = 40
 """Lines from the top of a changelog in which its newest entries stand."""
 
 
-def _own(part: Part, task: _TaskStems, names: Collection[str]) -> dict[str, float]:
+def _own(part: FilePart, task: _TaskStems, names: Collection[str]) -> dict[str, float]:
     """Returns what a part says for itself."""
     own = name_stems(part.name) if part.kind != "module" else frozenset[str]()
     inside = own & task.weights.keys()
@@ -456,7 +456,7 @@ def _own(part: Part, task: _TaskStems, names: Collection[str]) -> dict[str, floa
     }
 
 
-def _around(group: Sequence[Part], at: int, top: float) -> dict[str, float]:
+def _around(group: Sequence[FilePart], at: int, top: float) -> dict[str, float]:
     """Returns what the parts next to one, and those two or three away, got."""
     score = group[at].score / top
     beside = [group[to].score for to in (at - 1, at + 1) if 0 <= to < len(group)]

@@ -74,7 +74,7 @@ class Resolved:
     `whole` are the tokens of the files that were named by their paths, each whole.
     """
 
-    offers: list[assembly.Offer] = field(default_factory=list[assembly.Offer])
+    offers: list[assembly.KeyOffer] = field(default_factory=list[assembly.KeyOffer])
     unresolved: list[packs.Unresolved] = field(default_factory=list[packs.Unresolved])
     tasks: list[str] = field(default_factory=list[str])
     explicit_paths: set[str] = field(default_factory=set[str])
@@ -86,10 +86,10 @@ class Resolved:
             self.unresolved.append(entry)
 
 
-_NOT_YET: Final = assembly.Offer(())
+_NOT_YET: Final = assembly.KeyOffer(())
 """Holds the place of a file until it is known how much room all of them have."""
 
-_Way = Callable[[requirements.Requirement, Resolved], assembly.Offer | None]
+_Way = Callable[[requirements.Requirement, Resolved], assembly.KeyOffer | None]
 
 
 class Resolver:
@@ -102,7 +102,7 @@ class Resolver:
         self,
         index: file_index.Readable,
         search: index_search.Search,
-        scope: search_scope.Scope,
+        scope: search_scope.SearchScope,
         sources: Sources,
         interest: file_shares.Interest = file_shares.NO_INTEREST,
     ) -> None:
@@ -177,7 +177,7 @@ class Resolver:
         result.whole = token_count.count(packs.render([file_shares.whole(file) for file in files], ()))
         return result
 
-    def _file(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _file(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         files, subject = self._search.files, requirement.subject
         if any(mark in subject for mark in "*?{") and subject not in files.ids:
             return self._glob(requirement, result)
@@ -196,7 +196,7 @@ class Resolver:
 
     def _unreadable(
         self, requirement: requirements.Requirement, why: safe_paths.Refused, result: Resolved
-    ) -> assembly.Offer | None:
+    ) -> assembly.KeyOffer | None:
         """Returns the file that one which is not there surely means; notes what was asked for, and the nearest name."""
         subject = requirement.subject
         is_absent = subject not in self._search.files.ids and not self._is_file(subject)
@@ -206,13 +206,13 @@ class Resolver:
         result.miss(packs.Unresolved(requirement.key, _as_file(nearest), reason))
         return self._whole(near, result) if near and not reason else None
 
-    def _lines(self, requirement: requirements.Requirement, text: str, result: Resolved) -> assembly.Offer | None:
+    def _lines(self, requirement: requirements.Requirement, text: str, result: Resolved) -> assembly.KeyOffer | None:
         subject, lines = requirement.subject, text.removesuffix("\n").split("\n")
         first, last = requirement.first, min(requirement.last, len(lines))
         if first > len(lines):
             result.miss(packs.Unresolved(requirement.key, f"file:{subject}", f"it has {len(lines)} lines"))
             return None
-        return assembly.Offer((_item(subject, lines, (first, last)),))
+        return assembly.KeyOffer((_item(subject, lines, (first, last)),))
 
     def _read(self, path: str) -> str:
         """Returns the text of a file of the workspace. Raises Refused for one that cannot be read or holds no text."""
@@ -235,7 +235,7 @@ class Resolver:
 
     def _whole(
         self, path: str, result: Resolved, mention: file_mentions.Mention | None = None
-    ) -> assembly.Offer | None:
+    ) -> assembly.KeyOffer | None:
         """Returns the place of a file that is given whole if it can be; None for one that has a place or is no text."""
         try:
             text = self._read(path)
@@ -247,7 +247,7 @@ class Resolver:
         symbols = (mention.symbol,) if mention and mention.symbol else ()
         return self._kept(file_shares.NamedFile(path, text, spans, symbols), result)
 
-    def _kept(self, file: file_shares.NamedFile, result: Resolved) -> assembly.Offer | None:
+    def _kept(self, file: file_shares.NamedFile, result: Resolved) -> assembly.KeyOffer | None:
         before = self._files.get(file.path)
         if before is None:
             self._files[file.path] = file
@@ -259,7 +259,7 @@ class Resolver:
 
     def _mentioned(
         self, mention: file_mentions.Mention, paths: Sequence[str], result: Resolved
-    ) -> Iterator[assembly.Offer]:
+    ) -> Iterator[assembly.KeyOffer]:
         """Yields the places of files that a name in the task's words means, also of one that only nearly has it."""
         key = f"file:{mention.path}"
         if not paths and self._is_file(mention.path):
@@ -272,7 +272,7 @@ class Resolver:
             if offer is not None:
                 yield offer
 
-    def _within(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _within(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         names = list(dict.fromkeys(name for name, _, _ in self._chunks(requirement.subject) if name))
         matches = requirements.answering(requirement.symbol, names)
         if not matches:
@@ -281,7 +281,9 @@ class Resolver:
                 packs.Unresolved(requirement.key, f"file:{requirement.subject}{f'#{near}' if near else ''}")
             )
             return None
-        return assembly.Offer(tuple(piece for name in matches for piece in self._definition(requirement.subject, name)))
+        return assembly.KeyOffer(
+            tuple(piece for name in matches for piece in self._definition(requirement.subject, name))
+        )
 
     def _chunks(self, path: str) -> list[tuple[str, int, int]]:
         file = self._search.files.ids.get(path)
@@ -289,16 +291,16 @@ class Resolver:
             "SELECT name, first, last FROM chunks WHERE file = ? AND kind != 'module' ORDER BY first", (file,)
         ).fetchall()
 
-    def _glob(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _glob(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         paths = [path for path in self._search.files.ids if path_globs.matches(requirement.subject, path)]
         visible = [path for path in paths if self._scope.allows(path)]
         if not visible:
             result.unresolved.append(packs.Unresolved(requirement.key))
             return None
         files = [file_shares.NamedFile(path, self._search.text(path)) for path in visible[:_GLOBBED]]
-        return assembly.Offer(tuple(map(file_shares.whole, files)))
+        return assembly.KeyOffer(tuple(map(file_shares.whole, files)))
 
-    def _symbol(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _symbol(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         rows = [row for row in self._definitions(index_tables.leaf(requirement.subject)) if self._scope.allows(row[0])]
         matches = requirements.answering(
             requirement.subject.replace("::", ".").replace("#", "."), [row[1] for row in rows]
@@ -309,7 +311,7 @@ class Resolver:
             return None
         spans = dict.fromkeys((path, name) for path, name, _ in rows if name in matches)
         pieces = [piece for path, name in list(spans)[:_DEFINITIONS] for piece in self._definition(path, name)]
-        return assembly.Offer(tuple(pieces))
+        return assembly.KeyOffer(tuple(pieces))
 
     def _definitions(self, leaf: str) -> list[tuple[str, str, int]]:
         rows = self._index.db.execute(
@@ -340,7 +342,7 @@ class Resolver:
             leaf, dict.fromkeys(candidate for candidate, path in rows if self._scope.allows(path))
         )
 
-    def _structure(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _structure(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         files = self._search.files
         folder = requirement.subject.strip("/")
         below = [path for path in files.ids if not folder or path.startswith(f"{folder}/")]
@@ -352,9 +354,9 @@ class Resolver:
             return None
         text = "\n".join(tree(visible, folder))
         key = f"structure:{folder}"
-        return assembly.Offer((packs.Item(key, key, text, 0, "structure"),), _PART_SHARE)
+        return assembly.KeyOffer((packs.Item(key, key, text, 0, "structure"),), _PART_SHARE)
 
-    def _pattern(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _pattern(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         query = context_query.read(requirement.subject)
         evidence = self._search.evidence(query)
         parts = self._allowed(query, evidence)
@@ -368,9 +370,9 @@ class Resolver:
         about = [part for part in tests if languages.subject(part.path) == languages.subject(best.path)] or tests
         example = sorted(about, key=lambda part: (-part.score, part.path, part.first))[:1]
         pieces = [self._piece(best), *(self._piece(part, "example") for part in example)]
-        return assembly.Offer(tuple(pieces), _PART_SHARE)
+        return assembly.KeyOffer(tuple(pieces), _PART_SHARE)
 
-    def _rag(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _rag(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         query = context_query.read(requirement.subject)
         evidence = self._search.evidence(query)
         if requirement.docs:
@@ -381,24 +383,24 @@ class Resolver:
         if not best:
             result.unresolved.append(packs.Unresolved(requirement.key, why="nothing holds these words"))
             return None
-        return assembly.Offer(tuple(self._piece(part) for part in best[:_FOUND]), _PART_SHARE)
+        return assembly.KeyOffer(tuple(self._piece(part) for part in best[:_FOUND]), _PART_SHARE)
 
-    def _allowed(self, query: context_query.Query, evidence: ranking.Evidence) -> list[ranking.Part]:
+    def _allowed(self, query: context_query.Query, evidence: ranking.FileEvidence) -> list[ranking.FilePart]:
         ranks = ranking.rank(query, replace(evidence, beside_parts=()))
         return [part for part, _ in ranks.parts if part.score > 0 and self._scope.allows(part.path)]
 
-    def _piece(self, part: ranking.Part, why: packs.Why = "asked") -> packs.Item:
+    def _piece(self, part: ranking.FilePart, why: packs.Why = "asked") -> packs.Item:
         lines = self._search.text(part.path).split("\n")
         return _item(part.path, lines, (part.first, part.last), part.name if part.kind != "module" else "", why)
 
-    def _task(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _task(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         text = self._sources.handoffs.get(requirement.subject)
         if text is None:
             result.tasks.append(requirement.subject)
             return None
-        return assembly.Offer((packs.Item(requirement.key, f"handoff of {requirement.subject}", text, 0, "asked"),))
+        return assembly.KeyOffer((packs.Item(requirement.key, f"handoff of {requirement.subject}", text, 0, "asked"),))
 
-    def _rules(self, requirement: requirements.Requirement, result: Resolved) -> assembly.Offer | None:
+    def _rules(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         guides = [guide for guide in self._guides(result) if _is_called(guide.path, requirement.subject)]
         if not guides:
             names = [guide.path for guide in self._guides(result)]
@@ -416,7 +418,7 @@ class Resolver:
             for guide, extract in zip(guides, extracts, strict=True)
             if extract.text.strip()
         ]
-        return assembly.Offer(tuple(items), left_out=tuple(rest))
+        return assembly.KeyOffer(tuple(items), left_out=tuple(rest))
 
     def _with_address(self, name: str, text: str) -> str:
         """Returns the extract of a document with where all of it can be read."""

@@ -93,7 +93,7 @@ def of(path: str) -> frozenset[Facet]:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class SearchScope:
     """What an agent receives and never receives: facets by name, and globs of paths relative to the workspace.
 
     With an empty `receives` everything is received but what `excludes` names. A file of no facet is withheld only by a
@@ -112,7 +112,7 @@ class Scope:
         return not of(path) and not all(facet(entry) is None for entry in self.receives)
 
 
-EVERYTHING: Final = Scope()
+EVERYTHING: Final = SearchScope()
 
 
 def facet(entry: str) -> Facet | None:

@@ -40,7 +40,7 @@ Read = Callable[[str, int, int], str]
 class CostedPart(NamedTuple):
     """A part with its text and what it costs in tokens with its header."""
 
-    part: ranking.Part
+    part: ranking.FilePart
     text: str
     tokens: int
 
@@ -65,7 +65,7 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    candidates: Sequence[tuple[ranking.Part, float]],
+    candidates: Sequence[tuple[ranking.FilePart, float]],
     read: Read,
     budget: int,
     *,
@@ -90,7 +90,7 @@ def choose(
     return Chosen(tuple(draft.choices.values()), tuple(draft.leftovers.values()), budget - draft.budget)
 
 
-_Rows = Sequence[tuple[ranking.Part, float]]
+_Rows = Sequence[tuple[ranking.FilePart, float]]
 
 
 def _divided(candidates: _Rows, budget: int, division: Division | None) -> list[tuple[_Rows, int, float]]:
@@ -107,7 +107,7 @@ def _divided(candidates: _Rows, budget: int, division: Division | None) -> list[
     return lists if division.share <= _EVEN else lists[::-1]
 
 
-def _worthwhile(rows: _Rows, budget: int, least: float, mass: float) -> list[ranking.Part]:
+def _worthwhile(rows: _Rows, budget: int, least: float, mass: float) -> list[ranking.FilePart]:
     """Returns the parts that are worth their tokens, those first that are worth most for them."""
     order = by_worth(_whole([row for row in rows if not _fragment(row[0])], budget))
     if not least:
@@ -118,7 +118,7 @@ def _worthwhile(rows: _Rows, budget: int, least: float, mass: float) -> list[ran
     ]
 
 
-def _chances(candidates: Sequence[tuple[ranking.Part, float]]) -> dict[int, float]:
+def _chances(candidates: Sequence[tuple[ranking.FilePart, float]]) -> dict[int, float]:
     """Returns the probability of each part by its id; they add up to 1."""
     most = max((score for _, score in candidates), default=0.0)
     odds = {part.id: math.exp(score - most) for part, score in candidates}
@@ -126,15 +126,15 @@ def _chances(candidates: Sequence[tuple[ranking.Part, float]]) -> dict[int, floa
     return {part: value / total for part, value in odds.items()}
 
 
-def _fragment(part: ranking.Part) -> bool:
+def _fragment(part: ranking.FilePart) -> bool:
     return part.size < _FRAGMENT and part.kind == "module" and not part.name
 
 
-def _whole(candidates: Sequence[tuple[ranking.Part, float]], budget: int) -> list[tuple[ranking.Part, float]]:
+def _whole(candidates: Sequence[tuple[ranking.FilePart, float]], budget: int) -> list[tuple[ranking.FilePart, float]]:
     """Returns the parts; windows of one definition that stand next to each other as one, if it may be given whole."""
     counts = Counter((part.path, part.name) for part, _ in candidates if part.kind == "function")
-    windows: dict[tuple[str, str], list[tuple[ranking.Part, float]]] = {}
-    rows: list[tuple[ranking.Part, float]] = []
+    windows: dict[tuple[str, str], list[tuple[ranking.FilePart, float]]] = {}
+    rows: list[tuple[ranking.FilePart, float]] = []
     for part, score in candidates:
         if part.kind == "function" and counts[part.path, part.name] > 1:
             windows.setdefault((part.path, part.name), []).append((part, score))
@@ -143,7 +143,7 @@ def _whole(candidates: Sequence[tuple[ranking.Part, float]], budget: int) -> lis
     return [*rows, *(row for group in windows.values() for row in _together(group, budget))]
 
 
-def _together(group: list[tuple[ranking.Part, float]], budget: int) -> list[tuple[ranking.Part, float]]:
+def _together(group: list[tuple[ranking.FilePart, float]], budget: int) -> list[tuple[ranking.FilePart, float]]:
     group.sort(key=lambda row: row[0].first)
     (first, _), (last, _) = group[0], group[-1]
     runs_on = all(before.last + 1 == after.first for (before, _), (after, _) in itertools.pairwise(group))
@@ -157,7 +157,7 @@ def _together(group: list[tuple[ranking.Part, float]], budget: int) -> list[tupl
 _Place = tuple[str, int, int]
 
 
-def _place(part: ranking.Part) -> _Place:
+def _place(part: ranking.FilePart) -> _Place:
     return part.path, part.first, part.last
 
 
@@ -172,7 +172,7 @@ class _Draft:
     leftovers: dict[_Place, CostedPart] = field(default_factory=dict[_Place, CostedPart])
     spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, list[tuple[int, int]]])
 
-    def fill(self, order: Sequence[ranking.Part], room: int) -> None:
+    def fill(self, order: Sequence[ranking.FilePart], room: int) -> None:
         """Chooses of the parts, best first, what fits into `room` tokens."""
         misses = 0
         for part in order:
@@ -187,7 +187,7 @@ class _Draft:
                 misses += 1
                 self.leftovers.setdefault(_place(part), CostedPart(part, "", token_count.estimate(part.size) + HEADER))
 
-    def _add(self, part: ranking.Part, room: int) -> int:
+    def _add(self, part: ranking.FilePart, room: int) -> int:
         """Returns what a part costs that is chosen now; 0 for one that does not fit."""
         # A part is not even read when 0.7 of its estimate is more than what is left: 2 % of parts cost less than that
         # (8,500 parts of the source distributions of benchmarks/context.py).
@@ -206,14 +206,14 @@ class _Draft:
         return cost
 
 
-def _price(part: ranking.Part, text: str, near: Sequence[tuple[int, int]] | None) -> int:
+def _price(part: ranking.FilePart, text: str, near: Sequence[tuple[int, int]] | None) -> int:
     """Returns what a part costs beside those of its file that are in the pack already."""
     if near is None:
         return cost(part.path, text)
     return token_count.count(text) + (GAP + 1 if adjoins(near, part.first, part.last) else HEADER)
 
 
-def by_worth(parts: Sequence[tuple[ranking.Part, float]]) -> list[ranking.Part]:
+def by_worth(parts: Sequence[tuple[ranking.FilePart, float]]) -> list[ranking.FilePart]:
     """Returns the parts, those first whose score is highest for their length."""
     worth = [
         (score - LENGTH_POWER * math.log(token_count.estimate(part.size) + HEADER * 2), part) for part, score in parts

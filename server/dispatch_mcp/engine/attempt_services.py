@@ -23,7 +23,7 @@ class AttemptServices:
     workspaces: ports.WorkspaceProvider | None = None
     archive: artifacts.Archive | None = None
     briefing: briefing.Briefing | None = None
-    evidence: plan_review_attempt.Evidence | None = None
+    evidence: plan_review_attempt.ReviewEvidence | None = None
     agents: Callable[[], catalog.Catalog] = catalog.Catalog
 
 

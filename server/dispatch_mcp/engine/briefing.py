@@ -158,7 +158,7 @@ class Briefing:
             keys=keys,
             knowledge=knowledge,
             budget=max(LEAST_TOKENS, self.budget - _said(work)),
-            scope=search_scope.Scope(agent.receives, agent.excludes) if agent else search_scope.EVERYTHING,
+            scope=search_scope.SearchScope(agent.receives, agent.excludes) if agent else search_scope.EVERYTHING,
             sources=await self._sources(work, knowledge.document, keys),
         )
 
@@ -191,7 +191,7 @@ class Briefing:
         return BriefedOrder(replace(work, gathered=blocks, guides=guides), facts, notes=notes)
 
     async def _sources(
-        self, work: work_order.WorkOrder, document: knowledge_documents.Document | None, keys: Sequence[str]
+        self, work: work_order.WorkOrder, document: knowledge_documents.KnowledgeDocument | None, keys: Sequence[str]
     ) -> requirement_sources.Sources:
         requests = list(requirements.parse_all(keys))
         task_ids = {request.subject for request in requests if request.kind == "task"}
@@ -244,7 +244,7 @@ class _Request:
     keys: Sequence[str]
     knowledge: knowledge_documents.Knowledge
     budget: int
-    scope: search_scope.Scope
+    scope: search_scope.SearchScope
     sources: requirement_sources.Sources
 
     async def pack(self, gatherer: pack_builder.Gatherer, wait_s: float) -> packs.Pack:
@@ -266,7 +266,7 @@ def _with_gap(order: BriefedOrder, gap: str) -> BriefedOrder:
     return BriefedOrder(work, {**order.facts, "missing": gap}, notes=(*order.notes, note))
 
 
-def _keys(work: work_order.WorkOrder, document: knowledge_documents.Document | None) -> list[str]:
+def _keys(work: work_order.WorkOrder, document: knowledge_documents.KnowledgeDocument | None) -> list[str]:
     """Returns the keys of an order: what guides it, what it reads, what it asks for, what it will change."""
     task = work.task
     keys = [*(f"file:{path}" for path in task.reads), *task.context, *(f"file:{path}" for path in task.files)]

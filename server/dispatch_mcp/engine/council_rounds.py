@@ -126,7 +126,7 @@ async def _record(
     last = [event.data for event in await events(store, run.id) if event.kind == DECIDED][-1:]
     if last == [data] and run.state is state:
         return
-    verdict = records.Verdict(state, run.revision)
+    verdict = records.RoundVerdict(state, run.revision)
     # The time of the last answer: that is when the round was over, whoever records what it decided.
     note = transitions.NewEvent(DECIDED, data=data)
     await store.advance(run.id, records.Step(now=run.updated_at, notes=[note], verdict=verdict))

@@ -15,7 +15,7 @@ from dispatch_mcp.text import unified_diff
 
 async def with_footprints(
     store: sqlite_store.Store,
-    evidence: plan_review_attempt.Evidence | None,
+    evidence: plan_review_attempt.ReviewEvidence | None,
     judgement: tuple[str, str, model.Task],
     beat: Mapping[str, model.Json],
     outcome: model.Outcome,

@@ -42,7 +42,7 @@ class _Hearing:
 
 async def needless(
     store: sqlite_store.Store,
-    evidence: plan_review_attempt.Evidence | None,
+    evidence: plan_review_attempt.ReviewEvidence | None,
     council: model.Task,
     view: run_view.RunView,
 ) -> model.Outcome | None:
@@ -59,7 +59,7 @@ async def needless(
 
 
 async def judge(
-    store: sqlite_store.Store, evidence: plan_review_attempt.Evidence | None, claim: proof.Claim
+    store: sqlite_store.Store, evidence: plan_review_attempt.ReviewEvidence | None, claim: proof.Claim
 ) -> model.Outcome:
     """Returns the outcome that is the decision of a council, whatever is claimed of it.
 
@@ -83,7 +83,7 @@ async def judge(
     return await _decided(store, evidence, view, whole, outcome)
 
 
-def _rules(evidence: plan_review_attempt.Evidence | None) -> council_decision.CouncilRules:
+def _rules(evidence: plan_review_attempt.ReviewEvidence | None) -> council_decision.CouncilRules:
     return council_decision.CouncilRules() if evidence is None else evidence.rules
 
 
@@ -115,7 +115,7 @@ async def _heard(store: sqlite_store.Store, view: run_view.RunView, council: mod
 
 async def _decided(
     store: sqlite_store.Store,
-    evidence: plan_review_attempt.Evidence | None,
+    evidence: plan_review_attempt.ReviewEvidence | None,
     view: run_view.RunView,
     hearing: _Hearing,
     outcome: model.Outcome,

@@ -87,7 +87,7 @@ async def none_changed(_workspace: str, _files: Collection[str], _look: model.Js
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ReviewEvidence:
     """Where reviews of plans get what they show: changes, and what takes secrets out of them.
 
     `same_files` returns which files of a workspace are as they were at a look that an attempt's beat holds,
@@ -133,7 +133,7 @@ class Shown(NamedTuple):
 
 
 async def prepare(
-    store: sqlite_store.Store, evidence: Evidence | None, work: work_order.WorkOrder
+    store: sqlite_store.Store, evidence: ReviewEvidence | None, work: work_order.WorkOrder
 ) -> briefing.BriefedOrder:
     """Returns a reviewer's order with the goals and the change of what it judges, and what it said of it before.
 
@@ -212,7 +212,7 @@ def _goal(subject: model.Task, workspace: str) -> str:
 
 
 async def _exhibit(
-    store: sqlite_store.Store, evidence: Evidence | None, view: run_view.RunView, review: model.Task
+    store: sqlite_store.Store, evidence: ReviewEvidence | None, view: run_view.RunView, review: model.Task
 ) -> _Exhibit:
     """Returns the change of what a review judges, without secrets and generated files, and the account of it."""
     names = ", ".join(review.reviews)
@@ -273,7 +273,7 @@ async def _doubts(store: sqlite_store.Store, view: run_view.RunView, tasks: Sequ
 
 async def _change(
     store: sqlite_store.Store,
-    evidence: Evidence,
+    evidence: ReviewEvidence,
     view: run_view.RunView,
     review: model.Task,
     files: Mapping[str, Sequence[str]],
@@ -296,7 +296,7 @@ async def _change(
 
 
 async def _merged(
-    _store: sqlite_store.Store, evidence: Evidence, view: run_view.RunView, files: Mapping[str, Sequence[str]]
+    _store: sqlite_store.Store, evidence: ReviewEvidence, view: run_view.RunView, files: Mapping[str, Sequence[str]]
 ) -> review_scope.Change:
     refs = run_refs.Refs(view.run.id)
     try:
@@ -313,7 +313,7 @@ async def _merged(
 
 
 async def in_workspace(
-    store: sqlite_store.Store, evidence: Evidence, view: run_view.RunView, files: Mapping[str, Sequence[str]]
+    store: sqlite_store.Store, evidence: ReviewEvidence, view: run_view.RunView, files: Mapping[str, Sequence[str]]
 ) -> review_scope.Change:
     """Returns what the workspace has that it had not when the first of the work began; files as they are without git.
 
@@ -350,7 +350,7 @@ async def in_workspace(
 
 async def _hidden(
     store: sqlite_store.Store,
-    evidence: Evidence,
+    evidence: ReviewEvidence,
     view: run_view.RunView,
     files: Mapping[str, Sequence[str]],
     settled_paths: Collection[str],
@@ -400,7 +400,7 @@ def council_of(tasks: Sequence[model.Task], task_id: str) -> model.Task | None:
     return next((task for task in tasks if task_id in task.joins), None)
 
 
-async def judge(store: sqlite_store.Store, evidence: Evidence | None, claim: proof.Claim) -> model.Outcome:
+async def judge(store: sqlite_store.Store, evidence: ReviewEvidence | None, claim: proof.Claim) -> model.Outcome:
     """Returns a review's outcome by what it answers, whatever whoever reports it calls that.
 
     A review that blocks has failed with what it found as its error; so has one that cannot be used, which is asked
@@ -448,7 +448,7 @@ def _of_seat(outcome: model.Outcome, report: findings.ReviewReport, where: quote
 
 async def has_moved(
     store: sqlite_store.Store,
-    evidence: Evidence | None,
+    evidence: ReviewEvidence | None,
     view: run_view.RunView,
     review: model.Task,
     digests: Collection[str],
@@ -469,7 +469,7 @@ async def has_moved(
 
 
 async def is_gone(
-    store: sqlite_store.Store, evidence: Evidence | None, view: run_view.RunView, review: model.Task
+    store: sqlite_store.Store, evidence: ReviewEvidence | None, view: run_view.RunView, review: model.Task
 ) -> bool:
     """Returns whether work under review was accepted with a change of which nothing is left, so nobody can pass it.
 
@@ -482,7 +482,7 @@ async def is_gone(
 
 
 async def _is_undone(
-    store: sqlite_store.Store, evidence: Evidence, view: run_view.RunView, subjects: Sequence[model.Task]
+    store: sqlite_store.Store, evidence: ReviewEvidence, view: run_view.RunView, subjects: Sequence[model.Task]
 ) -> bool:
     """Returns whether all that accepted work in the workspace has changed is as it was before the first of it."""
     workers = {row.id: row.worker for row in view.tasks}

@@ -73,9 +73,9 @@ class RunView:
         return frozenset(name for like in like_failures.alike(self.failures) for name in like.tasks)
 
     @property
-    def moment(self) -> step_choice.Moment:
+    def moment(self) -> step_choice.RunMoment:
         """What of the run is not in its rows."""
-        return step_choice.Moment(self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven)
+        return step_choice.RunMoment(self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven)
 
     def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:
         """Returns what to do next about the run; `handouts` is what the same answer holds beside it."""

@@ -115,7 +115,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision(Work):
+class PersonDecision(Work):
     """A question that only a person answers: nothing is gathered for it, and the answer stands as it was given."""
 
     async def prepare(
@@ -233,7 +233,7 @@ class CouncilDecision(PlanReview):
 _OF_THE_SERVER: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
 
 WORK: Final = Work()
-DECISION: Final = Decision()
+DECISION: Final = PersonDecision()
 
 
 def kind_of(task: model.Task, worker: WorkerKind) -> TaskKind:

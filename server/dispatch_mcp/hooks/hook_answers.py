@@ -32,7 +32,7 @@ LATE: Final = "You were called by a name alone. It is that of this task: do it n
 Reply = hook_words.Reply
 
 
-class Moment(NamedTuple):
+class SessionEvent(NamedTuple):
     """One event with the session that it is of."""
 
     event: hook_events.Event
@@ -80,9 +80,9 @@ class HookAnswers:
         session = holders.Session(hook_events.text(event, "session_id"), pid if isinstance(pid, int) else 0)
         self.memory.turn_to(session.id)
         handle = self._handlers().get(str(name))
-        return await handle(Moment(event, session)) if handle else {}
+        return await handle(SessionEvent(event, session)) if handle else {}
 
-    def _handlers(self) -> Mapping[str, Callable[[Moment], Awaitable[Reply]]]:
+    def _handlers(self) -> Mapping[str, Callable[[SessionEvent], Awaitable[Reply]]]:
         return {
             "SessionStart": self._welcome,
             "PreToolUse": self._before_tool,
@@ -94,7 +94,7 @@ class HookAnswers:
             "SessionEnd": self._farewell,
         }
 
-    async def _before_tool(self, moment: Moment) -> Reply:
+    async def _before_tool(self, moment: SessionEvent) -> Reply:
         """A call of ours says that hooks are here; a call of a subagent by an attempt's name gets the brief."""
         if moment.text("tool_name") not in hook_events.AGENT_TOOLS:
             self.app.hooks = self.level
@@ -110,7 +110,7 @@ class HookAnswers:
         self._note(attempt.run_id)
         return hook_words.called(moment.event["tool_input"], attempt.call, _marked(name, attempt))
 
-    async def _after_subagent(self, moment: Moment) -> Reply:
+    async def _after_subagent(self, moment: SessionEvent) -> Reply:
         """Reports an attempt whose subagent has answered, or has it answer once more in the form that is asked for."""
         transcript = moment.transcript(moment.text("agent_transcript_path"))
         attempt = await self._find(transcript.name, moment.session)
@@ -125,7 +125,7 @@ class HookAnswers:
         await self._report(attempt, text, transcript)
         return {}
 
-    async def _brief_late(self, moment: Moment, name: attempt_names.AttemptName | None) -> Reply:
+    async def _brief_late(self, moment: SessionEvent, name: attempt_names.AttemptName | None) -> Reply:
         """Gives the brief to a subagent that was called by a name alone, as the hook before its call has failed."""
         if name is None or self.level != "full":
             return {}
@@ -136,7 +136,7 @@ class HookAnswers:
         self._note(attempt.run_id)
         return {"decision": "block", "reason": f"{LATE}\n{_marked(name, attempt)}"}
 
-    async def _after_tool(self, moment: Moment) -> Reply:
+    async def _after_tool(self, moment: SessionEvent) -> Reply:
         """Tells what is ready after a subagent that its call has waited for."""
         if moment.text("tool_response", "status") != hook_events.COMPLETED:
             return {}
@@ -149,7 +149,7 @@ class HookAnswers:
             attempt = await self._find(name, moment.session)
         return _news("PostToolUse", attempt)
 
-    async def _after_failure(self, moment: Moment) -> Reply:
+    async def _after_failure(self, moment: SessionEvent) -> Reply:
         """Reports a subagent that could not be started, so that another one can stand in."""
         prompt = moment.text("tool_input", "prompt")
         name, has_brief = attempt_names.begun(prompt), attempt_names.marked(prompt) is not None
@@ -160,7 +160,7 @@ class HookAnswers:
             attempt = await self._find(name, moment.session)
         return _news("PostToolUseFailure", attempt)
 
-    async def _after_notification(self, moment: Moment) -> Reply:
+    async def _after_notification(self, moment: SessionEvent) -> Reply:
         """Tells what is ready after a subagent in the background; reports one that was ended before it answered."""
         prompt = moment.text("prompt")
         news = hook_events.notification(moment.event)
@@ -176,7 +176,7 @@ class HookAnswers:
             attempt = await self._find(transcript.name, moment.session)
         return _news("UserPromptSubmit", attempt)
 
-    async def _before_stop(self, moment: Moment) -> Reply:
+    async def _before_stop(self, moment: SessionEvent) -> Reply:
         """Keeps a session going that has ready work in its hands, a few times in a row."""
         if self.level != "full" or self.memory.stops >= MOST_STOPS or hook_events.has_background_work(moment.event):
             return {}
@@ -194,12 +194,12 @@ class HookAnswers:
             row.worker is WorkerKind.HUMAN and row.state is TaskState.RUNNING for row in view.tasks
         )
 
-    async def _welcome(self, _moment: Moment) -> Reply:
+    async def _welcome(self, _moment: SessionEvent) -> Reply:
         """Tells of the open runs of this workspace, and frees what sessions had that are gone."""
         await self.calls.give_back_of_dead()
         return hook_words.welcome([_progress(view) for view in await self.calls.open_runs()])
 
-    async def _farewell(self, moment: Moment) -> Reply:
+    async def _farewell(self, moment: SessionEvent) -> Reply:
         """Frees at once what the session had begun."""
         if hook_events.is_farewell(moment.event):
             await self.calls.give_back(moment.session)
@@ -305,9 +305,9 @@ def _waiting(view: run_view.RunView, row: records.TaskRecord) -> hook_words.Wait
     return hook_words.Waiting(row.id, row.attempt, str(agent))
 
 
-def _progress(view: run_view.RunView) -> hook_words.Progress:
+def _progress(view: run_view.RunView) -> hook_words.RunProgress:
     ends = sum(row.state in model.TASK_DONE | {TaskState.SKIPPED} for row in view.tasks)
-    return hook_words.Progress(view.run.id, view.plan.heading, ends, len(view.tasks), view.now - view.run.created_at)
+    return hook_words.RunProgress(view.run.id, view.plan.heading, ends, len(view.tasks), view.now - view.run.created_at)
 
 
 def _fault(attempt: Attempt, text: str) -> str:

@@ -20,7 +20,7 @@ _LEVELS_OF_DETAIL: Final = ((2, 60), (2, 24), (1, 60), (1, 24), (1, 8))
 Reply = dict[str, Any]
 
 
-class Progress(NamedTuple):
+class RunProgress(NamedTuple):
     """How far a run is: `ends` of its `tasks` are done; `age_s` is since when it is there."""
 
     run: str
@@ -44,7 +44,7 @@ class Waiting(NamedTuple):
     agent: str
 
 
-class Standing(NamedTuple):
+class AttemptStates(NamedTuple):
     """Where an attempt stands, as the words of the store: of the run, of the task and of its newest attempt."""
 
     run_state: str
@@ -84,7 +84,7 @@ def called(arguments: Mapping[str, json_types.Json], call: Mapping[str, json_typ
     return specific("PreToolUse", permissionDecision="allow", updatedInput={**arguments, **call, "prompt": brief})
 
 
-def welcome(runs: Sequence[Progress]) -> Reply:
+def welcome(runs: Sequence[RunProgress]) -> Reply:
     """Returns what the start of a session is told of its open runs; nothing where there are none."""
     if not runs:
         return {}
@@ -93,7 +93,7 @@ def welcome(runs: Sequence[Progress]) -> Reply:
     return specific("SessionStart", additionalContext=cut(text, WELCOME_TOKENS))
 
 
-def _welcome(runs: Sequence[Progress], most_runs: int, most_title: int) -> str:
+def _welcome(runs: Sequence[RunProgress], most_runs: int, most_title: int) -> str:
     sentences = " ".join(run.words(most_title) for run in runs[:most_runs])
     more = f" And {len(runs) - most_runs} more." if len(runs) > most_runs else ""
     count = next_steps.counted(len(runs), "open run")

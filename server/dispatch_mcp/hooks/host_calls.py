@@ -166,5 +166,5 @@ def _refuse_held(holder: holders.Holder | None, session: holders.Session, call_i
 def _obstacle(view: run_view.RunView, row: records.TaskRecord, attempt: int) -> str:
     """Returns why an attempt cannot begin now, or an empty string."""
     is_over = view.run.state in model.RUN_FINAL
-    place = hook_words.Standing(view.run.state.value, is_over, row.worker.value, row.state.value, row.attempt)
+    place = hook_words.AttemptStates(view.run.state.value, is_over, row.worker.value, row.state.value, row.attempt)
     return place.obstacle(attempt)

@@ -98,7 +98,7 @@ def _welcome(look: Look) -> hook_words.Reply | None:
         return None
     return hook_words.welcome(
         [
-            hook_words.Progress(run.id, run.title or "", run.ends, run.tasks, look.now - run.created_at)
+            hook_words.RunProgress(run.id, run.title or "", run.ends, run.tasks, look.now - run.created_at)
             for run in open_runs.of(look.home, look.workspace)
             if run.workspace in look.workspace
         ]
@@ -114,7 +114,7 @@ def _refusal(look: Look) -> hook_words.Reply | None:
     (task,) = tasks
     if task.workspace not in look.workspace:
         return None
-    place = hook_words.Standing(task.run_state, bool(task.is_over), task.worker, task.state, task.attempt)
+    place = hook_words.AttemptStates(task.run_state, bool(task.is_over), task.worker, task.state, task.attempt)
     if task.run_state == "paused" or not (obstacle := place.obstacle(name.attempt)):
         return None
     step = f"get_trace(run_id={name.run!r}) shows where the run stands."

@@ -69,7 +69,7 @@ async def _settle(app: dispatcher.Dispatcher, run_id: str, decision: BaseModel |
         return
     waiting = await app.decisions(run_id)
     if waiting:
-        verdict = approvals.Verdict(decision.decision == "approve", BY_ELICITATION, decision.reason)
+        verdict = approvals.PersonVerdict(decision.decision == "approve", BY_ELICITATION, decision.reason)
         await app.decide(run_id, waiting[0].task_id, verdict)
 
 

@@ -217,7 +217,7 @@ class Action:
     attempt: int = 0
 
 
-class Verdict(NamedTuple):
+class RoundVerdict(NamedTuple):
     """What a council's round that is over comes to, decided from the run as it was at `revision`."""
 
     state: model.RunState
@@ -247,7 +247,7 @@ class Step:
     received_at: float | None = None
     limits: model.Limits | None = None
     notes: Sequence[transitions.NewEvent] = ()
-    verdict: Verdict | None = None
+    verdict: RoundVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ _START: Final = r"(?:(?<![\w.~-])|(?<=\\[nrt])|(?<=\W-\w))"
 _END: Final = r"(?![\w-]|\.\w)"
 
 
-class Place(NamedTuple):
+class FolderMark(NamedTuple):
     """How a folder of the machine is written, and the mark that stands for it."""
 
     pattern: re.Pattern[str]
     mark: str
 
 
-def places(workspace: str) -> tuple[Place, ...]:
+def places(workspace: str) -> tuple[FolderMark, ...]:
     """Returns the places that are marked in the pictures of a workspace's runs: the longer ones first."""
     marks: dict[str, str] = {}
     for folder, mark in ((workspace, WORKSPACE), (str(Path("~").expanduser()), HOME)):
@@ -33,10 +33,10 @@ def places(workspace: str) -> tuple[Place, ...]:
             if len(Path(path).parts) > 1:  # not the root of all
                 marks.setdefault(path.rstrip("/\\"), mark)
     longest = sorted(marks, key=len, reverse=True)
-    return tuple(Place(re.compile(_START + re.escape(path) + _END), marks[path]) for path in longest)
+    return tuple(FolderMark(re.compile(_START + re.escape(path) + _END), marks[path]) for path in longest)
 
 
-def placeless(value: model.Json, folders: Sequence[Place]) -> model.Json:
+def placeless(value: model.Json, folders: Sequence[FolderMark]) -> model.Json:
     """Returns a value, or JSON, in which every text names these places by their marks."""
     kind: type[model.Json] = value.__class__
     if kind is str:
@@ -51,7 +51,7 @@ def placeless(value: model.Json, folders: Sequence[Place]) -> model.Json:
     return value
 
 
-def _text(text: str, folders: Sequence[Place]) -> str:
+def _text(text: str, folders: Sequence[FolderMark]) -> str:
     for place in folders if "/" in text or "\\" in text else ():
         text = place.pattern.sub(place.mark, text)
     return text

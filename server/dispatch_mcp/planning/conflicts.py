@@ -47,7 +47,7 @@ class Overlaps:
 
 
 @dataclass(frozen=True, slots=True)
-class DeclaredPaths:
+class NodePaths:
     """The normalised paths that each node writes and reads, for nodes that have any.
 
     `exact` is False when there are so many globs that each counts as the folder it starts in.
@@ -59,7 +59,7 @@ class DeclaredPaths:
     exact: bool = True
 
 
-def declared_paths(tasks: Sequence[model.Task], workspace: str = "") -> DeclaredPaths:
+def declared_paths(tasks: Sequence[model.Task], workspace: str = "") -> NodePaths:
     """Returns what tasks declare; tasks in a worktree of their own write nothing that others see."""
     plain = _all_plain(tasks)
     writes = {node: task.files for node, task in enumerate(tasks) if task.files and task.isolation == "shared"}
@@ -78,7 +78,7 @@ def declared_paths(tasks: Sequence[model.Task], workspace: str = "") -> Declared
         writes = {node: tuple(map(_stem, paths)) for node, paths in writes.items()}
         reads = {node: tuple(map(_stem, paths)) for node, paths in reads.items()}
         paths_by_name = _distinct(writes, reads)
-    return DeclaredPaths(writes, reads, overlaps(paths_by_name, globs if exact else ()), exact)
+    return NodePaths(writes, reads, overlaps(paths_by_name, globs if exact else ()), exact)
 
 
 def holders(
@@ -302,7 +302,7 @@ class Settlement:
     """
 
     tasks: Sequence[model.Task]
-    paths: DeclaredPaths
+    paths: NodePaths
     reach: Reach
     edges: Sequence[model.AddedEdge]
     in_worktrees: Sequence[int]
@@ -343,7 +343,7 @@ def settle(
     )
 
 
-def _late_reads(paths: DeclaredPaths, reach: Reach) -> tuple[list[tuple[int, int]], int]:
+def _late_reads(paths: NodePaths, reach: Reach) -> tuple[list[tuple[int, int]], int]:
     """Returns the first pairs (reader, writer) of nodes that no path orders, and how many there are."""
     if not (paths.reads and paths.writes):
         return [], 0
@@ -383,7 +383,7 @@ class _Clash:
     """Tasks, what they declare, who comes before whom, and the bit sets of those who write the same."""
 
     tasks: Sequence[model.Task]
-    paths: DeclaredPaths
+    paths: NodePaths
     reach: Reach
     rivals: Mapping[int, int]
 

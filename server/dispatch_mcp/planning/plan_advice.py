@@ -99,7 +99,7 @@ def _slower(before: float, after: float) -> Iterator[problems.Notice]:
         yield problems.Notice(code="serialized_slow", message=message)
 
 
-def _of_paths(tasks: Sequence[model.Task], paths: conflicts.DeclaredPaths) -> Iterator[problems.Notice]:
+def _of_paths(tasks: Sequence[model.Task], paths: conflicts.NodePaths) -> Iterator[problems.Notice]:
     """Yields what the declared paths show: files that others tend to change too, and too many globs."""
     hot = _hot(paths.writes) if len(tasks) > 1 else []
     if hot:
@@ -183,7 +183,7 @@ def _is_hot(path: str) -> bool:
     return name in _HOT_NAMES or name.endswith(_HOT_ENDS) or any(part in path for part in _HOT_FOLDERS)
 
 
-def _path(paths: conflicts.DeclaredPaths, reader: int, writer: int) -> str:
+def _path(paths: conflicts.NodePaths, reader: int, writer: int) -> str:
     return f"`{paths.touching.shared(paths.reads[reader], paths.writes[writer])}`"
 
 

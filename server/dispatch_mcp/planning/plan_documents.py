@@ -38,7 +38,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class PlanDocument:
     """A task document: its tasks and its config, each setting None where it says nothing.
 
     Format: docs/rules.md#task-document-format. `timeout_s` is seconds for each task without a timeout of its own.
@@ -127,11 +127,11 @@ def read_tasks(raw: model.Json) -> Reading:
     return _finish(reader, _tasks(reader, raw))
 
 
-def read_document(raw: model.Json) -> Document:
+def read_document(raw: model.Json) -> PlanDocument:
     """Returns the tasks and config of a `{"tasks": …, "config": …}` document, or of a bare task list."""
     reader = json_reader.FieldReader()
     if not json_types.is_object(raw):
-        return Document(_finish(reader, _tasks(reader, raw)))
+        return PlanDocument(_finish(reader, _tasks(reader, raw)))
     sections = _known_only(reader, raw, ("tasks", "config"))
     config = sections.get("config")
     read: dict[str, model.Json] = {}
@@ -143,7 +143,7 @@ def read_document(raw: model.Json) -> Document:
         reader.wrong("config", config, "an object")
     reader.place = reader.task = ""
     reading = _finish(reader, _tasks(reader, sections.get("tasks", [])))
-    return Document(reading, read.get("max_workers"), read.get("timeout_seconds"), read.get("trace_dir"))
+    return PlanDocument(reading, read.get("max_workers"), read.get("timeout_seconds"), read.get("trace_dir"))
 
 
 def _workers(reader: json_reader.FieldReader, key: str, value: model.Json) -> int | None:

@@ -186,7 +186,7 @@ def _relink(current: dict[str, model.Task], victim: model.Task, *, keep_order: b
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TaskProgress:
     """Where the tasks of a plan stand in its open runs: `ended` in all of them; `running` are the others that began."""
 
     ended: frozenset[str] = frozenset()
@@ -198,15 +198,15 @@ class Standing:
         return self.ended | self.running
 
 
-NOTHING_BEGUN = Standing()
+NOTHING_BEGUN = TaskProgress()
 
 
-def standing(runs: Sequence[Sequence[transitions.TaskRow]]) -> Standing:
+def standing(runs: Sequence[Sequence[transitions.TaskRow]]) -> TaskProgress:
     """Returns where tasks stand in these runs together."""
     final_ids = [{row.id for row in rows if transitions.is_fixed(row)} for rows in runs]
     ended = [{row.id for row in rows if transitions.is_fixed(row) and row.state in model.TASK_FINAL} for rows in runs]
     everywhere = frozenset[str]().union(*ended).intersection(*ended)
-    return Standing(everywhere, frozenset[str]().union(*final_ids) - everywhere)
+    return TaskProgress(everywhere, frozenset[str]().union(*final_ids) - everywhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class Rest:
         return tuple(_with_deps(by_id[task.id], task.deps) if task.id in by_id else task for task in whole)
 
 
-def rest(tasks: Sequence[model.Task], standing: Standing, workspace: str = "") -> Rest:
+def rest(tasks: Sequence[model.Task], standing: TaskProgress, workspace: str = "") -> Rest:
     """Returns what is left to schedule; whoever writes what a running task writes waits for that task.
 
     Running tasks that write the same count as ordered: nobody can keep them apart any more.
@@ -279,7 +279,7 @@ def changes(
     *,
     schedule: plan_checks.ScheduledPlan,
     ready: Collection[str],
-    stand: Standing,
+    stand: TaskProgress,
 ) -> dict[str, model.Json]:
     """Returns what an edit did: added, changed, skipped, removed, newly_ready, and critical minutes [before, after].
 

@@ -42,7 +42,7 @@ class Span(model.Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DiffPart:
     """What one prompt holds: a diff in text, and the hunks in it."""
 
     text: str
@@ -54,7 +54,7 @@ class Part:
 class Split:
     """All parts, and what is in none of them."""
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[DiffPart, ...] = ()
     unseen: tuple[Span, ...] = ()
 
 
@@ -97,7 +97,7 @@ def _size(pieces: Sequence[_Piece]) -> int:
     return sum(len(piece.text) + len(piece.head) + 2 for piece in pieces)
 
 
-def _part(pieces: Sequence[_Piece]) -> Part:
+def _part(pieces: Sequence[_Piece]) -> DiffPart:
     lines: list[str] = []
     path = ""
     for piece in pieces:
@@ -107,7 +107,7 @@ def _part(pieces: Sequence[_Piece]) -> Part:
         if piece.text:
             lines.append(piece.text)
     files = tuple(dict.fromkeys(piece.path for piece in pieces))
-    return Part(
+    return DiffPart(
         "\n".join(lines),
         tuple(piece.span for piece in pieces),
         files,

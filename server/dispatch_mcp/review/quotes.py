@@ -16,7 +16,7 @@ MOST_PLACES: Final = 500
 """Places among which the nearest one of a quote is looked for; a quote of more says little about any of them."""
 
 
-class Place(NamedTuple):
+class QuotePlace(NamedTuple):
     """Where a quote was found; numbers are of the new version, or of the old one where `is_removed`."""
 
     file: str
@@ -31,7 +31,7 @@ class Ground:
 
     files: Mapping[str, quote_search.FileText]
 
-    def find(self, file: str, line: int, quote: str) -> Place | None:
+    def find(self, file: str, line: int, quote: str) -> QuotePlace | None:
         """Returns where a quote stands, nearest to `line`; in the named file, or in the only one that has it.
 
         So strict is what may let something pass: an earlier finding that is gone, a proof against one.
@@ -80,12 +80,12 @@ def ground(diff: unified_diff.Diff) -> Ground:
     return Ground(files)
 
 
-def _nearest(path: str, line: int, matches: list[quote_search.QuoteMatch]) -> Place | None:
+def _nearest(path: str, line: int, matches: list[quote_search.QuoteMatch]) -> QuotePlace | None:
     """Returns the match nearest to a line; without a line, the first one among changed lines."""
     if not matches:
         return None
     best = min(matches, key=lambda match: (abs(match.first - line) if line else not match.is_changed, match.first))
-    return Place(path, best.first, best.last, best.is_removed)
+    return QuotePlace(path, best.first, best.last, best.is_removed)
 
 
 def check(report: ReviewReport, where: Ground) -> ReviewReport:
@@ -119,7 +119,7 @@ def anchored(finding: Finding, where: Ground) -> Finding:
     return _at(finding, place, [*_moves(finding, sum(map(len, matches.values())))])
 
 
-def _at(finding: Finding, place: Place, marks: list[str]) -> Finding:
+def _at(finding: Finding, place: QuotePlace, marks: list[str]) -> Finding:
     return finding.model_copy(
         update={
             "file": place.file,
@@ -132,7 +132,7 @@ def _at(finding: Finding, place: Place, marks: list[str]) -> Finding:
     )
 
 
-def _corrections(finding: Finding, place: Place) -> Iterator[str]:
+def _corrections(finding: Finding, place: QuotePlace) -> Iterator[str]:
     """Yields what of a finding's place was not right though its quote is where it says."""
     if finding.line and finding.line != place.line:
         yield f"line corrected from {finding.line}"
@@ -150,7 +150,7 @@ def _moves(finding: Finding, count: int) -> Iterator[str]:
         yield f"its quote stands at {number}, this is the nearest"
 
 
-def _distance(finding: Finding, place: Place) -> tuple[int, int, str, int]:
+def _distance(finding: Finding, place: QuotePlace) -> tuple[int, int, str, int]:
     """Returns how far a place is from the one that a finding names: by the end of the path first, then by the line."""
     pairs = zip(reversed(finding.file.split("/")), reversed(place.file.split("/")), strict=False)
     alike = 0

@@ -87,14 +87,14 @@ class Excluded(model.Value):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ReviewScope:
     """A change divided into what is reviewed and what is not."""
 
     diff: unified_diff.Diff
     excluded: Sequence[Excluded] = ()
 
 
-def split_scope(diff: unified_diff.Diff) -> Scope:
+def split_scope(diff: unified_diff.Diff) -> ReviewScope:
     """Returns what of a change is reviewed; each file is either in it or listed with a reason."""
     files: list[unified_diff.FileChange] = []
     exclusions: list[Excluded] = []
@@ -104,7 +104,7 @@ def split_scope(diff: unified_diff.Diff) -> Scope:
             files.append(change)
         else:
             exclusions.append(Excluded(path=change.path, reason=reason, lines=change.size))
-    return Scope(unified_diff.Diff(tuple(files)), tuple(exclusions))
+    return ReviewScope(unified_diff.Diff(tuple(files)), tuple(exclusions))
 
 
 def excluded(change: unified_diff.FileChange) -> Reason | None:

@@ -87,7 +87,7 @@ def _news(now: unified_diff.Diff, previous: PreviousRound | None) -> unified_dif
 
 def _manifest(
     change: review_scope.Change,
-    scope: review_scope.Scope,
+    scope: review_scope.ReviewScope,
     clean: finding_redaction.CleanDiff,
     basis: RoundBasis,
 ) -> review_tasks.Manifest:

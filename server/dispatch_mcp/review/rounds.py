@@ -105,7 +105,7 @@ def carry(old: Sequence[review_tasks.Earlier], reports: Sequence[ReviewReport], 
     return Carried(tuple(standing), tuple(against), tuple(gone_ids))
 
 
-def _again(earlier_finding: review_tasks.Earlier, reviewer: str, place: quotes.Place) -> ReviewReport:
+def _again(earlier_finding: review_tasks.Earlier, reviewer: str, place: quotes.QuotePlace) -> ReviewReport:
     finding = Finding(
         reviewer=reviewer,
         severity=earlier_finding.severity,

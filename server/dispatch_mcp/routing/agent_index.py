@@ -56,7 +56,7 @@ Places = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Index:
+class AgentIndex:
     """The agents of one catalogue, in its order.
 
     `head` covers name, keywords and description, `whole` also examples and body, `body` the role text alone,
@@ -83,11 +83,11 @@ class Index:
         return tuple(sorted(range(self.size), key=lambda place: -self.priorities[place]))
 
 
-_INDEXES: Final[WeakKeyDictionary[catalog.Catalog, Index]] = WeakKeyDictionary()
+_INDEXES: Final[WeakKeyDictionary[catalog.Catalog, AgentIndex]] = WeakKeyDictionary()
 """The index of each catalogue that is in use; catalogues are immutable, so an entry stays true as long as it lives."""
 
 
-def index_of(agents: catalog.Catalog) -> Index:
+def index_of(agents: catalog.Catalog) -> AgentIndex:
     """Returns what routing looks requests up in, built at first use."""
     index = _INDEXES.get(agents)
     if index is None:
@@ -102,19 +102,19 @@ def fingerprint(agents: catalog.Catalog) -> str:
     return hashlib.sha256("\n".join([agents.words.digest, *lines]).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def build(documents: Sequence[AgentText], vocabulary: lexicon.Lexicon) -> Index:
+def build(documents: Sequence[AgentText], vocabulary: lexicon.Lexicon) -> AgentIndex:
     """Returns the index of these documents."""
     size = len(documents)
     heads = [_Head.of(document) for document in documents]
     fields = (
-        bm25.Field(bm25.Words(_content(head.name) for head in heads), *NAME),
-        bm25.Field(bm25.Words(_content(head.keywords) for head in heads), *KEYWORDS),
-        bm25.Field(bm25.Words(_content(head.description) for head in heads), *DESCRIPTION),
+        bm25.Field(bm25.FieldTerms(_content(head.name) for head in heads), *NAME),
+        bm25.Field(bm25.FieldTerms(_content(head.keywords) for head in heads), *KEYWORDS),
+        bm25.Field(bm25.FieldTerms(_content(head.description) for head in heads), *DESCRIPTION),
     )
-    examples = bm25.Words([_content(tokenizer.words(" \n ".join(document.examples))) for document in documents])
-    bodies = bm25.Words(tokenizer.content(document.body) for document in documents)
+    examples = bm25.FieldTerms([_content(tokenizer.words(" \n ".join(document.examples))) for document in documents])
+    bodies = bm25.FieldTerms(tokenizer.content(document.body) for document in documents)
     meanings = [_meaning(head, vocabulary) for head in heads]
-    return Index(
+    return AgentIndex(
         size=size,
         head=bm25.Postings.of(size, *fields),
         whole=bm25.Postings.of(size, *fields, bm25.Field(examples, *EXAMPLES), bm25.Field(bodies, *BODY)),

@@ -25,7 +25,7 @@ Counts = Mapping[int, float]
 _NOWHERE: Final[Counts] = {}
 
 
-class Words:
+class FieldTerms:
     """The terms of one field, in order: each document's words, and neighbouring ones as well.
 
     A pair is asked for as `left right`. It is not stored: the places of its rarer word are looked through.
@@ -87,7 +87,7 @@ class Weights:
 class Field:
     """One field of all documents: its terms, its weight, and how much its length matters (0 to 1)."""
 
-    terms: Words | Weights
+    terms: FieldTerms | Weights
     weight: float
     length: float
 

@@ -110,7 +110,7 @@ def _as_strangers(confidence: float) -> float:
     return _as_readers(math.log(share / (1 - share)), STRANGERS)
 
 
-def words_for(request: request_reader.Request, index: agent_index.Index, place: int) -> int:
+def words_for(request: request_reader.Request, index: agent_index.AgentIndex, place: int) -> int:
     """Returns how many words of a request speak for an agent, by themselves or by what they mean."""
     terms = [term for term in request.terms if index.head.impact(term.stem, place) > 0]
     stems = {term.stem for term in terms}
@@ -193,7 +193,7 @@ MOST: Final = 4.0
 
 
 def certainty(
-    request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index, *, has_general: bool = False
+    request: request_reader.Request, scores: scoring.Scores, index: agent_index.AgentIndex, *, has_general: bool = False
 ) -> Certainty:
     """Returns how sure the first of `scores.best` is; nothing is sure when there are no agents.
 
@@ -210,7 +210,7 @@ def certainty(
     return Certainty(_as_readers(in_scope, SCOPE_READERS), _as_readers(right, right_readers))
 
 
-def signals(request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index) -> dict[str, float]:
+def signals(request: request_reader.Request, scores: scoring.Scores, index: agent_index.AgentIndex) -> dict[str, float]:
     """Returns what the two models look at, by name; a lead is that of the first over the best of the others.
 
     The length of the request is left out on purpose: it tells collections of requests apart, not right from wrong. So
@@ -247,7 +247,7 @@ def _lead(row: Sequence[float], first: int) -> float:
     return row[first] - max(rivals, default=0.0)
 
 
-def recognition(request: request_reader.Request, index: agent_index.Index) -> float:
+def recognition(request: request_reader.Request, index: agent_index.AgentIndex) -> float:
     """Returns which share of the request's terms any agent of the index knows."""
     total = sum(weight for _, weight in request.stem_weights)
     hits = sum(weight for stem, weight in request.stem_weights if index.head.rare(stem) > 0)

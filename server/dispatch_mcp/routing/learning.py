@@ -407,8 +407,11 @@ def success(cases: Similar | None, sure: float) -> tuple[float | None, str]:
 
 
 def with_history(
-    evidence: tuple[route_evidence.Evidence, ...], cases: Similar | None, request: request_reader.Request, most: int
-) -> tuple[route_evidence.Evidence, ...]:
+    evidence: tuple[route_evidence.QuoteEvidence, ...],
+    cases: Similar | None,
+    request: request_reader.Request,
+    most: int,
+) -> tuple[route_evidence.QuoteEvidence, ...]:
     """Returns the evidence with the past tasks that speak for the agent; the shares still add up."""
     if cases is None or cases.good <= cases.bad:
         return evidence
@@ -416,7 +419,7 @@ def with_history(
     if term is None:
         return evidence
     weight = round((cases.good - cases.bad) / (cases.good + cases.bad + PRIOR), 3)
-    piece = route_evidence.Evidence(
+    piece = route_evidence.QuoteEvidence(
         quote=request.source[term.start : term.end], field="history", matched=cases.summary, weight=weight
     )
     rest = (old.model_copy(update={"weight": round(old.weight * (1 - weight), 3)}) for old in evidence)

@@ -55,7 +55,7 @@ class OfferedAgent(model.Value):
     hits: tuple[str, ...] = ()
 
 
-class Part(model.Value):
+class RequestPart(model.Value):
     """A part of a request that belongs to another agent than the rest: the words, and whose they are."""
 
     words: str
@@ -77,7 +77,7 @@ class AgentOffer(model.Value):
     absent: str = ""
     switched_on: Mapping[str, str] = {}
     tie: tuple[str, ...] = ()
-    parts: tuple[Part, ...] = ()
+    parts: tuple[RequestPart, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

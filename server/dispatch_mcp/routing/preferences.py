@@ -27,7 +27,7 @@ FEW: Final = 3
 def preferred(
     scores: scoring.Scores,
     request: request_reader.Request,
-    index: agent_index.Index,
+    index: agent_index.AgentIndex,
     agents: catalog.Catalog,
     misfits: frozenset[int],
 ) -> scoring.Scores:
@@ -45,7 +45,7 @@ def preferred(
 
 
 def _put_own_first(
-    logits: list[float], request: request_reader.Request, index: agent_index.Index, own: Sequence[int]
+    logits: list[float], request: request_reader.Request, index: agent_index.AgentIndex, own: Sequence[int]
 ) -> None:
     stems = [stem for stem, _ in request.stem_weights]
     words = {place: matching(stems, index, place) for place in own}
@@ -60,6 +60,6 @@ def _put_own_first(
             logits[place] = max(logits[place], max(equal) + AHEAD)
 
 
-def matching(stems: Sequence[str], index: agent_index.Index, place: int) -> frozenset[str]:
+def matching(stems: Sequence[str], index: agent_index.AgentIndex, place: int) -> frozenset[str]:
     """Returns those stems that stand in an agent's name, keywords or description."""
     return frozenset(stem for stem in stems if index.head.impact(stem, place) > 0)

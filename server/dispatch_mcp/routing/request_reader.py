@@ -85,7 +85,7 @@ class Request:
     gist: str
 
 
-def read(request: str, index: agent_index.Index, vocabulary: lexicon.Lexicon) -> Request:
+def read(request: str, index: agent_index.AgentIndex, vocabulary: lexicon.Lexicon) -> Request:
     """Returns the reading of a request against what this index and lexicon know."""
     source = tokenizer.excerpt(request)
     words = tuple(word for word in tokenizer.words(source) if not _is_layout(word, source))
@@ -142,7 +142,7 @@ def _less_if_mention(place: Place, ranges: Ranges) -> Place:
     return (start, end, tuple((concept, share * MENTION) for concept, share in meanings))
 
 
-def _heaviest(terms: tuple[Term, ...], index: agent_index.Index) -> tuple[Term, ...]:
+def _heaviest(terms: tuple[Term, ...], index: agent_index.AgentIndex) -> tuple[Term, ...]:
     """Returns the terms that say most, in their order: a long request costs no more than a middling one."""
     if len(terms) <= MAX_TERMS:
         return terms

@@ -13,7 +13,7 @@ from dispatch_mcp.text import tokenizer
 Where = Literal["name", "keywords", "description", "examples", "body", "meaning", "history"]
 
 
-class Evidence(model.Value):
+class QuoteEvidence(model.Value):
     """A quote from the request, the agent's field it was found in, and what it was found as.
 
     `weight` is its share of everything that speaks for the agent, 0 to 1.
@@ -35,13 +35,13 @@ class _Piece(NamedTuple):
 
 def evidence_for(
     request: request_reader.Request, agents: catalog.Catalog, place: int, most: int
-) -> tuple[Evidence, ...]:
+) -> tuple[QuoteEvidence, ...]:
     """Returns at most `most` pieces of evidence for the routable agent at this place, the heaviest first."""
     agent, pieces = agents.routable[place], _pieces(request, agent_index.index_of(agents), place)
     total = sum(piece.weight for piece in pieces.values())
     heaviest = sorted(pieces.items(), key=lambda item: (-item[1].weight, item[0]))[:most]
     return tuple(
-        Evidence(
+        QuoteEvidence(
             quote=quote,
             field="meaning" if piece.concept >= 0 else _field(agent, piece.stem),
             matched=agents.words.names[piece.concept] if piece.concept >= 0 else piece.stem,
@@ -51,7 +51,7 @@ def evidence_for(
     )
 
 
-def _pieces(request: request_reader.Request, index: agent_index.Index, place: int) -> dict[str, _Piece]:
+def _pieces(request: request_reader.Request, index: agent_index.AgentIndex, place: int) -> dict[str, _Piece]:
     """Returns what speaks for an agent by its quote; of two with the same quote the heavier."""
     pieces: dict[str, _Piece] = {}
     impacts = {

@@ -32,7 +32,7 @@ from dispatch_mcp.routing import (
 
 MODELS = model_choice.MODELS
 Effort = model.Effort
-Evidence = route_evidence.Evidence
+Evidence = route_evidence.QuoteEvidence
 Factor = confidence.Factor
 Strategy = confidence.Strategy
 MAX_RANKED = 8
@@ -243,7 +243,7 @@ class _Routing:
             general=self._general(),
         )
 
-    def _confidence(self, parts: Sequence[offers.Part]) -> float:
+    def _confidence(self, parts: Sequence[offers.RequestPart]) -> float:
         """Returns how sure the first is; of a request in parts how sure the least sure of their agents is."""
         index = agent_index.index_of(self.catalog)
         readings = [request_reader.read(part.words, index, self.catalog.words) for part in parts]
@@ -317,14 +317,14 @@ class _Routing:
         equal = [] if self.abstains else confidence.equals(self.scores)
         return tuple(self.catalog.keys[place] for place in (self.scores.best[0], *equal)) if equal else ()
 
-    def _parts(self) -> tuple[offers.Part, ...]:
+    def _parts(self) -> tuple[offers.RequestPart, ...]:
         """Returns the parts of the request if they clearly belong to different agents."""
         words = request_parts.parts(self.text)
         if len(words) < 2:
             return ()
         routings = [_Routing.of(part, self.catalog, NO_HISTORY, self.hints) for part in words]
         own = [
-            offers.Part(words=part, agent=self.catalog.keys[routing.scores.best[0]])
+            offers.RequestPart(words=part, agent=self.catalog.keys[routing.scores.best[0]])
             for part, routing in zip(words, routings, strict=True)
             if not routing.abstains and routing.sure.confidence >= PART
         ]
@@ -414,7 +414,7 @@ class _Routing:
 
 
 def _certainty(
-    request: request_reader.Request, scores: scoring.Scores, index: agent_index.Index, *, has_general: bool
+    request: request_reader.Request, scores: scoring.Scores, index: agent_index.AgentIndex, *, has_general: bool
 ) -> confidence.Certainty:
     sure = confidence.certainty(request, scores, index, has_general=has_general)
     if confidence.is_example(scores):

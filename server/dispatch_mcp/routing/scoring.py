@@ -54,7 +54,9 @@ class Scores:
     best: list[int]
 
 
-def score(request: request_reader.Request, index: agent_index.Index, bonus: Mapping[int, float] = NO_BONUS) -> Scores:
+def score(
+    request: request_reader.Request, index: agent_index.AgentIndex, bonus: Mapping[int, float] = NO_BONUS
+) -> Scores:
     """Returns the scores of all agents; `bonus` is what past outcomes add to some.
 
     Ties go by priority and then by place (docs/rules.md#priority-on-ties).
@@ -71,19 +73,19 @@ def score(request: request_reader.Request, index: agent_index.Index, bonus: Mapp
     return ranked(features, logits, index)
 
 
-def ranked(features: tuple[list[float], ...], logits: list[float], index: agent_index.Index) -> Scores:
+def ranked(features: tuple[list[float], ...], logits: list[float], index: agent_index.AgentIndex) -> Scores:
     """Returns the scores with these sums."""
     return Scores(features, logits, softmax(logits), _best(logits, index))
 
 
-def _best(logits: Sequence[float], index: agent_index.Index) -> list[int]:
+def _best(logits: Sequence[float], index: agent_index.AgentIndex) -> list[int]:
     """Returns the places of the `MAX_BEST` highest scores; those that are equal to six digits go by priority."""
     least = min(heapq.nlargest(MAX_BEST, logits), default=0.0) - EQUAL
     falling = {place: -round(logits[place], 6) for place in index.by_priority if logits[place] >= least}
     return sorted(falling, key=falling.__getitem__)[:MAX_BEST]
 
 
-def measure(request: request_reader.Request, index: agent_index.Index) -> tuple[list[float], ...]:
+def measure(request: request_reader.Request, index: agent_index.AgentIndex) -> tuple[list[float], ...]:
     """Returns the features in the order of `FEATURES`, each about 0 to 1 for every agent."""
     head = _normal(index.head.scores(request.stem_weights))
     pairs = _with_pairs(request)
@@ -108,7 +110,7 @@ def _fluent(fluency: float) -> float:
     return max(0.0, min(1.0, (fluency - low) / (high - low)))
 
 
-def example(request: request_reader.Request, index: agent_index.Index) -> list[float]:
+def example(request: request_reader.Request, index: agent_index.AgentIndex) -> list[float]:
     """Returns 1 for agents of which the request is an example, 0.8 if only the order or small words differ."""
     scores = [0.0] * index.size
     for table, key, value in ((index.exact, request.key, 1.0), (index.near, request.gist, 0.8)):

@@ -73,17 +73,17 @@ def revived_with(tasks: graph.Graph, rows: Rows, seeds: set[int]) -> list[int]:
     return sorted(group)
 
 
-class Standing(NamedTuple):
+class TaskOutlook(NamedTuple):
     """The state of a task that has not begun, and why if it is closed."""
 
     state: TaskState
     cause: str = ""
 
 
-def standing(tasks: graph.Graph, rows: Rows, position: int) -> Standing:
+def standing(tasks: graph.Graph, rows: Rows, position: int) -> TaskOutlook:
     """Returns what the dependencies of a task that has not begun make of it."""
     deps = [rows[dep] for dep in tasks.deps[position]]
     dead_end = next((dep for dep in deps if not may_satisfy(dep)), None)
     if dead_end is not None:
-        return Standing(TaskState.SKIPPED, transitions.UPSTREAM + dead_end.id)
-    return Standing(TaskState.READY if all(map(is_satisfied, deps)) else TaskState.BLOCKED)
+        return TaskOutlook(TaskState.SKIPPED, transitions.UPSTREAM + dead_end.id)
+    return TaskOutlook(TaskState.READY if all(map(is_satisfied, deps)) else TaskState.BLOCKED)

@@ -97,7 +97,7 @@ def for_structured_answer(prompt: prompt_builder.Prompt, work: work_order.WorkOr
 
 
 def _unless_at_the_end(part: prompt_builder.Part, words: str) -> prompt_builder.Part:
-    if isinstance(part, prompt_builder.Words) and part.label == prompt_builder.AT_THE_END:
+    if isinstance(part, prompt_builder.Prose) and part.label == prompt_builder.AT_THE_END:
         return replace(part, text=words)
     return part
 
@@ -115,7 +115,7 @@ def news(prompt: prompt_builder.Prompt, messages: Sequence[model.Message]) -> pr
 
 def _turn(prompt: prompt_builder.Prompt, words: str, data: tuple[prompt_builder.Part, ...]) -> prompt_builder.Prompt:
     context = (prompt_builder.Section("CONTEXT", data),) if data else ()
-    return replace(prompt, sections=(prompt_builder.Section("GOAL", (prompt_builder.Words(words),)), *context))
+    return replace(prompt, sections=(prompt_builder.Section("GOAL", (prompt_builder.Prose(words),)), *context))
 
 
 def read(work: work_order.WorkOrder, value: model.Json, text: str = "") -> tuple[model.Handoff | None, str, str]:

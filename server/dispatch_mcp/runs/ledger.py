@@ -50,7 +50,7 @@ class Amount(NamedTuple):
 NOTHING: Final = Amount()
 
 
-class Share(NamedTuple):
+class AttemptForecast(NamedTuple):
     """What an attempt of a task is likely to use (p50 of its forecast), and the most that is expected of it (p90)."""
 
     likely: Amount
@@ -121,7 +121,7 @@ class Ledger:
     reserved: Amount = NOTHING
     largest: Amount = NOTHING
     _running: dict[str, Amount] = field(default_factory=dict[str, Amount])
-    _shares: dict[str, Share] = field(default_factory=dict[str, Share])
+    _shares: dict[str, AttemptForecast] = field(default_factory=dict[str, AttemptForecast])
     _guesses: dict[tuple[str, int], tuple[WorkerKind, Amount]] = field(
         default_factory=dict[tuple[str, int], tuple[WorkerKind, Amount]]
     )
@@ -365,7 +365,7 @@ class Ledger:
         task = self.tasks.get(task_id)
         return model.NO_LIMITS if task is None else task.limits
 
-    def _share(self, task_id: str) -> Share:
+    def _share(self, task_id: str) -> AttemptForecast:
         share = self._shares.get(task_id)
         if share is None:
             task = self.tasks.get(task_id) or model.Task(id=task_id, do="")
@@ -373,7 +373,7 @@ class Ledger:
             if estimate.dollars is None:
                 estimate = self.expect(task.model_copy(update={"model": DEAREST}))
             tokens, dollars = estimate.tokens, estimate.dollars or forecast.NOTHING
-            share = Share(Amount(tokens.p50, dollars.p50), Amount(tokens.p90, dollars.p90))
+            share = AttemptForecast(Amount(tokens.p50, dollars.p50), Amount(tokens.p90, dollars.p90))
             self._shares[task_id] = share
         return share
 

@@ -103,7 +103,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Prose:
     """Running text of a section, after its label if it has one."""
 
     text: str
@@ -118,7 +118,7 @@ class Items:
     label: str = ""
 
 
-Part = Words | Items | fences.Data
+Part = Prose | Items | fences.Data
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Section:
 
     def words(self, label: str = "") -> str:
         """Returns the text under `label`, or nothing."""
-        return next((part.text for part in self.parts if isinstance(part, Words) and part.label == label), "")
+        return next((part.text for part in self.parts if isinstance(part, Prose) and part.label == label), "")
 
     @property
     def data(self) -> tuple[fences.Data, ...]:
@@ -170,14 +170,14 @@ class Prompt:
         if not role.strip():
             return self
         rest = tuple(section for section in self.sections if section.name != "ROLE")
-        parts = (Words(role),) if is_instruction else (Words(UNAPPROVED_ROLE), fences.Data("role", agent, role))
+        parts = (Prose(role),) if is_instruction else (Prose(UNAPPROVED_ROLE), fences.Data("role", agent, role))
         return replace(self, sections=(Section("ROLE", parts), *rest))
 
     def _texts(self) -> Iterator[str]:
         for section in self.sections:
             for part in section.parts:
                 match part:
-                    case Words(text=text):
+                    case Prose(text=text):
                         yield text
                     case Items(items=items):
                         yield from items
@@ -220,7 +220,7 @@ def build(
             (*_places(work, left_out), *_guides(work), *_fitted(blocks, data_limit), *_fitted(whole, None)),
         ),
         Section(
-            "OUTPUT", (Items(work.task.output or (DEFAULT_OUTPUT,)), Words(work.answer_form or HANDOFF, AT_THE_END))
+            "OUTPUT", (Items(work.task.output or (DEFAULT_OUTPUT,)), Prose(work.answer_form or HANDOFF, AT_THE_END))
         ),
     )
     return Prompt(sections, nonce)
@@ -248,13 +248,13 @@ def system_prompt(work: work_order.WorkOrder, tools: Collection[str]) -> str:
 
 
 def _goal(task: model.Task, workspace: str) -> Iterator[Part]:
-    yield Words(task.goal)
+    yield Prose(task.goal)
     if task.acceptance:
         yield Items(
             tuple(acceptance.describe(criterion) for criterion in acceptance.criteria_of(task, workspace)), DONE_WHEN
         )
     if inputs := _inputs(task, by_others=False):
-        yield Words(_SURROGATE.sub("\ufffd", _json(inputs)), INPUTS)
+        yield Prose(_SURROGATE.sub("\ufffd", _json(inputs)), INPUTS)
 
 
 def _limits(work: work_order.WorkOrder) -> Iterator[str]:
@@ -286,7 +286,7 @@ def _places(work: work_order.WorkOrder, left_out: Sequence[fences.Data]) -> Iter
         (LEFT_OUT, tuple(f"{data.kind} from {data.source}" for data in left_out)),
     )
     parts: list[Part] = [Items(tuple(items), label) for label, items in lists if items]
-    parts += [Words(work.gap, GAP)] if work.gap else []
+    parts += [Prose(work.gap, GAP)] if work.gap else []
     yield from parts or (Items((DEFAULT_CONTEXT,)),)
 
 
@@ -303,9 +303,9 @@ def places(reference: str, work: work_order.WorkOrder, file: str = "") -> tuple[
     )
 
 
-def _guides(work: work_order.WorkOrder) -> Iterator[Words]:
+def _guides(work: work_order.WorkOrder) -> Iterator[Prose]:
     for guide in work.guides:
-        yield Words(_SURROGATE.sub("\ufffd", f"`{guide.name}`\n\n{guide.text}"), GUIDES[guide.kind])
+        yield Prose(_SURROGATE.sub("\ufffd", f"`{guide.name}`\n\n{guide.text}"), GUIDES[guide.kind])
 
 
 def _notices(work: work_order.WorkOrder) -> Iterator[fences.Data]:
@@ -388,7 +388,7 @@ def _part(part: Part, bullet: str, fence: str) -> str:
     if isinstance(part, fences.Data):
         return fences.wrap(replace(part, text=_guard(part.text)), fence)
     head = f"{part.label}\n" if part.label else ""
-    if isinstance(part, Words):
+    if isinstance(part, Prose):
         return head + _guard(part.text)
     return head + "\n".join(bullet + _guard(item).replace("\n", "\n  ") for item in part.items)
 
@@ -460,9 +460,9 @@ class _Reader:
         return replace(data, text=_unguard(text))
 
 
-def _content(section: SectionName, label: str, lines: list[str]) -> Words | Items:
+def _content(section: SectionName, label: str, lines: list[str]) -> Prose | Items:
     if label in WORDS_LABELS or (not label and section in _WORDS_SECTIONS):
-        return Words(_unguard("\n".join(lines)), label)
+        return Prose(_unguard("\n".join(lines)), label)
     bullet = "- [ ] " if section == "OUTPUT" else "- "
     whole = "\n".join(lines).removeprefix(bullet)
     items = whole.split("\n" + bullet) if lines not in ([], [""]) else []

@@ -60,7 +60,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class HostReport:
     """What the host says about one of its assignments; `text` is the subagent's whole answer."""
 
     task_id: str
@@ -86,12 +86,12 @@ class _Wrong(Exception):
     """Why an entry is refused, with its place and value and what to send."""
 
 
-def read(raw: Sequence[model.Json], rows: Mapping[str, records.TaskRecord]) -> list[Report | RefusedEntry]:
+def read(raw: Sequence[model.Json], rows: Mapping[str, records.TaskRecord]) -> list[HostReport | RefusedEntry]:
     """Returns what each entry says, in their order; `rows` are the tasks of the run by id."""
     return [_read(entry, f"results[{position}]", rows) for position, entry in enumerate(raw)]
 
 
-def _read(raw: model.Json, place: str, rows: Mapping[str, records.TaskRecord]) -> Report | RefusedEntry:
+def _read(raw: model.Json, place: str, rows: Mapping[str, records.TaskRecord]) -> HostReport | RefusedEntry:
     task_id, attempt = "", 0
     try:
         entry = _object(raw, place)
@@ -157,7 +157,7 @@ def _list_out(rows: Iterable[records.TaskRecord]) -> str:
     return f"out with you: {', '.join(ids[:MOST_TASKS])}{more}"
 
 
-def is_unstarted(report: Report, subagents: Collection[str]) -> bool:
+def is_unstarted(report: HostReport, subagents: Collection[str]) -> bool:
     """Returns whether a report says that the host has no such subagent, so that nobody began; whatever it calls that.
 
     `subagents` are the names under which somebody may have been called.
@@ -187,7 +187,7 @@ def _attempt(fields: Mapping[str, model.Json], place: str, row: records.TaskReco
 
 def _report(
     task_id: str, attempt: int, fields: Mapping[str, model.Json], entry: Mapping[str, model.Json], place: str
-) -> Report:
+) -> HostReport:
     output = fields.get("output")
     text = _text(fields.get("text")) or (output if isinstance(output, str) else "")
     if len(text) > MAX_REPORT_CHARS:
@@ -199,7 +199,7 @@ def _report(
     end = _end(fields, place)
     if end == "partial":
         error = error or f"Only part of it was done. The answer began:\n{text[:KEPT_CHARS]}"
-    return Report(
+    return HostReport(
         task_id=task_id,
         attempt=attempt,
         status="failed" if end == "partial" else end,

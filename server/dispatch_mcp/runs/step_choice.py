@@ -35,7 +35,7 @@ NONE_HANDED_OUT = Handouts()
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class RunMoment:
     """What of a run is not in its rows: the time in seconds since the epoch, and the attempts that run.
 
     `max_parallel` is how many assignments may be out at once, `failures` are those of tasks that are not done,
@@ -78,7 +78,7 @@ class Moment:
         return max(0.0, self.now - min(starts, default=self.now))
 
 
-UNTIMED = Moment()
+UNTIMED = RunMoment()
 
 
 def next_step(
@@ -86,7 +86,7 @@ def next_step(
     tasks: Sequence[records.TaskRecord],
     plan: Sequence[model.Task] = (),
     *,
-    moment: Moment = UNTIMED,
+    moment: RunMoment = UNTIMED,
     handouts: Handouts = NONE_HANDED_OUT,
 ) -> NextStep:
     """Returns the next step for whoever reads: the host or a person at a shell.
@@ -122,7 +122,7 @@ def _of_state(
     run: records.RunRecord,
     tasks: Sequence[records.TaskRecord],
     plan: Sequence[model.Task],
-    moment: Moment,
+    moment: RunMoment,
     handouts: Handouts,
 ) -> NextStep:
     if run.state in model.RUN_FINAL:
@@ -136,7 +136,7 @@ def _of_state(
 
 
 def _while_it_runs(
-    run: records.RunRecord, tasks: Sequence[records.TaskRecord], moment: Moment, handouts: Handouts
+    run: records.RunRecord, tasks: Sequence[records.TaskRecord], moment: RunMoment, handouts: Handouts
 ) -> NextStep:
     out = moment.out(tasks)
     out_s = moment.out_s(out)
@@ -152,7 +152,7 @@ def _while_it_runs(
     return NextStep(StepKind.WATCH, run.id)
 
 
-def _with_pauses(step: NextStep, tasks: Sequence[records.TaskRecord], moment: Moment) -> NextStep:
+def _with_pauses(step: NextStep, tasks: Sequence[records.TaskRecord], moment: RunMoment) -> NextStep:
     """Returns the step with what is tried again after a pause, the first one first."""
     pausing = sorted((task.ready_at, task.id) for task in tasks if _pauses(task, moment))
     if not pausing:
@@ -163,7 +163,7 @@ def _with_pauses(step: NextStep, tasks: Sequence[records.TaskRecord], moment: Mo
     return replace(step, kind=kind, retries=retries, retry_s=pausing[0][0] - moment.now)
 
 
-def _with_ownerless(step: NextStep, tasks: Sequence[records.TaskRecord], moment: Moment) -> NextStep:
+def _with_ownerless(step: NextStep, tasks: Sequence[records.TaskRecord], moment: RunMoment) -> NextStep:
     """Returns the step with what nobody carries on, and which workers that takes."""
     ownerless = moment.left_alone(tasks)
     if not ownerless:
@@ -270,7 +270,7 @@ def _is_out(task: records.TaskRecord) -> bool:
     return task.state is TaskState.RUNNING and task.worker is WorkerKind.HOST
 
 
-def _pauses(task: records.TaskRecord, moment: Moment) -> bool:
+def _pauses(task: records.TaskRecord, moment: RunMoment) -> bool:
     return task.state is TaskState.READY and not moment.is_due(task)
 
 

@@ -20,7 +20,7 @@ class OpenDecision(NamedTuple):
     question: str
 
 
-class Verdict(NamedTuple):
+class PersonVerdict(NamedTuple):
     """What a person said; `by` is how it reached us."""
 
     approved: bool
@@ -58,7 +58,9 @@ def choose(view: run_view.RunView, task_id: str) -> OpenDecision:
     raise errors.InputError(f"{problem} in run {short_ids.short(view.run.id)}.", hint=f"Waiting: {names}.")
 
 
-async def record(store: sqlite_store.Store, decision: OpenDecision, verdict: Verdict, now: float) -> records.Advance:
+async def record(
+    store: sqlite_store.Store, decision: OpenDecision, verdict: PersonVerdict, now: float
+) -> records.Advance:
     """Records what a person said and returns where the run stands.
 
     Raises:
@@ -74,7 +76,7 @@ async def record(store: sqlite_store.Store, decision: OpenDecision, verdict: Ver
     return advance
 
 
-def outcome(verdict: Verdict) -> model.Outcome:
+def outcome(verdict: PersonVerdict) -> model.Outcome:
     """Returns the outcome of a decision; a rejection is final, and what depends on it is skipped."""
     word = "approved" if verdict.approved else "rejected"
     text = f"{word} by {verdict.by}" + (f": {verdict.reason}" if verdict.reason else "")

@@ -57,7 +57,7 @@ class Dispatcher:
 
     store: sqlite_store.Store
     engine: executor.EmbeddedEngine
-    rules: plan_proposals.Rules
+    rules: plan_proposals.PlanningRules
     catalog: Callable[[], catalog.Catalog]
     assign: host_assignments.Assign
     installed: Callable[[], Collection[str]] = frozenset
@@ -228,7 +228,7 @@ class Dispatcher:
         """Returns the decisions of people that a run waits for."""
         return await self._steering.decisions(run_id)
 
-    async def decide(self, run_id: str, task_id: str, verdict: approvals.Verdict) -> answers.SteeringAnswer:
+    async def decide(self, run_id: str, task_id: str, verdict: approvals.PersonVerdict) -> answers.SteeringAnswer:
         """Records what a person decided; only interfaces that have asked a person call this.
 
         Raises:

@@ -55,7 +55,7 @@ _STATES: Mapping[report_reader.End, AttemptState] = {
 
 EMPTY = "it is empty, with neither text nor handoff nor output"
 
-Entry = report_reader.Report | report_reader.RefusedEntry
+Entry = report_reader.HostReport | report_reader.RefusedEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Reporting:
         """
         entries = await computation.apart(read_entries, raw, before.rows)
         run_id, received_at = before.run.id, self.contact.clock()
-        reports = [entry for entry in entries if isinstance(entry, report_reader.Report)]
+        reports = [entry for entry in entries if isinstance(entry, report_reader.HostReport)]
         outcomes = await self._outcomes(before, reports)
         refusals = [refusal(report, before.rows) for report in reports]
         outcomes = await self._judged(before, reports, outcomes, refusals)
@@ -128,7 +128,9 @@ class Reporting:
             next=_with_refusals(handover.next_step(), len(entries) - len(reports)),
         )
 
-    async def _outcomes(self, view: run_view.RunView, reports: Sequence[report_reader.Report]) -> list[model.Outcome]:
+    async def _outcomes(
+        self, view: run_view.RunView, reports: Sequence[report_reader.HostReport]
+    ) -> list[model.Outcome]:
         """Returns what reports say, without secrets, and priced if they name tokens but no dollars that can be."""
         outcomes = await computation.apart(lambda: [self._claim(view, report) for report in reports])
         for place, (report, outcome) in enumerate(zip(reports, outcomes, strict=True)):
@@ -139,7 +141,9 @@ class Reporting:
             lambda: [self._priced(view, report, outcome) for report, outcome in zip(reports, outcomes, strict=True)]
         )
 
-    def _priced(self, view: run_view.RunView, report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
+    def _priced(
+        self, view: run_view.RunView, report: report_reader.HostReport, outcome: model.Outcome
+    ) -> model.Outcome:
         if budget.is_silent(outcome.usage):
             return outcome
         spec = view.specs.get(report.task_id)
@@ -148,7 +152,7 @@ class Reporting:
         doubts = [model.Receipt(kind="usage", ok=False, checked=False, detail=objection)] if objection else []
         return outcome.model_copy(update={"usage": usage, "receipts": (*outcome.receipts, *doubts)})
 
-    def _claim(self, view: run_view.RunView, report: report_reader.Report) -> model.Outcome:
+    def _claim(self, view: run_view.RunView, report: report_reader.HostReport) -> model.Outcome:
         """Returns what a report says, without secrets; of work, whose own answer counts more than the host's word."""
         outcome, spec = outcome_of(report, _subagents(view, report.task_id)), view.specs.get(report.task_id)
         if spec is None or _is_plain_work(spec):
@@ -160,14 +164,14 @@ class Reporting:
             outcome = unbriefed(report, outcome)
         return self.redact(outcome)
 
-    async def _was_asked_again(self, run_id: str, report: report_reader.Report) -> bool:
+    async def _was_asked_again(self, run_id: str, report: report_reader.HostReport) -> bool:
         attempts = await self.store.attempts(run_id, report.task_id)
         return any(attempt.error_kind == transitions.UNUSABLE for attempt in attempts)
 
     async def _judged(
         self,
         view: run_view.RunView,
-        reports: Sequence[report_reader.Report],
+        reports: Sequence[report_reader.HostReport],
         outcomes: Sequence[model.Outcome],
         refusals: Sequence[str],
     ) -> list[model.Outcome]:
@@ -193,7 +197,7 @@ class Reporting:
         self,
         view: run_view.RunView,
         orders: order_builder.OrderBuilder,
-        report: report_reader.Report,
+        report: report_reader.HostReport,
         outcome: model.Outcome,
     ) -> proof.Claim | None:
         """Returns what a report claims, to be judged; None for what is no longer out, which stays as it is claimed."""
@@ -241,7 +245,7 @@ def _is_plain_work(spec: model.Task) -> bool:
     return not (spec.reviews or review_tasks.assignment_of(spec))
 
 
-def _is_unbriefed(view: run_view.RunView, report: report_reader.Report) -> bool:
+def _is_unbriefed(view: run_view.RunView, report: report_reader.HostReport) -> bool:
     """Returns whether an attempt was handed out as a name that nobody has begun."""
     newest = view.attempts.get(report.task_id)
     beat: Mapping[str, model.Json] = newest.beat if newest else {}
@@ -283,7 +287,7 @@ def read_entries(raw: Sequence[model.Json], tasks: Mapping[str, records.TaskReco
     return entries
 
 
-def outcome_of(report: report_reader.Report, subagents: Collection[str] = ()) -> model.Outcome:
+def outcome_of(report: report_reader.HostReport, subagents: Collection[str] = ()) -> model.Outcome:
     """Returns the outcome that a report claims; unproven success is marked unverified.
 
     `subagents` are the names under which somebody may have been called for it: a host that has none of them says so.
@@ -312,7 +316,7 @@ def outcome_of(report: report_reader.Report, subagents: Collection[str] = ()) ->
     )
 
 
-def claimed_failure(report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
+def claimed_failure(report: report_reader.HostReport, outcome: model.Outcome) -> model.Outcome:
     """Returns the outcome of work whose own answer reports a failure as that failure; any other as it is.
 
     What the assistant calls the end of its subagent is not believed against what that has said for machines to read.
@@ -338,7 +342,7 @@ def claimed_failure(report: report_reader.Report, outcome: model.Outcome) -> mod
     )
 
 
-def doubt(report: report_reader.Report) -> str:
+def doubt(report: report_reader.HostReport) -> str:
     """Returns why the handoff of a claimed success does not say that the work is done, or an empty string."""
     if report.status != "succeeded":
         return ""
@@ -347,7 +351,7 @@ def doubt(report: report_reader.Report) -> str:
     return reported_failures.doubt(dict(handoff) if json_types.is_object(handoff) else None) if is_handoff else ""
 
 
-def says_nothing(report: report_reader.Report, verdict: model.Outcome) -> bool:
+def says_nothing(report: report_reader.HostReport, verdict: model.Outcome) -> bool:
     """Returns whether a success is claimed without a word, and nothing shows that there is anything to it."""
     has_words = bool(report.text.strip()) or report.handoff is not None or report.output is not None
     is_open = verdict.state is AttemptState.SUCCEEDED and verdict.unverified
@@ -359,13 +363,13 @@ def is_unreadable(outcome: model.Outcome) -> bool:
     return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(handoff_parser.BROKEN)
 
 
-def again(report: report_reader.Report, why: str) -> model.Outcome:
+def again(report: report_reader.HostReport, why: str) -> model.Outcome:
     """Returns the outcome that has an answer asked for once more that cannot be used; what was said goes along."""
     error = f"The handoff cannot be used: {why}. The work may be done already: look, do not repeat it."
     return _unusable(report, error, report.usage.usage)
 
 
-def unbriefed(report: report_reader.Report, outcome: model.Outcome) -> model.Outcome:
+def unbriefed(report: report_reader.HostReport, outcome: model.Outcome) -> model.Outcome:
     """Returns the outcome of an attempt that was called by its name, which nobody has turned into its brief."""
     error = (
         f"Nobody has begun attempt {report.attempt} by its name, so its subagent never had its brief, and what it says "
@@ -374,7 +378,7 @@ def unbriefed(report: report_reader.Report, outcome: model.Outcome) -> model.Out
     return _unusable(report, error, outcome.usage)
 
 
-def _unusable(report: report_reader.Report, error: str, usage: model.Usage) -> model.Outcome:
+def _unusable(report: report_reader.HostReport, error: str, usage: model.Usage) -> model.Outcome:
     return model.Outcome(
         state=AttemptState.FAILED,
         error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}",
@@ -385,7 +389,7 @@ def _unusable(report: report_reader.Report, error: str, usage: model.Usage) -> m
     )
 
 
-def refusal(report: report_reader.Report, tasks: Mapping[str, records.TaskRecord]) -> str:
+def refusal(report: report_reader.HostReport, tasks: Mapping[str, records.TaskRecord]) -> str:
     """Returns why a report cannot be taken at all, or an empty string."""
     task = tasks.get(report.task_id)
     if task is None:
@@ -397,7 +401,7 @@ def refusal(report: report_reader.Report, tasks: Mapping[str, records.TaskRecord
 
 
 def report_results(
-    reports: Sequence[report_reader.Report],
+    reports: Sequence[report_reader.HostReport],
     refusals: Sequence[str],
     outcomes: Sequence[model.Outcome],
     acceptances: Sequence[bool],
@@ -487,7 +491,7 @@ def _final(why: str, task: records.TaskRecord | None) -> str:
 
 
 def _fenced(
-    report: report_reader.Report, task: records.TaskRecord | None, reasons: Mapping[tuple[str, int], str]
+    report: report_reader.HostReport, task: records.TaskRecord | None, reasons: Mapping[tuple[str, int], str]
 ) -> str:
     reason = reasons.get((report.task_id, report.attempt))
     if task is not None and reason and task.attempt >= report.attempt:
@@ -512,7 +516,7 @@ def _since(task: records.TaskRecord) -> str:
 
 
 def premature(
-    reports: Iterable[report_reader.Report], before: Mapping[str, records.TaskRecord]
+    reports: Iterable[report_reader.HostReport], before: Mapping[str, records.TaskRecord]
 ) -> dict[tuple[str, int], str]:
     """Returns of those reports that came before their attempt had begun, by task and number, that they did."""
     return {
@@ -533,7 +537,7 @@ def timeouts(
     }
 
 
-def _handoff(report: report_reader.Report) -> tuple[model.Handoff, str]:
+def _handoff(report: report_reader.HostReport) -> tuple[model.Handoff, str]:
     """Returns the handoff and what was wrong with it."""
     if report.handoff is not None:
         handoff, problem = handoff_parser.parse_handoff(report.handoff)

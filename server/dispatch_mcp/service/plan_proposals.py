@@ -35,7 +35,7 @@ PATTERN: Final = "pattern "
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class PlanningRules:
     """What the configuration decides for every call; `workspace` is an absolute path, the lease is in seconds.
 
     `ceilings` are the most that a run may be given, `price` is what forecasts and reports are priced by, `allow_list`
@@ -96,7 +96,7 @@ class Situation:
     have blocked a change of a task's files before, by task.
     """
 
-    rules: Rules
+    rules: PlanningRules
     agents: catalog.Catalog
     picks: agent_choice.Choices
     runners: Sequence[proof_proposals.Runner]
@@ -105,7 +105,7 @@ class Situation:
     near_files: Sequence[problems.Notice]
     blocks: Mapping[str, tuple[str, str]]
 
-    def proposal(self, candidate: CheckedPlan, standing: plan_edits.Standing) -> PlanProposal:
+    def proposal(self, candidate: CheckedPlan, standing: plan_edits.TaskProgress) -> PlanProposal:
         """Returns the plan of checked tasks: who does them, what is reviewed, when they run and what is to be said.
 
         It computes for long: only threads call it. Raises PlanRejected with the write conflicts that nobody may settle.

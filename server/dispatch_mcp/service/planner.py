@@ -60,7 +60,7 @@ class Planner:
     """
 
     store: sqlite_store.Store
-    rules: plan_proposals.Rules
+    rules: plan_proposals.PlanningRules
     catalog: Callable[[], catalog.Catalog]
     principal: str = records.LOCAL
     clock: Callable[[], float] = time.time
@@ -136,7 +136,7 @@ class Planner:
         graph, agents = pattern_graphs.build(pattern, parts), self._agents(roster)
         reading = plan_documents.read_tasks([self._like_another(task, graph, agents) for task in graph.tasks])
         additions = {task_id: f"{plan_proposals.PATTERN}{name}" for task_id, name in graph.additions.items()}
-        frame = self._frame(plan_documents.Document(reading, max_parallel), on_conflict)
+        frame = self._frame(plan_documents.PlanDocument(reading, max_parallel), on_conflict)
         words = {"request": request, "title": title, "pattern": self._pattern(pattern), "roster": roster}
         frame = frame.model_copy(update={**words, "additions": additions})
         proposal = await self._planned(reading, frame, graph.place)
@@ -172,13 +172,13 @@ class Planner:
             PlanRejected: with every problem at once; nothing is stored.
             UnknownHandle: there is no such roster.
         """
-        document = plan_documents.Document(await computation.apart(plan_documents.read_tasks, raw), max_parallel)
+        document = plan_documents.PlanDocument(await computation.apart(plan_documents.read_tasks, raw), max_parallel)
         words = {"request": request, "title": title, "pattern": pattern, "roster": roster}
         return await self.plan_document(document, on_conflict=on_conflict, **words)
 
     async def plan_document(
         self,
-        document: plan_documents.Document,
+        document: plan_documents.PlanDocument,
         *,
         request: str = "",
         title: str = "",
@@ -200,7 +200,9 @@ class Planner:
         frame = self._frame(document, on_conflict, plan_id).model_copy(update=words)
         return await self._planned(document.reading, frame)
 
-    def _frame(self, document: plan_documents.Document, on_conflict: model.Conflict, plan_id: str = "") -> model.Plan:
+    def _frame(
+        self, document: plan_documents.PlanDocument, on_conflict: model.Conflict, plan_id: str = ""
+    ) -> model.Plan:
         """Returns the plan of a document without its tasks; `plan_id` is the number of its id, or a new one."""
         return model.Plan(
             id=plan_id or self.new_id(),
@@ -234,7 +236,7 @@ class Planner:
 
     async def plan_file(
         self,
-        document: plan_documents.Document,
+        document: plan_documents.PlanDocument,
         *,
         on_conflict: model.Conflict = "serialize",
         title: str = "",
@@ -307,7 +309,7 @@ class Planner:
         objections = [row for row in objections if row.id not in passes]
         runners = await self._runners()
 
-        def edited() -> tuple[plan_edits.Standing, plan_proposals.CheckedPlan]:
+        def edited() -> tuple[plan_edits.TaskProgress, plan_proposals.CheckedPlan]:
             standing = plan_edits.standing(runs)
             base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
             tasks = self._edited(base, edits, standing, runners)
@@ -343,7 +345,7 @@ class Planner:
         self,
         base: Sequence[model.Task],
         edits: Sequence[Mapping[str, model.Json]],
-        standing: plan_edits.Standing,
+        standing: plan_edits.TaskProgress,
         runners: Sequence[proof_proposals.Runner],
     ) -> list[model.Task]:
         """Returns what edits make of tasks. Raises PlanRejected with every problem of the edits themselves."""
@@ -432,7 +434,7 @@ class Planner:
         self,
         candidate: plan_proposals.CheckedPlan,
         runners: Sequence[proof_proposals.Runner],
-        standing: plan_edits.Standing = plan_edits.NOTHING_BEGUN,
+        standing: plan_edits.TaskProgress = plan_edits.NOTHING_BEGUN,
         disputed_work: Collection[str] = (),
     ) -> plan_proposals.PlanProposal:
         """Assigns and schedules checked tasks and stores them as the frame's version; `runners` run its tests.

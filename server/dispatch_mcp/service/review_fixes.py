@@ -38,7 +38,7 @@ async def plan(
     try:
         return (await plans.store.plan(await plans.handles.plan_id(plan_id), principal=plans.principal)).id
     except errors.UnknownHandle:
-        document = plan_documents.Document(
+        document = plan_documents.PlanDocument(
             plan_documents.read_tasks([_raw(task.model_copy(update={"deps": ()})) for task in tasks]), None
         )
         fresh = await plans.without_additions().plan_document(

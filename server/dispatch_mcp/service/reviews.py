@@ -87,7 +87,7 @@ class Council:
     dispatch: DispatchRun
     workers: run_starts.Workers
     clock: Callable[[], float]
-    evidence: plan_review_attempt.Evidence | None = None
+    evidence: plan_review_attempt.ReviewEvidence | None = None
 
     @property
     def rounds(self) -> review_rounds.Rounds:
@@ -259,7 +259,9 @@ class Council:
         raw = [task.model_dump(mode="json", by_alias=True, exclude_defaults=True) for task in tasks]
         if await self._is_new(plan_id):
             await self.plans.without_additions().plan_document(
-                plan_documents.Document(plan_documents.read_tasks(raw), self._at_once(request, manifest, len(tasks))),
+                plan_documents.PlanDocument(
+                    plan_documents.read_tasks(raw), self._at_once(request, manifest, len(tasks))
+                ),
                 request=f"Review {manifest.source}",
                 plan_id=plan_id,
             )

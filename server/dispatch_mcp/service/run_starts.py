@@ -62,7 +62,7 @@ class RunStarts:
     store: sqlite_store.Store
     engine: executor.EmbeddedEngine
     handles: handles.Handles
-    rules: plan_proposals.Rules
+    rules: plan_proposals.PlanningRules
     workers: Workers
     clock: Callable[[], float]
     new_id: Callable[[], str]

@@ -42,7 +42,7 @@ class Steering:
         """Returns the decisions of people that a run waits for."""
         return approvals.waiting(await self.handles.run(handle))
 
-    async def decide(self, handle: str, task_id: str, verdict: approvals.Verdict) -> answers.SteeringAnswer:
+    async def decide(self, handle: str, task_id: str, verdict: approvals.PersonVerdict) -> answers.SteeringAnswer:
         """Records what a person decided; only interfaces that have asked a person call this.
 
         Raises:

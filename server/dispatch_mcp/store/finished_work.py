@@ -48,9 +48,9 @@ class WorkSearch:
     The history is read when the first task is about to begin: most steps begin none.
     """
 
-    def __init__(self, read: Callable[[], tuple[Known, standing_work.Standing]]) -> None:
+    def __init__(self, read: Callable[[], tuple[Known, standing_work.StandingCheck]]) -> None:
         self._read = read
-        self._history: tuple[Known, standing_work.Standing] | None = None
+        self._history: tuple[Known, standing_work.StandingCheck] | None = None
         self.numbers: dict[str, int] = {}
 
     def find(self, key: str) -> transitions.EarlierResult | None:
@@ -68,7 +68,7 @@ class WorkSearch:
         return stale
 
 
-NOTHING: Final = WorkSearch(lambda: ({}, standing_work.Standing(ports.no_states, "", lambda _number: {}, ())))
+NOTHING: Final = WorkSearch(lambda: ({}, standing_work.StandingCheck(ports.no_states, "", lambda _number: {}, ())))
 """The look of a run that takes nothing over."""
 
 
@@ -109,11 +109,11 @@ class WorkHistory:
     def search(self, conn: sqlite3.Connection, read_plan: ReadPlan) -> WorkSearch:
         """Returns one step's look at everything that is committed now."""
 
-        def read() -> tuple[Known, standing_work.Standing]:
+        def read() -> tuple[Known, standing_work.StandingCheck]:
             by_key = self._committed(conn, read_plan)
             numbers = (number for results in by_key.values() for _, number in results)
             footprints = functools.partial(self._footprints_of, conn)
-            return by_key, standing_work.Standing(self._states_of, self._workspace, footprints, numbers)
+            return by_key, standing_work.StandingCheck(self._states_of, self._workspace, footprints, numbers)
 
         return WorkSearch(read)
 

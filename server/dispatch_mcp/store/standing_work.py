@@ -30,7 +30,7 @@ _FORM: Final = TypeAdapter(dict[str, model.Footprint])
 _FOOTPRINTS = "SELECT json_extract(body, '$.footprints'), blob FROM result WHERE no = ?"
 
 
-class Standing:
+class StandingCheck:
     """One look at the results of a plan, whose numbers are `numbers`; it asks once for each of them and each file."""
 
     def __init__(

@@ -22,7 +22,7 @@ ASSISTANTS = ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CURSOR_A
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Records the answer and prints where the run stands. Raises NotAllowed when an assistant runs the command."""
     refuse_assistants(os.environ, terminal=sys.stdin.isatty())
-    verdict = approvals.Verdict(not options.reject, f"{getpass.getuser()} at a shell", options.reason)
+    verdict = approvals.PersonVerdict(not options.reject, f"{getpass.getuser()} at a shell", options.reason)
     answer = anyio.run(_decide, setup.settings, options, verdict)
     status.show_steered(answer, as_json=options.json)
     return console.OK
@@ -53,7 +53,7 @@ def is_by_person() -> bool:
 
 
 async def _decide(
-    settings: configuration.Settings, options: argparse.Namespace, verdict: approvals.Verdict
+    settings: configuration.Settings, options: argparse.Namespace, verdict: approvals.PersonVerdict
 ) -> answers.SteeringAnswer:
     async with composition.open_dispatcher(settings, drives=False) as app:
         return await app.decide(options.run, options.task, verdict)

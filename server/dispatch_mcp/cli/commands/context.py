@@ -32,7 +32,7 @@ class PackSession:
     gatherer: pack_builder.Gatherer
     workspace: Path
     budget: int
-    scope: search_scope.Scope
+    scope: search_scope.SearchScope
     history: pack_builder.PastCommits | None = None
 
     def pack(self, text: str, keys: Sequence[str] = (), *, before: int | None = None, but: str = "") -> packs.Pack:
@@ -52,7 +52,7 @@ def open_session(
     settings: configuration.Settings,
     *,
     budget: int,
-    scope: search_scope.Scope,
+    scope: search_scope.SearchScope,
     commits: Sequence[git_log.Commit] | None = None,
 ) -> Generator[PackSession]:
     """Yields the session for the settings' workspace."""
@@ -92,14 +92,14 @@ def _budget(budget: int) -> int:
     return budget
 
 
-def _scope(receives: Sequence[str], excludes: Sequence[str]) -> search_scope.Scope:
+def _scope(receives: Sequence[str], excludes: Sequence[str]) -> search_scope.SearchScope:
     wrong = search_scope.unknown([*receives, *excludes])
     if wrong:
         raise errors.InputError(
             f"{wrong[0]!r} is no part of a project.",
             hint=f"Name one of {', '.join(search_scope.FACETS)}, or write a glob.",
         )
-    return search_scope.Scope(tuple(receives), tuple(excludes))
+    return search_scope.SearchScope(tuple(receives), tuple(excludes))
 
 
 def _text(words: Sequence[str]) -> str:

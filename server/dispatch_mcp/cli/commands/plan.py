@@ -44,7 +44,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 async def _plan(
-    settings: configuration.Settings, document: plan_documents.Document, options: argparse.Namespace
+    settings: configuration.Settings, document: plan_documents.PlanDocument, options: argparse.Namespace
 ) -> plan_proposals.PlanProposal:
     settings, roster = catalog_arguments.with_roster(settings, options.roster)
     async with composition.open_dispatcher(settings, drives=False) as app:

@@ -47,7 +47,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 async def _main(
     options: argparse.Namespace,
     setup: configuration.LoadedSettings,
-    document: plan_documents.Document | None,
+    document: plan_documents.PlanDocument | None,
     worker: WorkerKind | None,
 ) -> int:
     redactor = logs.to_stderr(setup)
@@ -79,7 +79,7 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
 
 
 async def _planned(
-    app: dispatcher.Dispatcher, document: plan_documents.Document, options: argparse.Namespace, roster: str
+    app: dispatcher.Dispatcher, document: plan_documents.PlanDocument, options: argparse.Namespace, roster: str
 ) -> str:
     """Returns the plan of a document, the same that planning it alone gives, and says what was added to it."""
     proposal = await app.plans.plan_file(document, title=options.title, roster=roster)

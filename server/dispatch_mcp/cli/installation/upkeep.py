@@ -92,6 +92,6 @@ def show(outcome: old_work.Pruned) -> None:
         console.say(f"Old, and yet not pruned: {next_steps.counted(count, 'run')}, as {why}.")
 
 
-def _words(share: old_work.Share) -> str:
+def _words(share: old_work.RemovedShare) -> str:
     size = "" if share.size is None else f" ({console.size(share.size)})"
     return f"{next_steps.counted(share.count, share.kind)}{size}"

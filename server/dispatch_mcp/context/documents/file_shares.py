@@ -22,7 +22,7 @@ _NAME: Final = 2.0
 _WORTH_SHOWING: Final = 0.3
 """What a part must be worth, as a share of the best part of its file, to be shown though nobody has named it."""
 
-PartsOf = Callable[[str], Sequence[ranking.Part]]
+PartsOf = Callable[[str], Sequence[ranking.FilePart]]
 """Returns the parts of a file in their order."""
 
 
@@ -52,14 +52,14 @@ class NamedFile:
     symbols: tuple[str, ...] = ()
 
 
-class Share(NamedTuple):
+class FileShare(NamedTuple):
     """The tokens that one file may take of the whole budget."""
 
     tokens: int
     budget: int
 
 
-def offers(files: Sequence[NamedFile], room: int, interest: Interest, parts_of: PartsOf) -> list[assembly.Offer]:
+def offers(files: Sequence[NamedFile], room: int, interest: Interest, parts_of: PartsOf) -> list[assembly.KeyOffer]:
     """Returns what is given of each file, in the same order, in `room` tokens together.
 
     A short file is given whole; what it leaves of its equal share goes to the longer ones.
@@ -67,9 +67,9 @@ def offers(files: Sequence[NamedFile], room: int, interest: Interest, parts_of: 
     costs = [token_budget.cost(file.path, file.text) for file in files]
     share = token_count.fair_share(costs, room)
     return [
-        assembly.Offer((whole(file),))
+        assembly.KeyOffer((whole(file),))
         if cost <= share
-        else _in_parts(file, Share(share, interest.budget), interest, parts_of(file.path))
+        else _in_parts(file, FileShare(share, interest.budget), interest, parts_of(file.path))
         for file, cost in zip(files, costs, strict=True)
     ]
 
@@ -88,7 +88,9 @@ def _item(file: NamedFile, first: int, last: int, name: str = "") -> packs.Item:
     return packs.Item(f"file:{file.path}#L{first}-{last}", file.path, text, 0, "asked", first, last, name)
 
 
-def _in_parts(file: NamedFile, share: Share, interest: Interest, parts: Sequence[ranking.Part]) -> assembly.Offer:
+def _in_parts(
+    file: NamedFile, share: FileShare, interest: Interest, parts: Sequence[ranking.FilePart]
+) -> assembly.KeyOffer:
     """Returns an outline of a file and the parts that the task means, the likeliest first; the rest is left out."""
     summary = outline(file.path, parts, share.tokens // _OUTLINE)
     pieces = [summary] if summary else []
@@ -108,14 +110,14 @@ def _in_parts(file: NamedFile, share: Share, interest: Interest, parts: Sequence
             space -= _cost(head) if head else 0
     missing = token_budget.cost(file.path, file.text) - sum(_cost(piece) for piece in pieces if piece.first)
     rest = packs.LeftOut(f"file:{file.path}", max(1, missing))
-    return assembly.Offer(tuple(pieces), share.tokens / share.budget, (rest,))
+    return assembly.KeyOffer(tuple(pieces), share.tokens / share.budget, (rest,))
 
 
 def _cost(item: packs.Item) -> int:
     return token_budget.cost(item.path, item.text)
 
 
-def _worth(file: NamedFile, interest: Interest, part: ranking.Part) -> float:
+def _worth(file: NamedFile, interest: Interest, part: ranking.FilePart) -> float:
     """Returns how much of the task a part holds; nothing for one that no word of it speaks for."""
     terms = interest.query.terms
     names = ranking.name_stems(part.name) if part.name else frozenset[str]()
@@ -131,7 +133,7 @@ def _is_named(name: str, symbols: Collection[str]) -> bool:
     return bool(name) and any(low == symbol.lower() or low.endswith(f".{symbol.lower()}") for symbol in symbols)
 
 
-def outline(path: str, parts: Sequence[ranking.Part], room: int) -> packs.Item | None:
+def outline(path: str, parts: Sequence[ranking.FilePart], room: int) -> packs.Item | None:
     """Returns what a file defines, each with its line, as far as it fits into `room` tokens; None for nothing."""
     names = list(dict.fromkeys((part.first, part.name) for part in parts if part.name))
     entries = [f"{first} {name}" for first, name in names]

@@ -20,7 +20,7 @@ _ABOVE: Final = 3
 _OWN: Final[frozenset[catalog.Layer]] = frozenset({"user", "configured"})
 
 
-class Document(NamedTuple):
+class KnowledgeDocument(NamedTuple):
     """A knowledge document. `address` is where a reader with access to this server finds all of it, empty for nowhere.
 
     `is_instruction` is whether it comes from the product or from its user; from anybody else it is information.
@@ -35,7 +35,7 @@ class Document(NamedTuple):
 class Knowledge(NamedTuple):
     """What an agent may know: its document or its stand-in, if there is one; `missing` is the name of an absent one."""
 
-    document: Document | None = None
+    document: KnowledgeDocument | None = None
     missing: str = ""
 
 
@@ -63,7 +63,7 @@ class Library:
         stand_in = self._find(spare, workspace) if spare and spare.name != agent.name else None
         return Knowledge(stand_in, agent.knowledge)
 
-    def _find(self, agent: catalog.Agent, workspace: str) -> Document | None:
+    def _find(self, agent: catalog.Agent, workspace: str) -> KnowledgeDocument | None:
         texts = (
             _shipped(agent.knowledge, self.home),
             *(_beside(agent) if agent.layer in _OWN else ()),
@@ -71,16 +71,16 @@ class Library:
         )
         return next((document for document in texts if document is not None), None)
 
-    def _of_others(self, agent: catalog.Agent, workspace: str) -> Document | None:
+    def _of_others(self, agent: catalog.Agent, workspace: str) -> KnowledgeDocument | None:
         """Returns the document of a project's or plugin's agent, which lies below the project's or plugin's folder."""
         is_project = agent.layer == "project"
         root = Path(workspace) if is_project else Path(agent.path).parent.parent
         text = _below(root, agent.knowledge)
         is_trusted = self.trusts(workspace) if is_project else agent.trusted
-        return None if text is None else Document(agent.knowledge, text, is_trusted)
+        return None if text is None else KnowledgeDocument(agent.knowledge, text, is_trusted)
 
 
-def _shipped(name: str, home: Path) -> Document | None:
+def _shipped(name: str, home: Path) -> KnowledgeDocument | None:
     """Returns a document of the user or the product, the user's own first."""
     if not name.startswith(SHIPPED):
         return None
@@ -89,16 +89,16 @@ def _shipped(name: str, home: Path) -> Document | None:
         text = bundled_files.text("knowledgebase", short, home)
     except errors.DispatchError:
         return None
-    return Document(name, text, address=f"dispatch://knowledge/{short}") if text.strip() else None
+    return KnowledgeDocument(name, text, address=f"dispatch://knowledge/{short}") if text.strip() else None
 
 
-def _beside(agent: catalog.Agent) -> Iterator[Document | None]:
+def _beside(agent: catalog.Agent) -> Iterator[KnowledgeDocument | None]:
     """Yields what lies where the user's own agent says: in full, or from a folder around its file."""
     path = Path(os.path.expanduser(agent.knowledge))  # noqa: PTH111  # a name without a home stays as it is
     folders = [Path(agent.path).parent, *Path(agent.path).parent.parents][:_ABOVE]
     for place in [path] if path.is_absolute() else [folder / path for folder in folders]:
         text = _text(place)
-        yield Document(agent.knowledge, text) if text is not None else None
+        yield KnowledgeDocument(agent.knowledge, text) if text is not None else None
 
 
 def _text(path: Path) -> str | None:

@@ -43,14 +43,14 @@ class RuleFile(NamedTuple):
 
 
 @dataclass(slots=True)
-class Rules:
+class ProjectRules:
     """Files of rules in the order in which they count, and those that are named and cannot be given, with why."""
 
     files: list[RuleFile] = field(default_factory=list[RuleFile])
     refusals: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
 
-def read(root: safe_read.Root, at_hand: Iterable[str] = ()) -> Rules:
+def read(root: safe_read.Root, at_hand: Iterable[str] = ()) -> ProjectRules:
     """Returns the rules of the root, then of the folders of the files `at_hand`, the outermost first, then the notes.
 
     Files that rules import with `@` follow the file that names them. The same text is given once.
@@ -76,7 +76,7 @@ def _folders(path: str) -> Iterator[str]:
 
 class _Reader:
     def __init__(self, root: safe_read.Root) -> None:
-        self.rules = Rules()
+        self.rules = ProjectRules()
         self._root = root
         self._paths: set[str] = set()
         self._texts: set[str] = set()

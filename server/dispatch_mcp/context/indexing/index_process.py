@@ -38,7 +38,7 @@ class IndexProcess:
     state_dir: Path
     workspace: Path
     start: Start = line_child.LineChild
-    progress: index_tables.Progress | None = None
+    progress: index_tables.IndexProgress | None = None
     _child: line_child.LineChild | None = None
     _looks: int = 0
     _begun_at: dict[int, float] = field(default_factory=dict[int, float])
@@ -110,7 +110,7 @@ class IndexProcess:
                 if "fault" in fields:
                     log.warning("the index of %s is not complete: %s", self.workspace, fields["fault"])
                     return
-                self.progress = index_tables.Progress(int(fields["files"]), int(fields["rest"]))
+                self.progress = index_tables.IndexProgress(int(fields["files"]), int(fields["rest"]))
                 self._answer(int(fields.get("look", 0)))
             except (ValueError, KeyError, TypeError):
                 log.warning("a line of the process that reads %s makes no sense: %r", self.workspace, line[:200])

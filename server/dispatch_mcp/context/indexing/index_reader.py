@@ -38,7 +38,7 @@ def main() -> int:
     looks = queue.SimpleQueue[int]()
     threading.Thread(target=_listen, args=(looks,), daemon=True).start()
     try:
-        with file_index.Index(state_dir, workspace) as index:
+        with file_index.FileIndex(state_dir, workspace) as index:
             while True:
                 _look(index, _newest(looks))
     except queue.Empty:
@@ -74,7 +74,7 @@ def _newest(looks: queue.SimpleQueue[int]) -> int:
     return number
 
 
-def _look(index: file_index.Index, number: int) -> None:
+def _look(index: file_index.FileIndex, number: int) -> None:
     result = index.refresh(tell=lambda progress: _tell(**progress._asdict()))
     _tell(files=result.files, rest=result.rest, look=number)
 

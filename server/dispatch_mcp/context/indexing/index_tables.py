@@ -28,7 +28,7 @@ _HELD = 16 << 20
 _LEAF = re.compile(r"[.:#]")
 
 
-class Progress(NamedTuple):
+class IndexProgress(NamedTuple):
     """How far an index is: of so many `files` of the workspace so many are `rest` to read."""
 
     files: int
@@ -84,9 +84,9 @@ def differences(db: sqlite3.Connection, states: Mapping[str, file_listing.State]
     return Differences(stale, older, [file for path, _, _, file in rows if path not in states])
 
 
-def progress(db: sqlite3.Connection) -> Progress:
+def progress(db: sqlite3.Connection) -> IndexProgress:
     """Returns how far the index is."""
-    return Progress(int(meta(db, "files")), int(meta(db, "rest")))
+    return IndexProgress(int(meta(db, "files")), int(meta(db, "rest")))
 
 
 def id_of(db: sqlite3.Connection, path: str) -> int:

@@ -39,7 +39,7 @@ class PrunedRun(model.Value):
     why: str = ""
 
 
-class Share(model.Value):
+class RemovedShare(model.Value):
     """How many things of one kind went, and their size in bytes where that is known."""
 
     kind: str
@@ -56,7 +56,7 @@ class Pruned(model.Value):
     before: float
     dry_run: bool
     runs: tuple[PrunedRun, ...] = ()
-    shares: tuple[Share, ...] = ()
+    shares: tuple[RemovedShare, ...] = ()
     stays: tuple[PrunedRun, ...] = ()
 
 
@@ -94,7 +94,7 @@ class _Pruner:
 
     async def prune(self) -> Pruned:
         """Removes what can go, or says what would."""
-        state, shares = _StoreShare(), list[Share]()
+        state, shares = _StoreShare(), list[RemovedShare]()
         if (self.home / whereabouts.FILE).exists():
             async with sqlite_store.open_store(self.home):  # brings an older schema up to date
                 pass
@@ -104,7 +104,7 @@ class _Pruner:
             shares += await anyio.to_thread.run_sync(self._swept, state)
         shares += await anyio.to_thread.run_sync(self._without_store)
         if not self.dry_run and state.going:
-            shares.append(Share(kind="empty part of the store", count=1, size=await self._compact()))
+            shares.append(RemovedShare(kind="empty part of the store", count=1, size=await self._compact()))
         return Pruned(
             before=self.before,
             dry_run=self.dry_run,
@@ -113,12 +113,12 @@ class _Pruner:
             stays=tuple(map(_pruned, state.stays())),
         )
 
-    async def _chosen(self, shares: list[Share]) -> _StoreShare:
+    async def _chosen(self, shares: list[RemovedShare]) -> _StoreShare:
         """Returns what of the store can go, after the worktrees and refs of old runs went that are safe elsewhere."""
         old = await self._look(lambda conn: old_runs.old_runs(conn, self.before))
         leftovers, unreadable = await self._leftovers(old)
-        shares.append(Share(kind="worktree", count=leftovers[1]))
-        shares.append(Share(kind="ref", count=sum(work.removed for work in leftovers[0].works)))
+        shares.append(RemovedShare(kind="worktree", count=leftovers[1]))
+        shares.append(RemovedShare(kind="ref", count=sum(work.removed for work in leftovers[0].works)))
         needs = {run.id: why for run in old if (why := _need(run, leftovers[0], unreadable))}
         choice = await self._look(lambda conn: old_runs.choice(conn, self.before, needs))
         return _StoreShare(old, choice.going, choice.plans, choice.why, needs)
@@ -148,7 +148,7 @@ class _Pruner:
                 plans = plans[count:]
         return runs_out
 
-    def _swept(self, state: _StoreShare) -> list[Share]:
+    def _swept(self, state: _StoreShare) -> list[RemovedShare]:
         """Removes files that belonged to what went."""
         with health.reading(self.home) as conn:
             earlier = set[str]() if self.dry_run else old_runs.pruned_ids(conn)
@@ -160,17 +160,17 @@ class _Pruner:
         )
         drafts = old_files.sweep_drafts(self.home, self.now - YOUNGEST_S, dry_run=self.dry_run)
         return [
-            Share(kind="plan", count=len(state.plans)),
+            RemovedShare(kind="plan", count=len(state.plans)),
             _share("blob", blobs),
             _share("run folder", folders),
             _share("unfinished file", drafts),
         ]
 
-    def _without_store(self) -> list[Share]:
+    def _without_store(self) -> list[RemovedShare]:
         indexes = index_files.unused(index_files.index_files(self.home), self.before)
         if not self.dry_run:
             indexes = index_files.remove(indexes)
-        return [Share(kind="index file", count=len(indexes), size=sum(index.size for index in indexes))]
+        return [RemovedShare(kind="index file", count=len(indexes), size=sum(index.size for index in indexes))]
 
     async def _compact(self) -> int:
         return await anyio.to_thread.run_sync(compaction.compact, self.home)
@@ -205,5 +205,5 @@ def _pruned(run: old_runs.OldRun) -> PrunedRun:
     return PrunedRun(run=run.id, title=run.title, state=run.state, ended_at=run.ended_at, why=run.why)
 
 
-def _share(kind: str, share: old_files.Freed) -> Share:
-    return Share(kind=kind, count=share.number, size=share.size)
+def _share(kind: str, share: old_files.Freed) -> RemovedShare:
+    return RemovedShare(kind=kind, count=share.number, size=share.size)
