@@ -30,7 +30,7 @@ def names(path: Path) -> str:
 
 def test_the_generated_pages_are_current() -> None:
     command = [sys.executable, str(REPOSITORY / "scripts" / "generate_docs.py"), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -266,7 +266,7 @@ async def test_a_row_holds_for_what_an_assistant_reports(
         pytest.skip("the row is about git")
     home = tmp_path / "home"
     settings = memory_client.settings(home, workspace)
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(memory_client.make_server(settings)) as desk:
             plan_id = await desk.planned(spec(row, worker), OTHER)
             run = await desk.call("dispatch", plan_id=plan_id, worker="host")

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import re
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import growth
 
 import dispatch_mcp
 
@@ -208,30 +210,32 @@ def slow(pattern: NamedPattern, tries: Collection[Attack] | None = None) -> list
     for method in sorted(pattern.methods):
         call = _call(pattern.pattern, method)
         for attack in every:
-            if _cost(call, attack.text(TINY)) > EXPLOSIVE_S:
+            tiny = functools.partial(call, attack.text(TINY))
+            if growth.best_s(tiny, EXPLOSIVE_S) > EXPLOSIVE_S:
                 faults.append(
                     f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: grows without bound"
                 )
                 break
             costs = _growth(call, attack)
             if costs:
-                growth = f"{costs[0] * 1000:.2f} ms for {SHORT} characters, {costs[1] * 1000:.2f} ms for {LONG}"
-                faults.append(f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: {growth}")
+                grown = f"{costs[0] * 1000:.2f} ms for {SHORT} characters, {costs[1] * 1000:.2f} ms for {LONG}"
+                faults.append(f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: {grown}")
                 break
     return faults
 
 
 def _growth(call: Callable[[str], object], attack: Attack) -> tuple[float, float] | None:
-    """Returns what SHORT and LONG characters cost where that is more than linear, each of three times; else None."""
-    costs: tuple[float, float] | None = None
-    for _ in range(3):
-        long = _cost(call, attack.text(LONG))
-        if long < NOTICEABLE_S:
+    """Returns what SHORT and LONG characters cost at best where that stays more than linear; else None."""
+    few, many = (functools.partial(call, attack.text(length)) for length in (SHORT, LONG))
+    long = growth.best_s(many, NOTICEABLE_S, 2)
+    if long <= NOTICEABLE_S:
+        return None
+    short = growth.best_s(few, 0.0, growth.SURE)
+    for _ in range(growth.ROUNDS):
+        if long <= max(GROWTH * short, NOTICEABLE_S):
             return None
-        costs = (_cost(call, attack.text(SHORT)), long)
-        if long <= GROWTH * costs[0]:
-            return None
-    return costs
+        short, long = min(short, growth.cost_s(few)), min(long, growth.cost_s(many))
+    return short, long
 
 
 def _call(pattern: re.Pattern[str], method: str) -> Callable[[str], object]:
@@ -241,15 +245,3 @@ def _call(pattern: re.Pattern[str], method: str) -> Callable[[str], object]:
         return lambda text: sum(1 for _ in pattern.finditer(text))
     function: Callable[[str], object] = getattr(pattern, method)
     return function
-
-
-def _cost(call: Callable[[str], object], text: str) -> float:
-    """Returns the processor time of a call in seconds, the best of a few: others may use the machine."""
-    best = float("inf")
-    for _ in range(4):
-        began = time.thread_time()
-        call(text)
-        best = min(best, time.thread_time() - began)
-        if best < NOTICEABLE_S or best > 0.05:
-            break
-    return best

@@ -7,16 +7,19 @@ import pytest
 import source
 
 # Written in parts, so that this file does not contain what it looks for.
-REGISTRIES = ("py" + "pi.org", "python" + "hosted.org", "npm" + "js.org", "npm" + "js.com", "yarn" + "pkg.com")
-REGISTRIES += ("index" + "-url", "index" + "_url", "find" + "-links", "crates" + ".io", "proxy.golang" + ".org")
+REGISTRIES = (
+    *("py" + "pi.org", "python" + "hosted.org", "npm" + "js.org", "npm" + "js.com", "yarn" + "pkg.com"),
+    *("index" + "-url", "index" + "_url", "find" + "-links", "crates" + ".io", "proxy.golang" + ".org"),
+)
 MACHINE = (
     "/wo" + "rk/(main|shared|\\.)",
     "/ro" + "ot\\b",
     "/opt/" + "wheels",
     "/tmp/ba" + "sh_jobs",
     "/tmp/br" + "ief",
+    "/ho" + "me/[a-z]+/",
+    "/Us" + "ers/[a-z]+/",
 )
-MACHINE += ("/ho" + "me/[a-z]+/", "/Us" + "ers/[a-z]+/")
 FORBIDDEN = re.compile("|".join((*map(re.escape, REGISTRIES), *MACHINE)))
 
 SECRET = re.compile("sk-ant-" + r"[a-zA-Z0-9]{8,}" + "|AKIA" + "[0-9A-Z]{16}|^-----BEGIN " + "[A-Z ]*PRIVATE KEY-----$")
@@ -30,7 +33,11 @@ def offences(name: str, text: str, pattern: re.Pattern[str]) -> list[str]:
 def tracked_texts() -> list[tuple[str, str]]:
     """Returns the text files that git tracks; outside a checkout there is nothing to check."""
     listed = subprocess.run(
-        ["git", "-C", str(source.REPOSITORY), "ls-files", "-z"], capture_output=True, text=True, check=False, timeout=30
+        ["git", "-C", str(source.REPOSITORY), "ls-files", "-z"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     if listed.returncode != 0:
         pytest.skip("not a git checkout")

@@ -30,7 +30,7 @@ async def serve(home: Path, outcome: str, worker: str) -> None:
     """Begins the round, or goes on with it, and answers for everybody until it is over."""
     everybody = {agent.name: ANSWERS[outcome] for agent in council_setup.shipped().agents}
     async with council_setup.opened(home, everybody) as room:
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             started = await room.council.review(reviews.ReviewRequest(diff=DIFF, worker=worker))
             while worker == "host" and (out := (await room.app.dispatch(run_id=started.run_id)).assignments):
                 results = [{"task_id": one.task_id, "attempt": one.attempt, "text": ANSWERS[outcome]} for one in out]

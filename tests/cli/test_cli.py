@@ -340,10 +340,10 @@ def test_a_bug_keeps_its_traceback() -> None:
 
 def test_a_reader_that_leaves_early_is_no_failure() -> None:
     command = f"'{sys.executable}' -m dispatch_mcp config | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     closed = f"'{sys.executable}' -m dispatch_mcp agents --json | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", closed], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", closed], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -352,7 +352,7 @@ def test_any_encoding_of_stdout_gets_all_of_the_json(encoding: str) -> None:
     env = {**os.environ, "PYTHONIOENCODING": encoding, "NO_COLOR": "1", "COLUMNS": "20"}
     for more in ([], ["--json"]):
         command = [sys.executable, "-m", "dispatch_mcp", "route", "Añade un índice a la tabla 表", *more]
-        done = subprocess.run(command, capture_output=True, env=env, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, env=env, timeout=120, check=False)
         assert (done.returncode in (0, 3), done.stderr) == (True, b"")
     assert json.loads(done.stdout.decode(encoding))["why"]
 
@@ -364,7 +364,7 @@ def test_version_needs_no_settings() -> None:
         capture_output=True,
         text=True,
         env=env,
-        timeout=30,
+        timeout=120,
         check=True,
     )
     assert done.stdout.startswith("dispatch-mcp ")

@@ -30,7 +30,7 @@ def test_a_script_names_every_command_and_can_be_read_by_its_shell(
     if shutil.which(check[0]):
         script = tmp_path / "script"
         script.write_text(answer.out)
-        subprocess.run([*check, str(script)], check=True, timeout=30)
+        subprocess.run([*check, str(script)], check=True, timeout=120)
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
@@ -53,7 +53,7 @@ def test_bash_completes_commands_values_and_options(
         "complete -p dispatch-mcp | sed 's/.*-F \\([^ ]*\\).*/\\1/' > name\n"
         f'"$(cat name)" dispatch-mcp "{typed[-1]}" x; printf "%s\\n" "${{COMPREPLY[@]}}"'
     )
-    done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
     assert {word.strip() for word in done.stdout.splitlines()} == expected
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import command_runs
 import memory_client
-import pytest
 
 
 def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
@@ -20,7 +19,6 @@ def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
     return json.loads(out), err
 
 
-@pytest.mark.timeout(300)
 def test_in_an_empty_folder_everything_that_the_demo_tells_really_happens(tmp_path: Path) -> None:
     facts, said = play(tmp_path)
     assert facts["refuted"] == ["codes"]
@@ -34,7 +32,6 @@ def test_in_an_empty_folder_everything_that_the_demo_tells_really_happens(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.timeout(300)
 def test_over_a_repository_it_works_in_a_copy(tmp_path: Path) -> None:
     repo = memory_client.repository(tmp_path / "shop")
     facts, said = play(tmp_path, "--repo", str(repo))

@@ -156,7 +156,7 @@ async def test_no_tool_starts_a_program_that_the_repository_names(
                 result = {"task_id": "host", "attempt": 1, "text": "Fixed the total."}
                 await desk.call("report", run_id=run_id, results=[result])
             else:
-                with anyio.fail_after(90):
+                with anyio.fail_after(120):
                     await desk.finished(run_id)
             await desk.call("message_agents", run_id=run_id)
             await desk.call("get_trace", run_id=run_id, view="all")

@@ -271,13 +271,13 @@ def test_an_interrupted_document_goes_on_where_it_was_and_repeats_nothing_finish
     with command_runs.own_process("run", document) as first:
         assert gate.reached() == "begun"
         first.send_signal(how)
-        out, err = first.communicate(timeout=30)
+        out, err = first.communicate(timeout=120)
     assert (first.returncode, out) == (code, "")
     assert "Traceback" not in err
     with command_runs.own_process("run", document) as second:
         assert gate.reached() == "begun"
         gate.let_through()
-        out, err = second.communicate(timeout=30)
+        out, err = second.communicate(timeout=120)
     assert second.returncode == 0, err
     assert "resuming run" in err
     assert json.loads(out)["status"] == "success"

@@ -16,7 +16,7 @@ from pathlib import Path
 import command_runs
 import pytest
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 WAITING = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.05)"
 
 

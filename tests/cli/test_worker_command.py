@@ -57,7 +57,7 @@ def begun(*argv: str) -> subprocess.Popen[str]:
 
 
 async def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         return await anyio.to_thread.run_sync(process.communicate)
 
 
@@ -81,7 +81,7 @@ async def test_a_run_of_commands_that_was_killed_says_that_nobody_carries_it_on_
     """The run's default worker, `api`, is not here; its only task is a command."""
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDECODE"):
         monkeypatch.delenv(name, raising=False)
-    wait = [sys.executable, "-c", "import pathlib, time; time.sleep(0 if pathlib.Path('go').exists() else 60)"]
+    wait = [sys.executable, "-c", "import pathlib, time; time.sleep(0 if pathlib.Path('go').exists() else 900)"]
     monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([wait]))
     monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     document = tmp_path / "plan.json"
@@ -125,12 +125,12 @@ async def test_a_run_that_ends_with_claims_is_told_with_how_much_is_proven(tmp_p
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_it_stops_cleanly_with_its_children_and_lets_its_runs_go(tmp_path: Path, number: signal.Signals) -> None:
     claude = Double(tmp_path / "bin")
-    claude.plays({"sleep_s": 60})
+    claude.plays({"sleep_s": 900})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DISPATCH_MCP_CLAUDE_PROGRAM", str(claude.program))
         run_id = await left(tmp_path, {"id": "one", "do": "Work"}, worker="claude")
         with started() as process:
-            with anyio.fail_after(30):
+            with anyio.fail_after(120):
                 await rogue_processes.until(lambda: bool(claude.calls))
             process.send_signal(number)
             await ended(process)
@@ -156,6 +156,6 @@ async def test_a_run_whose_worker_is_not_here_is_left_to_somebody_who_has_it(tmp
 
 def test_a_wait_that_is_no_wait_is_refused() -> None:
     with started("--idle", "-1") as process:
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "--idle is -1.0" in err

@@ -13,7 +13,7 @@ import fake_provider
 import pytest
 from fake_provider import script
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 
 def call(name: str, **given: Any) -> dict[str, Any]:
@@ -52,13 +52,10 @@ async def test_a_session_plans_dispatches_and_reports(provider: fake_provider.Pr
 
 def results(fake: fake_provider.Provider) -> list[dict[str, Any]]:
     """Returns what the model was answered, call by call."""
-    blocks = [
-        block
-        for message in fake.requests()[-1]["body"]["messages"]
-        for block in (message["content"] if isinstance(message["content"], list) else [])
-        if block.get("type") == "tool_result"
-    ]
-    texts = [
+    contents: list[Any] = [message["content"] for message in fake.requests()[-1]["body"]["messages"]]
+    lists: list[list[dict[str, Any]]] = [content for content in contents if isinstance(content, list)]
+    blocks = [block for content in lists for block in content if block.get("type") == "tool_result"]
+    texts: list[str] = [
         block["content"] if isinstance(block["content"], str) else "".join(part["text"] for part in block["content"])
         for block in blocks
     ]

@@ -17,7 +17,7 @@ from dispatch_mcp.hooks import hook_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 
 def waits(*names: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 from fake_provider import script
 from mcp import Client
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_a_subagent_reads_its_brief_where_it_was_told_without_any_permission(

@@ -15,7 +15,7 @@ import pytest
 from fake_provider import script
 from test_claude_as_host import call, results
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.anyio
 
 QUOTE = "return db.execute(f\"SELECT id FROM users WHERE name = '{name}'\")"
 

@@ -14,7 +14,7 @@ import pytest
 from fake_provider import done, script
 from hooked_sessions import OPTIONS, PREFIX, agent, briefs, calls, conversation, planned, started, trace
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 
 def is_announced(provider: fake_provider.Provider, description: str) -> bool:

@@ -32,7 +32,7 @@ from hooked_sessions import (
     trace,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 
 async def test_hooks_that_only_report_take_results_and_leave_briefs_and_stops_to_the_assistant(

@@ -13,7 +13,7 @@ import claude_lab
 import fake_provider
 import pytest
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 REQUEST = "Find out why the login fails, then fix it"
 GOOD = {"tasks": [{"id": "a", "do": "Find out why the login fails"}, {"id": "b", "do": "Fix it", "deps": ["a"]}]}

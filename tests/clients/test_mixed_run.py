@@ -15,7 +15,7 @@ import fake_provider
 import pytest
 from fake_provider import done, script
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.anyio
 
 DIGEST = "def total(items):\n    return sum(items)\n"
 TESTS = "from shop import total\n\nassert total([1, 2]) == 3\n"

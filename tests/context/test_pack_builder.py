@@ -244,7 +244,7 @@ async def test_many_tasks_may_gather_at_once(project: Path, tmp_path: Path) -> N
     async def one(at: int) -> None:
         found.append(await gatherer.gather(project, f"list orders {at}"))
 
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer, anyio.fail_after(30):
+    with pack_builder.Gatherer(tmp_path / "state") as gatherer, anyio.fail_after(120):
         async with anyio.create_task_group() as tasks:
             for at in range(12):
                 tasks.start_soon(one, at)
@@ -333,7 +333,7 @@ def test_an_index_that_is_damaged_while_it_is_open_is_built_anew(
 async def test_packing_beside_the_event_loop_gives_the_same_pack(
     project: Path, gatherer: pack_builder.Gatherer
 ) -> None:
-    with gatherer, anyio.fail_after(30):
+    with gatherer, anyio.fail_after(120):
         beside = await gatherer.gather(project, "cancel an order", ["symbol:Users"], budget=900)
         assert beside == gatherer.pack(project, "cancel an order", ["symbol:Users"], budget=900)
 

@@ -53,7 +53,7 @@ def turn(state: Path, harbour: Path) -> Iterator[file_lock.FileLock]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for what another process does."""
-    with anyio.fail_after(90):
+    with anyio.fail_after(120):
         while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
@@ -63,7 +63,7 @@ def ids(state: Path, workspace: Path) -> dict[str, int]:
     path = file_index.place(state, workspace)
     if not path.exists():
         return {}
-    with closing(sqlite3.connect(path, timeout=30)) as db:
+    with closing(sqlite3.connect(path, timeout=120)) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'files'").fetchone():
             return {}
         return dict(db.execute("SELECT path, id FROM files"))
@@ -81,14 +81,14 @@ async def test_a_small_workspace_is_read_on_the_spot_by_no_other_process(state: 
     shop = tmp_path / "shop"
     shop.mkdir()
     (shop / "till.py").write_text("def open_till():\n    return 1\n")
-    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(60):
+    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
         assert "def open_till" in (await gatherer.gather(shop, "Mend open_till")).text
         assert gatherer.share_read(shop) is None
         assert gatherer.progress(shop) is None
 
 
 async def test_whoever_waits_no_longer_gets_what_there_is(state: Path, harbour: Path, turn: file_lock.FileLock) -> None:
-    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(60):
+    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
         pack = await gatherer.gather(harbour, "Mend moor_7", wait_s=0.05)
         assert not pack.chosen
         assert gatherer.share_read(harbour) == (0, 0)
@@ -280,8 +280,8 @@ async def test_where_no_process_can_be_started_the_workspace_is_read_on_the_spot
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(state / "no-such-python"))
     with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
-        await gatherer.gather(harbour, "Mend moor_7", wait_s=5)
-        pack = await gatherer.gather(harbour, "Mend moor_7", ["symbol:moor_7"], wait_s=5)
+        await gatherer.gather(harbour, "Mend moor_7", wait_s=100)
+        pack = await gatherer.gather(harbour, "Mend moor_7", ["symbol:moor_7"], wait_s=100)
         assert "def moor_7" in pack.text
         assert gatherer.share_read(harbour) is None, "the pack is made of all of it"
         assert gatherer.progress(harbour) is None

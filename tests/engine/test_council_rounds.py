@@ -14,7 +14,7 @@ from council_setup import PASS, Chamber, fails
 from dispatch_mcp import model
 from dispatch_mcp.engine import council_rounds, run_view
 from dispatch_mcp.model import AttemptState, RunState, records, transitions
-from dispatch_mcp.service import review_answers, reviews
+from dispatch_mcp.service import review_answers, reviews, traces
 from dispatch_mcp.store import owner_locks
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +84,7 @@ async def test_a_round_of_the_host_ends_with_what_it_decides(tmp_path: Path, ans
 async def test_a_round_of_the_server_ends_with_what_it_decides(tmp_path: Path, answer: str, state: RunState) -> None:
     everybody = {agent.name: answer for agent in council_setup.shipped().agents}
     async with council_setup.opened(tmp_path / "state", everybody) as room:
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             review = await room.reviewed(DIFF)
         assert review.state == state.value
         assert len(await decisions(room, review.run_id)) == 1
@@ -108,8 +108,8 @@ async def _trace(room: Chamber, run_id: str) -> None:
 
 
 async def _wait(room: Chamber, run_id: str) -> None:
-    with anyio.fail_after(20):
-        await room.app.trace(run_id=run_id, wait_s=30)
+    with anyio.fail_after(traces.MAX_WAIT_S - 5):
+        await room.app.trace(run_id=run_id, wait_s=45)
 
 
 async def _dispatch(room: Chamber, run_id: str) -> None:
@@ -151,7 +151,7 @@ async def test_a_server_takes_over_a_round_that_its_owner_left_unsettled(
             end = transitions.Finished(name, row.attempt, claim)
             await store.advance("served", records.Step(now=1.0, owner=owner, finished=[end]))
         lock.close()
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             async for _ in room.app.engine.events("served"):
                 pass
         assert (await room.app.store.run("served", principal=records.ANYBODY)).state is state

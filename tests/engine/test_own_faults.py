@@ -167,7 +167,7 @@ class Stage:
         places = Places(self.faults, gate=gate)
         async with self.engine(places) as engine:
             await engine.start(RUN)
-            with anyio.fail_after(10):
+            with anyio.fail_after(120):
                 await places.answered.wait()
             yield engine, gate
 

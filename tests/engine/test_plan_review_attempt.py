@@ -187,7 +187,7 @@ async def run_of(
         new = records.NewRun(id="run", plan_id="p", plan_version=1, worker=worker, workspace=str(workspace))
         await store.create_run(new)
         await engine.start("run")
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             async for _ in engine.events("run"):
                 pass
         rows = {row.id: row for row in await store.tasks("run")}

@@ -53,7 +53,7 @@ class Stage:
 
     async def settled(self) -> RunState:
         """Returns the state of the run once it is over or waits for people, and turns the clock meanwhile."""
-        with anyio.fail_after(100):
+        with anyio.fail_after(120):
             while True:
                 record = await self.run()
                 if record.state in model.RUN_FINAL or record.state is RunState.PAUSED:
@@ -153,13 +153,13 @@ async def test_a_rate_limit_holds_the_whole_run_also_over_a_restart(
         await stage.begin(
             *tasks(1, limited), *(task.model_copy(update={"id": f"u{task.id}", "deps": ("t0",)}) for task in tasks(2))
         )
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             while not await stage.events("rate_limited"):  # noqa: ASYNC110 - the engine tells nobody
                 await anyio.sleep(0.01)
     asked = provider.health()["requests"]
     clock.now += 599.0
     async with staged(provider, tmp_path / "home", clock) as stage:
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             while (await stage.run()).owner == "":  # noqa: ASYNC110 - likewise
                 await anyio.sleep(0.01)
         for _ in range(20):

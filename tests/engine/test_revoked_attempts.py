@@ -49,7 +49,7 @@ class Patient:
         self.change = anyio.Event()
 
     async def until(self, *, at_work: int = 0, stopped: int = 0) -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             while len(self.at_work) < at_work or len(self.stopped) < stopped:
                 await self.change.wait()
 

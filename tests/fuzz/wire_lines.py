@@ -15,7 +15,7 @@ import memory_client
 import raw_server
 import readers
 
-PATIENCE_S = 10.0
+PATIENCE_S = 120.0
 """Seconds that an answer may take; it is the machine that may be busy, the processor's second is counted apart."""
 
 TOOLS = ("route_task", "plan_dag", "dispatch", "report", "get_trace", "steer_run", "message_agents", "review_council")
@@ -107,7 +107,7 @@ def told(seconds: float, number: int) -> str:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 step(session)
-            assert wire.close(20) == 0
+            assert wire.close() == 0
             trouble = log.read_text(errors="replace")
             assert "Traceback" not in trouble, trouble[-4_000:]
     return (

@@ -127,12 +127,12 @@ def site(tmp_path: Path) -> Site:
 
 
 async def look(site: Site) -> merge_offer.Offer:
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         return await branch_apply.BranchApply(site.workspaces.git).look(str(site.repo), "run")
 
 
 async def apply(site: Site, revision: str) -> merge_offer.Offer:
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         return await branch_apply.BranchApply(site.workspaces.git).apply(str(site.repo), "run", revision)
 
 
@@ -199,7 +199,7 @@ async def test_an_ignored_file_that_comes_after_the_look_is_kept_by_git_itself(s
     fake.chmod(0o755)
     policy = child_environment.ChildPolicy({"PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}"})
     hasty = branch_apply.BranchApply(git_process.Git(site.home, policy))
-    with anyio.fail_after(30), pytest.raises(errors.NotAllowed, match="git did not change the checkout"):
+    with anyio.fail_after(120), pytest.raises(errors.NotAllowed, match="git did not change the checkout"):
         await hasty.apply(str(site.repo), "run", (await look(site)).revision)
     assert (site.repo / "local" / "settings.json").read_text() == "mine\n"
 

@@ -21,12 +21,12 @@ def site(tmp_path: Path) -> Site:
 
 
 async def look(site: Site) -> merge_offer.Offer:
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         return await branch_apply.BranchApply(site.workspaces.git).look(str(site.repo), "run")
 
 
 async def apply(site: Site, expect: str = "") -> merge_offer.Offer:
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         revision = expect or git(site.repo, "rev-parse", run_refs.Refs("run").merged)
         return await branch_apply.BranchApply(site.workspaces.git).apply(str(site.repo), "run", revision)
 

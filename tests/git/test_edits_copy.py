@@ -30,7 +30,7 @@ def site(tmp_path: Path) -> Site:
 
 
 async def copy_of(site: Site) -> edits_copy.EditsCopy | None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         repo = await git_process.find(site.workspaces.git, str(site.repo))
         return await edits_copy.EditsCopies(site.workspaces.git, repo).keep(REF)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -20,12 +21,12 @@ def repo(tmp_path: Path) -> Path:
     return make(tmp_path / "repo")
 
 
-def runner(tmp_path: Path, **limits: float) -> git_process.Git:
+def runner(tmp_path: Path, **limits: Any) -> git_process.Git:
     policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
     return git_process.Git(tmp_path / "state", policy, **limits)
 
 
-def program(tmp_path: Path, body: str, **limits: float) -> git_process.Git:
+def program(tmp_path: Path, body: str, **limits: Any) -> git_process.Git:
     """Returns a runner whose git is a shell script."""
     script = tmp_path / "bin" / "git"
     script.parent.mkdir()
@@ -63,7 +64,7 @@ async def test_names_that_are_no_unicode_survive_both_ways(tmp_path: Path, repo:
 
 async def test_a_long_input_and_a_long_output_do_not_block_each_other(tmp_path: Path, repo: Path) -> None:
     names = "".join(f"{'deep/' * 20}{number}\n" for number in range(20_000))
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         answer = await runner(tmp_path).run(
             repo, "check-ignore", "--stdin", "--verbose", "--non-matching", stdin=names, codes=(1,)
         )
@@ -72,7 +73,7 @@ async def test_a_long_input_and_a_long_output_do_not_block_each_other(tmp_path: 
 
 async def test_one_that_prints_too_much_is_stopped(tmp_path: Path) -> None:
     endless = program(tmp_path, "exec yes", output_cap=10_000)
-    with anyio.fail_after(30), pytest.raises(git_process.TooMuch, match="10,000 bytes"):
+    with anyio.fail_after(120), pytest.raises(git_process.TooMuch, match="10,000 bytes"):
         await endless.run(tmp_path, "log")
 
 
@@ -83,7 +84,7 @@ async def test_as_much_as_is_allowed_is_not_too_much(tmp_path: Path) -> None:
 async def test_endless_warnings_do_not_end_a_git_that_succeeds(tmp_path: Path) -> None:
     warning = program(tmp_path, "i=0; while [ $i -lt 4000 ]; do echo 'warning: a line that is quite long' >&2; "
                       "i=$((i+1)); done; echo done")  # fmt: skip
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         answer = await warning.run(tmp_path, "add")
     assert answer.lines == ["done"]
     assert answer.complaint.startswith("warning: a line")
@@ -91,7 +92,7 @@ async def test_endless_warnings_do_not_end_a_git_that_succeeds(tmp_path: Path) -
 
 async def test_one_that_takes_too_long_is_stopped_with_all_that_it_has_started(tmp_path: Path) -> None:
     slow = program(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; wait", max_seconds=1.0)
-    with anyio.fail_after(30), pytest.raises(git_process.TooSlow, match="longer than 1 s"):
+    with anyio.fail_after(120), pytest.raises(git_process.TooSlow, match="longer than 1 s"):
         await slow.run(tmp_path, "fetch")
     await gone(int((tmp_path / "child").read_text()))
 
@@ -101,14 +102,14 @@ async def test_one_that_ignores_a_polite_stop_is_killed(tmp_path: Path, monkeypa
     stubborn = program(
         tmp_path, f"trap '' TERM; echo $$ > {tmp_path}/self; while :; do sleep 0.05; done", max_seconds=1
     )
-    with anyio.fail_after(30), pytest.raises(git_process.TooSlow):
+    with anyio.fail_after(120), pytest.raises(git_process.TooSlow):
         await stubborn.run(tmp_path, "gc")
     await gone(int((tmp_path / "self").read_text()))
 
 
 async def test_a_cancelled_caller_leaves_no_git_behind(tmp_path: Path) -> None:
     slow = program(tmp_path, f"echo $$ > {tmp_path}/part && mv {tmp_path}/part {tmp_path}/self; sleep 600")
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         async with anyio.create_task_group() as group:
             group.start_soon(slow.run, tmp_path, "status")
             await until((tmp_path / "self").exists)
@@ -118,7 +119,7 @@ async def test_a_cancelled_caller_leaves_no_git_behind(tmp_path: Path) -> None:
 
 async def gone(pid: int) -> None:
     """Returns when a process does not run any more."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         await until(lambda: not running(pid))
 
 
@@ -133,7 +134,7 @@ async def test_without_git_on_the_path_the_error_says_what_to_install(tmp_path: 
     homeless = git_process.Git(tmp_path, child_environment.ChildPolicy({"PATH": str(tmp_path)}))
     with pytest.raises(errors.WorkerError, match="not on the PATH") as caught:
         await homeless.run(tmp_path, "status")
-    assert "2.38" in caught.value.hint
+    assert "2.38" in str(caught.value.hint)
 
 
 async def test_a_folder_that_is_not_there_is_an_error_and_no_crash(tmp_path: Path) -> None:
@@ -270,7 +271,7 @@ async def test_many_at_once_do_not_mix_their_answers(tmp_path: Path, repo: Path)
     async def ask(number: int) -> None:
         answers[number] = (await safe.run(repo, "log", "-1", "--format=%s", heads[number])).out.strip()
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with anyio.create_task_group() as group:
             for number in range(8):
                 group.start_soon(ask, number)

@@ -90,7 +90,7 @@ class _Meeting:
         self.left -= 1
         if self.left == 0:
             self.event.set()
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             await self.event.wait()
 
 
@@ -644,7 +644,7 @@ async def test_who_gives_up_in_the_merge_queue_keeps_nobody_waiting() -> None:
         scopes[0].cancel()
         await anyio.wait_all_tasks_blocked()
         scopes[1].cancel()
-    with anyio.fail_after(5):
+    with anyio.fail_after(120):
         async with turns.turn(9):
             pass
 
@@ -658,7 +658,7 @@ def pretend(site: Site, script: str) -> Site:
     policy = child_environment.ChildPolicy({"PATH": f"{fake.parent}:{os.environ['PATH']}", "HOME": os.environ["HOME"]})
     found = site.again()
     found.workspaces = workspace_provider.WorktreeProvider(
-        git_process.Git(site.home, policy, max_seconds=60.0), site.home
+        git_process.Git(site.home, policy, max_seconds=120.0), site.home
     )
     return found
 
@@ -693,7 +693,7 @@ async def test_a_success_that_cannot_be_kept_is_a_failure_that_is_paid_for(site:
 
 
 async def test_a_git_that_hangs_is_told_to_stop_and_the_attempt_fails(site: Site) -> None:
-    hanging = pretend(site, 'case "$*" in *worktree*add*) exec sleep 60;; esac')
+    hanging = pretend(site, 'case "$*" in *worktree*add*) exec sleep 900;; esac')
     hanging.workspaces = workspace_provider.WorktreeProvider(
         replace(hanging.workspaces.git, max_seconds=0.5), site.home
     )

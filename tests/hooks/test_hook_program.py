@@ -83,7 +83,7 @@ def variables(home: Path, workspace: Path) -> dict[str, str]:
 
 def start(env: dict[str, str], *arguments: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     argv = [sys.executable, "-m", "dispatch_mcp", *arguments]
-    return subprocess.run(argv, env=env, input=stdin, capture_output=True, check=False, timeout=60)
+    return subprocess.run(argv, env=env, input=stdin, capture_output=True, check=False, timeout=120)
 
 
 async def run(env: dict[str, str], *arguments: str, **event: Any) -> str:
@@ -236,7 +236,7 @@ async def test_a_server_that_ends_leaves_the_place_of_the_next_one_of_its_sessio
             await first.start(hook_listener.listen, near, SESSION, answer)
             await second.start(hook_listener.listen, near, SESSION, answer)
             first.cancel_scope.cancel()
-        assert await anyio.to_thread.run_sync(hook_socket.ask, socket, {"name": "Stop"}, 30.0) == {"name": "Stop"}
+        assert await anyio.to_thread.run_sync(hook_socket.ask, socket, {"name": "Stop"}, 120.0) == {"name": "Stop"}
         second.cancel_scope.cancel()
     assert not await anyio.Path(socket).exists()
 
@@ -269,9 +269,9 @@ async def test_a_question_that_cannot_be_read_is_answered_with_nothing_and_the_n
         async with await anyio.connect_unix(socket) as stream:
             await stream.send(question)
             await stream.send_eof()
-            with anyio.fail_after(30):
+            with anyio.fail_after(120):
                 assert json.loads(await stream.receive()) == ({"name": "Stop"} if b"Stop" in question else {})
-        reply = await anyio.to_thread.run_sync(hook_socket.ask, socket, {"name": "Stop"}, 30.0)
+        reply = await anyio.to_thread.run_sync(hook_socket.ask, socket, {"name": "Stop"}, 120.0)
         assert reply == {"name": "Stop"}
         group.cancel_scope.cancel()
 

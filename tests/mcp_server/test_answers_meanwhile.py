@@ -11,7 +11,7 @@ import memory_client
 import pytest
 import raw_server
 
-pytestmark = [pytest.mark.promise("R13"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.promise("R13")
 
 ENOUGH = 4
 """Pings answered before a large call is over; on the event loop itself there would be none or one."""
@@ -61,7 +61,7 @@ def server(tmp_path: Path) -> Any:
         plan_id = wire.call("plan_dag", tasks=[{"id": "a", "do": "Write a"}])["plan_id"]
         wire.call("dispatch", plan_id=plan_id, worker="host")
         yield wire
-        assert wire.close(20) == 0
+        assert wire.close() == 0
 
 
 @pytest.mark.parametrize("name", LARGE)

@@ -22,7 +22,7 @@ def shop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def desk(tmp_path: Path, shop: Path) -> AsyncGenerator[memory_client.Desk]:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(memory_client.make_server(memory_client.settings(tmp_path / "home", shop))) as it:
             yield it
 
@@ -80,7 +80,7 @@ async def tested(tmp_path: Path, shop: Path) -> AsyncGenerator[memory_client.Des
     chosen = memory_client.settings(tmp_path / "home", shop).model_copy(
         update={"allow_commands": (("python", "-m", "unittest"),)}
     )
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(memory_client.make_server(chosen)) as it:
             yield it
 

@@ -63,7 +63,7 @@ async def brief(desk: memory_client.Desk, run_id: str) -> str:
 async def test_an_assignment_is_handed_out_before_the_workspace_is_read_and_says_where_the_rest_will_be(
     desk: memory_client.Desk,
 ) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         run_id, assignment = await dispatched(desk)
     prompt = assignment["call"]["prompt"]
     assert "Mend moor_7 of the quay" in prompt
@@ -75,7 +75,7 @@ async def test_an_assignment_is_handed_out_before_the_workspace_is_read_and_says
 
 
 async def test_who_reads_the_brief_too_early_gets_what_there_is_and_is_told_so(desk: memory_client.Desk) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         run_id, _ = await dispatched(desk)
         text = await brief(desk, run_id)
     assert "only 200 of the" in text
@@ -108,7 +108,7 @@ async def test_how_far_the_search_is_stands_in_the_trace_and_is_told_to_who_asks
         news.append((progress, total, message))
         enough.set()
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         run_id, _ = await dispatched(desk)
         while not (trace := await desk.call("get_trace", run_id=run_id)).get("search"):  # noqa: ASYNC110
             await anyio.sleep(0.05)

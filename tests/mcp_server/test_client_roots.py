@@ -52,7 +52,7 @@ def client_of(setup: configuration.LoadedSettings, roots: Sequence[str], questio
 async def test_the_first_root_that_is_a_workspace_is_worked_in(tmp_path: Path, shop: Path, era: str) -> None:
     questions: list[str] = []
     roots = ["file:///", f"file://{tmp_path}/gone", shop.as_uri()]
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with client_of(setup_in(Path("/"), tmp_path / "state"), roots, questions, era) as client:
             desk = memory_client.Desk(client)
             await desk.call("get_trace")  # for which the store of the wrong folder is opened
@@ -70,7 +70,7 @@ async def test_roots_that_are_no_workspace_change_nothing_and_are_asked_for_once
     tmp_path: Path, roots: list[str], era: str
 ) -> None:
     questions: list[str] = []
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with client_of(setup_in(Path("/"), tmp_path / "state"), roots, questions, era) as client:
             desk = memory_client.Desk(client)
             await desk.planned(TASK)
@@ -82,7 +82,7 @@ async def test_roots_that_are_no_workspace_change_nothing_and_are_asked_for_once
 async def test_a_server_that_has_a_workspace_asks_for_no_roots(tmp_path: Path, shop: Path) -> None:
     questions: list[str] = []
     setup = setup_in(Path("/"), tmp_path / "state", DISPATCH_MCP_WORKSPACE=str(shop))
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with client_of(setup, ["file:///srv"], questions, "auto") as client:
             await memory_client.Desk(client).planned(TASK)
     assert questions == []
@@ -92,7 +92,7 @@ async def test_a_client_without_roots_is_asked_for_none(tmp_path: Path) -> None:
     server = mcp_server.make_server(
         serve.loaders(setup_in(Path("/"), tmp_path / "state"), redaction.Redactor(), has_one_client=True)
     )
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with Client(server, cache=None) as client:
             assert await memory_client.Desk(client).planned(TASK)
 
@@ -105,7 +105,7 @@ async def test_an_older_client_that_never_names_its_roots_is_not_waited_for(tmp_
     server = mcp_server.make_server(
         serve.loaders(setup_in(Path("/"), tmp_path / "state"), redaction.Redactor(), has_one_client=True)
     )
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with Client(server, mode="legacy", list_roots_callback=silent, cache=None) as client:
             assert await memory_client.Desk(client).planned(TASK)
 
@@ -118,7 +118,7 @@ async def test_a_server_of_several_clients_lets_none_of_them_move_the_others(tmp
         questions.append("roots")
         return ListRootsResult(roots=[Root.model_validate({"uri": shop.as_uri()})])
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with Client(server, list_roots_callback=answer, cache=None) as client:
             await memory_client.Desk(client).planned(TASK)
     assert questions == []

@@ -28,7 +28,7 @@ def git(at: Path, *arguments: str) -> str:
 async def merged(desk: memory_client.Desk) -> str:
     """Runs a task that changes a file and returns the run."""
     run_id: str = (await desk.call("dispatch", plan_id=await desk.planned(TASK)))["run_id"]
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         summary = await desk.finished(run_id)
     assert summary["state"] == "succeeded"
     assert "steer_run(action='apply')" in summary["next"]
@@ -94,7 +94,7 @@ async def test_the_look_names_what_is_in_the_way_and_nobody_is_asked_about_it(tm
     server = memory_client.make_server(memory_client.settings(tmp_path / "home", shop))
     async with memory_client.desk(server, elicitation_callback=never) as desk:
         run_id = (await desk.call("dispatch", plan_id=await desk.planned(task)))["run_id"]
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             await desk.finished(run_id)
         (shop / "local").mkdir()
         (shop / "local" / "keys.txt").write_text("mine")

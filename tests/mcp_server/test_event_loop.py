@@ -8,23 +8,28 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import growth
 import loop_probe
 import memory_client
 import pytest
 import raw_server
 
-pytestmark = [pytest.mark.promise("R13"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.promise("R13")
 
 LONGEST_S = 0.02
 """Seconds of processor time that one callback may take: a ping waits no longer for it."""
 
 NOISE = 2
 """How much slower the processor may be for a moment, when its other half is busy."""
+
+SERVERS = 5
+"""Servers that are asked the same before a callback is believed to be heavy; what is heavy is so in each of them."""
 
 TASKS, FILES = 5_000, 6_000
 
@@ -43,7 +48,7 @@ class Desk:
 
     def heaviest(self) -> dict[str, float]:
         """Ends the server and returns the processor time of the heaviest callback of each call."""
-        assert self.wire.close(20) == 0
+        assert self.wire.close() == 0
         heaviest = dict.fromkeys((label for _, label in self.calls), 0.0)
         for callback in loop_probe.read(self.report):
             label = next(label for began, label in reversed(self.calls) if began <= callback.at)
@@ -51,12 +56,13 @@ class Desk:
         return heaviest
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    shop = memory_client.repository(tmp_path / "shop")
-    report = tmp_path / "callbacks.json"
+@contextmanager
+def opened(folder: Path) -> Generator[Desk]:
+    folder.mkdir()
+    shop = memory_client.repository(folder / "shop")
+    report = folder / "callbacks.json"
     probe = [loop_probe.__file__, str(report)]
-    env = raw_server.environment(tmp_path / "state", shop)
+    env = raw_server.environment(folder / "state", shop)
     with raw_server.Wire(env, shop, python=probe, era="legacy") as wire:
         wire.greet()
         desk = Desk(wire, report, [(0.0, "start")])
@@ -68,14 +74,22 @@ def done(assignment: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"task_id": assignment["task_id"], "attempt": assignment["attempt"], "text": "Done.", **more}
 
 
-def too_heavy(desk: Desk) -> dict[str, float]:
-    """Returns the calls after the start, in which modules and agents are loaded, that keep the loop too long."""
-    heaviest = desk.heaviest()
-    del heaviest["start"]
-    return {label: cpu_s for label, cpu_s in heaviest.items() if cpu_s > NOISE * LONGEST_S}
+def too_heavy(talk: Callable[[Desk], None], folder: Path) -> dict[str, float]:
+    """Returns the calls after the start, in which modules and agents are loaded, that keep each server too long."""
+    heavy: dict[str, float] = {}
+    most_s = NOISE * LONGEST_S * growth.slowness()
+    for number in range(SERVERS):
+        with opened(folder / str(number)) as desk:
+            talk(desk)
+            heaviest = desk.heaviest()
+        del heaviest["start"]
+        heavy = {label: cpu_s for label, cpu_s in heaviest.items() if cpu_s > most_s and (label in heavy or not number)}
+        if not heavy:
+            break
+    return heavy
 
 
-def test_a_run_of_thousands_of_tasks_is_planned_read_and_reported_beside_the_loop(desk: Desk) -> None:
+def long_run(desk: Desk) -> None:
     tasks = [{"id": f"t{n}", "do": f"Write module {n}", "deps": [f"t{n - 1}"] if n % 5 else []} for n in range(TASKS)]
     plan_id = desk.call("plan", "plan_dag", tasks=tasks, max_parallel=40)["plan_id"]
     answer = desk.call("dispatch", "dispatch", plan_id=plan_id, worker="host")
@@ -89,10 +103,13 @@ def test_a_run_of_thousands_of_tasks_is_planned_read_and_reported_beside_the_loo
     edit = {"op": "add", "id": "more", "task": {"id": "more", "do": "Write more"}}
     desk.call("edit", "plan_dag", plan_id=plan_id, base_version=1, edits=[edit])
     desk.call("cancel", "steer_run", run_id=run_id, action="cancel", reason="enough")
-    assert too_heavy(desk) == {}
 
 
-def test_the_council_judges_a_change_of_thousands_of_files_beside_the_loop(desk: Desk) -> None:
+def test_a_run_of_thousands_of_tasks_is_planned_read_and_reported_beside_the_loop(tmp_path: Path) -> None:
+    assert too_heavy(long_run, tmp_path) == {}
+
+
+def great_change(desk: Desk) -> None:
     diff = "".join(
         f"diff --git a/d/x{n}.py b/d/x{n}.py\n--- a/d/x{n}.py\n+++ b/d/x{n}.py\n@@ -0,0 +1 @@\n+a = {n}\n"
         for n in range(FILES)
@@ -109,7 +126,10 @@ def test_the_council_judges_a_change_of_thousands_of_files_beside_the_loop(desk:
         assignments = desk.call("verdicts", "report", run_id=run_id, results=results).get("assignments")
     desk.call("decision", "review_council", run_id=run_id)
     desk.call("trace", "get_trace", run_id=run_id)
-    assert too_heavy(desk) == {}
+
+
+def test_the_council_judges_a_change_of_thousands_of_files_beside_the_loop(tmp_path: Path) -> None:
+    assert too_heavy(great_change, tmp_path) == {}
 
 
 LINES = {
@@ -124,7 +144,7 @@ LINES = {
 }
 
 
-def test_no_single_line_of_sixty_thousand_characters_keeps_the_loop_at_work(desk: Desk) -> None:
+def long_lines(desk: Desk) -> None:
     for name, line in LINES.items():
         desk.call(f"route {name}", "route_task", task=line)
         desk.call(f"plan {name}", "plan_dag", request=line)
@@ -137,7 +157,10 @@ def test_no_single_line_of_sixty_thousand_characters_keeps_the_loop_at_work(desk
         desk.call(f"trace {name}", "get_trace", run_id=run["run_id"], view="results")
         diff = f"--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+{line}\n"
         desk.call(f"review {name}", "review_council", diff=diff)
-    assert too_heavy(desk) == {}
+
+
+def test_no_single_line_of_sixty_thousand_characters_keeps_the_loop_at_work(tmp_path: Path) -> None:
+    assert too_heavy(long_lines, tmp_path) == {}
 
 
 def test_a_server_takes_nothing_apart_when_its_client_leaves(tmp_path: Path) -> None:
@@ -147,10 +170,10 @@ def test_a_server_takes_nothing_apart_when_its_client_leaves(tmp_path: Path) -> 
         wire.greet()
         wire.call("plan_dag", tasks=[{"id": "a", "do": "Write a"}])
         until_then_s = time.clock_gettime(_processor_clock(wire.process.pid))
-        assert wire.close(20) == 0
+        assert wire.close() == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     all_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert all_s - until_then_s < 0.2  # some 0.01; 0.4 if the interpreter collects all that it has loaded
+    assert all_s - until_then_s < until_then_s / 5  # a hundredth; half if the interpreter collects all that it loaded
 
 
 def _processor_clock(pid: int) -> int:

@@ -32,7 +32,7 @@ async def test_a_store_that_cannot_be_opened_is_told_to_every_caller_until_it_ca
         async with composition.open_dispatcher(settings) as app:
             yield app
 
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         async with memory_client.desk(server.make_server(memory_client.loaders(opened))) as desk:
             for _ in range(2):
                 with pytest.raises(memory_client.Refused, match=r"schema 9\. Install a newer"):
@@ -50,7 +50,7 @@ async def test_the_dispatcher_is_opened_once_and_closed_at_the_end() -> None:
         yield seen
         seen.append("closed")
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(120):
         opening = lazy.Opening(memory_client.loaders(opened))
         async with anyio.create_task_group() as group:
             group.start_soon(opening.keep)
@@ -69,7 +69,7 @@ async def test_a_server_opens_its_store_without_being_asked() -> None:
         opened.set()
         yield opened
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(120):
         waiting = lazy.Opening(memory_client.loaders(opening))
         async with anyio.create_task_group() as group:
             group.start_soon(waiting.keep)
@@ -81,7 +81,7 @@ async def test_a_server_opens_its_store_without_being_asked() -> None:
 @pytest.mark.parametrize("module", ["dispatch_mcp.mcp_server.server", "dispatch_mcp.cli.commands.serve"])
 def test_what_answers_lists_loads_neither_the_engine_nor_the_store(module: str) -> None:
     code = f"import sys; import {module}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
     ours = {name for name in loaded.stdout.split() if name.startswith("dispatch_mcp.")}
     assert not {name for name in ours if name.split(".")[1] in ("engine", "store", "workers", "context", "composition")}
 
@@ -91,7 +91,7 @@ async def test_a_session_loads_the_real_parts_once_it_needs_them(tmp_path: Path)
     setup = configuration.LoadedSettings(settings, {"workspace": configuration.Origin("flag", "--workspace")})
     loaders = serve.loaders(setup, redaction.Redactor())
     assert (loaders.tools(), loaders.documents(), loaders.prompts()) == (tools, resources, prompts)
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         async with loaders.dispatcher(records.LOCAL) as app:
             assert app.rules.workspace == str(tmp_path / "shop")
 

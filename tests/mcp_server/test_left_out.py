@@ -105,7 +105,7 @@ def test_an_edit_takes_blanks_for_everything_it_does_not_need(op: str) -> None:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncGenerator[memory_client.Desk]:
     workspace = memory_client.repository(tmp_path / "shop")
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(
             memory_client.make_server(memory_client.settings(tmp_path / "home", workspace))
         ) as it:

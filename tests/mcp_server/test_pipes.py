@@ -14,7 +14,7 @@ import raw_server
 
 from dispatch_mcp.mcp_server import stdio_messages
 
-pytestmark = [pytest.mark.promise("R13"), pytest.mark.promise("R20"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.promise("R13"), pytest.mark.promise("R20")]
 
 PING = b'"method":"tools/call","params":{"name":"get_trace","arguments":%s}}\n'
 CALL = b'{"jsonrpc":"2.0","id":%d,' + PING
@@ -48,7 +48,7 @@ def env(tmp_path: Path, shop: Path) -> dict[str, str]:
 def answered(server: raw_server.Wire) -> dict[str, Any]:
     """Returns the next message that is an answer."""
     while True:
-        message = json.loads(server.line(30))
+        message = json.loads(server.line())
         if "id" in message:
             return message
 
@@ -104,7 +104,7 @@ def test_a_client_that_does_not_read_is_served_until_it_closes_stdin(env: dict[s
         server.greet()
         for _ in range(40):
             server.send("tools/list", {})
-        assert server.close(20) == 0, "though more is waiting than a pipe holds"
+        assert server.close() == 0, "though more is waiting than a pipe holds"
 
 
 @pytest.mark.promise("R6")
@@ -122,7 +122,7 @@ def test_a_client_that_closes_its_end_ends_the_server(env: dict[str, str], shop:
         assert server.process.stdout
         server.process.stdout.close()
         server.send("tools/list", {})
-        assert server.process.wait(20) == 0
+        assert server.process.wait(120) == 0
 
 
 @pytest.mark.promise("R6")
@@ -137,7 +137,7 @@ def test_a_stderr_that_nobody_reads_holds_nothing_up(env: dict[str, str], shop: 
     with raw_server.Wire({**env, "DISPATCH_MCP_LOG_LEVEL": "debug"}, shop, log=writing) as server:
         for number in range(20):
             assert server.call("route_task", task=f"Fix the login page {number}")
-        assert server.close(20) == 0
+        assert server.close() == 0
     os.set_blocking(reading, False)
     assert len(os.read(reading, 2 * written)) == written, "the pipe was full all the time"
     os.close(reading)

@@ -49,7 +49,7 @@ async def test_the_answer_to_one_result_is_short_and_the_trace_has_the_rest(name
     fields, writes, said = CASES[name]
     workspace = memory_client.repository(tmp_path / "shop")
     task = {"id": "a-task-with-a-rather-long-name", "do": "Change it", **fields}
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(
             memory_client.make_server(memory_client.settings(tmp_path / "home", workspace))
         ) as desk:

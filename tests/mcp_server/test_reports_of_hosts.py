@@ -19,7 +19,7 @@ NOTIFICATION = "<usage>total_tokens: 37000\ntool_uses: 3\nduration_ms: 12345</us
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncGenerator[memory_client.Desk]:
     workspace = memory_client.repository(tmp_path / "shop")
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(
             memory_client.make_server(memory_client.settings(tmp_path / "home", workspace))
         ) as it:

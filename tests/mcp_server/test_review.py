@@ -157,7 +157,7 @@ async def test_a_round_trip_over_real_pipes(tmp_path: Path) -> None:
     parameters = StdioServerParameters(
         command=sys.executable, args=["-m", "dispatch_mcp"], env=env, cwd=str(settings.workspace)
     )
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with Client(parameters) as client:
             desk = memory_client.Desk(client)
             started = await desk.call("review_council")

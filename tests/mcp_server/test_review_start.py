@@ -106,7 +106,7 @@ async def test_parts_are_handed_out_one_after_the_other_until_all_are_read(tmp_p
 
 async def test_a_later_round_begins_as_shortly_with_the_findings_in_its_prompts(tmp_path: Path) -> None:
     shop = laid(tmp_path / "shop", CHANGES["many long file names"])
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(
             memory_client.make_server(memory_client.settings(tmp_path / "home", shop))
         ) as desk:

@@ -34,7 +34,7 @@ def test_a_worker_that_dispatches_itself_stops_at_the_limit_with_less_money_each
         "DISPATCH_MCP_TASK_TIMEOUT_S": "100",
     }
     argv = [sys.executable, "-m", "dispatch_mcp", "run", str(claude.folder / "plan.json"), "--worker", "claude"]
-    done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     calls = [call["env"] for call in claude.calls]
     assert [call["DISPATCH_MCP_DEPTH"] for call in calls] == ["1", "2"]

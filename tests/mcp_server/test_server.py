@@ -41,7 +41,7 @@ SUMMARY = {"id": "sum-up", "do": "Say what was built", "deps": ["check"]}
 @pytest.fixture(params=memory_client.ERAS)
 async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[memory_client.Desk]:
     workspace = memory_client.repository(tmp_path / "shop")
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with memory_client.desk(
             memory_client.make_server(memory_client.settings(tmp_path / "home", workspace)), request.param
         ) as it:

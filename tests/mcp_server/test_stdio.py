@@ -26,10 +26,8 @@ from dispatch_mcp.model import short_ids
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 NOISE = "import os,sys; print('noise ' * 2000); sys.stdout.flush(); os.write(1, b'more noise' * 500); os.write(2, b'!')"
-LONG = "import time; time.sleep(30)"
+LONG = "import time; time.sleep(900)"
 PYTHON = ("python", "-c", "*")
-
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -61,7 +59,7 @@ def run_ids(env: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("era", memory_client.ERAS)
 async def test_a_real_client_reaches_the_server_in_both_eras(env: dict[str, str], shop: Path, era: str) -> None:
     parameters = StdioServerParameters(command=sys.executable, args=["-m", "dispatch_mcp"], env=env, cwd=str(shop))
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with Client(parameters, mode=era) as client:
             names = {tool.name for tool in (await client.list_tools()).tools}
             desk = memory_client.Desk(client)
@@ -116,21 +114,21 @@ def test_the_end_of_stdin_ends_the_server(env: dict[str, str], shop: Path, busy:
             while server.call("get_trace", run_id=run_id)["counts"].get("running") != 1:
                 pass
         if busy == "waiting":
-            tasks = scripted(1, 30.0)
+            tasks = scripted(1, 900.0)
             plan_id = server.call("plan_dag", tasks=tasks)["plan_id"]
             run_id = server.call("dispatch", plan_id=plan_id, worker="scripted")["run_id"]
             server.send("tools/call", {"name": "get_trace", "arguments": {"run_id": run_id, "wait_s": 45}})
-        assert server.close(10) == 0
+        assert server.close(40) == 0, "without waiting until the 45 seconds of whoever waits for news are over"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_cleanly(env: dict[str, str], shop: Path, number: signal.Signals) -> None:
     with raw_server.Wire(env, shop) as server:
-        plan_id = server.call("plan_dag", tasks=scripted(3, 20.0))["plan_id"]
+        plan_id = server.call("plan_dag", tasks=scripted(3, 900.0))["plan_id"]
         server.call("dispatch", plan_id=plan_id, worker="scripted")
         server.process.send_signal(number)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(120) == 0
     with closing(sqlite3.connect(Path(env["DISPATCH_MCP_HOME"]) / "state.db")) as conn:
         [(owner,)] = conn.execute("SELECT owner FROM run")
     assert owner is None, "the run is free for the next server"
@@ -251,7 +249,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_dispatch_loses_nothing(env: 
             if rng.random() < 0.7:
                 acknowledged.add(server.answer(number)["result"]["structuredContent"]["run_id"])
             time.sleep(max(0.0, instant - (time.monotonic() - began)))
-            assert server.close(10) == 0
+            assert server.close() == 0
     assert acknowledged <= set(run_ids(env))
     with raw_server.Wire(env, shop) as server:
         states = raw_server.finish(server, run_ids(env))

@@ -157,7 +157,7 @@ async def test_a_call_that_waits_for_news_tells_that_it_waits(desk: memory_clien
     async def hear(progress: float, total: float | None, message: str | None) -> None:
         news.append((progress, total, message))
 
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         await desk.client.call_tool("get_trace", {"run_id": run_id, "wait_s": 3}, progress_callback=hear)
     assert news
     assert {(total, message) for _, total, message in news} == {(3.0, "Waiting for news of the run")}

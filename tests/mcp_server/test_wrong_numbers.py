@@ -26,7 +26,7 @@ COLUMNS = ", ".join(bounds.USAGE)
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncGenerator[memory_client.Desk]:
     chosen = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
-    with anyio.fail_after(100):
+    with anyio.fail_after(120):
         async with memory_client.desk(memory_client.make_server(chosen)) as desk:
             yield desk
 

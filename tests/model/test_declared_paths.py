@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import time
-
+import growth
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -40,15 +39,12 @@ def test_nobody_declares_anything() -> None:
 
 @pytest.mark.parametrize("spelling", ["src/m{}/part.py", "src/m{}/*.py", "src/m{}/**", "m{}"])
 def test_ten_times_as_many_declarations_take_no_longer_to_ask(spelling: str) -> None:
-    def seconds(tasks: int) -> float:
+    def ask(tasks: int) -> None:
         index = declared_paths.DeclaredPaths((f"t{n}", spelling.format(n)) for n in range(tasks))
-        began = time.process_time()
         for n in range(2_000):
             index.touch(f"src/m{n % tasks}/file{n}.py", but="t0")
-        return time.process_time() - began
 
-    few, many = (min(seconds(tasks) for _ in range(3)) for tasks in (400, 4_000))
-    assert many < few * 5
+    assert growth.is_at_most(5, ask, 400, 4_000)
 
 
 def test_declarations_are_read_once_and_only_when_somebody_asks() -> None:

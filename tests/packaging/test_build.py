@@ -24,7 +24,7 @@ def sources(kind: str) -> set[str]:
 def build(target: str, folder: Path) -> Path:
     """Builds with the backend itself: no isolation, no network."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     (built,) = folder.iterdir()
     return built
@@ -78,7 +78,7 @@ def test_an_installed_copy_finds_its_own_bundled_files(kind: str, site: Path, tm
         f"print(len(bundled_files.entries({kind!r})), bundled_files.shipped_folder({kind!r}))"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     count, folder = done.stdout.split(maxsplit=1)

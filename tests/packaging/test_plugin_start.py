@@ -37,7 +37,7 @@ def start(plugin: Path, *arguments: str, cwd: Path, path: str = "", data: Path |
     """Returns the lines that the started program prints."""
     env = {"HOME": str(cwd), "PATH": path or "/usr/bin:/bin", "CLAUDE_PLUGIN_DATA": str(data or plugin.parent / "data")}
     command = ["sh", str(plugin / STARTER), *arguments]
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -86,7 +86,7 @@ def test_who_waits_enters_when_the_holder_leaves(path: Path) -> None:
         second = threading.Thread(target=follow)
         second.start()
         order.append("first")
-    second.join(20)
+    second.join(120)
     assert order == ["first", "second"]
 
 
@@ -99,7 +99,7 @@ def test_the_kernel_frees_the_lock_of_a_process_that_was_killed(path: Path, desc
     assert holder.stdout.readline() == "held\n"
     assert not file_lock.lock(descriptors[0], wait=False)
     holder.kill()
-    holder.wait(20)
+    holder.wait(120)
     holder.stdin.close()
     holder.stdout.close()
     assert file_lock.lock(descriptors[0], wait=False)

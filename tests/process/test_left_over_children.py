@@ -48,7 +48,7 @@ async def test_a_folder_in_which_nothing_began_has_left_nothing(tmp_path: Path) 
 
 
 async def test_a_child_that_ended_by_itself_is_told_with_its_output(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         child = await supervisor.result_left_over(leave(tmp_path, exit_code=3))
     assert child is not None
     assert (child.exit_code, child.signal, child.timed_out, child.seconds) == (3, None, False, 1.5)
@@ -57,14 +57,14 @@ async def test_a_child_that_ended_by_itself_is_told_with_its_output(tmp_path: Pa
 
 @pytest.mark.parametrize(("cause", "timed_out"), [("deadline", True), ("gone", False), ("stop", False), ("", False)])
 async def test_only_the_deadline_is_a_timeout(tmp_path: Path, cause: str, *, timed_out: bool) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         child = await supervisor.result_left_over(leave(tmp_path, exit_code=None, signal=15, cause=cause))
     assert child is not None
     assert (child.timed_out, child.signal) == (timed_out, 15)
 
 
 async def test_without_the_word_of_its_watchdog_a_child_counts_as_killed(tmp_path: Path) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         child = await supervisor.result_left_over(leave(tmp_path), wait_s=0.0)
     assert child is not None
     assert (child.exit_code, child.signal, child.truncated) == (None, signal.SIGKILL, True)
@@ -75,7 +75,7 @@ async def test_without_the_word_of_its_watchdog_a_child_counts_as_killed(tmp_pat
 async def test_a_damaged_end_counts_as_a_kill_too(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = leave(tmp_path_factory.mktemp("left"), exit_code=0)
     (folder / "exit").write_bytes(data)
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         child = await supervisor.result_left_over(folder)
     assert child is not None
     assert child.signal == signal.SIGKILL
@@ -94,14 +94,14 @@ async def test_what_still_runs_is_killed_when_its_watchdog_is_gone(
     tmp_path: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
     leave(tmp_path, sleeper.pid, watchdog.start_time(sleeper.pid))
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         await supervisor.result_left_over(tmp_path, wait_s=0.0)
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert sleeper.wait(timeout=120) == -signal.SIGKILL
 
 
 async def test_a_stranger_with_the_same_number_lives_on(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
     leave(tmp_path, sleeper.pid, "another start")
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         await supervisor.result_left_over(tmp_path, wait_s=0.0)
     assert sleeper.poll() is None
 
@@ -114,12 +114,13 @@ async def test_a_late_word_of_the_watchdog_is_waited_for(tmp_path: Path) -> None
         (tmp_path / "exit.part").write_text(json.dumps(END | {"exit_code": 7}))
         (tmp_path / "exit.part").rename(tmp_path / "exit")
 
-    with anyio.fail_after(20):
+    ends: list[int | None] = []
+    with anyio.fail_after(120):
         async with anyio.create_task_group() as group:
             group.start_soon(end_late)
-            child = await supervisor.result_left_over(tmp_path, wait_s=15.0)
-    assert child is not None
-    assert child.exit_code == 7
+            child = await supervisor.result_left_over(tmp_path, wait_s=100.0)
+            ends.append(child.exit_code if child else None)
+    assert ends == [7]
 
 
 def tapped(folder: Path, data: bytes, cap: int, chunk: int) -> bytes:

@@ -21,7 +21,7 @@ for line in sys.stdin:
         break
     print(line.strip()[::-1], os.environ.get(line.strip(), ""), flush=True)
 """
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         module.write_text(f"def f{number}(x):\n    return x + {number}\n")
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.invalid"]
-        subprocess.run(["git", *identity, *command], cwd=root, check=True, timeout=60)
+        subprocess.run(["git", *identity, *command], cwd=root, check=True, timeout=120)
     return root
 
 

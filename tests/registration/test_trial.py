@@ -24,7 +24,7 @@ def python(code: str) -> clients.Launch:
 
 async def test_a_server_that_starts_names_its_version_and_tools(tmp_path: Path) -> None:
     launch = clients.Launch(sys.executable, ("-m", "dispatch_mcp", "serve"), {"DISPATCH_MCP_HOME": str(tmp_path / "s")})
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         start = await trial.start(launch, setting(tmp_path))
     assert (start.version, start.tools) == (__version__, 8)
 
@@ -38,18 +38,18 @@ async def test_a_server_that_starts_names_its_version_and_tools(tmp_path: Path) 
     ],
 )
 async def test_a_server_that_does_not_start_is_quoted(code: str, why: str, tmp_path: Path) -> None:
-    with anyio.fail_after(60), pytest.raises(errors.ConfigError, match=why):
+    with anyio.fail_after(120), pytest.raises(errors.ConfigError, match=why):
         await trial.start(python(code), setting(tmp_path))
 
 
 async def test_a_server_that_never_answers_is_ended(tmp_path: Path) -> None:
     silent = python("import sys, signal\nfor _ in sys.stdin: pass\nsys.stderr.write('leaving')")
-    with anyio.fail_after(60), pytest.raises(errors.ConfigError, match=r"did not answer within 0\.5 s"):
+    with anyio.fail_after(120), pytest.raises(errors.ConfigError, match=r"did not answer within 0\.5 s"):
         await trial.start(silent, setting(tmp_path), within_s=0.5)
 
 
 async def test_a_command_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with anyio.fail_after(60), pytest.raises(errors.ConfigError, match="'/no/such' cannot be started"):
+    with anyio.fail_after(120), pytest.raises(errors.ConfigError, match="'/no/such' cannot be started"):
         await trial.start(clients.Launch("/no/such", ()), setting(tmp_path))
 
 

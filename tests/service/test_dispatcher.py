@@ -212,7 +212,7 @@ async def test_waiting_ends_when_there_is_news(desk: dispatcher_setup.Desk) -> N
     async def wait() -> None:
         news.append(await desk.app.trace(run_id=progress.run_id, view="timeline", cursor=seen, wait_s=45))
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(traces.MAX_WAIT_S - 5):
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
             await anyio.lowlevel.checkpoint()
@@ -223,7 +223,7 @@ async def test_waiting_ends_when_there_is_news(desk: dispatcher_setup.Desk) -> N
 
 async def test_waiting_for_a_run_ends_with_it(desk: dispatcher_setup.Desk) -> None:
     progress = await desk.app.dispatch(plan_id=await desk.planned(simulated("a"), simulated("b", "a")))
-    with anyio.fail_after(20):
+    with anyio.fail_after(traces.MAX_WAIT_S - 5):
         assert (await desk.app.trace(run_id=progress.run_id, wait_s=45)).state == "succeeded"
 
 

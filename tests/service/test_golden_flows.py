@@ -38,7 +38,7 @@ class Hourglass:
 
     async def until(self, sleepers: int) -> None:
         """Returns once that many tasks are at work at the same time."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(120):
             while len(self.asleep) < sleepers:
                 self.changed = anyio.Event()
                 await self.changed.wait()

@@ -15,6 +15,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import WorkerKind, assignments
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.service import traces
 
 pytestmark = pytest.mark.anyio
 
@@ -100,10 +101,10 @@ async def test_who_waits_for_a_run_is_woken_when_the_pause_is_over(desk: Desk) -
     async with anyio.create_task_group() as group:
 
         async def wait() -> None:
-            trace = await desk.app.trace(run_id=one.run_id, wait_s=40)
+            trace = await desk.app.trace(run_id=one.run_id, wait_s=45)
             assert trace.next == NextStep(StepKind.FETCH_ASSIGNMENTS, one.run_id, count=1)
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(traces.MAX_WAIT_S - 5):
             group.start_soon(wait)
             await anyio.wait_all_tasks_blocked()
             desk.clock.now += 1

@@ -235,7 +235,7 @@ class Model:
 
 async def test_a_worker_of_the_server_reads_between_its_turns_what_came_and_once(tmp_path: Path) -> None:
     worker = Model()
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         async with dispatcher_setup.opened(tmp_path / "home", models={WorkerKind.API: worker}) as desk:
             progress = await started(desk, task("a", worker="api"))
             await worker.at_work.wait()
@@ -255,7 +255,7 @@ async def test_what_a_worker_of_the_server_never_asked_for_is_shown_when_its_run
             return model.Outcome(state=AttemptState.SUCCEEDED, summary="done")
 
     worker = Deaf()
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         async with dispatcher_setup.opened(tmp_path / "home", models={WorkerKind.CLAUDE: worker}) as desk:
             progress = await started(desk, task("a", worker="claude"))
             await worker.at_work.wait()

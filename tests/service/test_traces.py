@@ -241,7 +241,7 @@ def test_a_saving_compares_with_the_whole_files_and_is_negative_where_a_pack_has
 
 async def test_waiting_ends_when_time_is_up_though_nothing_happened(desk: Desk) -> None:
     progress = await started(desk, task("a"))
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         trace = await desk.app.trace(run_id=progress.run_id, wait_s=0.05)
     assert trace.state == "running"
 
@@ -254,7 +254,7 @@ async def test_waiting_for_a_timeline_ends_with_the_next_event(desk: Desk) -> No
     async def wait() -> None:
         lines.extend((await desk.app.trace(run_id=progress.run_id, view="timeline", cursor=cursor, wait_s=45)).timeline)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(traces.MAX_WAIT_S - 5):
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
             await desk.app.report(progress.run_id, [said(progress.assignments[0])])

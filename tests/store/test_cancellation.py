@@ -114,7 +114,7 @@ async def test_a_method_cancelled_at_any_point_leaves_no_lock_and_no_half_state(
     while True:
         home = tmp_path / str(nth)
         async with running(home) as (store, owner, start):
-            with anyio.fail_after(5):
+            with anyio.fail_after(120):
                 suspensions = await cancel(METHODS[name](store, owner, start), nth)
                 await anyio.to_thread.run_sync(write_elsewhere, home)
         assert store_setup.faults(home) == []
@@ -132,7 +132,7 @@ async def test_opening_cancelled_at_any_point_leaves_no_lock(
     while True:
         home = tmp_path / str(nth)
         store = sqlite_store.Store(home)
-        with anyio.fail_after(5):
+        with anyio.fail_after(120):
             suspensions = await cancel(store.open(), nth)
             await store.close()
             async with store_setup.running(home, store_setup.chain("a")):
@@ -155,10 +155,10 @@ class Gate:
 
     def _wait(self, _conn: object) -> None:
         self.entered.set()
-        assert self.leave.wait(5)
+        assert self.leave.wait(120)
 
     async def is_entered(self) -> None:
-        assert await anyio.to_thread.run_sync(self.entered.wait, 5)
+        assert await anyio.to_thread.run_sync(self.entered.wait, 120)
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -241,12 +241,12 @@ async def test_another_programs_lock_is_waited_for(tmp_path: Path) -> None:
             conn = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
             conn.execute("BEGIN IMMEDIATE")
             held.set()
-            leave.wait(5)
+            leave.wait(120)
             conn.close()
 
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.to_thread.run_sync, hold)
-            await anyio.to_thread.run_sync(held.wait, 5)
+            await anyio.to_thread.run_sync(held.wait, 120)
             group.start_soon(store.send, message())
             await anyio.sleep(0.01)
             leave.set()

@@ -16,7 +16,7 @@ import memory_client
 import pytest
 import raw_server
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.promise("R8")]
+pytestmark = pytest.mark.promise("R8")
 
 DIFF = "diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -0,0 +1 @@\n+x = 1\n"
 TASKS = [{"id": "a", "do": "Write x"}, {"id": "b", "do": "Write y"}]
@@ -223,7 +223,7 @@ def test_commands_that_look_wait_for_no_lock(
         cwd=shop,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     if command == ["doctor"]:

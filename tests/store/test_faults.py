@@ -68,7 +68,7 @@ def in_a_child(script: str, *arguments: str) -> str:
         [sys.executable, "-c", prelude + textwrap.dedent(script), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

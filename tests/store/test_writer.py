@@ -66,14 +66,14 @@ class Bolt:
 
     def __call__(self, _conn: sqlite3.Connection) -> None:
         self.entered.set()
-        assert self.release.wait(5)
+        assert self.release.wait(120)
 
     @asynccontextmanager
     async def across(self, thread: writer.Writer) -> AsyncGenerator[None]:
         """Holds the thread while the block runs, and lets it go at its end."""
         async with anyio.create_task_group() as group:
             group.start_soon(thread.run, self)
-            assert await anyio.to_thread.run_sync(self.entered.wait, 5)
+            assert await anyio.to_thread.run_sync(self.entered.wait, 120)
             try:
                 yield
             finally:
@@ -145,7 +145,7 @@ async def test_who_waits_longer_than_allowed_is_answered_and_the_call_never_happ
     async with opened(tmp_path, wait_s=1.0) as thread:
         bolt = Bolt()
         held = asyncio.ensure_future(thread.run(bolt))
-        assert await anyio.to_thread.run_sync(bolt.entered.wait, 5)
+        assert await anyio.to_thread.run_sync(bolt.entered.wait, 120)
         with pytest.raises(errors.StoreBusy, match="write lock"):
             await thread.run(add("late"))
         bolt.release.set()
@@ -257,7 +257,7 @@ async def test_two_writers_of_one_file_take_turns(tmp_path: Path) -> None:
             for _ in range(50):
                 await thread.run(add(name))
 
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 group.start_soon(fill, first, "first")
                 group.start_soon(fill, second, "second")

@@ -105,7 +105,7 @@ class Browser:
         with contextlib.suppress(AssertionError, OSError):
             self.call("Browser.close", {})
         try:
-            self._child.wait(10)
+            self._child.wait(120)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()

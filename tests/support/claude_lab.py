@@ -132,6 +132,6 @@ async def conversation(env: dict[str, str], cwd: Path, *options: str) -> AsyncGe
 
 async def until(holds: Callable[[], bool]) -> None:
     """Returns as soon as something holds that no event tells of."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         while not holds():  # noqa: ASYNC110  # what other processes do sets no event
             await anyio.sleep(0.05)

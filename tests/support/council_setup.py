@@ -102,7 +102,7 @@ class Chamber:
         return await self.ended(started) if started.run_id else started
 
     async def ended(self, started: review_answers.ReviewAnswer) -> review_answers.ReviewAnswer:
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             async for _ in self.app.engine.events(started.run_id):
                 pass
         found = await self.council.look(started.run_id)

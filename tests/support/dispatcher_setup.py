@@ -59,7 +59,7 @@ class Desk:
 
     async def ended(self, run_id: str) -> answers.Trace:
         """Returns the summary of a run once it is over."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             async for _ in self.app.engine.events(run_id):
                 pass
         return await self.app.trace(run_id=run_id)

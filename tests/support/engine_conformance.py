@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import anyio
 
@@ -11,15 +12,15 @@ from dispatch_mcp.engine import executor
 from dispatch_mcp.model import RunState, WorkerKind, records
 from dispatch_mcp.store import sqlite_store
 
-LONG = 30.0
+LONG = 120.0
 
 
 def script(**steps: model.Json) -> dict[str, model.Json]:
     return {"script": steps}
 
 
-def task(task_id: str, deps: Sequence[str] = (), **fields: object) -> model.Task:
-    return model.Task(id=task_id, goal=f"do {task_id}", deps=tuple(deps), worker=WorkerKind.SCRIPTED, **fields)
+def task(task_id: str, deps: Sequence[str] = (), **fields: Any) -> model.Task:
+    return model.Task(id=task_id, do=f"do {task_id}", deps=tuple(deps), worker=WorkerKind.SCRIPTED, **fields)
 
 
 async def new_run(store: sqlite_store.Store, *tasks: model.Task, run_id: str = "a" * 32, max_parallel: int = 5) -> str:

@@ -49,7 +49,7 @@ class Provider:
 
     def _ask(self, what: str, data: Any = None) -> Any:
         body = None if data is None else json.dumps(data).encode()
-        with urllib.request.urlopen(f"{self.url}/_fake/{what}", data=body, timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/_fake/{what}", data=body, timeout=120) as answer:
             return json.load(answer)
 
     def requests(self) -> list[dict[str, Any]]:

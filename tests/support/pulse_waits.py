@@ -11,7 +11,7 @@ from dispatch_mcp.engine import executor
 
 Seen = TypeVar("Seen")
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 """A machine under load may take this long; a change that never comes still fails the test."""
 
 

@@ -19,7 +19,8 @@ ENVELOPE = {
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "wire", "version": "1"}}
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
+"""A machine under load may take this long."""
 
 
 class Gone(Exception):
@@ -162,7 +163,7 @@ class Wire:
         """Returns the answer of a client that is asked for the folders that are open in it: `roots`."""
         return {"roots": [{"uri": root} for root in self.roots]}
 
-    def close(self, within_s: float = 10.0) -> int:
+    def close(self, within_s: float = PATIENCE_S) -> int:
         """Ends stdin and returns the exit code."""
         assert self.process.stdin
         self.process.stdin.close()

@@ -92,6 +92,6 @@ async def opened(home: Path, workspace: Path, **flags: Any) -> AsyncGenerator[Ch
     """Yields a chat over the whole product; `flags` are settings."""
     fields = {"home": home, "workspace": workspace, "reviews": "each", **flags}
     settings = configuration.load({}, flags=fields, cwd=workspace).settings
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         async with composition.open_dispatcher(settings) as app:
             yield Chat(app)

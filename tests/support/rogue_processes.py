@@ -36,6 +36,9 @@ while True:
 
 FORKED = 5
 
+DEADLINES_S = (0.7, 7.0, 70.0)
+"""Deadlines for programs that only end by them, tried in turn until one was long enough for the program to begin."""
+
 SHOUTING = """
 import sys
 left, line = int(sys.argv[1]), b"x" * 1023 + b"\\n"
@@ -113,6 +116,9 @@ async def pids_in(path: Path, count: int) -> list[int]:
 
 
 def read_pids(path: Path) -> list[int]:
+    """Returns the pids that programs have written to `path`; none where none has begun."""
+    if not path.exists():
+        return []
     return [int(line) for line in path.read_text().split()]
 
 

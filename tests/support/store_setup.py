@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 from dispatch_mcp import model
 from dispatch_mcp.model import records, transitions
@@ -21,10 +22,10 @@ def everything_below(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def chain(*ids: str, plan_id: str = "plan", version: int = 1, **fields: model.Json) -> model.Plan:
+def chain(*ids: str, plan_id: str = "plan", version: int = 1, **fields: Any) -> model.Plan:
     """A plan of tasks one after the other."""
     tasks = [
-        model.Task(id=task_id, goal=f"do {task_id}", deps=ids[place - 1 : place], **fields)
+        model.Task(id=task_id, do=f"do {task_id}", deps=ids[place - 1 : place], **fields)
         for place, task_id in enumerate(ids)
     ]
     return model.Plan(id=plan_id, version=version, tasks=tuple(tasks))
@@ -32,20 +33,20 @@ def chain(*ids: str, plan_id: str = "plan", version: int = 1, **fields: model.Js
 
 def fan(*ids: str, plan_id: str = "plan", parallel: int = 5) -> model.Plan:
     """A plan of independent tasks."""
-    tasks = tuple(model.Task(id=task_id, goal=f"do {task_id}") for task_id in ids)
+    tasks = tuple(model.Task(id=task_id, do=f"do {task_id}") for task_id in ids)
     return model.Plan(id=plan_id, tasks=tasks, max_parallel=parallel)
 
 
-def new_run(run_id: str = "run", worker: str = "scripted", **fields: model.Json) -> records.NewRun:
-    asked = {"plan_id": "plan", "plan_version": 1, **fields}
+def new_run(run_id: str = "run", worker: str = "scripted", **fields: Any) -> records.NewRun:
+    asked: dict[str, Any] = {"plan_id": "plan", "plan_version": 1, **fields}
     return records.NewRun(id=run_id, worker=model.WorkerKind(worker), **asked)
 
 
-def done(summary: str = "done", **fields: model.Json) -> model.Outcome:
+def done(summary: str = "done", **fields: Any) -> model.Outcome:
     return model.Outcome(state=model.AttemptState.SUCCEEDED, summary=summary, **fields)
 
 
-def failed(*, retryable: bool = False, **fields: model.Json) -> model.Outcome:
+def failed(*, retryable: bool = False, **fields: Any) -> model.Outcome:
     return model.Outcome(state=model.AttemptState.FAILED, error="no", error_kind="test", retryable=retryable, **fields)
 
 
@@ -60,14 +61,14 @@ def step(
     *finished: transitions.Finished,
     now: float | None = None,
     start: frozenset[model.WorkerKind] = SERVER,
-    **fields: model.Json,
+    **fields: Any,
 ) -> records.Step:
     return records.Step(now=time.time() if now is None else now, owner=owner, finished=finished, start=start, **fields)
 
 
 @asynccontextmanager
 async def running(
-    home: Path, plan: model.Plan, worker: str = "scripted", **fields: model.Json
+    home: Path, plan: model.Plan, worker: str = "scripted", **fields: Any
 ) -> AsyncGenerator[tuple[sqlite_store.Store, records.Owner]]:
     """A store with one run, `run`, that a live owner drives."""
     async with sqlite_store.open_store(home) as store:
@@ -93,7 +94,7 @@ async def kinds(store: sqlite_store.Store, run_id: str = "run") -> list[str]:
 
 def raw(home: Path, statement: str, values: Sequence[model.Json] = ()) -> list[tuple[model.Json, ...]]:
     """Runs a statement on the file behind the store's back."""
-    with closing(sqlite3.connect(home / sqlite.FILE, isolation_level=None, timeout=5)) as conn:
+    with closing(sqlite3.connect(home / sqlite.FILE, isolation_level=None, timeout=120)) as conn:
         return conn.execute(statement, values).fetchall()
 
 

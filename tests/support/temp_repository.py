@@ -151,7 +151,7 @@ class Site:
             return model.Outcome(state=ends, summary="did it", retryable=ends is not AttemptState.SUCCEEDED)
 
         self.context = Context(self.blobs, "run", work.task.id, work.attempt, work.last_beat)
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             outcome = await self.workspaces.within(self.context, work, carry_out, judge)
             await self.workspaces.leave(work)
         return outcome

@@ -48,7 +48,7 @@ class House:
         task = {"id": "a", "do": title}
         document = command_runs.written(self.folder, [task, {"id": "b", "do": "Test it", "deps": ["a"]}])
         command = [sys.executable, "-m", "dispatch_mcp", "run", document, "--dry-run", "--quiet", "--title", title]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=120)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def house(tmp_path: Path) -> Generator[House]:
             yield House(found[1], lines[-1].strip(), shop, chromium)
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=120)
 
 
 def test_a_person_gives_the_token_sees_their_runs_and_follows_one(house: House) -> None:

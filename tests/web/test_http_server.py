@@ -189,7 +189,7 @@ def test_a_server_of_its_own_process_is_used_and_stopped(tmp_path: Path, number:
 
     async def use(process: Served) -> None:
         headers = {"Authorization": f"Bearer {process.token}"}
-        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=120) as http:
             async with Client(streamable_http_client(process.url, http_client=http)) as client:
                 assert not (await client.call_tool("get_trace", {})).is_error
             card = (await http.get(process.url.replace("/mcp", "/.well-known/agent-card.json"))).json()
@@ -198,7 +198,7 @@ def test_a_server_of_its_own_process_is_used_and_stopped(tmp_path: Path, number:
     with served(tmp_path / "home", tmp_path / "shop") as running:
         anyio.run(use, running)
         running.process.send_signal(number)
-        _, rest = running.process.communicate(timeout=60)
+        _, rest = running.process.communicate(timeout=120)
         assert running.process.returncode == 0
         assert running.token not in rest
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "home").rglob("*")} == {0}

@@ -116,7 +116,7 @@ async def test_nobody_listens_in_on_a_session_of_somebody_else_or_ends_it(house:
         async def send(name: str, verb: str, session: str = "", **message: Any) -> httpx2.Response:
             headers = {"Authorization": f"Bearer {name}", **({"Mcp-Session-Id": session} if session else {})}
             body = {"jsonrpc": "2.0", **message} if message else None
-            with anyio.fail_after(30):
+            with anyio.fail_after(120):
                 return await http.request(verb, url, headers=headers, json=body)
 
         answer = await send("ann", "POST", id=1, method="initialize", params=hello)

@@ -44,14 +44,14 @@ def order(workspace: Path, worker: WorkerKind, *steps: dict[str, Any], is_review
 async def by_api(fake: fake_provider.Provider, asked: work_order.WorkOrder) -> model.Outcome:
     login = api_worker.Login.from_env(fake.env())
     worker = api_worker.AnthropicWorker(login, task_kinds.brief, prices.dollars, worker_setup.file_access())
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         return await worker.carry_out(FakeContext(), asked)
 
 
 async def by_claude(claude: claude_double.Double, home: Path, asked: work_order.WorkOrder) -> model.Outcome:
     policy = child_environment.ChildPolicy({"PATH": f"{claude.folder}{os.pathsep}{os.environ['PATH']}"})
     worker = claude_worker.ClaudeWorker(home / "state", policy, task_kinds.brief, prices.dollars)
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         return await worker.carry_out(FakeContext(), asked)
 
 

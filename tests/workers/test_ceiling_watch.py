@@ -116,7 +116,7 @@ async def test_a_process_that_ends_by_itself_is_let_end_and_one_at_its_ceiling_i
         return DONE
 
     stream = Stream(tmp_path, tokens=10)
-    with anyio.fail_after(5):
+    with anyio.fail_after(120):
         assert await stream.watch.over(work) is DONE
 
     async def talk() -> supervisor.ChildResult:
@@ -124,7 +124,7 @@ async def test_a_process_that_ends_by_itself_is_let_end_and_one_at_its_ceiling_i
         await anyio.sleep_forever()
         raise AssertionError
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(120):
         assert await stream.watch.over(talk) is None
     assert stream.watch.stopper == "tokens"
 
@@ -133,5 +133,5 @@ async def test_what_could_not_be_started_is_raised_as_it_is(tmp_path: Path) -> N
     async def refuse() -> supervisor.ChildResult:
         raise errors.WorkerError("no such program")
 
-    with anyio.fail_after(5), pytest.raises(errors.WorkerError, match="no such program"):
+    with anyio.fail_after(120), pytest.raises(errors.WorkerError, match="no such program"):
         await Stream(tmp_path).watch.over(refuse)

@@ -67,7 +67,7 @@ def make(
 
 
 async def carried_out(worker: command.CommandWorker, work_order: work_order.WorkOrder) -> model.Outcome:
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         return await worker.carry_out(FakeContext(), work_order)
 
 
@@ -87,7 +87,7 @@ class TestCommandWorkerConforms(WorkerConformance):
 
     @pytest.fixture
     def hanging(self, workspace: Path) -> work_order.WorkOrder:
-        return work(workspace, "sleep", "60")
+        return work(workspace, "sleep", "900")
 
     async def at_work(self, ctx: FakeContext) -> None:
         await super().at_work(ctx)
@@ -118,15 +118,20 @@ async def test_a_signal_is_a_failure_of_its_own_kind(tmp_path: Path, workspace: 
 async def test_a_deadline_kills_the_whole_family(tmp_path: Path, workspace: Path) -> None:
     worker = make(tmp_path, [sys.executable, "**"])
     argv = rogue_processes.python(rogue_processes.FORKING, tmp_path / "pids")
-    outcome = await carried_out(worker, work(workspace, *argv, timeout_s=0.7))
-    assert (outcome.state, outcome.retryable) == (AttemptState.TIMED_OUT, True)
-    assert outcome.receipts[0].detail == "was killed after 0.7 s"
-    assert rogue_processes.survivors(rogue_processes.read_pids(tmp_path / "pids")) == []
+    pids: list[int] = []
+    for timeout_s in rogue_processes.DEADLINES_S:
+        outcome = await carried_out(worker, work(workspace, *argv, timeout_s=timeout_s))
+        assert (outcome.state, outcome.retryable) == (AttemptState.TIMED_OUT, True)
+        assert outcome.receipts[0].detail == f"was killed after {timeout_s:g} s"
+        if pids := rogue_processes.read_pids(tmp_path / "pids"):
+            break
+    assert pids
+    assert rogue_processes.survivors(pids) == []
 
 
 async def test_long_output_is_cut_inline_and_whole_by_reference(tmp_path: Path, workspace: Path) -> None:
     ctx = FakeContext()
-    with anyio.fail_after(10):
+    with anyio.fail_after(120):
         outcome = await make(tmp_path, ["seq", "*"]).carry_out(ctx, work(workspace, "seq", "9999"))
     shown = outcome.output["stdout"]
     assert len(shown) < command.INLINE_CHARS + 100

@@ -42,7 +42,7 @@ def toolbox(root: Path, *rights: str, files: tuple[str, ...] = ()) -> file_tools
 
 
 async def use(tools: file_tools.Toolbox, name: str, **arguments: Any) -> tuple[str, bool]:
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         return await tools.use(name, arguments)
 
 

@@ -61,7 +61,7 @@ async def test_a_model_of_the_api_reads_between_two_turns_what_has_come(
     provider: fake_provider.Provider, workspace: Path
 ) -> None:
     ctx = worker_conformance.FakeContext(post=[note(1)])
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         outcome = await api(provider).carry_out(ctx, order(workspace, WorkerKind.API, READ, READ, fake_provider.done()))
     assert outcome.state is model.AttemptState.SUCCEEDED
     first, second, third = provider.requests()
@@ -78,7 +78,7 @@ async def test_a_conversation_that_goes_on_is_told_what_came_since_its_first_bri
 ) -> None:
     ctx = worker_conformance.FakeContext()
     steps = (READ, fake_provider.done())
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         first = await api(provider, max_turns=1).carry_out(ctx, order(workspace, WorkerKind.API, *steps))
         again = order(
             *(workspace, WorkerKind.API),
@@ -106,7 +106,7 @@ async def test_a_session_of_claude_code_that_goes_on_is_told_what_came_meanwhile
     policy = child_environment.ChildPolicy({"PATH": path})
     worker = claude_worker.ClaudeWorker(tmp_path / "state", policy, task_kinds.brief, prices.dollars)
     ctx = worker_conformance.FakeContext()
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         first = await worker.carry_out(ctx, order(workspace, WorkerKind.CLAUDE))
         again = order(
             *(workspace, WorkerKind.CLAUDE),

@@ -44,7 +44,7 @@ async def carried_out(order_: work_order.WorkOrder, slept: list[float] | None = 
     async def sleep(seconds: float) -> None:
         (slept if slept is not None else []).append(seconds)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(120):
         return await scripted.ScriptedWorker(sleep=sleep).carry_out(FakeContext(), order_)
 
 
