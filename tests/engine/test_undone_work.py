@@ -107,7 +107,8 @@ async def test_work_that_was_undone_is_done_again_and_the_answer_names_the_file(
         for _, undo, _ in UNDOINGS.values():
             undo(shop)
         progress = await again(chat)
-        assert progress.stale == {task["id"]: path for task, _, path in UNDOINGS.values()}
+        why = "is no longer as it was left"
+        assert progress.stale == {task["id"]: f"`{path}` {why}" for task, _, path in UNDOINGS.values()}
         assert {one.task_id for one in progress.assignments} == set(progress.stale)
         kinds = [event.kind for event in await chat.app.store.events(progress.run_id)]
         assert kinds.count("result_stale") == len(tasks)

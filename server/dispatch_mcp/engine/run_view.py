@@ -9,6 +9,7 @@ from functools import cached_property
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, declared_paths, like_failures, ports, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.planning import proof_edits
 from dispatch_mcp.runs import budget, step_choice, task_isolation
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import path_globs
@@ -19,7 +20,7 @@ class RunView:
     """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch.
 
     `failures` are those of tasks that are not done, the first ones of very many; `is_driven` is whether a living
-    process carries the run on.
+    process carries the run on. `loosenings` are what edits took out of what shows that tasks are done, once it is over.
     It has no slots, for what is looked up by task id is derived once: an answer asks for it with every task.
     """
 
@@ -30,6 +31,7 @@ class RunView:
     now: float = 0.0
     failures: Sequence[like_failures.Failure] = ()
     is_driven: bool = True
+    loosenings: Sequence[proof_edits.Loosening] = ()
 
     @cached_property
     def states(self) -> Mapping[str, TaskState]:
@@ -75,7 +77,10 @@ class RunView:
     @property
     def moment(self) -> step_choice.RunMoment:
         """What of the run is not in its rows."""
-        return step_choice.RunMoment(self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven)
+        loosened = proof_edits.still_missing(self.loosenings, self.plan.tasks) if self.loosenings else {}
+        return step_choice.RunMoment(
+            self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven, loosened
+        )
 
     def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:
         """Returns what to do next about the run; `handouts` is what the same answer holds beside it."""
@@ -106,9 +111,11 @@ class RunView:
 
 async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunView:
     """Returns the run. Raises UnknownHandle when this principal has none of that id."""
-    run, plan, tasks, attempts, failures, is_driven = await store.whole_run(run_id, principal=principal)
-    newest = {attempt.task_id: attempt for attempt in attempts}
-    return RunView(run, plan, tasks, newest, store.now(), failures, is_driven)
+    whole = await store.whole_run(run_id, principal=principal)
+    newest = {attempt.task_id: attempt for attempt in whole.attempts}
+    return RunView(
+        whole.run, whole.plan, whole.tasks, newest, store.now(), whole.failures, whole.is_driven, whole.loosenings
+    )
 
 
 def losses(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, digests, failures, short_ids, transitions
 from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.planning import edit_rules
+from dispatch_mcp.planning import edit_rules, proof_edits
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import (
     budget,
@@ -562,13 +562,17 @@ class RunCore:
                 else "Leave what runs or has ended as it is.",
                 problems=tuple(refusals),
             )
+        data: dict[str, model.Json] = {"version": plan.version}
+        loosened = proof_edits.loosened(tasks, plan.tasks, rows)
+        if loosened:
+            data[transitions.LOOSENED] = {task_id: list(texts) for task_id, texts in loosened.items()}
         self._tasks.replace(plan, worker)
         self.plan = plan
         self._send_back()
         self._specs.clear()
         if self.ledger is not None:
             self.ledger.replan({task.id: task for task in plan.tasks})
-        self._tasks.note_run("plan_edited", data={"version": plan.version})
+        self._tasks.note_run(transitions.PLAN_EDITED, data=data)
 
     def _position(self, task_id: str) -> int:
         position = self._tasks.graph.index.get(task_id)

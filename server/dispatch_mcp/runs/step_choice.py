@@ -7,13 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, records, transitions
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, problems, records, transitions
 from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, counted, duration
+from dispatch_mcp.planning import proof_edits
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, objections, task_isolation
+from dispatch_mcp.text import escape
 
 MOST_TASKS = 5
 """Tasks that a step names; a trace lists the others."""
+
+MOST_CHARS = 80
+"""Characters of a criterion that is told of."""
+
+DONE = "Done."
+"""What is said of a run in which all is done, and nothing is to be said beside it."""
 
 
 class Handouts(NamedTuple):
@@ -39,7 +47,8 @@ class RunMoment:
     """What of a run is not in its rows: the time in seconds since the epoch, and the attempts that run.
 
     `max_parallel` is how many assignments may be out at once, `failures` are those of tasks that are not done,
-    `is_driven` is whether a living process carries on what the server does.
+    `is_driven` is whether a living process carries on what the server does, `loosened` is what edits took out of what
+    shows that tasks are done.
     """
 
     now: float = 0.0
@@ -47,6 +56,7 @@ class RunMoment:
     max_parallel: int = bounds.MAX_PARALLEL
     failures: Sequence[like_failures.Failure] = ()
     is_driven: bool = True
+    loosened: proof_edits.Loosening = field(default_factory=dict[str, Sequence[str]])
 
     def left_alone(self, tasks: Sequence[records.TaskRecord]) -> list[records.TaskRecord]:
         """Returns what a worker of the server is to do, or was doing, while no living process carries the run on."""
@@ -126,7 +136,8 @@ def _of_state(
     handouts: Handouts,
 ) -> NextStep:
     if run.state in model.RUN_FINAL:
-        return _after_the_end(run, tasks, plan)
+        step = _after_the_end(run, tasks, plan)
+        return _with_loosened(step, moment.loosened) if moment.loosened else step
     if run.state is RunState.PAUSED:
         return NextStep(StepKind.RESUME if run.paused else StepKind.RAISE_LIMIT, run.id)
     if run.state is RunState.WAITING_INPUT:
@@ -183,7 +194,7 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
     if unproven:
         step = replace(step, unproven=unproven, **_proven(tasks))
     if run.state is RunState.SUCCEEDED or (run.state is RunState.PARTIAL and _is_satisfied(tasks)):
-        return replace(step, advice=_skips(tasks, plan) or ("" if unproven else "Done."))
+        return replace(step, advice=_skips(tasks, plan) or ("" if unproven else DONE))
     names = ", ".join(failures[:MOST_TASKS])
     if run.state in _BY_REVIEWS:
         # What a round of the council came to, and what follows, is in its decision, whichever seat it is about.
@@ -193,6 +204,15 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
     if failures:
         return replace(step, kind=StepKind.SETTLE_FAILURES, advice=f"Failed: {names}.")
     return replace(step, kind=StepKind.REOPEN, advice=f"Ended as {run.state.value}.")
+
+
+def _with_loosened(step: NextStep, loosened: proof_edits.Loosening) -> NextStep:
+    """Returns the step of a run that is over with what edits took out; it is not simply done then."""
+    texts = tuple(
+        f"{task_id!r}: {problems.in_backticks([escape.one_line(text, limit=MOST_CHARS) for text in criteria])}"
+        for task_id, criteria in loosened.items()
+    )
+    return replace(step, loosened=texts, advice="" if step.advice == DONE else step.advice)
 
 
 def _proven(tasks: Sequence[records.TaskRecord]) -> dict[str, int]:

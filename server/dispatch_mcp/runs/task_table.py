@@ -133,7 +133,7 @@ class TaskTable:
         if earlier.gap:
             cause = f"{transitions.STALE}{earlier.gap}"
             if row.cause != cause:
-                self.note("result_stale", row, {"file": earlier.gap})
+                self.note("result_stale", row, {"why": earlier.gap})
                 self.mark(position, cause)
             return False
         self.note("task_replayed", row, {"key": key})

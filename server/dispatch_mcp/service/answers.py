@@ -68,7 +68,7 @@ class Progress(RunAnswer):
     """The answer to `dispatch`: the handle, and what the host should do now; `briefs` as in `ReportAnswer`.
 
     `replayed` counts the results of earlier runs that were taken over; `stale` names the tasks whose results were
-    not, each with a file that is no longer as it was left.
+    not, each with the reason.
     """
 
     title: str = ""

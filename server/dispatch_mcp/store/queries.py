@@ -99,7 +99,10 @@ SELECT {table_rows.RUN_COLUMNS},
   (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
       last_beat, last_error, printf('%!.17g', started_at)))
    FROM ({_NEWEST_ATTEMPT} WHERE task.run = run.no AND task.state = 'running')),
-  (SELECT json_group_array(json_array(id, error_kind, error)) FROM ({_FAILURES}))
+  (SELECT json_group_array(json_array(id, error_kind, error)) FROM ({_FAILURES})),
+  iif(run.finished_at IS NULL OR run.plan_version = 1, '[]',
+    (SELECT json_group_array(json_extract(data, '$.{transitions.LOOSENED}')) FROM event
+     WHERE event.run = run.no AND kind = '{transitions.PLAN_EDITED}' AND data LIKE '%"{transitions.LOOSENED}"%'))
 FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
 """  # noqa: S608  # constants
 _ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608
@@ -277,28 +280,24 @@ async def whole_run(reader: Reader, shelf: plan_shelf.Shelf, run_id: str, princi
     parts = await reader.read(_WHOLE_RUN, cells, _parts_of_run)
     if parts is None:
         raise await _unknown_run(reader, run_id, principal)
-    run, tasks, attempts, failures = parts
-    return records.WholeRun(
-        run, await _version(reader, shelf, run.plan_id, run.plan_version), tasks, attempts, failures
-    )
+    return parts._replace(plan=await _version(reader, shelf, parts.run.plan_id, parts.run.plan_version))
 
 
-def _parts_of_run(
-    rows: Sequence[Row],
-) -> (
-    tuple[records.RunRecord, list[records.TaskRecord], list[records.NewestAttempt], list[like_failures.Failure]] | None
-):
-    """Returns a row of `_WHOLE_RUN` as values; None if there is none."""
+def _parts_of_run(rows: Sequence[Row]) -> records.WholeRun | None:
+    """Returns a row of `_WHOLE_RUN` as values, still with an empty plan; None if there is none."""
     if not rows:
         return None
-    *cells, tasks_json, attempts_json, failures_json = rows[0]
+    *cells, tasks_json, attempts_json, failures_json, edits_json = rows[0]
     tasks = [_task(row) for row in json.loads(str(tasks_json))]
     states = Counter([task.state.value for task in tasks])
-    return (
-        table_rows.run_record(table_rows.RunRow._make(cells), dict(sorted(states.items()))),
+    run = table_rows.run_record(table_rows.RunRow._make(cells), dict(sorted(states.items())))
+    return records.WholeRun(
+        run,
+        model.Plan(id=run.plan_id, tasks=()),
         tasks,
         [_newest_attempt(row) for row in json.loads(str(attempts_json))],
         [like_failures.Failure(*row) for row in json.loads(str(failures_json))],
+        loosenings=json.loads(str(edits_json)),
     )
 
 

@@ -26,6 +26,9 @@ ReadFootprints = Callable[[int], Mapping[str, model.Footprint]]
 LOOK_S: Final = 1.0
 """Seconds that looking at files may take in one step of a run."""
 
+_CHANGED: Final = "`{}` is no longer as it was left"
+_UNREAD: Final = "`{}` was too much to look at, so nobody knows whether it is as it was left"
+
 _FORM: Final = TypeAdapter(dict[str, model.Footprint])
 _FOOTPRINTS = "SELECT json_extract(body, '$.footprints'), blob FROM result WHERE no = ?"
 
@@ -59,17 +62,19 @@ class StandingCheck:
         return False
 
     def gap(self, number: int) -> str:
-        """Returns a file that is no longer as a result left it, nor as later work has; empty if all of them are."""
+        """Returns why a result does not stand, by the first file that is not as it or later work left it; else empty.
+
+        Of a file that nobody could look at it says just that.
+        """
         footprints = self._read(number)
         new_paths = footprints.keys() - self._states.keys()
         if new_paths and self._workspace:
             self._states.update(self._look(sorted(new_paths)))
         for path, footprint in footprints.items():
             state = self._states.get(path, footprint.after)
-            if not file_states.same(state, footprint.after) and not self._leads_on(
-                number, path, footprint.after, state
-            ):
-                return path
+            if file_states.same(state, footprint.after) or self._leads_on(number, path, footprint.after, state):
+                continue
+            return _UNREAD.format(path) if file_states.UNREAD in (state, footprint.after) else _CHANGED.format(path)
         return ""
 
     def _look(self, paths: Sequence[str]) -> Mapping[str, str]:

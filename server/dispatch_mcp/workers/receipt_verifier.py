@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
 import secrets
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,22 +185,23 @@ class ReceiptVerifier:
                 work.workspace, (*changes.changed, *(changes.undeclared or ())), look, now
             ),
         )
-        changes = await self._with_judges(work, changes, look, (paths, around))
+        meanwhile = _Meanwhile(paths, around, functools.partial(self._changed_in_run, work, around, look))
+        changes = await self._with_judges(work, changes, look, meanwhile)
         if changes.changed:
             changes = changes._replace(rivals=await _claimants(work, changes.changed, around))
         if changes.changed and not _asks_for_certain_changes(work):
             return changes
-        return changes._replace(earlier=await self._changed_earlier(work, around, look))
+        return changes._replace(earlier=_changed_earlier(work, around, await meanwhile.in_run()))
 
     async def _with_judges(
         self,
         work: work_order.WorkOrder,
         changes: receipts.FileChanges,
         look: workspace_snapshot.WorkspaceSnapshot,
-        meanwhile: tuple[Collection[str], ports.Surroundings],
+        meanwhile: _Meanwhile,
     ) -> receipts.FileChanges:
-        """Returns the changes with those of what decides the commands; `meanwhile` is what changed, beside whom."""
-        paths, around = meanwhile
+        """Returns the changes with those of what decides the commands."""
+        paths, around = meanwhile.paths, meanwhile.around
         looks = await self._judges(work)
         if not looks:
             return changes
@@ -208,7 +210,7 @@ class ReceiptVerifier:
             text: tuple(judging_files.changed_judges(root, look.judges, judges, paths, entries))
             for text, judges in looks.items()
         }
-        earlier = await self._changed_in_run(work, around, look)
+        earlier = await meanwhile.in_run()
         first = workspace_snapshot.from_json((await around.first_look()).get(ports.LOOK))
         now = workspace_snapshot.WorkspaceSnapshot(head=first.head)
         weaker = await self._snapshotter.weaker_tests(work.workspace, earlier, first, now)
@@ -241,19 +243,6 @@ class ReceiptVerifier:
             return set()
         return (await self._snapshotter.changed(work.workspace, (), first))[1]
 
-    async def _changed_earlier(
-        self, work: work_order.WorkOrder, around: ports.Surroundings, look: workspace_snapshot.WorkspaceSnapshot
-    ) -> tuple[str, ...]:
-        """Returns files of the task that the run had changed before the task began, but for no task that declares them.
-
-        A task that finds its work done by another one, which should not have touched it, is not refuted for that.
-        """
-        paths = await self._changed_in_run(work, around, look)
-        own = receipts.compare_changes(
-            _files_of_interest(work), paths, lambda _: False, workspace=work.workspace, everything=True
-        )
-        return tuple(path for path in own.changed if not around.active.touch(path, but=work.task.id))
-
     async def _receipt(
         self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.FileChanges, deadline: float
     ) -> Receipt:
@@ -282,6 +271,22 @@ class ReceiptVerifier:
             return receipts.proven(criterion, exit_receipt.detail)
         has_failed = criterion.text in receipts.refused_criteria(work.last_error)
         return receipts.from_command(criterion, exit_receipt.detail, changes, _entries(work), has_failed=has_failed)
+
+
+@dataclass(slots=True)
+class _Meanwhile:
+    """What changed during an attempt and beside whom; `read` asks git for what differs since the run began."""
+
+    paths: Collection[str]
+    around: ports.Surroundings
+    read: Callable[[], Awaitable[set[str]]]
+    _in_run: set[str] | None = None
+
+    async def in_run(self) -> set[str]:
+        """Returns the files that differ from what they were when the run began, for which git is asked once."""
+        if self._in_run is None:
+            self._in_run = await self.read()
+        return self._in_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +323,17 @@ class _NoBlobs:
     def get(self, digest: str) -> bytes:
         """Returns nothing."""
         return digest[:0].encode()
+
+
+def _changed_earlier(work: work_order.WorkOrder, around: ports.Surroundings, paths: Collection[str]) -> tuple[str, ...]:
+    """Returns files of the task that the run had changed before the task began, but for no task that declares them.
+
+    A task that finds its work done by another one, which should not have touched it, is not refuted for that.
+    """
+    own = receipts.compare_changes(
+        _files_of_interest(work), paths, lambda _: False, workspace=work.workspace, everything=True
+    )
+    return tuple(path for path in own.changed if not around.active.touch(path, but=work.task.id))
 
 
 async def _claimants(work: work_order.WorkOrder, paths: Sequence[str], around: ports.Surroundings) -> dict[str, str]:

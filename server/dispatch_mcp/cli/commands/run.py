@@ -152,7 +152,7 @@ def exit_code(view: run_view.RunView, *, strict: bool) -> int:
 def _advise(view: run_view.RunView) -> None:
     """Says on stderr how much is proven, and what to do about a run that did not end well or waits to be applied."""
     step = view.next_step()
-    if view.run.state is not RunState.SUCCEEDED or step.unproven or step.has_changes:
+    if view.run.state is not RunState.SUCCEEDED or step.unproven or step.loosened or step.has_changes:
         console.note(shell_wording.words(step), style="yellow")
 
 
@@ -214,10 +214,12 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         trace_files=files,
         is_partial=view.run.state is not RunState.SUCCEEDED,
     )
-    proof, losses = next_steps.proof(view.next_step()), run_view.losses(attempts)
+    step, losses = view.next_step(), run_view.losses(attempts)
+    proof, loosened = next_steps.proof(step), list(step.loosened)
     simulation = view.run.dry_run or any(map(_is_simulated, outcomes.values()))
     return {
         **({"proof": proof} if proof else {}),
+        **({"proof_taken_out": loosened} if loosened else {}),
         **answer,
         **({} if view.run.state is RunState.SUCCEEDED else {"state": view.run.state.value}),
         "correlation_id": short_ids.short(run_id),

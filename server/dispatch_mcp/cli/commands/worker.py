@@ -77,8 +77,10 @@ async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, state
     state = view.run.state.value
     if state != states[run_id]:
         states[run_id] = state
-        proof = next_steps.proof(view.next_step())
-        _say(options, f"run {short_ids.short(run_id)}: {f'{proof}, ' if proof else ''}{state}")
+        step = view.next_step()
+        proof, loosened = next_steps.proof(step), next_steps.loosened_sentence(step)
+        end = f"run {short_ids.short(run_id)}: {f'{proof}, ' if proof else ''}{state}"
+        _say(options, next_steps.sentences(end, loosened and f"({loosened})"))
 
 
 def _say(options: argparse.Namespace, text: str) -> None:
