@@ -112,7 +112,7 @@ class NextStep:
         proven: How many tasks of the run are proven.
         unproven: How many are claimed and not proven.
         total: How many tasks the run was to do; what a person skipped is not among them.
-        loosened: What edits took out of what was to show that tasks are done, a text for each task.
+        proof_losses: What edits took out of what was to show that tasks are done, a text for each task.
         has_changes: Whether the run has merged changes that wait to be applied.
         by_name: Whether the reader's hooks begin attempts by their names and report them.
         has_findings: Whether a review has findings that a person could waive.
@@ -140,7 +140,7 @@ class NextStep:
     proven: int = 0
     unproven: int = 0
     total: int = 0
-    loosened: tuple[str, ...] = ()
+    proof_losses: tuple[str, ...] = ()
     has_changes: bool = False
     by_name: bool = False
     has_findings: bool = False
@@ -161,10 +161,10 @@ def proof_sentence(step: NextStep) -> str:
     return f"{proof(step)}, {step.unproven} UNVERIFIED (claimed, not proven)." if step.unproven else ""
 
 
-def loosened_sentence(step: NextStep) -> str:
+def proof_loss_sentence(step: NextStep) -> str:
     """Returns which proof that was asked for the plan no longer asks for; an empty string for none."""
-    texts = step.loosened[:_MOST_NAMES]
-    more = len(step.loosened) - len(texts)
+    texts = step.proof_losses[:_MOST_NAMES]
+    more = len(step.proof_losses) - len(texts)
     rest = f"; and of {counted(more, 'more task')}" if more else ""
     return f"PROOF TAKEN OUT by an edit during the run: {'; '.join(texts)}{rest}." if texts else ""
 
@@ -264,7 +264,7 @@ def in_words(step: NextStep, phrase: str, messages: str, changes: str) -> str:
     return sentences(
         *(
             proof_sentence(step),
-            loosened_sentence(step),
+            proof_loss_sentence(step),
             step.advice,
             failed_alike(step),
             phrase,

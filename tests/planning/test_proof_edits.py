@@ -33,15 +33,15 @@ def row(attempt: int = 0, state: TaskState = TaskState.READY) -> transitions.Tas
 def test_what_is_no_longer_asked_for_is_told_and_what_is_asked_for_more_strictly_is_not(
     before: tuple[str, ...], after: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
-    edit = proof_edits.loosened([task(*before)], [task(*after)], [row()])
+    edit = proof_edits.losses([task(*before)], [task(*after)], [row()])
     assert edit.get("a", ()) == missing
     assert proof_edits.still_missing([edit], [task(*after)]).get("a", ()) == missing
 
 
 def test_a_task_that_loses_all_its_files_loses_the_change_of_them() -> None:
     declared = task(files=("a.txt", "b.txt"))
-    assert proof_edits.loosened([declared], [task(files=("b.txt",))], [row()]) == {}
-    assert proof_edits.loosened([declared], [task()], [row()]) == {"a": (proof_edits.FILES,)}
+    assert proof_edits.losses([declared], [task(files=("b.txt",))], [row()]) == {}
+    assert proof_edits.losses([declared], [task()], [row()]) == {"a": (proof_edits.FILES,)}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_task_that_loses_all_its_files_loses_the_change_of_them() -> None:
 def test_a_task_that_is_taken_out_is_told_of_once_it_was_tried_in_vain(
     own: transitions.TaskRow, *, is_told: bool
 ) -> None:
-    edit = proof_edits.loosened([task("diff")], [], [own])
+    edit = proof_edits.losses([task("diff")], [], [own])
     assert edit == ({"a": ("diff",)} if is_told else {})
     assert proof_edits.still_missing([edit], []) == edit
 

@@ -78,7 +78,7 @@ async def test_work_that_failed_and_is_replaced_by_work_that_proves_nothing_is_t
         await edited(chat, {"op": "remove", "id": "fix"}, other)
         ended = await chat.report("other")
         assert ended.next is not None
-        assert ended.next.loosened == ("'fix': `file:tests/cart.py`, `diff`, `a change of its files`",)
+        assert ended.next.proof_losses == ("'fix': `file:tests/cart.py`, `diff`, `a change of its files`",)
 
 
 async def loosen(home: Path, run_id: str, workspace: Path) -> None:

@@ -77,9 +77,9 @@ class RunView:
     @property
     def moment(self) -> step_choice.RunMoment:
         """What of the run is not in its rows."""
-        loosened = proof_edits.still_missing(self.loosenings, self.plan.tasks) if self.loosenings else {}
+        proof_losses = proof_edits.still_missing(self.loosenings, self.plan.tasks) if self.loosenings else {}
         return step_choice.RunMoment(
-            self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven, loosened
+            self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven, proof_losses
         )
 
     def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:

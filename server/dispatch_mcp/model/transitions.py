@@ -34,7 +34,7 @@ UNUSABLE = "unusable_answer"
 PLAN_EDITED = "plan_edited"
 """The event of a run that goes on with another version of its plan."""
 
-LOOSENED = "loosened"
+PROOF_LOSSES = "proof_losses"
 """Its detail that names what tasks are no longer shown to be done by."""
 
 NEEDS_CHANGES = "needs_changes"

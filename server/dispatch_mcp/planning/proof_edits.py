@@ -15,7 +15,7 @@ FILES = "a change of its files"
 """What stands for declared files, of which one has to be changed."""
 
 
-def loosened(
+def losses(
     before: Iterable[model.Task], after: Iterable[model.Task], rows: Iterable[transitions.TaskRow]
 ) -> dict[str, tuple[str, ...]]:
     """Returns what one version of a plan asks of tasks and the next one does no more; `rows` are those of the run.
@@ -24,8 +24,9 @@ def loosened(
     """
     now = {task.id: task for task in after}
     failed_ids = {row.id for row in rows if row.attempt and row.state not in model.TASK_DONE}
-    losses = {task.id: _missing(_asked(task), now.get(task.id)) for task in before if task.id in {*now, *failed_ids}}
-    return {task_id: texts for task_id, texts in losses.items() if texts}
+    own = [task for task in before if task.id in now or task.id in failed_ids]
+    texts = {task.id: _missing(_proof(task), now.get(task.id)) for task in own}
+    return {task_id: criteria for task_id, criteria in texts.items() if criteria}
 
 
 def still_missing(edits: Iterable[Loosening], plan: Iterable[model.Task]) -> dict[str, tuple[str, ...]]:
@@ -35,11 +36,11 @@ def still_missing(edits: Iterable[Loosening], plan: Iterable[model.Task]) -> dic
     for edit in edits:
         for task_id, criteria in edit.items():
             texts.setdefault(task_id, {}).update(dict.fromkeys(criteria))
-    losses = {task_id: _missing(criteria, now.get(task_id)) for task_id, criteria in texts.items()}
-    return {task_id: criteria for task_id, criteria in losses.items() if criteria}
+    gaps = {task_id: _missing(criteria, now.get(task_id)) for task_id, criteria in texts.items()}
+    return {task_id: criteria for task_id, criteria in gaps.items() if criteria}
 
 
-def _asked(task: model.Task) -> tuple[str, ...]:
+def _proof(task: model.Task) -> tuple[str, ...]:
     return (*task.acceptance, *((FILES,) if task.files else ()))
 
 
@@ -47,7 +48,7 @@ def _missing(criteria: Iterable[str], task: model.Task | None) -> tuple[str, ...
     """Returns which of these criteria a task does not ask for, neither in these words nor by asking for more."""
     if task is None:
         return tuple(criteria)
-    texts, own = _asked(task), acceptance.criteria_of(task)
+    texts, own = _proof(task), acceptance.criteria_of(task)
     return tuple(text for text in criteria if text not in texts and not _is_covered(text, own))
 
 

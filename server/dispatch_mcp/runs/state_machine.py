@@ -563,9 +563,9 @@ class RunCore:
                 problems=tuple(refusals),
             )
         data: dict[str, model.Json] = {"version": plan.version}
-        loosened = proof_edits.loosened(tasks, plan.tasks, rows)
-        if loosened:
-            data[transitions.LOOSENED] = {task_id: list(texts) for task_id, texts in loosened.items()}
+        proof_losses = proof_edits.losses(tasks, plan.tasks, rows)
+        if proof_losses:
+            data[transitions.PROOF_LOSSES] = {task_id: list(texts) for task_id, texts in proof_losses.items()}
         self._tasks.replace(plan, worker)
         self.plan = plan
         self._send_back()

@@ -47,8 +47,8 @@ class RunMoment:
     """What of a run is not in its rows: the time in seconds since the epoch, and the attempts that run.
 
     `max_parallel` is how many assignments may be out at once, `failures` are those of tasks that are not done,
-    `is_driven` is whether a living process carries on what the server does, `loosened` is what edits took out of what
-    shows that tasks are done.
+    `is_driven` is whether a living process carries on what the server does, `proof_losses` are what edits took out of
+    what shows that tasks are done.
     """
 
     now: float = 0.0
@@ -56,7 +56,7 @@ class RunMoment:
     max_parallel: int = bounds.MAX_PARALLEL
     failures: Sequence[like_failures.Failure] = ()
     is_driven: bool = True
-    loosened: proof_edits.Loosening = field(default_factory=dict[str, Sequence[str]])
+    proof_losses: proof_edits.Loosening = field(default_factory=dict[str, Sequence[str]])
 
     def left_alone(self, tasks: Sequence[records.TaskRecord]) -> list[records.TaskRecord]:
         """Returns what a worker of the server is to do, or was doing, while no living process carries the run on."""
@@ -137,7 +137,7 @@ def _of_state(
 ) -> NextStep:
     if run.state in model.RUN_FINAL:
         step = _after_the_end(run, tasks, plan)
-        return _with_loosened(step, moment.loosened) if moment.loosened else step
+        return _with_proof_losses(step, moment.proof_losses) if moment.proof_losses else step
     if run.state is RunState.PAUSED:
         return NextStep(StepKind.RESUME if run.paused else StepKind.RAISE_LIMIT, run.id)
     if run.state is RunState.WAITING_INPUT:
@@ -206,13 +206,13 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
     return replace(step, kind=StepKind.REOPEN, advice=f"Ended as {run.state.value}.")
 
 
-def _with_loosened(step: NextStep, loosened: proof_edits.Loosening) -> NextStep:
+def _with_proof_losses(step: NextStep, proof_losses: proof_edits.Loosening) -> NextStep:
     """Returns the step of a run that is over with what edits took out; it is not simply done then."""
     texts = tuple(
         f"{task_id!r}: {problems.in_backticks([escape.one_line(text, limit=MOST_CHARS) for text in criteria])}"
-        for task_id, criteria in loosened.items()
+        for task_id, criteria in proof_losses.items()
     )
-    return replace(step, loosened=texts, advice="" if step.advice == DONE else step.advice)
+    return replace(step, proof_losses=texts, advice="" if step.advice == DONE else step.advice)
 
 
 def _proven(tasks: Sequence[records.TaskRecord]) -> dict[str, int]:

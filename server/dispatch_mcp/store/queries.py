@@ -101,8 +101,8 @@ SELECT {table_rows.RUN_COLUMNS},
    FROM ({_NEWEST_ATTEMPT} WHERE task.run = run.no AND task.state = 'running')),
   (SELECT json_group_array(json_array(id, error_kind, error)) FROM ({_FAILURES})),
   iif(run.finished_at IS NULL OR run.plan_version = 1, '[]',
-    (SELECT json_group_array(json_extract(data, '$.{transitions.LOOSENED}')) FROM event
-     WHERE event.run = run.no AND kind = '{transitions.PLAN_EDITED}' AND data LIKE '%"{transitions.LOOSENED}"%'))
+    (SELECT json_group_array(json_extract(data, '$.{transitions.PROOF_LOSSES}')) FROM event
+     WHERE event.run = run.no AND kind = '{transitions.PLAN_EDITED}' AND data LIKE '%"{transitions.PROOF_LOSSES}"%'))
 FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
 """  # noqa: S608  # constants
 _ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608

@@ -152,7 +152,7 @@ def exit_code(view: run_view.RunView, *, strict: bool) -> int:
 def _advise(view: run_view.RunView) -> None:
     """Says on stderr how much is proven, and what to do about a run that did not end well or waits to be applied."""
     step = view.next_step()
-    if view.run.state is not RunState.SUCCEEDED or step.unproven or step.loosened or step.has_changes:
+    if view.run.state is not RunState.SUCCEEDED or step.unproven or step.proof_losses or step.has_changes:
         console.note(shell_wording.words(step), style="yellow")
 
 
@@ -215,11 +215,11 @@ async def _document(app: dispatcher.Dispatcher, view: run_view.RunView, folder: 
         is_partial=view.run.state is not RunState.SUCCEEDED,
     )
     step, losses = view.next_step(), run_view.losses(attempts)
-    proof, loosened = next_steps.proof(step), list(step.loosened)
+    proof, proof_losses = next_steps.proof(step), list(step.proof_losses)
     simulation = view.run.dry_run or any(map(_is_simulated, outcomes.values()))
     return {
         **({"proof": proof} if proof else {}),
-        **({"proof_taken_out": loosened} if loosened else {}),
+        **({"proof_taken_out": proof_losses} if proof_losses else {}),
         **answer,
         **({} if view.run.state is RunState.SUCCEEDED else {"state": view.run.state.value}),
         "correlation_id": short_ids.short(run_id),

@@ -78,9 +78,9 @@ async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, state
     if state != states[run_id]:
         states[run_id] = state
         step = view.next_step()
-        proof, loosened = next_steps.proof(step), next_steps.loosened_sentence(step)
+        proof, proof_losses = next_steps.proof(step), next_steps.proof_loss_sentence(step)
         end = f"run {short_ids.short(run_id)}: {f'{proof}, ' if proof else ''}{state}"
-        _say(options, next_steps.sentences(end, loosened and f"({loosened})"))
+        _say(options, next_steps.sentences(end, proof_losses and f"({proof_losses})"))
 
 
 def _say(options: argparse.Namespace, text: str) -> None:
