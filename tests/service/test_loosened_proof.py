@@ -72,11 +72,12 @@ async def test_the_answer_to_the_last_report_and_every_trace_say_what_was_taken_
 async def test_work_that_failed_and_is_replaced_by_work_that_proves_nothing_is_told_of(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
-        await chat.begin({**WORK, "attempts": 2})
-        await chat.report("fix", status="failed", error="no idea")
-        other = {"op": "add", "id": "other", "task": {"do": "Look at it", "agent": "coder"}}
-        await edited(chat, {"op": "remove", "id": "fix"}, other)
-        ended = await chat.report("other")
+        await chat.begin(WORK, {"id": "look", "do": "Look at the totals", "agent": "coder"})
+        for name in ("fix", "look"):
+            await chat.report(name, status="failed", error="no idea")
+        await edited(chat, {"op": "remove", "id": "fix"})
+        await chat.app.steer(chat.run_id, "retry", "look", "")
+        ended = await chat.report("look")
         assert ended.next is not None
         assert ended.next.proof_losses == ("'fix': `file:tests/cart.py`, `diff`, `a change of its files`",)
 
