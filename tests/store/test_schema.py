@@ -216,3 +216,19 @@ def test_a_store_of_an_older_schema_keeps_its_rows_on_the_way_up(tmp_path: Path)
         assert conn.execute("SELECT task, attempt FROM attempt").fetchall() == [(1, 1)]
         assert conn.execute("PRAGMA foreign_key_check").fetchall() == []
         conn.execute(ATTEMPT, (2, "running", "human"))
+
+
+@pytest.mark.promise("R9")
+def test_heartbeats_of_an_older_schema_stay_whole_beside_the_table_of_what_is_alike(tmp_path: Path) -> None:
+    text = '{"before":{"head":"abc","files":{"a.py":"1"},"judges":{"b.py":"2"}}}'
+    with old_store(tmp_path, 7) as old:
+        old.execute(RUN, ("run", "", "running", "host"))
+        old.execute(TASK, (1, "a", "host", "running"))
+        old.execute(ATTEMPT, (1, "running", "host"))
+        old.execute("UPDATE attempt SET beat = ?", (text,))
+    with closing(sqlite.open_writer(tmp_path)) as conn:
+        assert conn.execute("SELECT beat FROM attempt").fetchall() == [(text,)]
+        conn.execute("INSERT INTO common_look SELECT no, 'd', '{}' FROM run")
+        refuses(conn, "INSERT INTO common_look SELECT no, 'd', '{}' FROM run", match="UNIQUE")
+        refuses(conn, "UPDATE common_look SET text = ''", match="immutable")
+        refuses(conn, "INSERT INTO common_look VALUES (9, 'd', '{}')", match="FOREIGN KEY")

@@ -317,6 +317,47 @@ async def test_without_git_declared_files_are_compared_and_others_are_not_claime
     assert (strange.ok, strange.checked) == (False, False)
 
 
+async def test_attempts_that_begin_together_keep_what_they_saw_alike_in_one_place(
+    tmp_path: Path, repository: Path
+) -> None:
+    for number in range(20):
+        write(repository, f"src/edit{number}.py", "x")
+    found, beats = make(tmp_path), dict[str, Mapping[str, model.Json]]()
+
+    async def begin(path: str) -> None:
+        beats[path] = await noted(found, work(repository, files=(path,)))
+
+    async with anyio.create_task_group() as group:
+        for path in ("src/one.py", "src/two.py", "src/edit3.py"):
+            group.start_soon(begin, path)
+    looks = {path: beat[ports.LOOK] for path, beat in beats.items()}
+    common = [look["common"] for look in looks.values()]
+    assert common[0] is common[1] is common[2]
+    assert {path: set(look["files"]) for path, look in looks.items()} == {
+        "src/one.py": {"src/one.py"},
+        "src/two.py": {"src/two.py"},
+        "src/edit3.py": set(),
+    }
+    snapshots = [workspace_snapshot.from_json(look) for look in looks.values()]
+    assert all(snapshot.files.items() >= common[0].items() for snapshot in snapshots)
+    assert [snapshot.to_json() for snapshot in snapshots] == list(looks.values())
+    write(repository, "src/edit7.py", "y")
+    policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    snapshotter = workspace_snapshot.Snapshotter(git_process.Git(tmp_path / "state", policy))
+    assert await snapshotter.changed_since(str(repository), (), looks["src/one.py"]) == ["src/edit7.py"]
+
+
+@pytest.mark.parametrize("part", ["common", "judges"])
+async def test_a_snapshot_of_which_a_part_is_lost_proves_nothing(tmp_path: Path, repository: Path, part: str) -> None:
+    verifier, order = make(tmp_path), work(repository, files=("src/one.py",))
+    before = dict(await noted(verifier, order))
+    before[ports.LOOK] = {**before[ports.LOOK], part: "0" * 64}
+    write(repository, "src/one.py", "x")
+    [receipt] = await looked(verifier, order, before)
+    assert (receipt.ok, receipt.checked) == (False, False)
+    assert "not stored any more" in receipt.detail
+
+
 async def test_a_later_attempt_goes_on_with_the_first_snapshot(tmp_path: Path, repository: Path) -> None:
     found, asked = make(tmp_path), work(repository, files=("src/a.py",))
     first = await noted(found, asked)

@@ -54,6 +54,9 @@ class TaskContext(Protocol):
 LOOK = "before"
 """The detail of a beat that says how the workspace was before the attempt; its form is the verifier's own."""
 
+COMMON_PARTS = ("common", "judges")
+"""Parts of `LOOK` that many attempts have alike: mappings, of which the store keeps each once for a run."""
+
 HELD = "held"
 """The detail of a beat that says what held before the task's first attempt; its form is the verifier's own."""
 

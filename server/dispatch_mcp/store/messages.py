@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dispatch_mcp import model
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.runs import message_rules
-from dispatch_mcp.store import codec, table_rows
+from dispatch_mcp.store import codec, common_looks, table_rows
 
 SENT, DELIVERED = "message_sent", "message_delivered"
 """The kinds of event that say that a message was sent, and to whom messages have come."""
@@ -20,26 +20,37 @@ _BEAT = """
 UPDATE attempt SET beat = ?
 WHERE task = (SELECT no FROM task WHERE run = ? AND id = ?) AND attempt = ? AND state = 'running'
 """
-_IS_SAME = "AND coalesce(beat, '') = ?"
+_IS_SAME = "AND coalesce(beat, '') IN (?, ?)"
 _SEND = "INSERT INTO message (run, sender, recipient, kind, text, at, read) VALUES (?, ?, ?, ?, ?, ?, 0)"
 
 
 def beat(
-    conn: sqlite3.Connection, run_id: str, task_id: str, attempt: int, text: str, *, old: str | None = None
+    conn: sqlite3.Connection,
+    run_id: str,
+    task_id: str,
+    attempt: int,
+    short: common_looks.ShortBeat,
+    *,
+    old: Sequence[str] = (),
 ) -> bool:
-    """Keeps the details of a running attempt; returns False if it is not running, or has others than `old`."""
+    """Keeps the details of a running attempt; returns False if it is not running, or has others than `old`.
+
+    `old` is empty, or the two forms that one heartbeat may have: that of this build, and that of earlier ones.
+    """
     row = table_rows.run_row(conn, run_id)
-    values = (text, row.no, codec.clean(task_id), attempt)
-    if old is None:
-        return conn.execute(_BEAT, values).rowcount == 1
-    return conn.execute(f"{_BEAT}{_IS_SAME}", (*values, old)).rowcount == 1
+    values = (short.text, row.no, codec.clean(task_id), attempt)
+    is_kept = conn.execute(f"{_BEAT}{_IS_SAME}" if old else _BEAT, (*values, *old)).rowcount == 1
+    if is_kept:
+        common_looks.keep(conn, row.no, [short])
+    return is_kept
 
 
-def beats(conn: sqlite3.Connection, run_id: str, texts: Mapping[tuple[str, int], str]) -> None:
+def beats(conn: sqlite3.Connection, run_id: str, shorts: Mapping[tuple[str, int], common_looks.ShortBeat]) -> None:
     """Keeps the details of those attempts that run, by task and number."""
     row = table_rows.run_row(conn, run_id)
+    common_looks.keep(conn, row.no, shorts.values())
     conn.executemany(
-        _BEAT, [(text, row.no, codec.clean(task_id), attempt) for (task_id, attempt), text in texts.items()]
+        _BEAT, [(short.text, row.no, codec.clean(task_id), attempt) for (task_id, attempt), short in shorts.items()]
     )
 
 

@@ -20,6 +20,7 @@ from dispatch_mcp.routing import learning
 from dispatch_mcp.store import (
     blobs,
     codec,
+    common_looks,
     health,
     messages,
     owner_locks,
@@ -66,6 +67,7 @@ class Store:
         self._runs = run_transactions.Runs(home, clock, self._shelf, price, unproven_end, states_of=states_of)
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
+        self._common = common_looks.CommonLooks(self._reader)
         self._blobs = blobs.FileBlobs(home)
         self._briefs = prompt_files.FileBriefs(home)
 
@@ -238,6 +240,7 @@ class Store:
     async def whole_run(self, run_id: str, *, principal: str) -> records.WholeRun:
         """Returns a run with its plan, tasks and running attempts, all of one moment. Raises UnknownHandle."""
         whole = await queries.whole_run(self._reader, self._shelf, run_id, principal)
+        await self._common.fill(whole.run.id, [attempt.last_beat for attempt in whole.attempts])
         owner = whole.run.owner
         return whole._replace(is_driven=bool(owner) and owner_locks.is_alive(self._home, owner))
 
@@ -247,7 +250,9 @@ class Store:
 
     async def newest_attempt(self, run_id: str, task_id: str) -> records.NewestAttempt:
         """Returns the newest attempt of a task with what earlier ones have left it."""
-        return await queries.newest_attempt(self._reader, run_id, task_id)
+        newest = await queries.newest_attempt(self._reader, run_id, task_id)
+        await self._common.fill(run_id, [newest.last_beat])
+        return newest
 
     async def ids(self, kind: queries.Named, handle: str, principal: str) -> list[str]:
         """Returns the ids of a principal's runs or plans that begin with a handle, or whose number does; a few."""
@@ -280,7 +285,9 @@ class Store:
 
     async def attempts(self, run_id: str, task_id: str | None = None) -> list[records.AttemptRecord]:
         """Returns the attempts of a run, or of one of its tasks, in the order they began."""
-        return await queries.attempts(self._reader, run_id, task_id)
+        attempts = await queries.attempts(self._reader, run_id, task_id)
+        await self._common.fill(run_id, [attempt.beat for attempt in attempts])
+        return attempts
 
     async def events(self, run_id: str, after: int = 0, limit: int = 500) -> list[model.Event]:
         """Returns up to `limit` events of a run behind number `after`; they are numbered from 1."""
@@ -372,22 +379,29 @@ class Store:
 
         With `after` only if nothing else than that was kept until now.
         """
-        text, old = codec.dump_map(details), None if after is None else codec.dump_map(after)
-        return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, text, old=old))
+        shortener = common_looks.Shortener()
+        beat = shortener.short(details)
+        old = () if after is None else (shortener.short(after).text, codec.dump_map(after))
+        return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, beat, old=old))
 
     async def beats(self, run_id: str, details: Mapping[tuple[str, int], Mapping[str, model.Json]]) -> None:
         """Keeps what running attempts want their successors to know, by task and number, all at once."""
-        texts = {attempt: codec.dump_map(dict(beat)) for attempt, beat in details.items()}
-        if texts:
-            await self._writer.run(lambda conn: messages.beats(conn, run_id, texts))
+        shortener = common_looks.Shortener()
+        shorts = {attempt: shortener.short(beat) for attempt, beat in details.items()}
+        if shorts:
+            await self._writer.run(lambda conn: messages.beats(conn, run_id, shorts))
 
     async def last_beat(self, run_id: str, task_id: str) -> dict[str, model.Json]:
         """Returns the details that the latest attempt with any left behind."""
-        return await queries.last_beat(self._reader, run_id, task_id)
+        beat = await queries.last_beat(self._reader, run_id, task_id)
+        await self._common.fill(run_id, [beat])
+        return beat
 
     async def first_look(self, run_id: str, *, in_copy: bool) -> dict[str, model.Json]:
         """Returns what the run's first attempt left that had looked at its place: a copy, or the workspace itself."""
-        return await queries.first_look(self._reader, run_id, in_copy=in_copy)
+        beat = await queries.first_look(self._reader, run_id, in_copy=in_copy)
+        await self._common.fill(run_id, [beat])
+        return beat
 
     async def rivals(self, run_id: str, task_ids: Iterable[str]) -> dict[str, list[ports.Rival]]:
         """Returns by task the tasks of other runs that have been at work in the run's workspace since it began."""

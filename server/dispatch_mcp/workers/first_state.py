@@ -16,6 +16,9 @@ from dispatch_mcp.workers import safe_look
 LIMIT_S: Final = 3.0
 """What looking may take; whoever hands the task out waits for it."""
 
+LOOKED_AT: Final = frozenset({"file", "absent", "glob"})
+"""The kinds of criteria that looking decides."""
+
 Look = Callable[[Path, Criterion, threading.Event], Receipt]
 """Returns the receipt of a criterion that looking decides."""
 
@@ -61,7 +64,7 @@ def look(
     """Returns what holds now of criteria that looking decides, and which of the normalised declarations are folders."""
     standing: dict[str, str] = {}
     for criterion in criteria:
-        if criterion.kind in ("file", "absent", "glob"):
+        if criterion.kind in LOOKED_AT:
             evidence = receipt(root, criterion, stop)
             if evidence.ok and evidence.checked:
                 standing[criterion.text] = _state(root, criterion)

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
 
+FEW = 8
+"""Paths that are looked at on the spot: a stat or two of each costs less than a thread."""
+
 JUDGES_S = 5.0
 """What looking for the files that decide commands may take, before the work and after it."""
 
@@ -68,6 +71,8 @@ class ReceiptVerifier:
             return {ports.HELD: earlier} if earlier else {}
         root, criteria, entries = Path(work.workspace), _criteria(work), _entries(work)
         state = first_state.FirstState()
+        if len(entries) <= FEW and not any(criterion.kind in first_state.LOOKED_AT for criterion in criteria):
+            return {ports.HELD: first_state.look(root, (), entries, _look, threading.Event()).to_json()}
         with anyio.move_on_after(first_state.LIMIT_S):
             state = await safe_look.in_thread(lambda stop: first_state.look(root, criteria, entries, _look, stop))
         return {ports.HELD: state.to_json()} if state.is_known else {}
@@ -344,7 +349,8 @@ async def _claimants(work: work_order.WorkOrder, paths: Sequence[str], around: p
         foreign_paths = () if work.base else around.active.names(but=work.task.id)
         return {**_doubles(root, paths, foreign_paths), **(_rivals(root, paths, rivals) if rivals else {})}
 
-    return await safe_look.in_thread(reasons)
+    is_quick = not rivals and len(paths) <= FEW
+    return reasons(threading.Event()) if is_quick else await safe_look.in_thread(reasons)
 
 
 def _rivals(root: Path, paths: Sequence[str], rivals: Sequence[ports.Rival]) -> dict[str, str]:

@@ -57,6 +57,7 @@ class WorkspaceSnapshot(NamedTuple):
     `files` has a digest per file, empty for one that is not there; `problem` says why nothing was measured. `unclear`
     says why a declared file that looks as before may have been changed all the same. `judges` are the states of files
     that decide what commands check, also of those that git does not show; None where nobody has looked for them.
+    `common` is the part of `files` that everybody has seen alike who looked at that moment.
     """
 
     head: str = ""
@@ -64,23 +65,28 @@ class WorkspaceSnapshot(NamedTuple):
     problem: str = ""
     unclear: str = ""
     judges: Mapping[str, str] | None = None
+    common: Mapping[str, str] = {}
 
     def to_json(self) -> dict[str, model.Json]:
         """Returns the snapshot as JSON; `from_json` reads it back."""
         rest: dict[str, model.Json] = {"unclear": self.unclear} if self.unclear else {}
-        rest |= {} if self.judges is None else {"judges": dict(self.judges)}
-        return {"head": self.head, "files": dict(self.files), "problem": self.problem, **rest}
+        rest |= {} if self.judges is None else {"judges": self.judges}
+        rest |= {"common": self.common} if self.common else {}  # as it is: who stores many of them stores it once
+        own = {path: digest for path, digest in self.files.items() if path not in self.common}
+        return {"head": self.head, "files": own, "problem": self.problem, **rest}
 
 
 def from_json(value: model.Json) -> WorkspaceSnapshot:
     """Returns the snapshot of a JSON value; one with a problem when it is none."""
     if not json_types.is_object(value) or not json_types.is_object(value.get("files")):
         return WorkspaceSnapshot(problem="there is no snapshot from before the attempt")
-    files = {path: str(digest) for path, digest in value["files"].items()}
+    common, states = value.get("common", {}), value.get("judges", {})
+    if not json_types.is_object(common) or not json_types.is_object(states):
+        return WorkspaceSnapshot(problem="the snapshot from before the attempt is not stored any more")
+    files = {**common, **value["files"]}
     head, problem, unclear = (str(value.get(name, "")) for name in ("head", "problem", "unclear"))
-    states = value.get("judges")
-    judges = {path: str(state) for path, state in states.items()} if json_types.is_object(states) else None
-    return WorkspaceSnapshot(head, files, problem, unclear, judges)
+    judges = states if "judges" in value else None
+    return WorkspaceSnapshot(head, files, problem, unclear, judges, common)
 
 
 class FileFate(NamedTuple):
@@ -107,7 +113,7 @@ class _Status:
     """What git says of a workspace at one moment, whoever asks: the commit, what differs from it, and how files are.
 
     `digests` has the files that differ, if they are not more than are measured, and whatever was asked for since;
-    `folders` are those that git names and does not look into.
+    `common` never more than the former. `folders` are those that git names and does not look into.
     """
 
     root: Path
@@ -115,6 +121,7 @@ class _Status:
     differing: frozenset[str]
     digests: dict[str, str]
     folders: frozenset[str]
+    common: Mapping[str, str]
     _pending: set[str] = field(default_factory=set[str])
     _looks: shared_looks.SharedLooks[None] = field(default_factory=shared_looks.SharedLooks[None])
 
@@ -164,7 +171,8 @@ class Snapshotter:
                 for pattern in (path_globs.normalise(path, workspace) for path in files):
                     paths |= _named(pattern)
                     self._refuse_many(paths, "differ from the last commit")
-                return WorkspaceSnapshot(status.head, await status.states(paths), unclear=listing.unclear), listing
+                states = await status.states(paths)
+                return WorkspaceSnapshot(status.head, states, "", listing.unclear, None, status.common), listing
         except Unmeasured as why:
             return WorkspaceSnapshot(problem=str(why)), listing
         except TimeoutError:
@@ -339,7 +347,7 @@ class Snapshotter:
             return _digests(root, few, stop), frozenset(path for path in differing if (root / path).is_dir())
 
         digests, folders = await safe_look.in_thread(states) if differing else ({}, frozenset[str]())
-        return _Status(root, head, differing, digests, folders)
+        return _Status(root, head, differing, digests, folders, dict(sorted(digests.items())))
 
     async def _listing(self, root: Path, files: Collection[str], status: _Status) -> _Listing:
         top, head, differing = _top(root) or root, status.head, status.differing

@@ -40,6 +40,8 @@ async def carry_out(store: sqlite_store.Store, home: Path, run_id: str, plan_id:
         epoch = await store.adopt(run_id, lock.id)
         owner = records.Owner(lock.id, epoch or 0)
         advance = await store.advance(run_id, store_setup.step(owner, now=store.now()))
+        look: dict[str, model.Json] = {"before": {"head": "", "files": {}, "common": {"a.py": "1"}}}
+        await store.beats(run_id, {(start.task_id, start.attempt): look for start in advance.starts})
         while ends and advance.starts:
             reports = [store_setup.report(start) for start in advance.starts]
             advance = await store.advance(run_id, store_setup.step(owner, *reports, now=store.now()))
@@ -58,6 +60,7 @@ def rows_of(home: Path, run_ids: list[str]) -> dict[str, list[tuple[model.Json, 
         "run": f"no IN ({numbers})",
         "event": f"run IN ({numbers})",
         "task": f"run IN ({numbers})",
+        "common_look": f"run IN ({numbers})",
         "attempt": f"task IN ({tasks})",
         "result": f"task IN ({tasks})",
         "replay": f"task IN ({tasks})",

@@ -49,6 +49,7 @@ SELECT id, principal, title, state, workspace, (SELECT count(*) FROM task WHERE 
 _DELETE = (
     "DELETE FROM message WHERE run = ?",
     "DELETE FROM event WHERE run = ?",
+    "DELETE FROM common_look WHERE run = ?",
     "DELETE FROM attempt WHERE task IN (SELECT no FROM task WHERE run = ?)",
     "DELETE FROM result WHERE task IN (SELECT no FROM task WHERE run = ?)",
     "DELETE FROM task WHERE run = ?",
