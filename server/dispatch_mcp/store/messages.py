@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dispatch_mcp import model
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.runs import message_rules
-from dispatch_mcp.store import codec, common_looks, table_rows
+from dispatch_mcp.store import codec, table_rows
+from dispatch_mcp.store.heartbeats import wave_looks
 
 SENT, DELIVERED = "message_sent", "message_delivered"
 """The kinds of event that say that a message was sent, and to whom messages have come."""
@@ -29,7 +30,7 @@ def beat(
     run_id: str,
     task_id: str,
     attempt: int,
-    short: common_looks.ShortBeat,
+    short: wave_looks.ShortBeat,
     *,
     old: Sequence[str] = (),
 ) -> bool:
@@ -41,14 +42,14 @@ def beat(
     values = (short.text, row.no, codec.clean(task_id), attempt)
     is_kept = conn.execute(f"{_BEAT}{_IS_SAME}" if old else _BEAT, (*values, *old)).rowcount == 1
     if is_kept:
-        common_looks.keep(conn, row.no, [short])
+        wave_looks.keep(conn, row.no, [short])
     return is_kept
 
 
-def beats(conn: sqlite3.Connection, run_id: str, shorts: Mapping[tuple[str, int], common_looks.ShortBeat]) -> None:
+def beats(conn: sqlite3.Connection, run_id: str, shorts: Mapping[tuple[str, int], wave_looks.ShortBeat]) -> None:
     """Keeps the details of those attempts that run, by task and number."""
     row = table_rows.run_row(conn, run_id)
-    common_looks.keep(conn, row.no, shorts.values())
+    wave_looks.keep(conn, row.no, shorts.values())
     conn.executemany(
         _BEAT, [(short.text, row.no, codec.clean(task_id), attempt) for (task_id, attempt), short in shorts.items()]
     )

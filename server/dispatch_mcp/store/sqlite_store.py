@@ -20,7 +20,6 @@ from dispatch_mcp.routing import learning
 from dispatch_mcp.store import (
     blobs,
     codec,
-    common_looks,
     health,
     messages,
     owner_locks,
@@ -33,6 +32,7 @@ from dispatch_mcp.store import (
     sqlite,
     table_rows,
 )
+from dispatch_mcp.store.heartbeats import wave_looks
 from dispatch_mcp.store.pruning import old_runs
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
@@ -67,7 +67,7 @@ class Store:
         self._runs = run_transactions.Runs(home, clock, self._shelf, price, unproven_end, states_of=states_of)
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
-        self._common = common_looks.CommonLooks(self._reader)
+        self._common = wave_looks.CommonLooks(self._reader)
         self._blobs = blobs.FileBlobs(home)
         self._briefs = prompt_files.FileBriefs(home)
 
@@ -379,14 +379,14 @@ class Store:
 
         With `after` only if nothing else than that was kept until now.
         """
-        shortener = common_looks.Shortener()
+        shortener = wave_looks.Shortener()
         beat = shortener.short(details)
         old = () if after is None else (shortener.short(after).text, codec.dump_map(after))
         return await self._writer.run(lambda conn: messages.beat(conn, run_id, task_id, attempt, beat, old=old))
 
     async def beats(self, run_id: str, details: Mapping[tuple[str, int], Mapping[str, model.Json]]) -> None:
         """Keeps what running attempts want their successors to know, by task and number, all at once."""
-        shortener = common_looks.Shortener()
+        shortener = wave_looks.Shortener()
         shorts = {attempt: shortener.short(beat) for attempt, beat in details.items()}
         if shorts:
             await self._writer.run(lambda conn: messages.beats(conn, run_id, shorts))

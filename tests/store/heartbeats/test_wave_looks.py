@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.model import ports, records
-from dispatch_mcp.store import codec, common_looks, sqlite, sqlite_store
+from dispatch_mcp.store import codec, sqlite, sqlite_store
+from dispatch_mcp.store.heartbeats import wave_looks
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +97,7 @@ async def test_a_part_that_is_not_stored_any_more_is_left_to_the_reader_as_its_n
 async def test_only_the_newest_parts_stay_read_and_older_ones_are_read_again(tmp_path: Path) -> None:
     async with store_setup.running(tmp_path, store_setup.fan("a")) as (store, owner):
         await begun(store, owner)
-        looks = [beat("a", common={"a.py": str(number)}) for number in range(common_looks.MOST_PARTS + 2)]
+        looks = [beat("a", common={"a.py": str(number)}) for number in range(wave_looks.MOST_PARTS + 2)]
         for look in (*looks, *looks):
             assert await store.beat("run", "a", 1, look)
             assert await store.last_beat("run", "a") == look
@@ -106,7 +107,7 @@ async def test_only_the_newest_parts_stay_read_and_older_ones_are_read_again(tmp
 def test_whatever_heartbeats_hold_their_short_forms_name_all_that_they_leave_out(
     beats: list[dict[str, model.Json]],
 ) -> None:
-    shortener = common_looks.Shortener()
+    shortener = wave_looks.Shortener()
     for details in beats:
         short = shortener.short(details)
         whole = codec.load_map(short.text)

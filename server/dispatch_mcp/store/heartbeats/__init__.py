@@ -1,0 +1,1 @@
+"""What attempts leave with their heartbeats, as the store keeps it."""
