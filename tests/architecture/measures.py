@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -187,6 +188,7 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines(function) - (lines(function.body[0]) if ast.get_docstring(function) is not None else 0)
 
 
+@functools.cache
 def comment_lines(text: str) -> frozenset[int]:
     """Returns the numbers of the lines that carry a comment for readers: directives to tools are none."""
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)

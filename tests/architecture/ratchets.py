@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -233,8 +234,9 @@ def _called(text: str, commands: Collection[str]) -> Iterator[str]:
 
 def _strings(tree: ast.Module) -> Iterator[ast.Constant]:
     """Yields the string literals that are values, the parts of f-strings too: docstrings are none."""
-    explaining = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    nodes = tuple(ast.walk(tree))
+    explaining = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in explaining:
             yield node
 
@@ -259,7 +261,7 @@ def unexplained_numbers(modules: Iterable[source.Module]) -> list[str]:
 
 def _unexplained_numbers(module: source.Module) -> Iterator[tuple[ast.stmt, list[str]]]:
     reasons = _Reasons(module)
-    for statement, nodes in _by_statement(module.tree):
+    for statement, nodes in _by_statement(module.text):
         floats = [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, float)]
         table = statement in module.tree.body and len(floats) >= TABLE and isinstance(statement, _ASSIGNMENTS)
         fitted = [node for node in floats if table or _figures(module, node) > FIGURES_MAX]
@@ -284,7 +286,7 @@ def long_patterns(modules: Iterable[source.Module]) -> list[str]:
 
 def _long_patterns(module: source.Module) -> Iterator[tuple[ast.expr, int, str]]:
     reasons = _Reasons(module)
-    for statement, nodes in _by_statement(module.tree):
+    for statement, nodes in _by_statement(module.text):
         for node, size in _patterns(module, nodes):
             if size > PATTERN_MAX:
                 yield node, size, "that belongs in a data file"
@@ -339,7 +341,7 @@ class _Reasons:
     def __init__(self, module: source.Module) -> None:
         self._comments = measures.comment_lines(module.text)
         self._documented: set[int] = set()
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             for statement, below in pairwise(node.body if isinstance(node, _SCOPES) else []):
                 if isinstance(below, ast.Expr) and _is_text(below.value) and isinstance(statement, _ASSIGNMENTS):
                     self._documented.add(id(statement))
@@ -350,11 +352,14 @@ class _Reasons:
         return bool(lines & self._comments) or id(statement) in self._documented
 
 
-def _by_statement(tree: ast.Module) -> Iterator[tuple[ast.stmt, list[ast.AST]]]:
-    """Yields every statement with the nodes that belong to it and to no statement inside it; docstrings are none."""
-    for statement in ast.walk(tree):
-        if isinstance(statement, ast.stmt) and not (isinstance(statement, ast.Expr) and _is_text(statement.value)):
-            yield statement, list(_own_nodes(statement))
+@functools.cache
+def _by_statement(text: str) -> tuple[tuple[ast.stmt, tuple[ast.AST, ...]], ...]:
+    """Returns every statement with the nodes that belong to it and to no statement inside it; docstrings are none."""
+    return tuple(
+        (statement, tuple(_own_nodes(statement)))
+        for statement in source.nodes(text)
+        if isinstance(statement, ast.stmt) and not (isinstance(statement, ast.Expr) and _is_text(statement.value))
+    )
 
 
 def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -402,7 +407,7 @@ def accuracy_on_fitted_files(tests: Texts, scripts: Texts) -> list[str]:
     return [
         f"{name} measures accuracy on {file}, which {fitted[file]} reads"
         for name, text in tests
-        if _asserts_share(text)
+        if any(file in text for file in fitted) and _asserts_share(text)
         for file in sorted(_data_files(text))
         if file in fitted
     ]

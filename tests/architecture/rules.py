@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import bisect
+import functools
 import io
 import statistics
 import tokenize
@@ -327,7 +329,7 @@ def _impurities(module: source.Module) -> Iterator[tuple[ast.AST, str]]:
             yield call, f"calls {name}"
         if len(parts) > 1 and parts[-2] in {"datetime", "date"} and parts[-1] in {"now", "today", "utcnow"}:
             yield call, f"reads the clock with {name}"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)):
             yield node, "is asynchronous"
 
@@ -364,7 +366,7 @@ def class_names(modules: Iterable[source.Module]) -> list[str]:
     return [
         f"{module.at(node)} {node.name} is no name"
         for module in modules
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.ClassDef) and node.name.lower().endswith(tuple(FORBIDDEN_WORDS))
     ]
 
@@ -423,17 +425,26 @@ def typical_function(modules: Iterable[source.Module]) -> list[str]:
     return found
 
 
-def sizes(module: source.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
-    """Yields every function that is not a stub with its logical lines.
+def sizes(module: source.Module) -> tuple[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int], ...]:
+    """Returns every function that is not a stub with its logical lines.
 
     A logical line is Python's own: a statement of several physical lines is one. The signature counts as one,
     docstrings, comments and blank lines as none; an inner function counts for itself and for the outer one.
     """
+    return _sizes_of(module)
+
+
+@functools.cache
+def _sizes_of(module: source.Module) -> tuple[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int], ...]:
+    return tuple(_sizes(module))
+
+
+def _sizes(module: source.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
     ends = _logical_lines(module.text)
     for function in source.functions(module):
         body = function.body[1:] if ast.get_docstring(function) is not None else function.body
         if body and not all(_empty(statement) for statement in body):
-            size = sum(function.lineno <= line <= (function.end_lineno or 0) for line in ends)
+            size = bisect.bisect_right(ends, function.end_lineno or 0) - bisect.bisect_left(ends, function.lineno)
             yield function, size - sum(1 for _ in _with_docstring(function))
 
 

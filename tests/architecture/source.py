@@ -26,6 +26,11 @@ class Module:
         return parse(self.text)
 
     @property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Returns every node of the module, as `ast.walk` does."""
+        return nodes(self.text)
+
+    @property
     def layer(self) -> str:
         return self.name.split(".")[0]
 
@@ -48,6 +53,12 @@ def parse(text: str) -> ast.Module:
 
 
 @cache
+def nodes(text: str) -> tuple[ast.AST, ...]:
+    """Returns every node of a source; every rule looks at all of them, so they are gone through once."""
+    return tuple(ast.walk(parse(text)))
+
+
+@cache
 def modules() -> tuple[Module, ...]:
     """Returns every module of the product, sorted by name."""
     found: list[Module] = []
@@ -59,9 +70,14 @@ def modules() -> tuple[Module, ...]:
     return tuple(found)
 
 
-def imports(module: Module) -> Iterator[Import]:
-    """Yields every import of a module, also those inside functions and under TYPE_CHECKING."""
-    yield from _imports(module.tree, inside_function=False)
+def imports(module: Module) -> tuple[Import, ...]:
+    """Returns every import of a module, also those inside functions and under TYPE_CHECKING."""
+    return _imports_of(module.text)
+
+
+@cache
+def _imports_of(text: str) -> tuple[Import, ...]:
+    return tuple(_imports(parse(text), inside_function=False))
 
 
 def _imports(node: ast.AST, *, inside_function: bool) -> Iterator[Import]:
@@ -125,14 +141,17 @@ def dotted(node: ast.expr) -> str:
     return ""
 
 
-def calls(module: Module) -> Iterator[tuple[str, ast.Call]]:
-    """Yields every call with the dotted name of what is called ("" when it has none)."""
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Call):
-            yield dotted(node.func), node
+def calls(module: Module) -> tuple[tuple[str, ast.Call], ...]:
+    """Returns every call with the dotted name of what is called ("" when it has none)."""
+    return _calls_of(module.text)
+
+
+@cache
+def _calls_of(text: str) -> tuple[tuple[str, ast.Call], ...]:
+    return tuple((dotted(node.func), node) for node in nodes(text) if isinstance(node, ast.Call))
 
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node
