@@ -61,7 +61,7 @@ def fill_bytes(wire: raw_server.Wire, number: int) -> None:
 
 
 def fill(env: Mapping[str, str], home: Path, workspace: Path, options: argparse.Namespace) -> None:
-    with raw_server.Wire(env, workspace, era="legacy") as wire:
+    with raw_server.Wire(env, workspace, era="legacy", fresh=True) as wire:
         wire.greet()
         wire.call("get_trace")
         number = 0
@@ -102,7 +102,7 @@ class Clock:
 
 def calls(clock: Clock, env: Mapping[str, str], workspace: Path) -> None:
     began = time.perf_counter()
-    with raw_server.Wire(env, workspace, era="legacy") as wire:
+    with raw_server.Wire(env, workspace, era="legacy", fresh=True) as wire:
         pid = wire.process.pid
         wire.greet()
         clock.note("start to the first answer", time.perf_counter() - began, waves.processor_s(pid))

@@ -111,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         workspace = repository(Path(folder) / "shop")
         env = raw_server.environment(Path(folder) / "state", workspace)
-        with raw_server.Wire(env, workspace, era="legacy") as wire:
+        with raw_server.Wire(env, workspace, era="legacy", fresh=True) as wire:
             wire.greet()
             wire.call("get_trace")
             start, reports = waves(wire, workspace, options.tasks, options.wave, bare=options.bare)

@@ -160,6 +160,27 @@ def test_only_files_that_changed_are_read_again(tmp_path: Path) -> None:
     assert after.agent("two") is not before.agent("two")
 
 
+def test_what_one_source_has_read_another_does_not_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("---\nname: a\ndescription: Reviews code\n---\nHow.")
+    folder = (loader.Folder(tmp_path, "project"),)
+    [first] = loader.Source(folder).catalog().agents
+    [second] = loader.Source(folder).catalog().agents
+    assert second is first
+    [approved] = loader.Source(folder, trusted=approving(tmp_path, first.sha256)).catalog().agents
+    assert (first.trusted, approved.trusted) == (False, True)
+    path.write_text("---\nname: b\ndescription: Reviews code\n---\nHow.")
+    [third] = loader.Source(folder).catalog().agents
+    assert third.name == "b"
+
+
+def approving(folder: Path, digest: str) -> Path:
+    """Returns a file that approves the digest."""
+    path = folder / "approved.json"
+    path.write_text(json.dumps([digest]))
+    return path
+
+
 def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "agents", "one")
     (tmp_path / "agents" / "nowhere.md").symlink_to(tmp_path / "nowhere")

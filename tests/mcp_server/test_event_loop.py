@@ -166,7 +166,7 @@ def test_no_single_line_of_sixty_thousand_characters_keeps_the_loop_at_work(tmp_
 def test_a_server_takes_nothing_apart_when_its_client_leaves(tmp_path: Path) -> None:
     shop = memory_client.repository(tmp_path / "shop")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with raw_server.Wire(raw_server.environment(tmp_path / "state", shop), shop, era="legacy") as wire:
+    with raw_server.Wire(raw_server.environment(tmp_path / "state", shop), shop, era="legacy", fresh=True) as wire:
         wire.greet()
         wire.call("plan_dag", tasks=[{"id": "a", "do": "Write a"}])
         until_then_s = time.clock_gettime(_processor_clock(wire.process.pid))

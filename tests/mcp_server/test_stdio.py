@@ -106,7 +106,7 @@ def test_ten_megabytes_on_one_line_are_answered(env: dict[str, str], shop: Path)
 @pytest.mark.promise("R6")
 @pytest.mark.parametrize("busy", ["idle", "waiting", "working"])
 def test_the_end_of_stdin_ends_the_server(env: dict[str, str], shop: Path, busy: str) -> None:
-    with raw_server.Wire(env, shop) as server:
+    with raw_server.Wire(env, shop, fresh=True) as server:
         server.request("tools/list")
         task = {"id": "a", "do": "Take long", "command": ["python", "-c", LONG]}
         if busy == "working":
@@ -124,7 +124,7 @@ def test_the_end_of_stdin_ends_the_server(env: dict[str, str], shop: Path, busy:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_cleanly(env: dict[str, str], shop: Path, number: signal.Signals) -> None:
-    with raw_server.Wire(env, shop) as server:
+    with raw_server.Wire(env, shop, fresh=True) as server:
         plan_id = server.call("plan_dag", tasks=scripted(3, 900.0))["plan_id"]
         server.call("dispatch", plan_id=plan_id, worker="scripted")
         server.process.send_signal(number)
@@ -214,7 +214,7 @@ def test_nothing_is_created_or_changed_in_the_workspace(
     for path in [*shop.rglob("*"), shop]:
         path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
     before = picture(shop)
-    with raw_server.Wire(env, shop) as server:
+    with raw_server.Wire(env, shop, fresh=True) as server:
         server.request("tools/list")
         server.call("route_task", task="Explain app.py", files=["app.py"])
         tasks = [

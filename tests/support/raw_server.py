@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import nursery
+
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
@@ -57,12 +59,14 @@ class Wire:
         log: Path | int | None = None,
         era: str = "auto",
         hello: Mapping[str, Any] | None = None,
+        fresh: bool = False,
     ) -> None:
         """Starts the server; `log` is the file or pipe that its stderr is, `era` that of the protocol we speak.
 
         `hello` replaces what we say of ourselves: the parameters of the handshake, or of the envelope in the newer era.
 
-        `command` is what starts it, if not this interpreter with the options `python`.
+        `command` is what starts it, if not this interpreter with the options `python`. Without either it is forked from
+        one that has loaded the product, but for a `fresh` one: for those who ask what a start or an end is like.
         """
         self.lines: list[bytes] = []
         self.roots: Sequence[str] = ()
@@ -71,14 +75,18 @@ class Wire:
         self._hello = hello or HELLO
         self._meta: Mapping[str, Any] = {"_meta": hello or ENVELOPE} if era == "auto" else {}
         with open(os.devnull if log is None else log, "ab") as stderr:  # noqa: PTH123  # a pipe, too
-            self.process = subprocess.Popen(
-                list(command) or [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
-                env=dict(env),
-                cwd=cwd,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                bufsize=0,
+            self.process = (
+                nursery.fork(["serve"], env, cwd, stderr.fileno())
+                if not (python or command or fresh) and nursery.can_fork(env)
+                else subprocess.Popen(
+                    list(command) or [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
+                    env=dict(env),
+                    cwd=cwd,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    bufsize=0,
+                )
             )
 
     def __enter__(self) -> Self:

@@ -29,6 +29,9 @@ from dispatch_mcp.text import json_types, lexicon
 
 MAX_FILES = 2_000
 MAX_BYTES = 256 * 1024
+KEPT = 256
+"""Agent files that stay read for whoever looks at them next: ours are 81, and each principal has its own source."""
+
 FRESH_S = 1.0
 """How long a look at the folders counts; within it routing does not touch the disk."""
 
@@ -304,6 +307,12 @@ def _read(file: _File, digests: Collection[str]) -> catalog.Agent | catalog.Stra
             data = stream.read(MAX_BYTES)
     except OSError:
         return None
+    return _agent_in(data, dataclasses.replace(file, size=0, changed_ns=0), frozenset(digests))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _agent_in(data: bytes, file: _File, digests: frozenset[str]) -> catalog.Agent | catalog.Stranger:
+    """Returns the agent that these bytes of a file define, or why they define none; read once for all sources."""
     content, note = text_of(data)
     if why := _foreign(file, content):
         return catalog.Stranger(str(file.path), why)
