@@ -33,7 +33,7 @@ LIMIT = re.compile(
 
 
 def short_limits(text: str) -> list[str]:
-    """Returns the limits that a test module gives as numbers and that are too short; 0 is a look, and waits for nothing."""
+    """Returns the limits that a test module gives as numbers and that are too short; 0 is a look and no wait."""
     numbers = ["".join(filter(None, match.groups())) for match in LIMIT.finditer(text)]
     return [number for number in numbers if 0 < float(number) < LEAST_S]
 
