@@ -305,6 +305,7 @@ async def test_what_a_session_holds_under_a_new_id_is_given_back_at_its_end(tmp_
     workspace = open_runs.places(str(tmp_path))
     assert [look.session for look in open_runs.at_work(str(home), workspace)] == ["after-clear"]
     await run(variables(home, tmp_path), "hook", "SessionEnd", session_id="after-clear", reason="other")
+    await run(variables(home, tmp_path), "hook", hook_program.TAKE, str(tmp_path))
     assert [look.session for look in open_runs.at_work(str(home), workspace)] == []
 
 
@@ -312,7 +313,6 @@ async def test_a_fault_of_ours_is_one_line_in_our_log_and_nothing_else(tmp_path:
     home = tmp_path / "home"
     async with dispatcher_setup.opened(home) as desk:
         await dispatcher_setup.started(desk, task("a"))
-    (home / hook_events.FOLDER).mkdir()
     (home / "config.toml").write_text("what = is this\n")
     assert await run(variables(home, tmp_path), "hook", "SessionStart") == ""
     (line,) = (home / hook_events.FOLDER / "hooks.log").read_text().splitlines()

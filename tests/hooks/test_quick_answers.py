@@ -17,6 +17,7 @@ import pytest
 from dispatcher_setup import task
 
 from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers
+from dispatch_mcp.model import short_ids
 from dispatch_mcp.store.looks import open_runs
 
 pytestmark = pytest.mark.anyio
@@ -141,6 +142,28 @@ async def test_news_after_a_report_are_the_same_by_a_look(case: Case) -> None:
     assert await case.agrees("UserPromptSubmit", prompt=notice)
     await case.desk.app.steer(run_id, "pause", "", "")
     assert await case.agrees("PostToolUse", **case.after(briefs[1])) is None, "why it waits takes the whole run"
+
+
+async def test_the_last_result_of_a_run_tells_by_a_look_that_it_has_ended_and_how(case: Case) -> None:
+    run_id, names = await case.run(task("a"))
+    brief = (await case.session.begins(names[0]))["prompt"]
+    await case.session.ends(brief)
+    told = await case.agrees("PostToolUse", **case.after(brief))
+    assert told is not None
+    run = short_ids.short(run_id)
+    assert hook_setup.words(told) == (
+        f"a: unverified. Run {run!r} is over (succeeded): 0 of 1 proven, 1 UNVERIFIED. "
+        f"get_trace(run_id={run!r}, view='results') has everything."
+    )
+    run_id, names = await case.run(task("a"))
+    brief = (await case.session.begins(names[0]))["prompt"]
+    await case.session.ends(brief, "")
+    for _ in range(9):
+        case.desk.clock.now += 3600
+        for handout in (await case.desk.app.dispatch(run_id=run_id)).assignments:
+            brief = (await case.session.begins(handout.call.prompt))["prompt"]
+            await case.session.ends(brief, "")
+    assert await case.agrees("PostToolUse", **case.after(brief)) is None, "what to do about it takes the whole run"
 
 
 async def test_a_session_is_kept_going_for_what_it_has_begun_by_a_look(case: Case) -> None:

@@ -97,7 +97,7 @@ def test_the_plugin_lists_no_agents_and_only_folders_that_exist() -> None:
 def test_the_commands_of_the_plugin_cost_a_conversation_nothing() -> None:
     commands = sorted((REPOSITORY / "plugin/commands").glob("*.md"))
     headers = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8").split("---")[1]) for file in commands}
-    assert {"orchestrate", "plan", "resume", "review", "status"} <= set(headers)
+    assert {"orchestrate", "resume", "review"} <= set(headers)
     assert [name for name, header in headers.items() if header.get("disable-model-invocation") is not True] == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import dispatcher_setup
 import pytest
 from dispatcher_setup import task
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.model import records
 from dispatch_mcp.store import owner_locks
 from dispatch_mcp.store.looks import host_begins, open_runs
@@ -24,9 +25,13 @@ HOLDER = {"id": "one", "pid": 0, "call": "call-1"}
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
-    async with dispatcher_setup.opened(tmp_path / "home") as desk:
+    async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
         desk.app.hooks = "full"
         yield desk
+
+
+def price(_name: str | None, usage: model.Usage) -> float:
+    return usage.tokens * 1e-6
 
 
 class Attempt:
@@ -87,13 +92,35 @@ CEILINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("ceiling", CEILINGS, ids=json.dumps)
-async def test_what_has_a_ceiling_is_left_to_who_keeps_account(
+async def test_what_was_set_aside_for_an_attempt_under_a_ceiling_is_its_own_while_nothing_else_has_ended(
     ceiling: dict[str, Any], desk: dispatcher_setup.Desk
 ) -> None:
     attempt = await out(desk, task("a", **ceiling.get("task", {})), limits=model.Limits(**ceiling.get("limits", {})))
+    assert attempt.begins()
+    step = records.Step(now=desk.clock.now, actions=(records.Action("begin", "a", attempt=1),), lease_s=60)
+    await desk.app.store.advance(attempt.run, step)
+    assert (await desk.states(attempt.run))["a"] == "running", "whoever keeps account lets it begin too"
+
+
+@pytest.mark.parametrize("ceiling", [{"dollars": 5}, {"tokens": 10**6}], ids=json.dumps)
+@pytest.mark.parametrize("event", ["a result", "a late result", "another ceiling"])
+async def test_once_anything_has_ended_under_a_ceiling_who_keeps_account_is_asked(
+    event: str, ceiling: dict[str, Any], desk: dispatcher_setup.Desk
+) -> None:
+    attempt = await out(desk, task("a"), task("b"), limits=model.Limits(**ceiling))
+    if event == "another ceiling":
+        await desk.app.store.advance(attempt.run, records.Step(now=desk.clock.now, limits=model.Limits(dollars=4)))
+    for _ in range(2 if event == "a late result" else event == "a result"):
+        await desk.app.report(attempt.run, [{"task_id": "b", "attempt": 1, "text": "done"}])
     before = await attempt.newest()
     assert attempt.begins() is None
     assert await attempt.newest() == before
+
+
+async def test_other_ceilings_are_not_asked_when_something_has_ended(desk: dispatcher_setup.Desk) -> None:
+    attempt = await out(desk, task("a"), task("b"), limits=model.Limits(minutes=60, attempts=9, fan_out=4))
+    await desk.app.report(attempt.run, [{"task_id": "b", "attempt": 1, "text": "done"}])
+    assert attempt.begins()
 
 
 async def test_ceilings_that_do_not_bear_on_attempts_are_none(desk: dispatcher_setup.Desk) -> None:
@@ -116,18 +143,28 @@ async def test_what_is_not_out_any_more_is_left_alone(change: str, desk: dispatc
     assert attempt.begins(number=2 if change == "number" else 1) is None
 
 
-async def test_a_store_that_somebody_writes_or_that_is_none_is_left_alone(
+async def test_a_store_that_somebody_writes_or_that_is_none_is_not_waited_for(
     desk: dispatcher_setup.Desk, tmp_path: Path
 ) -> None:
     attempt = await out(desk)
     with owner_locks.Mutex(attempt.home / owner_locks.LOCK):
-        assert attempt.begins(patience_s=0.01) is None
+        with pytest.raises(errors.StoreBusy):
+            attempt.begins(patience_s=0.01)
+        with pytest.raises(errors.StoreBusy):
+            host_begins.require_free(attempt.home, patience_s=0.01)
+    with closing(sqlite3.connect(attempt.home / open_runs.FILE, isolation_level=None)) as stranger:
+        stranger.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.StoreBusy):
+            attempt.begins(patience_s=0.01)
+    host_begins.require_free(attempt.home)
     assert attempt.begins()
     moment = host_begins.Begin(attempt.run, "a", 1, HOLDER, 0.0)
-    assert host_begins.begin(tmp_path / "nowhere", moment) is None
+    with pytest.raises(errors.StoreError):
+        host_begins.begin(tmp_path / "nowhere", moment)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / open_runs.FILE).write_bytes(b"nonsense" * 500)
-    assert host_begins.begin(tmp_path / "broken", moment) is None
+    with pytest.raises(errors.StoreError):
+        host_begins.begin(tmp_path / "broken", moment)
 
 
 def test_the_sessions_of_this_machine_are_one_principal() -> None:

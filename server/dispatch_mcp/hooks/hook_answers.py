@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ from dispatch_mcp.engine import run_view
 from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_listener, hook_words, host_calls
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, reported_failures, short_ids
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import handoff_parser, report_reader
 from dispatch_mcp.service import dispatcher, host_assignments
 from dispatch_mcp.text import attempt_names, escape, json_types
@@ -104,9 +105,10 @@ class HookAnswers:
             return {}
         try:
             attempt = await self.calls.begin(*name, moment.session, moment.text("tool_use_id"))
+        except errors.StoreError:  # a fault of ours denies nobody anything
+            raise
         except errors.DispatchError as refusal:
-            reason = refusal.full_text(tool_wording.words)
-            return hook_words.denial(reason)
+            return hook_words.denial(refusal.full_text(tool_wording.words))
         self._note(attempt.run_id)
         return hook_words.called(moment.event["tool_input"], attempt.call, _marked(name, attempt))
 
@@ -131,6 +133,8 @@ class HookAnswers:
             return {}
         try:
             attempt = await self.calls.begin(*name, moment.session, moment.text("agent_id"))
+        except errors.StoreError:
+            raise
         except errors.DispatchError:  # whoever calls it again reads why
             return {}
         self._note(attempt.run_id)
@@ -297,7 +301,24 @@ def _ready(view: run_view.RunView, limit: int = hook_words.NEWS_TOKENS) -> str:
     out = sum(host_calls.holder_of(view, row) is not None for row in view.tasks)
     if out and view.run.state is RunState.RUNNING:
         return hook_words.at_work(out)
-    return hook_words.cut(tool_wording.words(view.next_step()), limit)
+    step = view.next_step()
+    if view.run.state in model.RUN_FINAL:
+        return _ending(view).words(limit, _after_the_end(step))
+    return hook_words.cut(tool_wording.words(step), limit)
+
+
+def _ending(view: run_view.RunView) -> hook_words.RunEnding:
+    states = [row.state for row in view.tasks]
+    total = sum(state is not TaskState.SKIPPED for state in states)
+    proven, unproven = states.count(TaskState.SUCCEEDED), states.count(TaskState.UNVERIFIED)
+    return hook_words.RunEnding(view.run.id, view.run.state.value, proven, unproven, total)
+
+
+def _after_the_end(step: NextStep) -> str:
+    """Returns what there is to do after the end of a run beside reading what came of it."""
+    if step.kind is StepKind.READ_RESULTS and not step.has_changes:
+        return ""
+    return tool_wording.words(replace(step, unproven=0))
 
 
 def _waiting(view: run_view.RunView, row: records.TaskRecord) -> hook_words.Waiting:

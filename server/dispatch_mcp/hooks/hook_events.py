@@ -35,6 +35,9 @@ EVENTS: Final = (
     "SessionEnd",
 )
 
+NEWS: Final = ("PostToolUse", "PostToolUseFailure", "UserPromptSubmit")
+"""The events by which a session learns what became of a subagent."""
+
 LEVELS: Final = ("full", "report", "off")
 """What hooks may do, as the settings say; the first if they say nothing."""
 

@@ -18,8 +18,14 @@ from dispatch_mcp.text import json_types
 if TYPE_CHECKING:
     from dispatch_mcp.hooks import quick_answers
 
+TAKE: Final = "take"
+"""In the place of an event: take what hooks have kept of the workspace that follows."""
+
 PATIENCE_S: Final = 540.0
 """Seconds that a hook waits for its server, which may run the tests of a result meanwhile; less than the host waits."""
+
+NEWS_S: Final = 3_600.0
+"""Seconds after the end of a run in which whoever waited for its last subagents is told of it."""
 
 MOST_LOG: Final = 1 << 20
 """Bytes that the log of faults may have."""
@@ -28,7 +34,10 @@ MOST_LOG: Final = 1 << 20
 def main(arguments: list[str]) -> int:
     """Answers one event on stdin; the exit code is always 0."""
     try:
-        _answer(arguments[0] if arguments else "", os.environ)
+        if arguments[:1] == [TAKE]:
+            _take(home(os.environ), *arguments[1:])
+        else:
+            _answer(arguments[0] if arguments else "", os.environ)
     except BaseException as trouble:  # whatever it is: a hook never breaks a session
         note(trouble)
     return 0
@@ -45,9 +54,13 @@ def _answer(name: str, env: Mapping[str, str]) -> None:
     place = home(env)
     is_call = name == "PreToolUse"  # that of a subagent has an attempt's name for a prompt, which no subagent can do
     is_contact = is_call and hook_events.text(event, "tool_name") not in hook_events.AGENT_TOOLS
-    is_known = (
-        open_runs.is_there(place) if is_call else open_runs.has_any(place, open_runs.places(*folders(event, env)))
-    )
+    if is_call:
+        is_known = open_runs.is_there(place)
+    else:
+        import time
+
+        ended_since = time.time() - NEWS_S if name in hook_events.NEWS else float("inf")
+        is_known = open_runs.has_any(place, open_runs.places(*folders(event, env)), ended_since)
     if not is_contact and not is_known:
         return
     answer = _answered(place, env, {"name": name, "event": event}, only_server=is_contact)
@@ -99,23 +112,44 @@ def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, o
                 return hook_socket.ask(path, question, PATIENCE_S)
         except (FileNotFoundError, ConnectionRefusedError):
             pass  # its server has gone, or never came
-    if only_server:
-        return {}
-    if level == "full" and (reply := quick_answers.alone(look)) is not None:
-        return reply
-    return _alone(look, question, level)
+    is_nothing = only_server or (level == "report" and look.name in quick_answers.OF_FULL_HOOKS)
+    return {} if is_nothing else _alone(look, question, level)
 
 
 def _alone(look: quick_answers.Look, question: dict[str, Any], level: str) -> Mapping[str, Any]:
-    """Returns the answer to what takes more than a look: writing one row, or else everything that moves runs."""
-    if level == "full" and look.name == "PreToolUse":
-        from dispatch_mcp.hooks import quick_answers
+    """Returns the answer where there is no server: by a look, by writing one row, or by keeping the event for later.
 
-        if (reply := quick_answers.brief(look)) is not None:
-            return reply
+    Only where none of these will do, everything is loaded that moves runs.
+    """
+    from pathlib import Path
+
+    from dispatch_mcp.hooks import hand_ins, quick_answers
+    from dispatch_mcp.store.looks import host_begins
+
+    if level and (reply := quick_answers.alone(look)) is not None:
+        return reply
+    if level and look.name == "PreToolUse" and (reply := quick_answers.brief(look)) is not None:
+        return reply
+    if level and hand_ins.IS_POSSIBLE and (hand_in := quick_answers.hand_in(look, question)) is not None:
+        argv = [sys.executable, "-P", "-m", "dispatch_mcp", "hook", TAKE, hand_in.workspace]
+        hand_ins.start_clerk(argv, os.environ)
+        return hand_in.reply
+    host_begins.require_free(Path(look.home))  # a store that is locked is none to load everything for
     from dispatch_mcp.hooks import hook_answers
 
     return hook_answers.answer_alone(question)
+
+
+def _take(place: str, workspace: str) -> None:
+    """Takes what is kept of a workspace; of several processes at once one loads everything, the others find nothing."""
+    from dispatch_mcp.hooks import hand_ins
+
+    inbox = hand_ins.HandIns(place, workspace)
+    with inbox.turn(waits=True):
+        if inbox.waiting():
+            from dispatch_mcp.hooks import hand_in_clerk
+
+            hand_in_clerk.take_alone(inbox, note)
 
 
 def allowed(place: str, env: Mapping[str, str]) -> str:
@@ -140,7 +174,10 @@ def allowed(place: str, env: Mapping[str, str]) -> str:
 def note(trouble: BaseException) -> None:
     """Leaves one line about a fault of ours in the log beside the store, if there is a place for it."""
     try:
-        file = os.path.join(home(os.environ), hook_events.FOLDER, "hooks.log")
+        place = home(os.environ)
+        file = os.path.join(place, hook_events.FOLDER, "hooks.log")
+        if os.path.isdir(place) and not os.path.isdir(os.path.dirname(file)):
+            os.mkdir(os.path.dirname(file), 0o700)
         if not os.path.exists(file) or os.path.getsize(file) < MOST_LOG:
             with open(file, "a", encoding="utf-8") as log:
                 log.write(f"{type(trouble).__name__}: {str(trouble)[:300]!r}\n")

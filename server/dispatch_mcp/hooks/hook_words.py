@@ -69,6 +69,24 @@ class AttemptStates(NamedTuple):
         return "its run is paused" if self.run_state == "paused" else ""
 
 
+class RunEnding(NamedTuple):
+    """How a run has ended: its state, and how many of its `total` tasks are proven, or only claimed."""
+
+    run: str
+    state: str
+    proven: int
+    unproven: int
+    total: int
+
+    def words(self, limit: int, more: str = "") -> str:
+        """Returns that it is over, how, and where to look, in so many tokens; `more` as far as there is room."""
+        run = short_forms.short(self.run)
+        claims = f", {self.unproven} UNVERIFIED" if self.unproven else ""
+        head = f"Run {run!r} is over ({self.state}): {self.proven} of {self.total} proven{claims}."
+        text = f"{head} get_trace(run_id={run!r}, view='results') has everything."
+        return cut(f"{text} {more}", limit) if more else text
+
+
 def specific(event: str, **fields: json_types.Json) -> Reply:
     """Returns the answer to an event that has fields of its own."""
     return {"hookSpecificOutput": {"hookEventName": event, **fields}}
@@ -134,6 +152,11 @@ def _ready(run: str, waiting: Sequence[Waiting], count: int) -> str:
     rest = len(waiting) - count
     more = f" {next_steps.counted(rest, 'more assignment' if count else 'assignment')}: " if rest else ""
     return f"Ready:{''.join(calls)}{more}" + (f"dispatch(run_id={short_forms.short(run)!r})." if rest else "")
+
+
+def handed_in(run: str) -> str:
+    """Returns what is told of a result that is kept and not judged yet."""
+    return f"Its result is kept and being checked. Then dispatch(run_id={short_forms.short(run)!r}) has what is ready."
 
 
 def at_work(count: int) -> str:

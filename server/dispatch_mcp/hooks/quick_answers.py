@@ -1,19 +1,34 @@
 """What a hook can answer by a look into the store, without the server of its session or anything that it would load.
 
 `before` is asked first: most events of a session with an open run are still none of ours. `alone` is asked where there
-is no server. Both return None for what takes more than a look: then everything is needed that moves a run.
+is no server. Both return None for what takes more than a look: then `brief` may write one row, or `hand_in` keep the
+event for who moves runs. Where these return None too, everything is needed at once.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_words
+from dispatch_mcp.hooks import agent_transcripts, hand_ins, holders, hook_events, hook_words
 from dispatch_mcp.store.looks import open_runs
-from dispatch_mcp.text import attempt_names
+from dispatch_mcp.text import attempt_names, json_types
+
+OF_FULL_HOOKS: Final = ("PreToolUse", "Stop")
+"""What is answered only where hooks do all that they can."""
+
+_FIELDS: Final = frozenset(
+    {
+        *("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned", "artifacts"),
+        *("proposed_edits", "messages", "status"),
+    }
+)
+_FENCE: Final = "```"
+_MOST_ANSWER: Final = 100_000
+"""Characters of an answer that is looked into here."""
 
 SILENCE: Final[hook_words.Reply] = {}
 
@@ -67,13 +82,23 @@ def before(look: Look) -> hook_words.Reply | None:
     match look.name:
         case "SessionStart":
             return _welcome(look)
-        case "SubagentStop" | "UserPromptSubmit":
+        case "SubagentStop":
             return None if look.attempt_name() else SILENCE
+        case "UserPromptSubmit" | "PostToolUseFailure":
+            return None if _is_news(look) else SILENCE
         case "PostToolUse":
             is_end = look.text("tool_response", "status") == hook_events.COMPLETED
-            return None if is_end else SILENCE
+            return None if is_end and _is_news(look) else SILENCE
         case _:
             return None
+
+
+def _is_news(look: Look) -> bool:
+    """Returns whether an event is about an attempt, and of a run that is over only if the session had begun it."""
+    task = _newest(look)
+    session = _holder(task) if task else None
+    is_own = session is not None and look.holder.is_same(session)
+    return look.attempt_name() is not None and (task is None or not task.is_over or is_own)
 
 
 def alone(look: Look) -> hook_words.Reply | None:
@@ -91,11 +116,90 @@ def alone(look: Look) -> hook_words.Reply | None:
     return answer(look) if answer else None
 
 
+class HandIn(NamedTuple):
+    """An event that is kept for who takes what is kept of that workspace, and what its hook says meanwhile."""
+
+    workspace: str
+    reply: hook_words.Reply
+
+
+def hand_in(look: Look, question: hand_ins.Question) -> HandIn | None:
+    """Keeps an event that moves a run for who can do so, and returns what to say; None for what has to be done at once.
+
+    Raises OSError.
+    """
+    match look.name:
+        case "SubagentStop":
+            may_wait = look.event.get("stop_hook_active") is True or is_plain_handoff(
+                look.text("last_assistant_message")
+            )
+            last = {**question, "event": {**look.event, "stop_hook_active": True}}
+            return _kept_result(look, last) if may_wait else None
+        case "PostToolUse" | "PostToolUseFailure":
+            return _kept_result(look, question)
+        case "UserPromptSubmit":
+            return _kept_result(look, question) if hook_events.notification(look.event).is_end else None
+        case "SessionStart":
+            dead = [task for task in look.at_work() if (session := _holder(task)) and not session.is_alive]
+            return _kept(look, dead, "dead sessions", question, _told_of_runs(look))
+        case "SessionEnd":
+            own = [task for task in look.at_work() if (session := _holder(task)) and look.holder.is_same(session)]
+            return _kept(look, own, f"end of {look.session} {look.pid}", question)
+        case _:
+            return None
+
+
+def _kept_result(look: Look, question: hand_ins.Question) -> HandIn | None:
+    """Keeps how the attempt of a subagent ended that has begun it."""
+    task = _newest(look)
+    if task is None or not _is_out(look, task) or not task.session:
+        return None
+    news = hook_words.news(look.name, task.id, "handed in", hook_words.handed_in(task.run))
+    reply = SILENCE if look.name == "SubagentStop" else news
+    return _kept(look, [task], f"{task.run}/{task.id}/{task.attempt}", question, reply)
+
+
+def _kept(
+    look: Look,
+    tasks: Sequence[open_runs.TaskLook],
+    key: str,
+    question: hand_ins.Question,
+    reply: hook_words.Reply = SILENCE,
+) -> HandIn | None:
+    """Keeps an event that is about these tasks."""
+    if not tasks or not hand_ins.HandIns(look.home, tasks[0].workspace).keep(key, question):
+        return None
+    return HandIn(tasks[0].workspace, reply)
+
+
+def is_plain_handoff(answer: str) -> bool:
+    """Returns whether an answer is so plainly the handoff that a brief asks for that nobody has to look twice.
+
+    What is not may still be one: that is judged by who can ask for it once more.
+    """
+    text = answer.strip()
+    if text.endswith(_FENCE):
+        text = text.removesuffix(_FENCE).rpartition(f"{_FENCE}json\n")[2]
+    if len(text) > _MOST_ANSWER or not text.startswith("{"):
+        return False
+    try:
+        value: json_types.Json = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    if not json_types.is_object(value) or not value.keys() <= _FIELDS:
+        return False
+    work = value.get("completed_work")
+    return isinstance(work, str) and bool(work.strip()) and value.get("status", "succeeded") == "succeeded"
+
+
 def _welcome(look: Look) -> hook_words.Reply | None:
     """Tells of open runs; what dead sessions hold is freed by who can move runs."""
-    at_work = look.at_work()
-    if any(not session.is_alive for task in at_work if (session := _holder(task))):
+    if any(not session.is_alive for task in look.at_work() if (session := _holder(task))):
         return None
+    return _told_of_runs(look)
+
+
+def _told_of_runs(look: Look) -> hook_words.Reply:
     return hook_words.welcome(
         [
             hook_words.RunProgress(run.id, run.title or "", run.ends, run.tasks, look.now - run.created_at)
@@ -145,21 +249,32 @@ def brief(look: Look) -> hook_words.Reply | None:
 
 def _end(look: Look) -> hook_words.Reply | None:
     """Says nothing to a subagent whose attempt is over; one that is out is reported by who can judge it."""
-    return None if _is_out(look, _newest(look)) else SILENCE
+    task = _newest(look)
+    return None if _is_out(look, task) and not _is_of_others(look, task) else SILENCE
 
 
 def _news(look: Look) -> hook_words.Reply | None:
-    """Tells what is ready after an attempt that is reported."""
+    """Tells what is ready after an attempt that is reported, or how its run has ended."""
     task = _newest(look)
-    if task is None:
+    if task is None or _is_of_others(look, task):
         return SILENCE
-    at_work = [other for other in look.at_work() if other.run == task.run and other.is_out]
-    waiting = _unbegun(at_work)
-    if _is_out(look, task) or not (at_work and task.run_state == "running"):
+    if _is_out(look, task):
         return None
-    room = hook_words.room_after(task.id, task.state)
-    words = hook_words.ready(task.run, waiting, room) if waiting else hook_words.at_work(len(at_work))
-    return hook_words.news(look.name, task.id, task.state, words)
+    words = _words_of_run(look, task, hook_words.room_after(task.id, task.state))
+    return hook_words.news(look.name, task.id, task.state, words) if words else None
+
+
+def _words_of_run(look: Look, task: open_runs.TaskLook, limit: int) -> str:
+    """Returns what is ready or how the run of a task has ended, in so many tokens; empty where that takes more."""
+    if task.is_over:
+        end = open_runs.end_of(look.home, task.run)
+        is_plain = end is not None and end.state == "succeeded"
+        return hook_words.RunEnding(task.run, *end).words(limit) if end and is_plain else ""
+    at_work = [other for other in look.at_work() if other.run == task.run and other.is_out]
+    if not at_work or task.run_state != "running":
+        return ""
+    waiting = _unbegun(at_work)
+    return hook_words.ready(task.run, waiting, limit) if waiting else hook_words.at_work(len(at_work))
 
 
 def _reason_to_go_on(look: Look) -> hook_words.Reply:
@@ -192,6 +307,12 @@ def _newest(look: Look) -> open_runs.TaskLook | None:
 def _is_out(look: Look, task: open_runs.TaskLook | None) -> bool:
     name = look.attempt_name()
     return bool(task and name and task.is_out and task.attempt == name.attempt)
+
+
+def _is_of_others(look: Look, task: open_runs.TaskLook | None) -> bool:
+    """Returns whether another session has begun the attempt of a task."""
+    session = _holder(task) if task and task.is_out else None
+    return session is not None and not look.holder.is_same(session)
 
 
 def _holder(task: open_runs.TaskLook) -> holders.Session | None:

@@ -150,8 +150,10 @@ def refuse_network(home: Path) -> None:
             )
 
 
-def open_writer(home: Path) -> sqlite3.Connection:
+def open_writer(home: Path, *, busy_ms: int = BUSY_MS) -> sqlite3.Connection:
     """Returns a connection to an up-to-date store; call it with the write mutex held.
+
+    It waits `busy_ms` milliseconds for locks of foreign programs.
 
     Raises:
         sqlite3.Error: for `translate`.
@@ -170,7 +172,7 @@ def open_writer(home: Path) -> sqlite3.Connection:
     # Its own thread opens, uses and closes it; the check only gets in the way of a close at interpreter exit.
     conn = sqlite3.connect(home / FILE, isolation_level=None, cached_statements=256, check_same_thread=False)
     try:
-        _configure(conn)
+        _configure(conn, busy_ms)
         _migrate(conn, home, is_new=is_new)
         # Only now: beside this folder an empty file is no store that is about to be born, but one that was lost.
         (home / whereabouts.RECORD).mkdir(mode=0o700, exist_ok=True)
@@ -180,8 +182,8 @@ def open_writer(home: Path) -> sqlite3.Connection:
     return conn
 
 
-def _configure(conn: sqlite3.Connection) -> None:
-    conn.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+def _configure(conn: sqlite3.Connection, busy_ms: int) -> None:
+    conn.execute(f"PRAGMA busy_timeout = {busy_ms}")
     conn.execute("PRAGMA journal_mode = WAL").fetchone()
     for setting in (
         "synchronous = FULL",  # NORMAL may lose the last commits when the power fails, and those are paid work

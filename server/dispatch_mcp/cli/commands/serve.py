@@ -9,8 +9,7 @@ import os
 import signal
 import sys
 import urllib.parse
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,10 @@ import anyio
 
 from dispatch_mcp import configuration
 from dispatch_mcp.cli import logs
-from dispatch_mcp.hooks import hook_listener, hook_socket
+from dispatch_mcp.hooks import hand_ins, hook_listener, hook_socket
 from dispatch_mcp.mcp_server import lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
+from dispatch_mcp.model import records
 from dispatch_mcp.process import workspace_sense
 from dispatch_mcp.text import redaction
 
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 SWITCH_S = 0.001
 """Seconds after which a thread that computes lets others go on: an answer takes turns of several threads."""
+
+HAND_INS_S = 20.0
+"""Seconds that the first call waits for who takes what hooks have kept, so that it answers with what that leaves."""
 
 EXIT_GRACE_S = 2.0
 """Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
@@ -116,15 +119,19 @@ def loaders(
     """
     place = ServerWorkspace(setup)
 
-    def dispatcher_of_settings(principal: str) -> AbstractAsyncContextManager[dispatcher.Dispatcher]:
+    @contextlib.asynccontextmanager
+    async def dispatcher_of_settings(principal: str) -> AsyncGenerator[dispatcher.Dispatcher]:
         from dispatch_mcp import composition  # noqa: PLC0415
 
-        return composition.open_dispatcher(
-            place.setup.settings,
-            redactor=redactor,
-            principal=principal,
-            guesses_workspace=place.setup.guesses_workspace,
-        )
+        settings = place.setup.settings
+        async with composition.open_dispatcher(
+            settings, redactor=redactor, principal=principal, guesses_workspace=place.setup.guesses_workspace
+        ) as app:
+            if principal == records.LOCAL and (settings.home / hand_ins.FOLDER).exists():
+                from dispatch_mcp.hooks import hand_in_clerk  # noqa: PLC0415  # most sessions never need it
+
+                await hand_in_clerk.take(app, settings.home, settings.hooks, HAND_INS_S)
+            yield app
 
     def tools() -> lazy.ToolCalls:
         from dispatch_mcp.mcp_server import tools  # noqa: PLC0415

@@ -1,6 +1,6 @@
 """Beginning an attempt that the host was handed, by a process that opens nothing else for it.
 
-A hook whose session has no server would load for a second what moves runs. Where no ceiling has to be asked, beginning
+A hook whose session has no server would load for a second what moves runs. Where no account has to be asked, beginning
 moves none: the attempt stays out, and only who has it and until when is written, as the server writes it. Everything
 else is left to who has the run's machine. Only the standard library is imported.
 """
@@ -28,18 +28,22 @@ CALL: Final = "call"
 LEASE: Final = "lease_s"
 """Under this name an attempt's heartbeat keeps for how many seconds the host has it from when it begins it."""
 
-PATIENCE_S: Final = 1.0
-"""Seconds for which the store's lock is waited for."""
+PATIENCE_S: Final = 0.1
+"""Seconds for which the store's locks are waited for; whoever writes holds them for a few thousandths."""
 
-_CEILINGS: Final = "('dollars', 'tokens', 'minutes', 'attempts', 'fan_out')"
+_IDLE: Final = "('attempt_started', 'run_adopted', 'run_released')"
+"""Events that leave a run's account as it is, but for what is set aside for those that start."""
 
-# Unlike `budget.is_needed`, which it has to agree with, it reads what is stored.
+# An attempt that was handed out had its part set aside, which `Ledger.overdrawn` still finds there as long as nothing
+# else has happened in its run. Of other ceilings none is asked at this point.
 _SELECT: Final = f"""
 SELECT task.no, beat,
-  EXISTS (SELECT 1 FROM json_each(run.limits) WHERE value IS NOT NULL AND key IN {_CEILINGS})
-  OR EXISTS (
-    SELECT 1 FROM plan, json_each(document, '$.tasks') AS spec, json_each(spec.value, '$.limits') AS ceiling
-    WHERE plan.id = run.plan_id AND version = run.plan_version AND ceiling.value IS NOT NULL)
+  EXISTS (SELECT 1 FROM json_each(run.limits) WHERE value IS NOT NULL AND key IN ('dollars', 'tokens'))
+  AND EXISTS (
+    SELECT 1 FROM event WHERE event.run = run.no AND kind NOT IN {_IDLE} AND seq > coalesce((
+      SELECT max(seq) FROM event
+      WHERE event.run = run.no AND kind = 'attempt_started' AND event.task = task.id AND event.attempt = task.attempt
+    ), 0))
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 WHERE run.id = ? AND run.state = 'running' AND run.principal = '{open_runs.PRINCIPAL}' AND task.id = ?
   AND task.worker = 'host' AND task.state = 'running' AND task.attempt = ? AND attempt.state = 'running'
@@ -58,27 +62,42 @@ class Begin(NamedTuple):
 
 
 def begin(home: Path, moment: Begin, patience_s: float = PATIENCE_S) -> Mapping[str, json_types.Json] | None:
-    """Begins an attempt of a run without ceilings and returns the planned arguments of the host's call.
+    """Begins an attempt of a run and returns the planned arguments of the host's call.
 
-    None if it is not out, somebody has it, a ceiling has to be asked or the store cannot be had now; then nothing has
-    happened.
+    None if it is not out, somebody has it or its run's account has to be asked; then nothing has happened.
+
+    Raises:
+        StoreError: the store cannot be had now, or is none; then nothing has happened either.
     """
     try:
         with _transaction(home, patience_s) as conn:
             return _begin(conn, moment)
-    except (errors.StoreError, sqlite3.Error, OSError):
-        return None
+    except (sqlite3.Error, OSError) as trouble:
+        raise sqlite.translate(trouble, home) from trouble
+
+
+def require_free(home: Path, patience_s: float = PATIENCE_S) -> None:
+    """Returns at once if the store could be written now.
+
+    Raises:
+        StoreError: somebody holds it.
+    """
+    try:
+        with _transaction(home, patience_s):
+            pass
+    except (sqlite3.Error, OSError) as trouble:
+        raise sqlite.translate(trouble, home) from trouble
 
 
 def _begin(conn: sqlite3.Connection, moment: Begin) -> Mapping[str, json_types.Json] | None:
     row = conn.execute(_SELECT, (moment.run, moment.task, moment.attempt)).fetchone()
     if row is None:
         return None
-    task, text, has_ceilings = row
+    task, text, has_account = row
     beat: json_types.Json = json.loads(text or "{}")
     call, lease_s = beat.get(CALL), beat.get(LEASE)
     is_free = beat.get(HOLDER) in (None, moment.holder)
-    if has_ceilings or not is_free or not json_types.is_object(call) or not json_types.is_number(lease_s):
+    if has_account or not is_free or not json_types.is_object(call) or not json_types.is_number(lease_s):
         return None
     details = json.dumps({**beat, HOLDER: moment.holder}, separators=(",", ":"))
     conn.execute(_HOLD, (details, moment.now + lease_s, task, moment.attempt))
@@ -90,8 +109,8 @@ def _transaction(home: Path, patience_s: float) -> Generator[sqlite3.Connection]
     """Opens the store, writes once and closes it, all under the lock that every writer holds."""
     with contextlib.closing(owner_locks.Mutex(home / owner_locks.LOCK)) as mutex:
         if not mutex.take(patience_s):
-            raise BlockingIOError
-        with mutex, contextlib.closing(sqlite.open_writer(home)) as conn:
+            raise errors.StoreBusy(f"Another process writes into {str(home / open_runs.FILE)!r}.")
+        with mutex, contextlib.closing(sqlite.open_writer(home, busy_ms=int(patience_s * 1_000))) as conn:
             conn.execute("BEGIN IMMEDIATE")
             try:
                 yield conn

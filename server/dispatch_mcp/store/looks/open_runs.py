@@ -1,6 +1,7 @@
 """A look at the open runs of a folder with the standard library alone, for programs that must start fast.
 
-It reads the store as it lies there and changes nothing, not even the files that SQLite keeps beside it.
+It reads the store as it lies there and changes nothing, not even the files that SQLite keeps beside it. A store that
+is locked or broken raises sqlite3.Error, after `WAIT_S` at most.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ FILE: Final = "state.db"
 PRINCIPAL: Final = "local"
 """Whose runs these are: `records.LOCAL`, whom sessions on this machine are; others come over HTTP."""
 
-WAIT_S: Final = 0.2
-"""Seconds that a look waits for SQLite; a store that answers later counts as one without open runs."""
+WAIT_S: Final = 0.1
+"""Seconds that a look waits for SQLite."""
 
 _SELECT: Final = f"""
 SELECT run.id, run.workspace, run.limits, run.paused, run.state,
@@ -33,7 +34,9 @@ FROM run JOIN task ON task.run = run.no
 WHERE run.finished_at IS NULL AND run.principal = '{PRINCIPAL}' AND task.cause <> 'removed'
 GROUP BY run.no ORDER BY run.no DESC
 """  # noqa: S608  # constants
-_SELECT_PLACES: Final = f"SELECT workspace FROM run WHERE finished_at IS NULL AND principal = '{PRINCIPAL}'"  # noqa: S608
+_SELECT_PLACES: Final = f"""
+SELECT workspace FROM run WHERE (finished_at IS NULL OR finished_at > ?) AND principal = '{PRINCIPAL}'
+"""  # noqa: S608  # constants
 
 # An attempt's heartbeat keeps how the host was asked to call its subagent, and which session has begun it.
 _TASKS: Final = f"""
@@ -44,6 +47,10 @@ SELECT run.id, workspace, run.state, run.finished_at IS NOT NULL, task.id, task.
 FROM run JOIN task ON task.run = run.no LEFT JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 WHERE task.cause <> 'removed' AND run.principal = '{PRINCIPAL}' AND {{condition}} ORDER BY run.no DESC, position
 """  # noqa: S608  # constants
+_SELECT_END: Final = """
+SELECT run.state, sum(task.state = 'succeeded'), sum(task.state = 'unverified'), sum(task.state <> 'skipped')
+FROM run JOIN task ON task.run = run.no WHERE run.id = ? AND task.cause <> 'removed' GROUP BY run.no
+"""
 _IS_AT_WORK: Final = "run.finished_at IS NULL AND task.state = 'running'"
 _BEGINS_WITH: Final = "task.id = ?2 AND run.id >= ?1 AND run.id < ?1 || char(1114111)"
 _NUMBER_BEGINS_WITH: Final = "task.id = ?2 AND substr(run.id, -32, length(?1)) = ?1"
@@ -106,13 +113,13 @@ def is_there(home: str) -> bool:
     return os.path.isfile(os.path.join(home, FILE))
 
 
-def has_any(home: str, folders: Collection[str]) -> bool:
-    """Returns whether any run of these folders is open."""
-    return any(is_within(workspace, folders) for (workspace,) in _rows(home, _SELECT_PLACES))
+def has_any(home: str, folders: Collection[str], ended_since: float = float("inf")) -> bool:
+    """Returns whether any run of these folders is open, or has ended after a time in Unix seconds."""
+    return any(is_within(workspace, folders) for (workspace,) in _rows(home, _SELECT_PLACES, (ended_since,)))
 
 
 def of(home: str, folders: Collection[str]) -> list[OpenRun]:
-    """Returns the open runs of these folders, the newest first; none if the store cannot be read."""
+    """Returns the open runs of these folders, the newest first."""
     return [run for row in _rows(home, _SELECT) if is_within((run := OpenRun(*row)).workspace, folders)]
 
 
@@ -133,7 +140,21 @@ def task(home: str, run: str, task_id: str) -> list[TaskLook]:
     return []
 
 
-def _rows(home: str, statement: str, cells: tuple[str, ...] = ()) -> Sequence[tuple[Any, ...]]:
+class RunEnd(NamedTuple):
+    """How a run is: its state, and how many of its tasks, but for skipped ones, are proven or only claimed."""
+
+    state: str
+    proven: int
+    unproven: int
+    total: int
+
+
+def end_of(home: str, run: str) -> RunEnd | None:
+    """Returns how a run is, None if there is no run of that id."""
+    return next((RunEnd(*row) for row in _rows(home, _SELECT_END, (run,))), None)
+
+
+def _rows(home: str, statement: str, cells: tuple[str | float, ...] = ()) -> Sequence[tuple[Any, ...]]:
     if not is_there(home):
         return ()
     import sqlite3
@@ -142,11 +163,8 @@ def _rows(home: str, statement: str, cells: tuple[str, ...] = ()) -> Sequence[tu
 
     # Without a log beside it nobody has the file open, and all of it is in the one file: SQLite then needs no others.
     mode = "mode=ro" if os.path.exists(f"{file}-wal") else "immutable=1"
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{_quoted(file)}?{mode}", uri=True, timeout=WAIT_S)) as conn:
-            return conn.execute(statement, cells).fetchall()
-    except (sqlite3.Error, OSError):
-        return ()
+    with contextlib.closing(sqlite3.connect(f"file:{_quoted(file)}?{mode}", uri=True, timeout=WAIT_S)) as conn:
+        return conn.execute(statement, cells).fetchall()
 
 
 def _quoted(path: str) -> str:

@@ -1,0 +1,86 @@
+"""Who takes what hooks have kept: a process of its own, or the next server of the workspace, before it answers."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from dispatch_mcp import composition, configuration, errors
+from dispatch_mcp.hooks import hand_ins, hook_answers
+from dispatch_mcp.service import dispatcher, host_assignments
+
+Tell = Callable[[Exception], None]
+"""What hears of an event that could not be taken."""
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.02
+"""Seconds between looks at whether somebody else has taken everything."""
+
+UNTAKEN = ".failed"
+"""The ending of what could not be taken; it stays for people to look at."""
+
+
+def take_alone(inbox: hand_ins.HandIns, tell: Tell) -> None:
+    """Takes what is kept of a workspace, as its server would; call it with the turn."""
+    settings = configuration.load({**os.environ, "DISPATCH_MCP_WORKSPACE": inbox.workspace}, cwd=Path.cwd()).settings
+    if settings.hooks != "off":
+        anyio.run(_take_alone, settings, inbox, tell)
+
+
+async def _take_alone(settings: configuration.Settings, inbox: hand_ins.HandIns, tell: Tell) -> None:
+    async with composition.open_dispatcher(settings, drives=False) as app:
+        await _take_all(app, inbox, settings.hooks, tell)
+
+
+async def take(app: dispatcher.Dispatcher, home: Path, level: host_assignments.Hooks, patience_s: float) -> None:
+    """Takes what is kept of a dispatcher's workspace, or sees to it that somebody has, within so many seconds."""
+    inbox = hand_ins.HandIns(str(home), app.handles.workspace)
+    if level == "off" or not inbox.waiting():
+        return
+    until = anyio.current_time() + patience_s
+    while inbox.waiting() and anyio.current_time() < until:
+        with inbox.turn(waits=False) as has_turn:
+            if has_turn and not await _could_take_all(app, inbox, level):
+                return
+        if not has_turn:
+            await anyio.sleep(POLL_S)
+
+
+def _log(trouble: Exception) -> None:
+    log.error("what a hook has kept was not taken", exc_info=trouble)
+
+
+async def _could_take_all(app: dispatcher.Dispatcher, inbox: hand_ins.HandIns, level: host_assignments.Hooks) -> bool:
+    try:
+        await _take_all(app, inbox, level, _log)
+    except errors.StoreError as trouble:
+        log.warning("what hooks have kept waits on: %s", trouble)
+        return False
+    return True
+
+
+async def _take_all(
+    app: dispatcher.Dispatcher, inbox: hand_ins.HandIns, level: host_assignments.Hooks, tell: Tell
+) -> None:
+    while files := inbox.waiting():
+        for file in files:
+            await _take(app, file, level, tell)
+
+
+async def _take(app: dispatcher.Dispatcher, file: Path, level: host_assignments.Hooks, tell: Tell) -> None:
+    """Takes one event and removes it; a store that cannot serve leaves it for the next who comes."""
+    try:
+        question = hand_ins.read(file)
+        await hook_answers.HookAnswers(app, hook_answers.memory_of(question), level).answer(question)
+    except errors.StoreError:
+        raise
+    except Exception as trouble:  # whatever it is, the next event is taken
+        tell(trouble)
+        await anyio.Path(file).rename(file.with_suffix(UNTAKEN))
+    else:
+        await anyio.Path(file).unlink(missing_ok=True)

@@ -1,0 +1,120 @@
+"""Events of a session without a server that only a dispatcher can take: kept on the disk until one has taken them.
+
+A hook must be over before its session notices it, and what judges a result takes a second to load. So the event is kept
+whole, a process of its own is started that takes it, and the session goes on. Should that process die, the next server
+of the workspace takes it. Only the standard library is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dispatch_mcp.hooks import hook_events
+from dispatch_mcp.process import file_lock, private_files
+from dispatch_mcp.text import json_types
+
+FOLDER: Final = f"{hook_events.FOLDER}/hand-ins"
+"""Where they stand below the state directory, those of each workspace in a folder of its own."""
+
+ENDING: Final = ".json"
+MOST: Final = 1_000
+"""Events that are kept of a workspace; with more waiting nothing takes them, and a hook loads what it needs itself."""
+
+IS_POSSIBLE: Final = hasattr(os, "fork")
+"""Whether processes can be started here that go on when a hook has ended."""
+
+Question = Mapping[str, json_types.Json]
+
+
+class HandIns(NamedTuple):
+    """What is kept of the events of a workspace, below the state directory `home`."""
+
+    home: str
+    workspace: str
+
+    @property
+    def folder(self) -> Path:
+        """Where they stand."""
+        return Path(self.home, FOLDER, _digits(self.workspace))
+
+    def keep(self, key: str, question: Question) -> bool:
+        """Keeps an event under a key, the first of that key only; returns False where too many wait.
+
+        It is on the disk when this returns. Raises OSError.
+        """
+        if self.has(key):
+            return True
+        if len(self.waiting()) >= MOST:
+            return False
+        private_files.write(self._file(key), json.dumps(question))
+        return True
+
+    def has(self, key: str) -> bool:
+        """Returns whether an event is kept under that key."""
+        return self._file(key).exists()
+
+    def waiting(self) -> list[Path]:
+        """Returns the files of what is kept, the oldest first."""
+        try:
+            files = [Path(entry.path) for entry in os.scandir(self.folder) if entry.name.endswith(ENDING)]
+        except FileNotFoundError:
+            return []
+        ages: dict[Path, int] = {}
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # somebody has just taken it
+                ages[file] = file.stat().st_mtime_ns
+        return sorted(ages, key=lambda file: (ages[file], file.name))
+
+    @contextlib.contextmanager
+    def turn(self, *, waits: bool) -> Generator[bool]:
+        """Yields whether nobody else takes what is kept here meanwhile; with `waits` once that is so.
+
+        Raises OSError.
+        """
+        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            yield file_lock.lock(fd, wait=waits)
+        finally:
+            os.close(fd)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{_digits(key)}{ENDING}"
+
+
+def read(file: Path) -> Question:
+    """Returns a kept event. Raises OSError, or ValueError for what is none."""
+    question: json_types.Json = json.loads(file.read_bytes())
+    if not json_types.is_object(question):
+        raise ValueError(f"{file.name} holds no event")
+    return question
+
+
+def start_clerk(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """Starts a program by its absolute path that goes on when this process has ended, without any of its streams.
+
+    Not for processes with threads. A program that cannot be started is not told of: what it should have taken is left.
+    Raises OSError where there can be no process.
+    """
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            null = os.open(os.devnull, os.O_RDWR)
+            for stream in range(3):
+                os.dup2(null, stream)
+            os.execve(argv[0], list(argv), dict(env))  # noqa: S606  # no shell
+    finally:
+        os._exit(0)
+
+
+def _digits(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
