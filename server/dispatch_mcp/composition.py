@@ -23,6 +23,7 @@ from dispatch_mcp.engine import (
     plan_review_attempt,
     run_view,
 )
+from dispatch_mcp.engine.earlier_runs import disputed_changes
 from dispatch_mcp.git import branch_apply, diff_source, inner_repositories, workspace_provider
 from dispatch_mcp.model import Task, WorkerKind, ports, records, short_ids, transitions, work_order
 from dispatch_mcp.review import council_decision, review_scope
@@ -166,6 +167,7 @@ async def open_dispatcher(
                 functools.partial(safe_look.states, seconds=safe_look.PATIENT_S),
             ),
             agents=source.catalog,
+            disputes=disputed_changes.DisputedChanges(store, safe_look.states) if has_reviews(settings) else None,
         )
         async with executor.open_engine(
             store, workers, make_order=maker, pace=pace, services=services, drives=drives
@@ -189,6 +191,11 @@ async def open_dispatcher(
                 checkouts=branch_apply.BranchApply(checkouts.git(settings)),
                 inner_folders=functools.partial(inner_repositories.inner_folders, checkouts.git(settings)),
             )
+
+
+def has_reviews(settings: configuration.Settings) -> bool:
+    """Returns whether work is reviewed here, so that what a review has blocked stays so."""
+    return settings.reviews != "none" and settings.review_policy != "off"
 
 
 def council_rules(settings: configuration.Settings) -> council_decision.CouncilRules:

@@ -38,6 +38,7 @@ class StepKind(StrEnum):
     SETTLE_FAILURES = "settle_failures"
     SETTLE_REVIEWS = "settle_reviews"
     READ_DECISION = "read_decision"
+    HAVE_REVIEWED = "have_reviewed"
     LET_REVIEW_GO = "let_review_go"
     REOPEN = "reopen"
     # Why one task waits.

@@ -21,24 +21,16 @@ OBJECTIONS = [
     *("Ich sage FAIL.", "Lo dejo en FAIL.", "我说 FAIL。"),
 ]
 SPOKEN = [
-    *(
-        "This is dangerous. Do not merge: SQL injection, I would reject it.",
-        "I\u2019d reject this.",
-        "Reject.",
-        "Rejected",
-    ),
-    *("This must not be merged as it is.", "You shouldn't ship this.", "I cannot approve it; it should not pass."),
-    *(
-        "This should fail review.",
-        "My verdict is fail.",
-        "I am blocking this until the tests exist.",
-        "Please: request changes.",
-    ),
-    *(
-        "There is a critical injection in `login`.",
-        "Severity: high. It logs the password.",
-        "It has a high-severity flaw.",
-    ),
+    "This is dangerous. Do not merge: SQL injection, I would reject it.",
+    "I\u2019d reject this.",
+    "Reject.",
+    "Rejected",
+    "My verdict is fail.",
+    "I am blocking this until the tests exist.",
+    "Please do not merge it.",
+    "Do not ship this as it is.",
+    "Severity: high. It logs the password.",
+    "**Severity**: critical",
 ]
 PLAIN = [
     *(
@@ -94,12 +86,19 @@ PLAIN = [
     ),
 ]
 OF_THE_CHANGE = [
-    *("This change must not be merged.", "The change should be rejected.", "This PR will fail in production."),
-    *("This change, as it stands, must be rejected.", "The change to the login must be rejected."),
-    *("This is wrong and must be rejected.", "This breaks logins, so it should not be merged.", "Must not be merged."),
-    *("We should reject this.", "You must reject this.", "Reviewers must reject this PR.", "Please do not merge it."),
-    *("It should be blocked until the tests exist.", "The diff must be blocked.", "So this change must not pass."),
-    *("The change leaks the password and should not be approved.", "This new code must not be accepted as it is."),
+    *("This change must not be merged.", "The change should be rejected.", "The diff must be blocked."),
+    *(
+        "This change, as it stands, must be rejected.",
+        "This PR should not be approved.",
+        "The patch has to be rejected.",
+    ),
+]
+NOT_WEIGHED = [
+    *("We must reject negative amounts.", "You should reject empty names, and this does.", "Reject empty names: done."),
+    *("Do not merge headers twice: there is a test.", "The patch must be rejected by the parser when it is empty."),
+    *("Blocked requests are counted.", "A critical section guards it.", "Nobody should approve twice."),
+    *("Negative Beträge müssen abgelehnt werden.", "So darf das nicht ausgeliefert werden.", "Il faut refuser cela."),
+    *("This will fail for an empty list, as it should.", "It should be blocked until the lock is free."),
 ]
 OF_WHAT_CODE_DOES = [
     *("Without the fix this test would fail.", "The endpoint must reject negative amounts, and it does."),
@@ -190,7 +189,7 @@ def test_what_should_become_of_the_change_contradicts_a_pass(words: str) -> None
     assert plan_reviews.judge("a", f"{words}\n\n{BLOCK}").ruling == "unusable"
 
 
-@pytest.mark.parametrize("words", [*PLAIN, *OF_WHAT_CODE_DOES])
+@pytest.mark.parametrize("words", [*PLAIN, *OF_WHAT_CODE_DOES, *NOT_WEIGHED])
 def test_what_ordinary_reviewers_write_beside_their_pass_is_not_asked_about(words: str) -> None:
     assert plan_reviews.judge("a", f"{words}\n\n{BLOCK}").ruling == "pass"
 

@@ -171,7 +171,7 @@ async def test_a_later_review_of_the_files_that_passes_or_is_let_go_ends_the_blo
         assert not notices(proposal)
 
 
-async def test_one_passed_file_of_a_blocked_folder_leaves_the_folder_blocked_and_the_whole_folder_ends_it(
+async def test_a_pass_frees_what_its_reviewers_were_shown_and_nothing_else_that_its_work_declares(
     tmp_path: Path,
 ) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
@@ -182,11 +182,15 @@ async def test_one_passed_file_of_a_blocked_folder_leaves_the_folder_blocked_and
         await chat.report("fix")
         await seats(chat, verdict("FAIL", "critical", quote=quote))
         await chat.app.steer(chat.run_id, "cancel", "", "no", by_person=True)
-        for files, is_blocked in ((["app/tax.py"], True), (["app/"], False)):
-            await chat.begin({**LATER, "files": files})
-            (workspace / "app/tax.py").write_text(f"FILES = {files}\n")
+        for declares, changes, is_blocked in (
+            ("app/tax.py", "app/tax.py", True),
+            ("app/", "app/tax.py", True),
+            ("app/", "app/cart.py", False),
+        ):
+            await chat.begin({**LATER, "do": f"Mend {changes} of {declares}", "files": [declares]})
+            (workspace / changes).write_text(f"FILES = {declares!r}\n")
             await chat.report("later")
-            await seats(chat, PASS.replace("app/cart.py", "app/tax.py"))
+            await seats(chat, PASS.replace("app/cart.py", changes))
             assert (await chat.states())["council"] == "succeeded"
             assert bool(notices(await planned(chat, LATER))) == is_blocked
 

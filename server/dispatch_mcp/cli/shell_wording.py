@@ -154,6 +154,7 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.SETTLE_FAILURES: _settle_failures,
     StepKind.SETTLE_REVIEWS: _settle_reviews,
     StepKind.READ_DECISION: lambda step: f"{_command('review --run', step)} has the decision and what follows.",
+    StepKind.HAVE_REVIEWED: lambda step: f"{_command('review --run', step)} has that reviewed; a PASS frees the files.",
     StepKind.LET_REVIEW_GO: _let_review_go,
     StepKind.REOPEN: lambda step: f"{_command('steer retry', step, 'TASK')} reopens a task.",
     StepKind.WAITS_FOR_PERSON: lambda step: f"waits for a person: {_command('approve', step)}",

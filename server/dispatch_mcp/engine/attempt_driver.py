@@ -82,13 +82,19 @@ class AttemptDriver:
         Raises:
             DispatchError: what its task is about cannot be read.
         """
-        beat = dict[str, model.Json]() if begun else dict(await proof.before(self.services.verifier, work))
+        beat = dict[str, model.Json]() if begun else await self._look(work)
         order = await _kind(work).prepare(self.store, self.services, work)
         if order.facts:
             beat[briefing.FACTS] = dict(order.facts)
         if not begun:
             await self.store.note(work.run_id, order.notes)
         return Prepared(order.work, {**beat, **order.beat})
+
+    async def _look(self, work: work_order.WorkOrder) -> dict[str, model.Json]:
+        """Returns what must be known from before the work, as details of its attempt's beat."""
+        beat, disputes = dict(await proof.before(self.services.verifier, work)), self.services.disputes
+        is_work = _kind(work) is task_kinds.WORK and work.worker is not WorkerKind.SCRIPTED
+        return {**beat, **(await disputes.before(work))} if disputes is not None and is_work else beat
 
     async def judge(self, claim: proof.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""

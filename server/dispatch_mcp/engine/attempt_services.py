@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import artifacts, briefing, plan_review_attempt
+from dispatch_mcp.engine.earlier_runs import disputed_changes
 from dispatch_mcp.model import ports
 
 
@@ -16,7 +17,7 @@ class AttemptServices:
 
     `verifier` collects receipts of what is claimed, `workspaces` gives attempts worktrees and merges what they change,
     `archive` keeps artifacts, `briefing` gathers what tasks should read, `evidence` shows reviews what was changed;
-    `agents` are those who may stand in for each other.
+    `agents` are those who may stand in for each other. `disputes` notices changes of files that reviews have blocked.
     """
 
     verifier: ports.Verifier | None = None
@@ -25,6 +26,7 @@ class AttemptServices:
     briefing: briefing.Briefing | None = None
     evidence: plan_review_attempt.ReviewEvidence | None = None
     agents: Callable[[], catalog.Catalog] = catalog.Catalog
+    disputes: disputed_changes.DisputedChanges | None = None
 
 
 BARE = AttemptServices()

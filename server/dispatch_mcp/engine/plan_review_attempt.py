@@ -345,7 +345,8 @@ async def in_workspace(
         else whole_files.WholeFiles()
     )
     about = "no change, but the files as they are" if whole.text else "no change in the workspace"
-    return review_scope.Change(whole.text, f"{about} ({why})", unseen=whole.unseen, user_only=whole.user_only)
+    change = review_scope.Change(whole.text, f"{about} ({why})", unseen=whole.unseen, user_only=whole.user_only)
+    return change._replace(in_workspace=True)
 
 
 async def _hidden(

@@ -111,7 +111,8 @@ class Work:
         self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
     ) -> model.Outcome:
         """Returns a claimed success as its receipts judge it."""
-        return await proof.judge(services.verifier, store, claim)
+        outcome = await proof.judge(services.verifier, store, claim)
+        return outcome if services.disputes is None else await services.disputes.judge(claim, outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,9 @@ class GitChanges:
         text = await self._diff(tree.top, start, limits=rest)
         parts = [await self._marked_diff(tree.top, start, path) for path in names]
         new = await self._new_files(tree.top, limits)
-        return review_scope.Change("\n".join([text.rstrip("\n"), *filter(None, parts), *new]), "the working tree")
+        return review_scope.Change(
+            "\n".join([text.rstrip("\n"), *filter(None, parts), *new]), "the working tree", in_workspace=True
+        )
 
     async def _staged(self, workspace: str) -> review_scope.Change:
         """Returns what the next commit would change."""

@@ -172,6 +172,7 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.SETTLE_FAILURES: _settle_failures,
     StepKind.SETTLE_REVIEWS: _settle_reviews,
     StepKind.READ_DECISION: lambda step: f"review_council({_run_id(step)}) has the decision and what follows.",
+    StepKind.HAVE_REVIEWED: lambda step: f"review_council({_run_id(step)}) has that reviewed; a PASS frees the files.",
     StepKind.LET_REVIEW_GO: lambda step: f"Have the work mended until it passes; {_let_review_go(step)}.",
     StepKind.REOPEN: constant_words("steer_run(action='retry') reopens a task."),
     StepKind.WAITS_FOR_PERSON: constant_words("waits for a person: `dispatch` with this run_id asks the user"),

@@ -60,7 +60,10 @@ COMMON_PARTS = ("common", "judges")
 HELD = "held"
 """The detail of a beat that says what held before the task's first attempt; its form is the verifier's own."""
 
-FIRST = frozenset({LOOK, HELD})
+BLOCKED = "blocked"
+"""The detail of a beat that has the states of blocked files from before the task's first attempt."""
+
+FIRST = frozenset({LOOK, HELD, BLOCKED})
 """The details that a task's later attempts are judged by too, whatever else they begin anew."""
 
 COPY = "worktree"

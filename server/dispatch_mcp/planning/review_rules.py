@@ -177,7 +177,7 @@ def _end_subjects(tasks: Sequence[model.Task], rules: ReviewRules) -> list[model
     """Returns the work that a council judges at the end: all that writes, however sure its routes are."""
     if rules.scope != "end" or rules.policy == "off":
         return []
-    return _unreviewed(tasks, rules, declares_change)
+    return _unreviewed(tasks, rules, lambda task: declares_change(task) or task.id in rules.disputed_work)
 
 
 def _with_council(
@@ -245,7 +245,11 @@ def _subjects(
     if rules.scope != "each":
         return [], []
     foundations = {dep for task in tasks for dep in task.deps if not task.reviews}
-    subjects = [task for task in _unreviewed(tasks, rules, writes) if strategies.get(task.id) != "direct"]
+    subjects = [
+        task
+        for task in _unreviewed(tasks, rules, lambda task: writes(task) or task.id in rules.disputed_work)
+        if strategies.get(task.id) != "direct" or task.id in rules.disputed_work
+    ]
     return [task for task in subjects if task.id in foundations], [
         task for task in subjects if task.id not in foundations
     ]
@@ -262,6 +266,12 @@ def writes(task: model.Task) -> bool:
 def declares_change(task: model.Task) -> bool:
     """Returns whether a task says that it changes something: by the files that it names, or by its verb."""
     return _is_agents_work(task) and (bool(task.files) or plan_advice.says_to_write(task))
+
+
+def may_touch_files(task: model.Task) -> bool:
+    """Returns whether a task names files that it may change: an agent's, or a program's."""
+    is_program = bool(task.command) or task.worker is model.WorkerKind.COMMAND
+    return bool(task.files) and (declares_change(task) or (is_program and not task.reviews))
 
 
 def _is_agents_work(task: model.Task) -> bool:

@@ -1,10 +1,10 @@
 """What an answer says in words beside its PASS: that it fails all the same, or that it holds more findings.
 
-Words are checked only against a PASS. An honest answer that is taken for one that contradicts itself costs one more
-question; one that passes by mistake costs what the review was for. The words of the form are looked for in capitals or
-as labels, and where a block stands: both mean the same in every language. In English a verdict is also read by who
-speaks it: the reviewer ("I would reject"), an order ("do not merge"), or what should become of the change ("this must
-not be approved"). What code does or has to do ("must reject negative amounts") is none.
+What proves anything is the form: its words in capitals or as labels, and where a block stands, both the same in every
+language. Of prose only what can hardly be meant otherwise counts, in English: the reviewer's own verdict ("I would
+reject"), an order ("do not merge"), and what should become of the change by its name ("this PR must not be approved").
+All other prose is not weighed, as it tells what code does or has to do more often than it contradicts a PASS ("we must
+reject negative amounts"); what a reviewer has against a change belongs into findings (docs/rules.md#review-council).
 """
 
 from __future__ import annotations
@@ -43,64 +43,32 @@ _OBJECTIONS = tuple(
     )
 )
 
-# Words of a verdict as a reviewer speaks them: "I would reject", "Reject.", "must be rejected", "my verdict is fail",
-# "do not merge". A word that code would be the subject of ("rejects") is none of them.
+# Words of a verdict, and of what follows from a PASS. A word that code would be the subject of ("rejects") is none.
 _NO = r"(?:not|never|no|nothing|none|neither|nor|without|cannot|[a-z]{1,7}n['\u2019]t)"
 _AGAINST = r"(?:fail(?! to\b)|reject|block|request changes|nack)(?:e?d|ing)?(?![\w-])"
 _FOR = r"(?:merge|approve|pass|ship|accept)(?:d|ed)?(?![\w-])"
-_WORDS_BETWEEN = r"(?: [a-z]{1,20}){0,2}"
-# What should become of the change is said of it by name, of whoever decides about it, or of nobody: as an order, or
-# as the object of anybody's act. Of anything else it is said what the code does.
-_NOUN = r"(?:changes?|changeset|PRs?|MRs?|(?:pull|merge) request|diff|patch|commits?|branch|work|code|version)\b"
-_NAMED = rf"(?:(?:this|that|these|the|your)(?: [a-z]{{1,20}})? {_NOUN}|this|that)"
-# What may stand between the change and what is said of it.
-_ASIDE = r"(?:,[^,.;]{1,60},| (?:to|in|of|for) [^,.;]{1,60}?| [a-z]{1,20}ly| still| as (?:it )?(?:is|stands))"
-# What takes a sentence that began with the change back to it.
-_LINK = r"(?:,| and| so| but| thus| therefore| hence)(?: (?:so|and|but|it|this|that|therefore)){0,2}"
-_CHANGE = (
-    rf"(?:^\W{{0,9}}(?:[a-z]{{1,20}},? )?(?:{_NAMED}|it)[^.;]{{0,80}}?{_LINK}"
-    rf"|(?<![\w-]){_NAMED}{_ASIDE}?|^\W{{0,9}})"
-)
-_PEOPLE = r"(?<![\w-])(?:I|we|you)"
-_PHRASE_END = r"(?=\W*$| ?[,;)]| (?:as|until|unless|yet|before|because)\b)"
-_OBJECT = rf"(?:(?:this|it|that){_PHRASE_END}|(?:this|that|these|the|your) {_NOUN})"
-_MUST = r"(?:would|should|must|will|shall|ha[sv]e? to|needs? to)"
-_MUST_NOT = r"(?:do|must|should|would|will|can|could|may|shall)(?: not| never|n['\u2019]t|not)"
-_ORDER = r"(?:^\W{0,9}|, ?|\b(?:please|so|but|then|therefore|just) )"
-_GO_ON = rf"(?:(?:merge|approve|ship)(?![\w-])|(?:accept|pass)(?:{_PHRASE_END}|(?= (?:review|{_OBJECT}))))"
-# By the reviewer, at the head of a clause, as what should become of the change, as a verdict by name, as a PASS denied.
+_NAMED = r"(?:this|the) (?:changes?|changeset|PR|MR|(?:pull|merge) request|diff|patch|commit)(?:, as it stands,)?"
+_MUST = r"(?:should|must|needs? to|has to)"
+_MUST_NOT = r"(?:(?:must|should|can|may|shall)(?: not|n['\u2019]t|not))"
+_END = r"(?:\W*$| ?[,;)]| (?:as|until|unless|yet|before|because)\b)"
+_OBJECT = rf"(?:{_END}| (?:it|this)\b| {_NAMED}\b)"
 _SPOKEN = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?<![\w-])I(?:['\u2019](?:m|d|ll|ve)\b| am\b)?(?: (?!{_NO}\b)[a-z]{{1,20}}){{0,2}} {_AGAINST}",
-        rf"^\W{{0,9}}{_AGAINST}",
-        rf"{_CHANGE} ?\b{_MUST} be {_AGAINST}",
-        rf"{_CHANGE} ?\b{_MUST} fail(?: (?:the |this )?(?:review|CI|checks?)\b|{_PHRASE_END})",
-        rf"\bthis {_NOUN} will fail\b",
-        rf"^\W{{0,9}}it {_MUST} be {_AGAINST}{_PHRASE_END}",
-        rf"{_PEOPLE} {_MUST} {_AGAINST}",
-        rf"\b{_MUST} {_AGAINST} {_OBJECT}",
+        rf"^\W{{0,9}}{_AGAINST}\W*$",
         rf"\b(?:verdict|decision|recommendation|vote) (?:is|would be)\W{{1,4}}(?:to )?{_AGAINST}",
-        rf"(?:{_CHANGE}|{_PEOPLE}|^\W{{0,9}}it) ?\b{_MUST_NOT}{_WORDS_BETWEEN} (?:be {_FOR}|{_GO_ON})",
-        rf"{_ORDER}do(?: not|n['\u2019]t){_WORDS_BETWEEN} {_GO_ON}",
-        rf"\b{_MUST_NOT}{_WORDS_BETWEEN} {_FOR} {_OBJECT}",
+        rf"(?:^\W{{0,9}}|, ?|\b(?:please|so|then) )do(?: not|n['\u2019]t) (?:merge|approve|ship)(?={_OBJECT})",
+        rf"(?<![\w-]){_NAMED} (?:{_MUST} be {_AGAINST}|{_MUST_NOT} be {_FOR})(?={_END})",
     )
 )
-_SEVERE = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"\bseverity\W{1,4}(?:critical|blocker|high|major|medium)\b",
-        r"\b(?:critical|high|major|medium)[ -]severity\b",
-        r"\b(?:a|another|one|two|three|several) (?:critical|blocker|blocking) \w",
-    )
-)
-_NEGATION = re.compile(rf"\b{_NO}\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"(?<=[.!?;:])\s+(?<!severity: )(?<!Severity: )|\n", re.IGNORECASE)
 
-# A line that begins with a severity, as lists of findings do.
-_LABEL = re.compile(
-    r"^[ \t>*_#-]{0,9}(critical|blocker|high|major|medium)\b[*_]{0,4}:[ \t*_]{0,9}(.{0,200})",
-    re.IGNORECASE | re.MULTILINE,
+# A line that begins with a severity, as lists of findings do, or the name of that field with one.
+_SEVERITY = r"(critical|blocker|high|major|medium)\b"
+_LABELS = (
+    re.compile(rf"^[ \t>*_#-]{{0,9}}{_SEVERITY}[*_]{{0,4}}:[ \t*_]{{0,9}}(.{{0,200}})", re.IGNORECASE | re.MULTILINE),
+    re.compile(rf"\bseverity[*_`]{{0,3}}:[ \t*_`]{{0,9}}{_SEVERITY}(.{{0,200}})", re.IGNORECASE),
 )
 _NONE = re.compile(r"\W*(?:(?:none|0|zero|nothing|n/a)\b|no (?:finding|issue|problem)s?\b|\Z)", re.IGNORECASE)
 
@@ -153,17 +121,16 @@ def _clauses(text: str) -> Iterator[tuple[int, str]]:
 
 def _spoken_at(clause: str) -> int:
     """Returns where in a clause somebody speaks against the change; -1 for nowhere."""
-    for pattern in (*_SPOKEN, *_SEVERE):
-        match = pattern.search(clause)
-        if match and not (pattern in _SEVERE and _NEGATION.search(clause[: match.start()])):
-            return match.start()
-    return -1
+    return next((match.start() for pattern in _SPOKEN if (match := pattern.search(clause))), -1)
 
 
 def _named_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
-    for match in _LABEL.finditer(words):
+    line, field = _LABELS
+    for match in line.finditer(words):
         if not _NONE.match(match[2]):
             yield finding_fields.SEVERITIES[match[1].lower()], match.start(1)
+    for match in field.finditer(words):
+        yield finding_fields.SEVERITIES[match[1].lower()], match.start()
 
 
 def _excerpt(text: str, at: int) -> str:

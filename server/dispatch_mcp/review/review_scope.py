@@ -67,7 +67,8 @@ class Change(NamedTuple):
     """A change as its source gives it: a diff, what it is of, and the commit it ends at, empty for a working tree.
 
     `note` says why it may be empty. `unseen` are places of it that could not be read, so that nobody can pass them;
-    `user_only` are files of it that are shown to nobody for what they are.
+    `user_only` are files of it that are shown to nobody for what they are. `in_workspace` is whether the server has
+    read it from the working tree.
     """
 
     text: str
@@ -76,6 +77,7 @@ class Change(NamedTuple):
     note: str = ""
     unseen: tuple[str, ...] = ()
     user_only: tuple[str, ...] = ()
+    in_workspace: bool = False
 
 
 class Excluded(model.Value):

@@ -57,6 +57,7 @@ class Earlier(model.Value):
 class Manifest(model.Value):
     """Everything about a round that is known before anybody answers.
 
+    `in_workspace` is whether the files stand in the workspace as they are reviewed, where the server has read them;
     `cut` is of rounds by earlier versions, which did not show the ends of long lines.
     """
 
@@ -82,6 +83,7 @@ class Manifest(model.Value):
     waivers: tuple[findings.Waiver, ...] = ()
     owners: dict[str, tuple[str, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
     reviewed: str = ""
+    in_workspace: bool = False
 
 
 def assignment_of(task: model.Task) -> ReviewAssignment | None:

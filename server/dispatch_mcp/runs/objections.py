@@ -71,7 +71,7 @@ def ending(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model
     reviews = tuple(reviews)
     verdicts = {position: rows[position] for position in reviews if rows[position].state in _LOST}
     is_blocked = any(row.cause == transitions.NEEDS_CHANGES for row in verdicts.values())
-    if is_blocked or _is_left_unjudged(rows, reviews, plan):
+    if is_blocked or disputes(rows, plan) or _is_left_unjudged(rows, reviews, plan):
         return RunState.NEEDS_CHANGES
     bad = sum(not dependencies.is_satisfied(row) for row in rows)
     if bad == 0:
@@ -80,6 +80,21 @@ def ending(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model
     if verdicts and all(position in verdicts for position in failures):
         return RunState.INCONCLUSIVE
     return RunState.FAILED if bad == len(rows) else RunState.PARTIAL
+
+
+def disputes(rows: Iterable[TaskRow], plan: Sequence[model.Task]) -> dict[str, str]:
+    """Returns accepted work that changed blocked files, with the review that has blocked them.
+
+    What a review of the plan has passed meanwhile, or a person has let go, is none.
+    """
+    rows, seats = list(rows), {seat for task in plan for seat in task.joins}
+    passes = {row.id for row in rows if row.state in model.TASK_DONE or row.cause == transitions.BY_USER} - seats
+    settled_ids = {subject for review in plan if review.id in passes for subject in review.reviews}
+    return {
+        row.id: row.cause.removeprefix(transitions.DISPUTED)
+        for row in rows
+        if row.cause.startswith(transitions.DISPUTED) and row.state in model.TASK_DONE and row.id not in settled_ids
+    }
 
 
 def _is_left_unjudged(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model.Task]) -> bool:

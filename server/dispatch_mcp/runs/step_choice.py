@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, problems, records, transitions
-from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, counted, duration
+from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, counted, duration, names
 from dispatch_mcp.planning import proof_edits
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, objections, task_isolation
@@ -195,15 +195,27 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
         step = replace(step, unproven=unproven, **_proven(tasks))
     if run.state is RunState.SUCCEEDED or (run.state is RunState.PARTIAL and _is_satisfied(tasks)):
         return replace(step, advice=_skips(tasks, plan) or ("" if unproven else DONE))
-    names = ", ".join(failures[:MOST_TASKS])
+    failed_names = ", ".join(failures[:MOST_TASKS])
+    disputes = objections.disputes(map(records.row_of, tasks), plan)
+    if disputes and run.state is RunState.NEEDS_CHANGES and not failures:
+        return replace(step, kind=StepKind.HAVE_REVIEWED, tasks=tuple(disputes), advice=_of_disputes(disputes))
     if run.state in _BY_REVIEWS:
         # What a round of the council came to, and what follows, is in its decision, whichever seat it is about.
         is_round = bool(plan) and review_tasks.assignment_of(plan[0]) is not None
         kind = StepKind.SETTLE_REVIEWS if failures and not is_round else StepKind.READ_DECISION
-        return replace(step, kind=kind, advice=f"{_BY_REVIEWS[run.state]}{': ' if failures else ''}{names}.")
+        return replace(step, kind=kind, advice=f"{_BY_REVIEWS[run.state]}{': ' if failures else ''}{failed_names}.")
     if failures:
-        return replace(step, kind=StepKind.SETTLE_FAILURES, advice=f"Failed: {names}.")
+        return replace(step, kind=StepKind.SETTLE_FAILURES, advice=f"Failed: {failed_names}.")
     return replace(step, kind=StepKind.REOPEN, advice=f"Ended as {run.state.value}.")
+
+
+def _of_disputes(disputes: Mapping[str, str]) -> str:
+    """Returns the sentence on work that changed blocked files; `disputes` has the review that has blocked them."""
+    by_review: dict[str, list[str]] = {}
+    for task_id, review in disputes.items():
+        by_review.setdefault(review, []).append(task_id)
+    parts = [f"{names(ids)} changed files of which {review} has blocked a change" for review, ids in by_review.items()]
+    return f"Blocked by review: {'; '.join(parts)}, and nothing in this run reviews that."
 
 
 def _with_proof_losses(step: NextStep, proof_losses: proof_edits.Loosening) -> NextStep:

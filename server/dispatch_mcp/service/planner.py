@@ -471,7 +471,7 @@ class Planner:
         """Returns which tasks are about files on which a review has blocked a change before: its run and its name."""
         if self.rules.reviews == "none" or self.rules.review_policy == "off":
             return {}
-        work = filter(review_rules.declares_change, tasks)
+        work = filter(review_rules.may_touch_files, tasks)
         blocks = await blocked_work.touched(self.store, self.principal, workspace, work)
         return {name: (short_ids.short(block.run_id), block.review) for name, block in blocks.items()}
 

@@ -164,7 +164,9 @@ def _work_of(conn: sqlite3.Connection, number: int, read_plan: Callable[[], mode
     rows = [table_rows.task_row(cells) for cells in conn.execute(table_rows.SELECT_TASKS, (number,))]
     work = _Work(results, {source for (source,) in conn.execute(_SENT_BACK, (number,))}, {})
     open_ids = {row.id for row in rows if transitions.is_awaited(row)}
-    refused_ids = {row.id for row in rows if row.cause == transitions.NEEDS_CHANGES}
+    refused_ids = {
+        row.id for row in rows if row.cause == transitions.NEEDS_CHANGES or row.cause.startswith(transitions.DISPUTED)
+    }
     if not open_ids and not refused_ids:
         return work
     numbers: dict[str, set[int]] = {}

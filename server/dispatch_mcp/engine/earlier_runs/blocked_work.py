@@ -1,34 +1,49 @@
 """Work in a workspace that a review has blocked: it stays so in every later plan, whatever became of the run.
 
-A review that passes all of the same files later ends that, and so does a person who lets such a review go. One file of
-a blocked folder that is passed leaves the rest blocked. What else changes in the workspace is not concerned.
+What is blocked are the files that the reviewers were shown, or those that the work declares where nobody was shown all
+of it. A later review that passes a file frees it, and so does a person who lets such a review go; a block ends when all
+of its files are free. A round of the council frees what the server read from the workspace for it, and a change that
+was handed in only if it is the very change that was blocked. What else changes in the workspace is not concerned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import anyio.to_thread
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
+from dispatch_mcp.engine import plan_review_attempt, review_attempt
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.process import safe_paths
+from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import path_globs, unified_diff
 
 _BLOCKS: Final = frozenset({transitions.NEEDS_CHANGES, transitions.INCONCLUSIVE})
 _PAGE: Final = 100
 
 
 class Block(NamedTuple):
-    """A review that has blocked work, and the real paths of what that work was declared to change."""
+    """A review that has blocked work, and the real paths of the files that are blocked.
+
+    `texts` has what its reviewers were shown of a file, by its real path.
+    """
 
     run_id: str
     review: str
     places: tuple[str, ...]
+    texts: Mapping[str, str] = {}
+
+
+class _Exhibits(NamedTuple):
+    """What reviewers were shown of each file, by its real path; whether that was all of the change."""
+
+    texts: Mapping[str, str]
+    is_whole: bool
 
 
 class _Reviewed(NamedTuple):
@@ -61,20 +76,46 @@ class _Past:
 
     async def blocks(self, run_id: str) -> list[Block]:
         """Returns what the reviews of a run block."""
-        run = await self.reviewed(await self.store.run(run_id, principal=self.principal))
-        reviews = [task for task in run.reviews if _is_blocking(records.row_of(run.rows[task.id]))]
-        places = await _places(_declarations(run.plan, reviews))
-        return [Block(run_id, review.id, places.get(review.id, ())) for review in reviews]
+        run = await self.store.run(run_id, principal=self.principal)
+        past = await self.reviewed(run)
+        blocks: list[Block] = []
+        for review in past.reviews:
+            if _is_blocking(records.row_of(past.rows[review.id])):
+                exhibits = await self._exhibits(run, review)
+                places = tuple(exhibits.texts) if exhibits.is_whole else await self._subjects(run, past.plan, review)
+                blocks.append(
+                    Block(run_id, review.id, tuple({**dict.fromkeys(places), **exhibits.texts}), exhibits.texts)
+                )
+        return blocks
 
-    async def is_over(self, block: Block) -> bool:
-        """Returns whether later runs have had all of the blocked files passed by a review, or let go by a person."""
-        rest = set(block.places)
+    async def _exhibits(self, run: records.RunRecord, review: model.Task) -> _Exhibits:
+        """Returns what the reviewers of a review, or the seats of a council, were shown last."""
+        names, shown = {review.id, *review.joins}, dict[str, plan_review_attempt.Shown]()
+        for attempt in await self.store.attempts(run.id):
+            exhibit = plan_review_attempt.exhibit_of(attempt.beat)
+            if attempt.task_id in names and exhibit != plan_review_attempt.Shown():
+                shown[attempt.task_id] = exhibit
+        texts: dict[str, str] = {}
+        for digest in {exhibit.diff for exhibit in shown.values()} - {""}:
+            texts |= await _real_texts(run.workspace, await review_attempt.read_text(self.store, digest))
+        return _Exhibits(texts, bool(texts) and not any(exhibit.unseen for exhibit in shown.values()))
+
+    async def _subjects(self, run: records.RunRecord, plan: model.Plan, review: model.Task) -> tuple[str, ...]:
+        """Returns the real paths of what the work under a review declares, and says it changed."""
+        files = {path for task in plan.tasks if task.id in review.reviews for path in task.files}
+        outcomes = await self.store.outcomes(run.id, [*review.reviews])
+        files |= {path for outcome in outcomes.values() for path in outcome.handoff.files_modified}
+        return (await _places([(review.id, run.workspace, sorted(files))]))[review.id]
+
+    async def standing(self, block: Block) -> Block:
+        """Returns a block without the files that a review of a later run has passed, or a person has let go."""
+        rest = dict.fromkeys(block.places)
         for run in await self._later(block.run_id):
             if not rest:
                 break
-            passed_places = await self._passed(run)
-            rest = {place for place in rest if not _is_covered(place, passed_places)}
-        return not rest
+            free_places = (*await self._passed(run), *await self._passed_by_round(run, block))
+            rest = {place: None for place in rest if not _is_covered(place, free_places)}
+        return block._replace(places=tuple(rest))
 
     async def _later(self, run_id: str) -> list[records.RunRecord]:
         """Returns the runs in and around the workspace that began after another, latest first."""
@@ -93,9 +134,28 @@ class _Past:
             return ()
         if run.id not in self.passes:
             plan, reviews, rows = await self.reviewed(run)
-            places = await _places(_declarations(plan, [task for task in reviews if _has_passed(rows[task.id])]))
-            self.passes[run.id] = tuple(place for own in places.values() for place in own)
+            places: list[str] = []
+            for review in (task for task in reviews if _has_passed(rows[task.id])):
+                exhibits = await self._exhibits(run, review)
+                is_let_go = rows[review.id].state is model.TaskState.SKIPPED
+                places += exhibits.texts
+                places += await self._subjects(run, plan, review) if is_let_go else ()
+            self.passes[run.id] = tuple(places)
         return self.passes[run.id]
+
+    async def _passed_by_round(self, run: records.RunRecord, block: Block) -> tuple[str, ...]:
+        """Returns the blocked places that a round of the council has passed; none for any other run."""
+        if run.dry_run or run.state is not model.RunState.SUCCEEDED:
+            return ()
+        place = review_tasks.assignment_of(next(iter((await self.reviewed(run)).plan.tasks)))
+        if place is None:
+            return ()
+        try:
+            manifest = await review_attempt.read_manifest(self.store, place.manifest)
+            texts = await _real_texts(run.workspace, await review_attempt.read_text(self.store, manifest.diff))
+        except (errors.UnknownHandle, errors.StoreDamaged, ValueError):
+            return ()
+        return tuple(path for path, text in texts.items() if manifest.in_workspace or block.texts.get(path) == text)
 
 
 async def touched(
@@ -111,8 +171,23 @@ async def touched(
     for run_id in run_ids:
         for block in await past.blocks(run_id):
             names = [name for name, places in own_places.items() if name not in blocks and _meet(places, block.places)]
-            blocks.update(dict.fromkeys(names, block) if names and not await past.is_over(block) else {})
+            rest = await past.standing(block) if names else block
+            blocks |= {name: rest for name in names if _meet(own_places[name], rest.places)}
     return blocks
+
+
+async def open_blocks(store: sqlite_store.Store, principal: str, workspace: str) -> list[Block]:
+    """Returns what is blocked in and around a workspace, the newest first."""
+    past, blocks = _Past(store, principal, workspace), list[Block]()
+    for run_id in await store.objected_runs(principal, workspace) if workspace else ():
+        blocks += [await past.standing(block) for block in await past.blocks(run_id)]
+    return [block for block in blocks if block.places]
+
+
+async def block_of(store: sqlite_store.Store, principal: str, workspace: str, places: Sequence[str]) -> Block | None:
+    """Returns the newest block of one of these real paths that stands; None for none."""
+    blocks = await open_blocks(store, principal, workspace)
+    return next((block for block in blocks if _meet(places, block.places)), None)
 
 
 def _deciding(tasks: Sequence[model.Task]) -> list[model.Task]:
@@ -130,13 +205,20 @@ def _has_passed(task: records.TaskRecord) -> bool:
     return is_let_go or task.state is model.TaskState.SUCCEEDED
 
 
-def _declarations(plan: model.Plan, reviews: Iterable[model.Task]) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Returns reviews with the workspace and the files of the work that they judge."""
-    files = {task.id: task.files for task in plan.tasks}
-    return [
-        (review.id, plan.workspace, tuple(path for subject in review.reviews for path in files.get(subject, ())))
-        for review in reviews
-    ]
+async def _real_paths(workspace: str, paths: Collection[str]) -> Mapping[str, str]:
+    """Returns paths of a workspace by their real places."""
+    return await anyio.to_thread.run_sync(
+        lambda: {safe_paths.real_place(Path(workspace), path): path for path in paths}
+    )
+
+
+async def _real_texts(workspace: str, diff: str) -> dict[str, str]:
+    """Returns what a change does to each file, by the file's real path."""
+    texts: dict[str, str] = {}
+    for file in unified_diff.parse(diff).files:
+        for path in {file.path, file.old_path}:
+            texts[path] = texts.get(path, "") + unified_diff.render(file)
+    return {place: texts[path] for place, path in (await _real_paths(workspace, texts)).items()}
 
 
 async def _places(declarations: Sequence[tuple[str, str, Sequence[str]]]) -> Mapping[str, tuple[str, ...]]:

@@ -1,0 +1,114 @@
+"""Changes of files that an earlier review has blocked, by work that nothing reviews: its run does not end well.
+
+What counts is how the files were before the task's first attempt and are after its last, whatever the task declares and
+whoever does it. What other work declares that is under way is its change, as far as anybody can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from dispatch_mcp import model
+from dispatch_mcp.engine import proof, run_view
+from dispatch_mcp.engine.earlier_runs import blocked_work
+from dispatch_mcp.model import AttemptState, ports, problems, records, short_ids, work_order
+from dispatch_mcp.process import safe_paths
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.text import file_states, json_types, path_globs
+
+MOST_RUNS: Final = 100
+"""Runs of which it is remembered what is blocked for them."""
+
+MOST_FILES: Final = 500
+"""Blocked files that are looked at around one attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class DisputedChanges:
+    """Looks at blocked files around attempts; what is blocked for a run is read when its first one begins."""
+
+    store: sqlite_store.Store
+    states_of: ports.StatesOf
+    blocks: dict[str, Sequence[blocked_work.Block]] = field(default_factory=dict[str, Sequence[blocked_work.Block]])
+
+    async def before(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+        """Returns how the files are that are blocked, as details of the attempt's beat; nothing where none is."""
+        earlier = work.last_beat.get(ports.BLOCKED)
+        if earlier:
+            return {ports.BLOCKED: earlier}
+        run = None if work.run_id in self.blocks else await self.store.run(work.run_id, principal=records.ANYBODY)
+        if run is not None:
+            await self._remember(run)
+        if not self.blocks[work.run_id]:
+            return {}
+        root = (run or await self.store.run(work.run_id, principal=records.ANYBODY)).workspace
+        places = [place for block in self.blocks[work.run_id] for place in block.places]
+        paths = await anyio.to_thread.run_sync(_relative, root, places)
+        states = await self._states(work.workspace, paths)
+        return {ports.BLOCKED: dict(states)} if states else {}
+
+    async def _remember(self, run: records.RunRecord) -> None:
+        while len(self.blocks) >= MOST_RUNS:
+            self.blocks.pop(next(iter(self.blocks)))
+        self.blocks[run.id] = await blocked_work.open_blocks(self.store, run.principal, run.workspace)
+
+    async def _states(self, workspace: str, paths: Collection[str]) -> Mapping[str, str]:
+        return await anyio.to_thread.run_sync(self.states_of, workspace, sorted(paths)[:MOST_FILES])
+
+    async def judge(self, claim: proof.Claim, outcome: model.Outcome) -> model.Outcome:
+        """Returns accepted work with the review that has blocked what it changed, if that is blocked still."""
+        before, work = claim.before.get(ports.BLOCKED), claim.work
+        if outcome.state is not AttemptState.SUCCEEDED or not json_types.is_object(before):
+            return outcome
+        view = claim.view or await run_view.load(self.store, work.run_id, records.ANYBODY)
+        if any(work.task.id in task.reviews for task in view.plan.tasks):
+            return outcome
+        now = await self._states(work.workspace, [*before])
+        paths = [path for path, state in now.items() if _differs(str(before[path]), state)]
+        own = paths if work.base else await self._without_others(paths, claim, view)
+        block = await self._block_of(own, view) if own else None
+        if block is None:
+            return outcome
+        name = f"`{block.review}` of run {short_ids.short(block.run_id)}"
+        detail = f"changed {problems.in_backticks(own)}, of which {name} has blocked a change; nothing here reviews it"
+        receipt = model.Receipt(kind="touched", ok=False, checked=False, detail=detail, suspects=tuple(own))
+        return outcome.model_copy(update={"disputes": name, "receipts": (*outcome.receipts, receipt)})
+
+    async def _without_others(self, paths: Sequence[str], claim: proof.Claim, view: run_view.RunView) -> list[str]:
+        """Returns the paths that no other work declares which is, or was meanwhile, at work."""
+        own_id = claim.work.task.id
+        wave = claim.wave or proof.Wave(self.store, view.run.id, (own_id,))
+        rivals = await wave.rivals(own_id) if paths else ()
+        entries = [
+            path_globs.normalise(entry, rival.workspace or view.run.workspace)
+            for rival in rivals
+            for entry in rival.files
+        ]
+        return [
+            path
+            for path in paths
+            if not view.active.touch(path, but=own_id) and not any(path_globs.touch(entry, path) for entry in entries)
+        ]
+
+    async def _block_of(self, paths: Sequence[str], view: run_view.RunView) -> blocked_work.Block | None:
+        """Returns the newest block of one of these paths that no review has lifted since."""
+        run = view.run
+        places = await anyio.to_thread.run_sync(
+            lambda: [safe_paths.real_place(Path(run.workspace), path) for path in paths]
+        )
+        return await blocked_work.block_of(self.store, run.principal, run.workspace, places)
+
+
+def _relative(root: str, places: Collection[str]) -> list[str]:
+    """Returns those of real paths that lie in a workspace, relative to it."""
+    top = safe_paths.real_place(Path(root), "").rstrip("/")
+    return [place.removeprefix(f"{top}/") for place in places if place.startswith(f"{top}/")]
+
+
+def _differs(before: str, now: str) -> bool:
+    return file_states.UNREAD not in (before, now) and not file_states.same(before, now)
