@@ -90,15 +90,15 @@ class _Past:
 
     async def _exhibits(self, run: records.RunRecord, review: model.Task) -> _Exhibits:
         """Returns what the reviewers of a review, or the seats of a council, were shown last."""
-        names, shown = {review.id, *review.joins}, dict[str, plan_review_attempt.Shown]()
+        names, last = {review.id, *review.joins}, dict[str, plan_review_attempt.Shown]()
         for attempt in await self.store.attempts(run.id):
             exhibit = plan_review_attempt.exhibit_of(attempt.beat)
             if attempt.task_id in names and exhibit != plan_review_attempt.Shown():
-                shown[attempt.task_id] = exhibit
+                last[attempt.task_id] = exhibit
         texts: dict[str, str] = {}
-        for digest in {exhibit.diff for exhibit in shown.values()} - {""}:
+        for digest in {exhibit.diff for exhibit in last.values()} - {""}:
             texts |= await _real_texts(run.workspace, await review_attempt.read_text(self.store, digest))
-        return _Exhibits(texts, bool(texts) and not any(exhibit.unseen for exhibit in shown.values()))
+        return _Exhibits(texts, bool(texts) and not any(exhibit.unseen for exhibit in last.values()))
 
     async def _subjects(self, run: records.RunRecord, plan: model.Plan, review: model.Task) -> tuple[str, ...]:
         """Returns the real paths of what the work under a review declares, and says it changed."""
