@@ -274,7 +274,8 @@ class RunCore:
         self._tasks.note_finished(row, outcome)
         row.false_starts += outcome.error_kind == transitions.NO_AGENT
         if outcome.state is AttemptState.SUCCEEDED:
-            self._accept(position, outcome)
+            cause = f"{transitions.DISPUTED}{outcome.disputes}" if outcome.disputes else ""
+            self._tasks.succeed(position, digests.result_digest(outcome), _DONE[outcome.unverified], cause)
         elif outcome.state is AttemptState.CANCELLED:
             self._tasks.close(position, TaskState.CANCELLED, outcome.error_kind)
             self._tasks.skip_dependants(position)
@@ -299,12 +300,6 @@ class RunCore:
             self._tasks.note("council_decided", row, {**decision})
         self._send_back()
         return True
-
-    def _accept(self, position: int, outcome: model.Outcome) -> None:
-        """Closes a task with its result, and says of it which review has blocked the files that it changed."""
-        self._tasks.succeed(position, digests.result_digest(outcome), _DONE[outcome.unverified])
-        if outcome.disputes:
-            self._tasks.mark(position, f"{transitions.DISPUTED}{outcome.disputes}")
 
     def _block(self, position: int, outcome: model.Outcome) -> None:
         """Takes a review's objection: what it objects to goes back if it has rounds left, else the review has failed.
