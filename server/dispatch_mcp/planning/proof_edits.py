@@ -29,6 +29,11 @@ def losses(
     return {task_id: criteria for task_id, criteria in texts.items() if criteria}
 
 
+def details(edit: Loosening) -> dict[str, model.Json]:
+    """Returns what an edit takes out as details of its event; nothing where it takes nothing out."""
+    return {transitions.PROOF_LOSSES: {task_id: list(texts) for task_id, texts in edit.items()}} if edit else {}
+
+
 def still_missing(edits: Iterable[Loosening], plan: Iterable[model.Task]) -> dict[str, tuple[str, ...]]:
     """Returns what edits took out and the plan as it is now does not ask for again."""
     now = {task.id: task for task in plan}

@@ -563,17 +563,14 @@ class RunCore:
                 else "Leave what runs or has ended as it is.",
                 problems=tuple(refusals),
             )
-        data: dict[str, model.Json] = {"version": plan.version}
-        proof_losses = proof_edits.losses(tasks, plan.tasks, rows)
-        if proof_losses:
-            data[transitions.PROOF_LOSSES] = {task_id: list(texts) for task_id, texts in proof_losses.items()}
+        losses = proof_edits.losses(tasks, plan.tasks, rows)
         self._tasks.replace(plan, worker)
         self.plan = plan
         self._send_back()
         self._specs.clear()
         if self.ledger is not None:
             self.ledger.replan({task.id: task for task in plan.tasks})
-        self._tasks.note_run(transitions.PLAN_EDITED, data=data)
+        self._tasks.note_run(transitions.PLAN_EDITED, data={"version": plan.version, **proof_edits.details(losses)})
 
     def _position(self, task_id: str) -> int:
         position = self._tasks.graph.index.get(task_id)

@@ -118,10 +118,10 @@ class TaskTable:
         self._move(row, state)
         row.cause = cause
 
-    def succeed(self, position: int, result: str, state: TaskState) -> None:
-        """Closes a task with its accepted result, and opens what waited for it."""
+    def succeed(self, position: int, result: str, state: TaskState, cause: str = "") -> None:
+        """Closes a task with its accepted result, and opens what waited for it; `cause` is what is said of it."""
         self.rows[position].result = result
-        self.close(position, state, "")
+        self.close(position, state, cause)
         self.release(position)
         self.drop_objections(position)
 
