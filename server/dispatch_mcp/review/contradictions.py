@@ -47,11 +47,13 @@ _OBJECTIONS = tuple(
 _NO = r"(?:not|never|no|nothing|none|neither|nor|without|cannot|[a-z]{1,7}n['\u2019]t)"
 _AGAINST = r"(?:fail(?! to\b)|reject|block|request changes|nack)(?:e?d|ing)?(?![\w-])"
 _FOR = r"(?:merge|approve|pass|ship|accept)(?:d|ed)?(?![\w-])"
+# The change by one of its names.
 _NAMED = r"(?:this|the) (?:changes?|changeset|PR|MR|(?:pull|merge) request|diff|patch|commit)(?:, as it stands,)?"
 _MUST = r"(?:should|must|needs? to|has to)"
 _MUST_NOT = r"(?:(?:must|should|can|may|shall)(?: not|n['\u2019]t|not))"
 _END = r"(?:\W*$| ?[,;)]| (?:as|until|unless|yet|before|because)\b)"
 _OBJECT = rf"(?:{_END}| (?:it|this)\b| {_NAMED}\b)"
+# By the reviewer, as a whole clause, as a verdict by name, as an order, of the change by its name.
 _SPOKEN = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -62,7 +64,7 @@ _SPOKEN = tuple(
         rf"(?<![\w-]){_NAMED} (?:{_MUST} be {_AGAINST}|{_MUST_NOT} be {_FOR})(?={_END})",
     )
 )
-_CLAUSE_END = re.compile(r"(?<=[.!?;:])\s+(?<!severity: )(?<!Severity: )|\n", re.IGNORECASE)
+_CLAUSE_END = re.compile(r"(?<=[.!?;:])\s+|\n")
 
 # A line that begins with a severity, as lists of findings do, or the name of that field with one.
 _SEVERITY = r"(critical|blocker|high|major|medium)\b"
