@@ -3,6 +3,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +88,15 @@ def test_lines_of_the_log_come_in_order_and_whole() -> None:
     assert text == "".join(f"é? {number}\n" for number in range(100))
     os.close(reading)
     os.close(writing)
+
+
+def test_stderr_keeps_its_level_when_a_logger_is_asked_for_more(tmp_path: Path) -> None:
+    script = (
+        "import logging\nfrom dispatch_mcp import configuration\nfrom dispatch_mcp.cli import logs\n"
+        "from pathlib import Path\nhere = Path.cwd()\n"
+        "logs.to_stderr(configuration.load({}, flags={'home': here / 'home'}, cwd=here))\n"
+        "log = logging.getLogger('dispatch_mcp')\nlog.setLevel('DEBUG')\nlog.info('small')\nlog.warning('large')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "large" in ended.stderr
+    assert "small" not in ended.stderr

@@ -22,6 +22,8 @@ from mcp.types import (
     ImageContent,
     InputRequiredResult,
     ListRootsRequest,
+    LoggingMessageNotification,
+    LoggingMessageNotificationParams,
     SamplingMessage,
     TextContent,
     TextResourceContents,
@@ -115,6 +117,14 @@ def register_notices(server: MCPServer[Any]) -> None:
     async def test_tool_with_progress(ctx: Context[Any]) -> Any:
         for share in (0, 50, 100):
             await ctx.report_progress(share, 100)
+            await anyio.sleep(PAUSE_S)
+        return [text("Done.")]
+
+    @server.tool(description="Logs over the protocol.", structured_output=False)
+    async def test_tool_with_logging(ctx: Context[Any]) -> Any:
+        for words in ("Tool execution started", "Tool processing data", "Tool execution completed"):
+            params = LoggingMessageNotificationParams(level="info", data=words)
+            await ctx.session.send_notification(LoggingMessageNotification(params=params), ctx.request_id)
             await anyio.sleep(PAUSE_S)
         return [text("Done.")]
 

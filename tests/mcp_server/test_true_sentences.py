@@ -38,14 +38,16 @@ def test_the_icon_is_an_address_and_a_picture() -> None:
     assert picture.tag.endswith("svg")
 
 
-async def test_changes_that_nobody_publishes_are_not_advertised(desk: memory_client.Desk) -> None:
+async def test_changes_that_are_published_are_advertised_and_no_others(desk: memory_client.Desk) -> None:
     told = desk.client.server_capabilities
     assert told.tools
     assert told.prompts
     assert told.resources
-    assert not any((told.tools.list_changed, told.prompts.list_changed, told.resources.list_changed))
-    assert not told.resources.subscribe
-    assert told.logging is None
+    assert not told.tools.list_changed
+    assert told.prompts.list_changed
+    assert told.resources.list_changed
+    assert told.resources.subscribe
+    assert told.logging is not None
 
 
 async def test_what_is_advertised_is_served(desk: memory_client.Desk) -> None:

@@ -94,6 +94,8 @@ async def test_events_are_paged_by_their_number(tmp_path: Path) -> None:
         whole = await store.events("run")
         assert [event.seq for event in whole] == list(range(1, len(whole) + 1))
         assert await store.events("run", after=3, limit=2) == whole[3:5]
+        assert await store.last_event("run") == whole[-1].seq
+        assert await store.last_event("none") == 0
 
 
 @pytest.mark.promise("S15")

@@ -57,6 +57,14 @@ def entries(kind: Kind, home: Path | None = None) -> tuple[Entry, ...]:
     return tuple(by_name[name] for name in sorted(by_name))
 
 
+def stamp(home: Path) -> tuple[tuple[str, int, int], ...]:
+    """Returns what tells two states of the user's own prompts and documents apart: path, size and time of each."""
+    kinds: tuple[Kind, ...] = ("prompts", "knowledgebase")
+    paths = [entry.path for kind in kinds for entry in _listed(kind, "user", home / kind)]
+    looks = [(str(path), path.stat()) for path in paths if path.exists()]
+    return tuple((path, look.st_size, look.st_mtime_ns) for path, look in looks)
+
+
 def read(entry: Entry) -> str:
     """Returns the text of a file.
 

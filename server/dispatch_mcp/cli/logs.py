@@ -89,5 +89,7 @@ def to_stderr(setup: configuration.LoadedSettings, *, waits: bool = True) -> red
     handler = logging.StreamHandler(sys.stderr) if waits else BackgroundHandler(sys.stderr.fileno())
     handler.setFormatter(logging.Formatter(FORMAT))
     handler.addFilter(LogFilter(redactor))
+    # Of its own: a client that asks for more lowers the level of the loggers.
+    handler.setLevel(setup.settings.log_level.upper())
     logging.basicConfig(level=setup.settings.log_level.upper(), handlers=[handler])
     return redactor

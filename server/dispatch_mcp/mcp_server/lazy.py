@@ -5,7 +5,7 @@ Whoever starts the server hands the loaders in; what they load is typed by what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -64,6 +64,18 @@ class Documents(Protocol):
 
     def register(self, server: MCPServer[Opening], current: Callable[[], Opening], home: Path | None) -> None:
         """Adds every resource."""
+        ...
+
+    def register_files(self, server: MCPServer[Opening], home: Path | None) -> None:
+        """Adds the resources that are files."""
+        ...
+
+    def stamp(self, home: Path | None) -> Hashable:
+        """Returns what tells two states of the user's own files apart."""
+        ...
+
+    async def mark(self, opening: Opening, uri: str, home: Path | None) -> str:
+        """Returns what tells two states of a resource apart. Raises DispatchError for one that is not there."""
         ...
 
     async def complete(

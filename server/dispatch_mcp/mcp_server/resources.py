@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,12 +56,13 @@ Current = Callable[[], lazy.Opening]
 
 def register(server: MCPServer[lazy.Opening], current: Current, home: Path | None = None) -> None:
     """Adds every resource and resource template; files below `home` replace bundled ones."""
-    _register_files(server, home)
+    register_files(server, home)
     _register_catalogue(server, current)
     _register_store(server)
 
 
-def _register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
+def register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
+    """Adds the templates and knowledge documents, and what is written about patterns."""
     usable, _ = bundled_files.all_templates(home)
     for file in _templates(home):
         template = usable[file.name]
@@ -228,6 +230,47 @@ class _Lookup:
 async def app_of(ctx: Context[lazy.Opening]) -> dispatcher.Dispatcher:
     """Returns the dispatcher of this connection."""
     return await ctx.request_context.lifespan_context.get()
+
+
+def stamp(home: Path | None) -> Hashable:
+    """Returns what tells two states of the user's own files apart."""
+    return () if home is None else bundled_files.stamp(home)
+
+
+async def mark(opening: lazy.Opening, uri: str, home: Path | None = None) -> str:
+    """Returns what tells two states of a resource apart, for whose request it is; empty for one that never changes.
+
+    Raises:
+        DispatchError: it is not there for them.
+    """
+    kind, *rest = uri.removeprefix("dispatch://").partition("?")[0].split("/")
+    if kind in ("templates", "knowledge"):
+        folder: bundled_files.Kind = "prompts" if kind == "templates" else "knowledgebase"
+        return _digest(bundled_files.text(folder, "/".join(rest), home))
+    return await _mark(await opening.get(), kind, rest) if kind in ("runs", "plans", "agents") else ""
+
+
+async def _mark(app: dispatcher.Dispatcher, kind: str, rest: Sequence[str]) -> str:
+    match kind, rest:
+        case "runs", [handle, *_]:
+            record = await app.store.run(await app.handles.run_id(handle), principal=app.principal)
+            # Some events, as those of messages, leave the revision as it is.
+            return f"{record.id} {record.revision} {await app.store.last_event(record.id)}"
+        case "plans", [handle]:
+            plan = await app.store.plan(await app.handles.plan_id(handle), None, principal=app.principal)
+            return f"{plan.id} {plan.version}"
+        case "agents", []:
+            return _digest([[agent.name, agent.roster, agent.description] for agent in app.catalog().agents])
+        case "agents", [name]:
+            return _digest(app.catalog().agent(name).public())
+        case "agents", [name, "card"]:
+            return _digest(await app.card(name, __version__))
+        case _:
+            return ""
+
+
+def _digest(value: model.Json) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _trace(trace: answers.Trace) -> str:

@@ -33,13 +33,18 @@ from mcp.types import (
     ListRootsResult,
     PromptReference,
     ResourceTemplateReference,
+    SetLevelRequestParams,
+    SubscribeRequestParams,
     TextContent,
     ToolAnnotations,
+    UnsubscribeRequestParams,
 )
 
 import dispatch_mcp
 from dispatch_mcp import errors, model
 from dispatch_mcp.mcp_server import (
+    change_news,
+    client_logs,
     client_roots,
     descriptions,
     elicitation,
@@ -47,6 +52,7 @@ from dispatch_mcp.mcp_server import (
     stdio_messages,
     tool_arguments,
     tool_wording,
+    user_documents,
 )
 from dispatch_mcp.model import problems, records
 from dispatch_mcp.process import computation
@@ -68,8 +74,6 @@ LAST_ANSWERS_S = 2.0
 
 PROGRESS_S = 1.0
 """Seconds between two pieces of news about how far something is."""
-
-SUBSCRIPTIONS = "subscriptions/listen"
 
 WEBSITE = "https://github.com/dispatch-mcp/dispatch-mcp"
 _PICTURE = (
@@ -95,17 +99,16 @@ OPEN_WORLD = frozenset({"dispatch", "report", "review_council", "steer_run"})
 """What may have models and commands start, which reach beyond this machine."""
 
 
-class Server(MCPServer[lazy.Opening]):
+class Server(user_documents.Registry):
     """The SDK's server, with a stdin on which every line is answered (`stdio_messages`)."""
 
-    def offer_no_subscriptions(self) -> None:
-        """Takes out the stream of changes that the SDK serves and nobody would publish on, so that none is advertised.
-
-        Lists change with the installation only, and a run is waited for with a call.
-        """
-        # The SDK has no other way to take one out.
-        handlers = self._lowlevel_server._request_handlers  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        handlers.pop(SUBSCRIPTIONS, None)
+    def serve_earlier_versions(self, news: change_news.ChangeNews, logs: client_logs.ClientLogs) -> None:
+        """Serves what the newest version of the protocol has no more: subscriptions and log levels of a connection."""
+        # The SDK's server has no parameters for them.
+        add = self._lowlevel_server.add_request_handler
+        add("resources/subscribe", SubscribeRequestParams, news.subscribe)
+        add("resources/unsubscribe", UnsubscribeRequestParams, news.unsubscribe)
+        add("logging/setLevel", SetLevelRequestParams, logs.set_level)
 
     async def run_stdio_async(self) -> None:
         """Serves on stdin and stdout until the client closes one of them, and not much longer."""
@@ -171,16 +174,15 @@ def make_server(
             group.start_soon(opening.keep)
             try:
                 async with anyio.create_task_group() as beside:
-                    for companion in companions:
+                    for companion in (news.watch, logs.send, *companions):
                         beside.start_soon(companion, opening)
                     yield opening
                     beside.cancel_scope.cancel()
             finally:
                 opening.end()
 
-    def register() -> None:
-        loaders.documents().register(server, lambda: current[-1], home)
-        loaders.prompts().register(server, home)
+    async def mark(opening: lazy.Opening, uri: str) -> str:
+        return await loaders.documents().mark(opening, uri, home)
 
     async def complete(
         ref: PromptReference | ResourceTemplateReference,
@@ -190,6 +192,9 @@ def make_server(
         earlier = (context.arguments if context else None) or {}
         return await loaders.documents().complete(current[-1], ref, argument, earlier, home)
 
+    documents = user_documents.UserDocuments(loaders, lambda: current[-1], home, lambda: server)
+    news = change_news.ChangeNews(mark, documents.renew)
+    logs = client_logs.ClientLogs(redactor)
     hint = CacheHint(ttl_ms=LISTS_TTL_MS, scope="public")
     lists = ("tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover")
     with without_rich():
@@ -207,15 +212,18 @@ def make_server(
             extensions=[StrictArguments()],
             middleware=[
                 for_whose_request,
-                once_asked_for(register),
+                logs.attend,
+                news.attend,
+                documents.attend,
                 prompt_errors,
                 answers_without_secrets(redactor),
                 drop_left_out,
             ],
             cache_hints=dict.fromkeys(lists, hint),
+            subscriptions=news.streams,
         )
     server.completion()(complete)
-    server.offer_no_subscriptions()
+    server.serve_earlier_versions(news, logs)
     return server
 
 
@@ -245,23 +253,6 @@ async def for_whose_request(ctx: ServerRequestContext[Any, Any], call_next: Call
         return await call_next(ctx)
     finally:
         lazy.principal.reset(token)
-
-
-def once_asked_for(register: Callable[[], None]) -> ServerMiddleware[Any]:
-    """Returns a middleware that registers prompts and resources when the first of them is asked for.
-
-    Reading some fifty files takes as long as the rest of our start, and many sessions never ask.
-    """
-    is_registered = False
-
-    async def before(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        nonlocal is_registered
-        if not is_registered and ctx.method.startswith(("prompts/", "resources/")):
-            is_registered = True
-            register()
-        return await call_next(ctx)
-
-    return before
 
 
 async def prompt_errors(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:

@@ -128,6 +128,7 @@ _EVENTS = """
 SELECT seq, kind, at, task, attempt, data FROM event
 WHERE run = (SELECT no FROM run WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
 """
+_LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM event WHERE run = (SELECT no FROM run WHERE id = ?)"
 _BODIES = """
 SELECT task.id, result.body, result.blob
 FROM json_each(?2) AS wanted
@@ -401,6 +402,11 @@ async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[mo
     """Returns a page of events."""
     cells = (codec.clean(run_id), after, limit)
     return await reader.read(_EVENTS, cells, lambda rows: [_event(run_id, row) for row in rows])
+
+
+async def last_event(reader: Reader, run_id: str) -> int:
+    """Returns the number of a run's newest event, 0 without one."""
+    return _number((await reader.rows(_LAST_EVENT, (codec.clean(run_id),)))[0][0])
 
 
 def _event(run_id: str, row: Row) -> model.Event:

@@ -293,6 +293,10 @@ class Store:
         """Returns up to `limit` events of a run behind number `after`; they are numbered from 1."""
         return await queries.events(self._reader, run_id, after, limit)
 
+    async def last_event(self, run_id: str) -> int:
+        """Returns the number of a run's newest event, 0 without one."""
+        return await queries.last_event(self._reader, run_id)
+
     async def outcome(self, run_id: str, task_id: str) -> model.Outcome | None:
         """Returns the accepted outcome of a task, wherever it was made, or None."""
         return (await self.outcomes(run_id, [task_id])).get(task_id)
