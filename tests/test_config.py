@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "learn": (False, "no"),
     "hooks": ("report", "report"),
     "log_level": ("debug", "debug"),
+    "notify": ("desktop", "desktop"),
+    "notify_command": (["/opt/tell", "me"], '["/opt/tell", "me"]'),
+    "notify_url": ("https://example.com/runs", "https://example.com/runs"),
+    "notify_on": (["failed", "waiting"], "failed, waiting"),
+    "warn_at": (0.5, "0.5"),
 }
 
 
@@ -396,3 +402,33 @@ def test_no_variable_does_anything_but_load_or_fail_with_a_hint(env: dict[str, s
     except errors.ConfigError as error:
         told = error.hint
     assert told
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('notify = "pager"', "notify"),
+        ('notify = "command"', "`notify_command` says nothing"),
+        ('notify = "webhook"', "`notify_url` says nothing"),
+        ('notify_url = "http://example.com/"', "everything else needs https"),
+        ('notify_url = "https://192.168.1.1/"', "no public address"),
+        ('notify_url = "https://ann:pw@example.com/"', "no user name"),
+        ('notify_command = ["tell", "*"]', "without patterns"),
+        ('notify_command = ["./tell"]', "./tell"),
+        ('notify_command = [""]', "notify_command"),
+        ('notify_on = ["sometimes"]', "notify_on"),
+        ("warn_at = 0", "warn_at"),
+        ("warn_at = 1.5", "warn_at"),
+    ],
+)
+def test_a_way_of_telling_people_that_cannot_be_is_refused_where_it_stands(
+    home: Path, project: Path, text: str, reason: str
+) -> None:
+    write(home, f"{text}\n")
+    with pytest.raises(errors.ConfigError, match=re.escape(reason)):
+        configuration.load({}, home=home, cwd=project)
+
+
+def test_a_command_to_tell_people_in_the_environment_is_json(home: Path, project: Path) -> None:
+    with pytest.raises(errors.ConfigError, match="must be a JSON list, not 'tell me'"):
+        configuration.load({"DISPATCH_MCP_NOTIFY_COMMAND": "tell me"}, home=home, cwd=project)

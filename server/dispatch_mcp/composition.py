@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dispatch_mcp import configuration, errors, prices, worker_setup
 from dispatch_mcp.agents import catalog, loader
+from dispatch_mcp.alerts import courier
 from dispatch_mcp.context import pack_builder
 from dispatch_mcp.context.documents import knowledge_documents
 from dispatch_mcp.engine import (
@@ -136,7 +137,9 @@ async def open_dispatcher(
             price=prices.dollars,
             unproven_end=settings.unproven_runs,
             states_of=safe_look.states,
+            warn_share=settings.warn_at,
         ) as store,
+        courier.open_courier(store, settings, os.environ),
     ):
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)

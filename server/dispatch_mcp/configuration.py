@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import platformdirs
 import pydantic
@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import bounds, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.process import allowlist, child_environment, private_files
+from dispatch_mcp.process import allowlist, child_environment, private_files, web_address
 
 APP = "dispatch-mcp"
 FILE_NAME = "config.toml"
@@ -60,6 +60,24 @@ def _entries(entries: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...
         raise ValueError(str(error)) from None
     return entries
 
+
+def _argv(argv: tuple[str, ...]) -> tuple[str, ...]:
+    if not argv:
+        return argv
+    if any(mark in word for word in argv for mark in "*?["):
+        raise ValueError("a command to tell people is one command, without patterns (*, ?, [)")
+    return _entries((argv,))[0]
+
+
+def _address(url: str) -> str:
+    fault = web_address.fault(url) if url else ""
+    if fault:
+        raise ValueError(fault)
+    return url
+
+
+NOTIFY_REASONS: Final = ("finished", "failed", "waiting", "near_ceiling")
+"""What people can be told of."""
 
 Share = Annotated[bounds.Number, Field(ge=0, le=1)]
 
@@ -113,6 +131,11 @@ class Settings(model.Value):
     worker_context_wait_s: Annotated[bounds.Number, Field(ge=0, le=600)] = 30.0
     learn: bool = True
     hooks: Literal["full", "report", "off"] = "full"
+    notify: Literal["off", "desktop", "command", "webhook"] = "off"
+    notify_command: Annotated[tuple[str, ...], Field(max_length=64), AfterValidator(_argv)] = ()
+    notify_url: Annotated[str, Field(max_length=2048), AfterValidator(_address)] = ""
+    notify_on: tuple[Literal["finished", "failed", "waiting", "near_ceiling"], ...] = NOTIFY_REASONS
+    warn_at: Annotated[bounds.Number, Field(gt=0, le=1)] = 0.8
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     def ceilings(self) -> model.Limits:
@@ -389,19 +412,25 @@ def _left_unfilled(draft: _Draft, name: str, value: object) -> bool:
     return variable is not None
 
 
+_EXAMPLES: Final = {
+    "allow_commands": ("a JSON list of lists", '[["pytest", "-q"]]'),
+    "notify_command": ("a JSON list", '["/opt/tell", "--loud"]'),
+}
+"""Lists that nothing but JSON can say, and how one looks."""
+
+
 def _from_text(name: str, key: str, text: str) -> object:
     """Returns the value that a variable's text stands for: lists are JSON, or names or paths in a row."""
-    if key not in ("allow_commands", "pass_env", "council_reviewers", *_FOLDERS):
+    if key not in ("allow_commands", "pass_env", "council_reviewers", "notify_on", "notify_command", *_FOLDERS):
         return text.strip()
     if text.lstrip().startswith("["):
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise errors.ConfigError(f"{name} is not a JSON list: {error}.", hint="Check its quotes.") from error
-    if key == "allow_commands":
-        raise errors.ConfigError(
-            f"{name} must be a JSON list of lists, not {_brief(text)}.", hint='Such as `[["pytest", "-q"]]`.'
-        )
+    if key in _EXAMPLES:
+        kind, example = _EXAMPLES[key]
+        raise errors.ConfigError(f"{name} must be {kind}, not {_brief(text)}.", hint=f"Such as `{example}`.")
     parts = text.split(os.pathsep if key in _FOLDERS else ",")
     return [part.strip() for part in parts if part.strip()]
 
@@ -452,6 +481,12 @@ def _check_together(settings: Settings, draft: _Draft, *, needs_workspace: bool)
             f"{draft.place(key)}: `direct_from`, `review_from` and `supervise_from` must not rise, but are {bands!r}.",
             hint="The defaults are 0.95, 0.7 and 0.4.",
         )
+    for way, key in (("command", "notify_command"), ("webhook", "notify_url")):
+        if settings.notify == way and not getattr(settings, key):
+            raise errors.ConfigError(
+                f"{draft.place('notify')}: `notify` is {way!r}, and `{key}` says nothing.",
+                hint=f"Set `{key}`, or `notify` to off.",
+            )
     if not settings.workspace.is_dir():
         missing = f"{draft.place('workspace')}: the workspace {str(settings.workspace)!r} is not an existing directory."
         if needs_workspace:

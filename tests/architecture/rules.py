@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker_setup",),
     ("pages",),
     ("service",),
-    ("engine",),
+    ("engine", "alerts"),
     ("context", "store", "workers"),
     ("git",),
     ("runs",),

@@ -267,6 +267,11 @@ COMMANDS: Mapping[str, Command] = {
             flag("--origin", action="store_true", help="and where each one comes from"),
         ),
     ),
+    "notify": Command(
+        "say how you are told of your runs, try it, or print the key that a webhook is signed with",
+        (flag("what", choices=("show", "test", "key"), nargs="?", default="show", help="what to do"),),
+        "installation.notifications",
+    ),
     "completion": Command(
         "print what makes a shell complete commands, options and their values",
         (flag("shell", choices=SHELLS, help="which shell; the script says where it goes"),),
@@ -280,7 +285,7 @@ COMMANDS: Mapping[str, Command] = {
 
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Set up": ("install", "uninstall", "doctor", "config", "where", "prune", "completion", "demo"),
+    "Set up": ("install", "uninstall", "doctor", "config", "notify", "where", "prune", "completion", "demo"),
     "Plan and run": ("plan", "run", "worker", "route", "context", "agents"),
     "Follow and steer": ("status", "watch", "trace", "steer", "limit", "approve"),
     "Review and take over": ("review", "waive", "apply", "worktrees"),
@@ -293,6 +298,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "install": ("install", "install claude-code", "install cursor --scope project --dry-run"),
     "uninstall": ("uninstall --dry-run", "uninstall", "uninstall cursor"),
     "config": ("config", "config --origin", "config check", "config edit"),
+    "notify": ("notify", "notify test", "notify key"),
     "prune": ("prune --dry-run", "prune", "prune --older 1y"),
     "completion": ("completion bash > ~/.local/share/bash-completion/completions/dispatch-mcp",),
     "plan": ("plan tasks.json", 'plan --request "Add payments to the shop"', "plan tasks.json --diagram"),

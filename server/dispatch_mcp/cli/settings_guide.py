@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dispatch_mcp import configuration, model, worker_setup
 from dispatch_mcp.agents import loader
+from dispatch_mcp.alerts import channels
 from dispatch_mcp.model import bounds
 from dispatch_mcp.process import program_path
 from dispatch_mcp.review import reviewer_selection
@@ -75,6 +76,14 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "context_tokens": ("Tokens of your project that each task is given to read.", "8000"),
     "learn": ("Whether routing learns from what became of its choices.", "false"),
     "hooks": ("What the hooks of the Claude Code plugin do.", "report"),
+    "notify": ("How you are told of your runs: by your desktop, a program of yours, or a webhook.", "desktop"),
+    "notify_command": (
+        "The program for `command`, word by word; it reads JSON, and only this setting allows it.",
+        '["/users/ann/bin/tell"]',
+    ),
+    "notify_url": ("The URL for `webhook`: https, or http on this machine.", "https://example.com/runs"),
+    "notify_on": ("Of what you are told.", '["failed", "waiting"]'),
+    "warn_at": ("The share of a ceiling from which a run counts as near it.", "0.5"),
     "log_level": ("What is written to the log on stderr.", "info"),
 }
 """What each setting means, and an example of it."""
@@ -119,6 +128,7 @@ def default(name: str) -> str:
 def troubles(settings: configuration.Settings) -> Iterator[SettingTrouble]:
     """Yields what settings name that is not there: programs, folders, reviewers, commands, workers."""
     yield from _programs(settings)
+    yield from _ways_of_telling(settings)
     for name, folders in (
         ("agent_dirs", settings.agent_dirs),
         ("trusted_repositories", settings.trusted_repositories),
@@ -139,6 +149,18 @@ def troubles(settings: configuration.Settings) -> Iterator[SettingTrouble]:
                 yield SettingTrouble(
                     "council_reviewers", f"{name!r} is no reviewer", f"There are: {', '.join(sorted(names))}."
                 )
+
+
+def _ways_of_telling(settings: configuration.Settings) -> Iterator[SettingTrouble]:
+    path = os.environ.get("PATH", "")
+    if settings.notify == "desktop" and not channels.desktop_program(path):
+        yield SettingTrouble(
+            "notify", "nothing here shows notifications", "Install notify-send, or take command or webhook."
+        )
+    if settings.notify == "command" and program_path.find(settings.notify_command[0], path) is None:
+        yield SettingTrouble(
+            "notify_command", f"{settings.notify_command[0]!r} is no program", "Name an absolute path."
+        )
 
 
 def _programs(settings: configuration.Settings) -> Iterator[SettingTrouble]:

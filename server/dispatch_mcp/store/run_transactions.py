@@ -22,6 +22,7 @@ from dispatch_mcp.model import ports, records, short_ids, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import ledger, request_reuse, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, plan_shelf, samples, table_rows
+from dispatch_mcp.store.outbox import alert_rows
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -68,13 +69,14 @@ _OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
 
 @dataclass(slots=True)
 class Live:
-    """A run in memory, true as of `revision`. `keys` holds the work keys of running tasks."""
+    """A run in memory, true as of `revision`: work keys of running tasks, ceilings said to be near."""
 
     core: state_machine.RunCore
     revision: int
     numbers: table_rows.Numbers
     keys: dict[str, str] = field(default_factory=dict[str, str])
     history: finished_work.WorkHistory | None = None
+    near: alert_rows.Ceilings | None = None
 
 
 Report = tuple[transitions.Finished, "table_rows.Body | None"]
@@ -104,8 +106,10 @@ class Runs:
         unproven_end: model.UnprovenEnd = "succeeded",
         *,
         states_of: ports.StatesOf = ports.no_states,
+        warn_share: float = alert_rows.NEVER,
     ) -> None:
         self._home = home
+        self._warn_share = warn_share
         self._states_of = states_of
         self._clock = clock
         self._price = price
@@ -413,7 +417,7 @@ class Runs:
         """Writes what has changed since the last time, and nothing if nothing has; returns the row as it is now."""
         core, now = live.core, transition.now
         changes = core.drain()
-        notes = [*changes.notes, *transition.notes]
+        notes = [*changes.notes, *transition.notes, *self._near(conn, row, live, now)]
         if not changes and not notes:
             return row
         state = core.state
@@ -424,12 +428,23 @@ class Runs:
         _write_attempts(conn, live, changes, transition)
         table_rows.insert_replays(conn, _replays(live, changes.notes, transition.sources))
         table_rows.insert_events(conn, row, notes, now)
-        row = _moved_row(row, core, now=now, events=row.events + len(notes))
+        before, row = row.state, table_rows.moved_row(row, core, now=now, events=row.events + len(notes))
         table_rows.update_run(conn, row)
+        alert_rows.write(conn, before, row, core, notes)
         failpoints.hit("after_apply")
         live.revision = row.revision
         _remember(self._live, row.id, live)
         return row
+
+    def _near(
+        self, conn: sqlite3.Connection, row: table_rows.RunRow, live: Live, now: float
+    ) -> list[transitions.NewEvent]:
+        """Returns an event for each ceiling that the run has come near, once for each height of it."""
+        share, over = self._warn_share, row.finished_at is not None
+        near = [] if over else alert_rows.near_ceilings(live.core.ledger, share, now)
+        if near and live.near is None:
+            live.near = alert_rows.past_mentions(conn, row.no)
+        return alert_rows.near_notes(near, live.near or set(), share) if near else []
 
 
 def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, transition: Transition) -> None:
@@ -581,19 +596,3 @@ def _replays(live: Live, notes: Iterable[transitions.NewEvent], sources: Mapping
     """Returns the rows of replayed work for `table_rows.insert_replays`."""
     replays = [note for note in notes if note.kind == "task_replayed"] if sources else []
     return [(live.numbers[note.task_id], sources[str(note.data["key"])]) for note in replays]
-
-
-def _moved_row(row: table_rows.RunRow, core: state_machine.RunCore, *, now: float, events: int) -> table_rows.RunRow:
-    """Returns the row of a run after a change; a run that is over belongs to nobody."""
-    over = core.state in model.RUN_FINAL
-    return row._replace(
-        state=core.state.value,
-        owner=None if over else row.owner,
-        revision=row.revision + 1,
-        paused=core.paused,
-        cancelled=core.cancelled,
-        events=events,
-        updated_at=now,
-        finished_at=(row.finished_at or now) if over else None,
-        verdict=core.verdict.value if over and core.verdict else "",
-    )

@@ -33,6 +33,7 @@ from dispatch_mcp.store import (
     table_rows,
 )
 from dispatch_mcp.store.heartbeats import wave_looks
+from dispatch_mcp.store.outbox import alert_box, alert_rows
 from dispatch_mcp.store.pruning import old_runs
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
@@ -59,15 +60,19 @@ class Store:
         price: forecast.Price = forecast.no_price,
         unproven_end: model.UnprovenEnd = "succeeded",
         states_of: ports.StatesOf = ports.no_states,
+        warn_share: float = alert_rows.NEVER,
     ) -> None:
         self._home = home
         self._clock = clock
         self._wait_s = wait_s
         self._shelf = plan_shelf.Shelf()
-        self._runs = run_transactions.Runs(home, clock, self._shelf, price, unproven_end, states_of=states_of)
+        self._runs = run_transactions.Runs(
+            home, clock, self._shelf, price, unproven_end, states_of=states_of, warn_share=warn_share
+        )
         self._writer = Writer(home, wait_s=wait_s, on_rollback=self._runs.forget)
         self._reader = Reader(home)
         self._common = wave_looks.CommonLooks(self._reader)
+        self.alerts = alert_box.AlertBox(self._reader, self._writer)
         self._blobs = blobs.FileBlobs(home)
         self._briefs = prompt_files.FileBriefs(home)
 
@@ -98,6 +103,10 @@ class Store:
         if not await self._reader.open():
             await self._begin()
         await anyio.to_thread.run_sync(owner_locks.sweep_owners, self._home)
+
+    async def look(self) -> None:
+        """Opens what there is for reading alone, and makes or changes nothing. Raises StoreError."""
+        await self._reader.open()
 
     async def _begin(self) -> None:
         try:
@@ -472,16 +481,26 @@ async def open_store(
     price: forecast.Price = forecast.no_price,
     unproven_end: model.UnprovenEnd = "succeeded",
     states_of: ports.StatesOf = ports.no_states,
+    warn_share: float = alert_rows.NEVER,
 ) -> AsyncGenerator[Store]:
     """Yields the store in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
 
     `price` is what ceilings in dollars are counted by; `unproven_end` is how runs end that hold unverified work.
-    `states_of` is asked whether finished work still stands before it is taken over.
+    `states_of` is asked whether finished work still stands before it is taken over. `warn_share` is the share of a
+    ceiling from which a run counts as near it.
 
     Raises:
         StoreError: the file cannot be used; the hint says what to do.
     """
-    store = Store(home, clock=clock, wait_s=wait_s, price=price, unproven_end=unproven_end, states_of=states_of)
+    store = Store(
+        home,
+        clock=clock,
+        wait_s=wait_s,
+        price=price,
+        unproven_end=unproven_end,
+        states_of=states_of,
+        warn_share=warn_share,
+    )
     await store.open()
     try:
         yield store

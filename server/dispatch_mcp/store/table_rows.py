@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import bounds, records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec
 
 STATES = {state.value: state for state in model.TaskState}
@@ -227,6 +228,22 @@ def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
     """Writes everything of a run that can change."""
     changing = (row.state, row.owner, row.epoch, row.revision, row.paused, row.cancelled, row.events, row.updated_at)
     conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.verdict, row.no))
+
+
+def moved_row(row: RunRow, core: state_machine.RunCore, *, now: float, events: int) -> RunRow:
+    """Returns the row of a run after a change; a run that is over belongs to nobody."""
+    over = core.state in model.RUN_FINAL
+    return row._replace(
+        state=core.state.value,
+        owner=None if over else row.owner,
+        revision=row.revision + 1,
+        paused=core.paused,
+        cancelled=core.cancelled,
+        events=events,
+        updated_at=now,
+        finished_at=(row.finished_at or now) if over else None,
+        verdict=core.verdict.value if over and core.verdict else "",
+    )
 
 
 def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None) -> None:

@@ -16,6 +16,7 @@ import anyio
 
 from dispatch_mcp import __version__, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
+from dispatch_mcp.alerts import courier
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import config
 from dispatch_mcp.context import file_index
@@ -73,6 +74,7 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Diagnosis]:
     yield from _workers(settings)
     yield from _agents(settings)
     yield _templates(settings.home)
+    yield from _notifications(settings)
     is_no_folder = bool(setup.fault and private_files.obstacle(settings.home))  # which the state directory has said
     for fault in config.troubles(replace(setup, fault=None) if is_no_folder else setup):
         yield Diagnosis("✗", f"setting {fault.setting}", fault.message, fault.fix)
@@ -193,6 +195,22 @@ def _agents(settings: configuration.Settings) -> Iterator[Diagnosis]:
     yield Diagnosis("✓", "agents", f"{len(agents)} known, {len(lenient)} read leniently")
     for agent in lenient[:5]:
         yield Diagnosis("!", "agent", f"{agent.path}: {agent.notes[0]}", "Check its front matter.")
+
+
+def _notifications(settings: configuration.Settings) -> Iterator[Diagnosis]:
+    """Yields how people are told of runs, and whether that works; nothing where they are not."""
+    target = courier.target_of(settings, os.environ)
+    if target is None:
+        return
+    try:
+        backlog = anyio.run(courier.backlog, settings, target)
+    except errors.StoreError:  # what is wrong with the store has been said
+        return
+    if backlog.trouble:
+        detail = f"by {settings.notify}; {backlog.waiting} not told yet; the last try: {backlog.trouble}"
+        yield Diagnosis("!", "notifications", detail, "Mend that, and try it with `dispatch-mcp notify test`.")
+    else:
+        yield Diagnosis("✓", "notifications", f"by {settings.notify}")
 
 
 def _templates(home: Path) -> Diagnosis:
