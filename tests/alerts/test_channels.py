@@ -35,7 +35,7 @@ def policy(path: str | None = None, **more: str) -> child_environment.ChildPolic
 
 
 async def tell(home: Path, *argv: str, said: alert_box.Alert | None = None, **more: str) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         await channels.ProgramChannel(argv, home, policy(**more)).tell(said or alert())
 
 
@@ -59,7 +59,9 @@ async def test_a_title_is_never_an_argument_of_a_program(tmp_path: Path) -> None
 
 async def test_a_program_gets_the_plain_environment_of_every_child(tmp_path: Path) -> None:
     code = "import json, os, pathlib; pathlib.Path('env').write_text(json.dumps(dict(os.environ)))"
-    await tell(tmp_path, sys.executable, "-c", code, ANTHROPIC_API_KEY="-".join(("sk", "ant", "0123456789abcdef")), EDITOR="vi")
+    await tell(
+        tmp_path, sys.executable, "-c", code, ANTHROPIC_API_KEY="-".join(("sk", "ant", "0123456789abcdef")), EDITOR="vi"
+    )
     names = json.loads((tmp_path / "env").read_text()).keys()
     assert "PATH" in names
     assert not names & {"ANTHROPIC_API_KEY", "EDITOR"}
@@ -114,7 +116,7 @@ async def test_the_desktop_is_told_by_what_there_is(tmp_path: Path) -> None:
     program.write_text('#!/bin/sh\nfor word in "$@"; do printf "%s\\n" "$word"; done > "$PWD/shown"\n')
     program.chmod(0o755)
     channel = channels.DesktopChannel(tmp_path, policy(str(folder)), "linux")
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         await channel.tell(alert("waiting", waits_for="decision"))
     shown = (tmp_path / "shown").read_text().splitlines()
     assert shown == ["--app-name=dispatch-mcp", "--", "dispatch-mcp · shop", "Fix the shop waits for your decision."]

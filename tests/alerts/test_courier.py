@@ -9,7 +9,6 @@ from pathlib import Path
 
 import alert_receiver
 import anyio
-import anyio.to_thread
 import pytest
 import store_setup
 from store_setup import chain, new_run
@@ -122,7 +121,7 @@ async def test_what_nobody_will_ever_take_does_not_hold_up_the_others(tmp_path: 
 async def test_while_one_process_tells_the_others_do_not(tmp_path: Path) -> None:
     release = anyio.Event()
     slow, quick = Ear(release=release), Ear()
-    with anyio.fail_after(30):
+    with anyio.fail_after(120):
         async with telling(tmp_path, slow) as (store, teller), telling(tmp_path, quick) as (_, other):
             await end_runs(store, "one", "two")
             async with anyio.create_task_group() as group:
@@ -163,26 +162,26 @@ async def test_a_process_that_ends_tells_what_it_has_caused(tmp_path: Path) -> N
 
 
 async def test_a_server_that_lives_tells_what_another_process_has_caused(tmp_path: Path) -> None:
-    with alert_receiver.receiving() as receiver, anyio.fail_after(60):
+    with alert_receiver.receiving() as receiver, anyio.fail_after(120):
         settings = settings_of(tmp_path / "home", notify="webhook", notify_url=receiver.url)
         async with composition.open_dispatcher(settings):
             async with sqlite_store.open_store(settings.home) as other:
                 await end_runs(other, "one")
-            await anyio.to_thread.run_sync(receiver.wait, 1)
+            await receiver.hears(1)
     assert len(receiver.deliveries) == 1
 
 
 async def test_what_is_being_told_when_a_process_ends_is_told_to_its_end(tmp_path: Path) -> None:
-    with alert_receiver.receiving() as receiver, anyio.fail_after(60):
+    with alert_receiver.receiving() as receiver, anyio.fail_after(120):
         receiver.pause_s = 0.3
         settings = settings_of(tmp_path / "home", notify="webhook", notify_url=receiver.url)
         async with sqlite_store.open_store(settings.home) as store, anyio.create_task_group() as group:
             async with courier.open_courier(store, settings, {}):
                 await end_runs(store, "one")
-                await anyio.to_thread.run_sync(receiver.wait, 1)
+                await receiver.hears(1)
             async with courier.open_courier(store, settings, {}):
                 await end_runs(store, "two")
-                await anyio.to_thread.run_sync(receiver.wait, 2)
+                await receiver.hears(2)
                 group.cancel_scope.cancel()
                 await anyio.sleep_forever()
         async with composition.open_dispatcher(settings):
@@ -191,20 +190,18 @@ async def test_what_is_being_told_when_a_process_ends_is_told_to_its_end(tmp_pat
 
 
 async def test_a_receiver_that_does_not_answer_holds_no_process_up(tmp_path: Path) -> None:
-    with alert_receiver.receiving() as receiver, anyio.fail_after(60):
-        receiver.pause_s = 8.0
-        settings = settings_of(tmp_path / "home", notify="webhook", notify_url=receiver.url)
-        with anyio.fail_after(5):
-            async with sqlite_store.open_store(settings.home) as store, courier.open_courier(store, settings, {}):
-                await end_runs(store, "one")
-        receiver.pause_s = 0.0
-        async with composition.open_dispatcher(settings):
-            await anyio.to_thread.run_sync(receiver.wait, 2)
-    assert len({delivery.id for delivery in receiver.deliveries}) == 1, "nobody knows whether the first was heard"
+    silent, next_ear = Ear(release=anyio.Event()), Ear()
+    with anyio.fail_after(120):
+        async with telling(tmp_path, silent) as (store, teller), courier.keeping(teller):
+            await end_runs(store, "one")
+            await silent.is_busy.wait()
+        async with telling(tmp_path, next_ear) as (_, teller), courier.keeping(teller):
+            pass
+    assert next_ear.heard == ["one finished"], "nobody knows whether the first was heard"
 
 
 async def test_every_driver_tells_what_becomes_of_its_runs(tmp_path: Path) -> None:
-    with alert_receiver.receiving() as receiver, anyio.fail_after(60):
+    with alert_receiver.receiving() as receiver, anyio.fail_after(120):
         settings = settings_of(tmp_path / "home", notify="webhook", notify_url=receiver.url, reviews="none")
         async with composition.open_dispatcher(settings, drives=False) as app:
             proposal = await app.plans.plan([{"id": "a", "do": "Look at it", "worker": "host"}])

@@ -41,7 +41,7 @@ def receiver() -> Iterator[alert_receiver.Receiver]:
 
 
 async def tell(home: Path, url: str, now: float = 1_764_428_600.7) -> None:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         await webhook.WebhookChannel(url, home, lambda: now).tell(ALERT)
 
 

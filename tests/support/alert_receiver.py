@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+import anyio.to_thread
+
 
 @dataclass(frozen=True)
 class Delivery:
@@ -39,18 +41,26 @@ class Receiver:
     location: str = ""
     pause_s: float = 0.0
     deliveries: list[Delivery] = field(default_factory=list[Delivery])
+    news: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/runs?key=1"
 
-    def wait(self, count: int, within_s: float = 30.0) -> list[Delivery]:
+    async def hears(self, count: int) -> list[Delivery]:
         """Returns the deliveries once there are so many."""
-        until = time.monotonic() + within_s
-        while len(self.deliveries) < count:
-            assert time.monotonic() < until, f"{len(self.deliveries)} of {count} came"
-            threading.Event().wait(0.01)
-        return self.deliveries
+        return await anyio.to_thread.run_sync(self.wait_for, count)
+
+    def wait_for(self, count: int, patience_s: float = 120) -> list[Delivery]:
+        """Does the same in a thread."""
+        with self.news:
+            assert self.news.wait_for(lambda: len(self.deliveries) >= count, patience_s), len(self.deliveries)
+            return [*self.deliveries]
+
+    def keep(self, delivery: Delivery) -> None:
+        with self.news:
+            self.deliveries.append(delivery)
+            self.news.notify_all()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -59,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.receiver.deliveries.append(Delivery(self.path, headers, body, time.time()))
+        self.receiver.keep(Delivery(self.path, headers, body, time.time()))
         threading.Event().wait(self.receiver.pause_s)
         status = self.receiver.answers.pop(0) if self.receiver.answers else 204
         with suppress(OSError):  # who asked may not wait

@@ -199,7 +199,13 @@ async def open_courier(
     if target is None:
         yield
         return
-    courier = Courier(store, target, warn_share=settings.warn_at)
+    async with keeping(Courier(store, target, warn_share=settings.warn_at)):
+        yield
+
+
+@asynccontextmanager
+async def keeping(courier: Courier) -> AsyncGenerator[None]:
+    """Lets a courier tell while the block is open, and a last time when it ends."""
     with suppress(errors.StoreError):  # what cannot be written now is tried again
         await courier.begin()
     try:
