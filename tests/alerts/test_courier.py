@@ -72,7 +72,7 @@ async def telling(
 ) -> AsyncGenerator[tuple[sqlite_store.Store, courier.Courier]]:
     clock = clock or Clock()
     async with sqlite_store.open_store(home, clock=clock, warn_share=0.8) as store:
-        target = courier.Target(ear, "target", alert_rows.KINDS)
+        target = courier.AlertTarget(ear, "target", alert_rows.KINDS)
         teller = courier.Courier(store, target, warn_share=0.8, clock=clock)
         await teller.begin()
         yield store, teller

@@ -39,7 +39,7 @@ _MOST_DOUBLINGS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class AlertTarget:
     """Who is told how: a way, what it is known by in the store, and of what it tells."""
 
     channel: channels.Channel
@@ -55,7 +55,7 @@ class LookPace:
     clock_s: float = 2.0
 
 
-def target_of(settings: configuration.Settings, env: Mapping[str, str]) -> Target | None:
+def target_of(settings: configuration.Settings, env: Mapping[str, str]) -> AlertTarget | None:
     """Returns how the settings want people to be told, or None if they do not."""
     policy = settings.child_policy(env)
     match settings.notify:
@@ -69,7 +69,7 @@ def target_of(settings: configuration.Settings, env: Mapping[str, str]) -> Targe
         case "webhook":
             channel, address = webhook.WebhookChannel(settings.notify_url, settings.home), settings.notify_url
     digest = hashlib.sha256(f"{settings.notify}\0{address}".encode("utf-8", "surrogatepass")).hexdigest()
-    return Target(channel, digest[:32], settings.notify_on)
+    return AlertTarget(channel, digest[:32], settings.notify_on)
 
 
 class Courier:
@@ -78,7 +78,7 @@ class Courier:
     def __init__(
         self,
         store: sqlite_store.Store,
-        target: Target,
+        target: AlertTarget,
         *,
         warn_share: float,
         pace: LookPace = LookPace(),
@@ -178,7 +178,7 @@ class Backlog(NamedTuple):
     trouble: str
 
 
-async def backlog(settings: configuration.Settings, target: Target) -> Backlog:
+async def backlog(settings: configuration.Settings, target: AlertTarget) -> Backlog:
     """Returns how telling stands, without writing anything. Raises StoreError."""
     store = sqlite_store.Store(settings.home)
     try:

@@ -49,7 +49,7 @@ def _show_key(settings: configuration.Settings, *, as_json: bool) -> int:
     return console.OK
 
 
-def _try(settings: configuration.Settings, target: courier.Target | None, *, as_json: bool) -> int:
+def _try(settings: configuration.Settings, target: courier.AlertTarget | None, *, as_json: bool) -> int:
     if target is None:
         raise errors.InputError("You are told of nothing yet.", hint=HOW)
     alert = alert_box.Alert(0, uuid.uuid4().hex, alert_words.TRIAL, time.time(), {"project": settings.workspace.name})
