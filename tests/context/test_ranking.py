@@ -255,9 +255,11 @@ def test_a_score_is_linear_in_the_features(features: dict[str, float]) -> None:
     ("beside", "order"),
     [
         (0.3, ["a.py", "b.py", "c.py", "d.py", "e.py", "X.md", "Y.md", "Z.md"]),
+        (0.4, ["a.py", "b.py", "c.py", "d.py", "X.md", "e.py", "Y.md", "Z.md"]),
         (0.6, ["a.py", "b.py", "X.md", "c.py", "Y.md", "d.py", "e.py", "Z.md"]),
         (0.7, ["a.py", "X.md", "Y.md", "b.py", "Z.md", "c.py", "d.py", "e.py"]),
-        (0.9, ["X.md", "Y.md", "Z.md", "a.py", "b.py", "c.py", "d.py", "e.py"]),
+        (0.85, ["X.md", "Y.md", "a.py", "Z.md", "b.py", "c.py", "d.py", "e.py"]),
+        (0.95, ["X.md", "Y.md", "Z.md", "a.py", "b.py", "c.py", "d.py", "e.py"]),
     ],
 )
 def test_the_first_places_are_divided_by_how_probable_it_is_that_a_task_is_about_source(
@@ -270,6 +272,20 @@ def test_the_first_places_are_divided_by_how_probable_it_is_that_a_task_is_about
     ranks = ranking.Ranking({**pages, **source}, ())
     assert ranks.order == order
     assert math.isclose(ranks.beside, beside)
+
+
+@pytest.mark.parametrize(
+    ("beside", "order"),
+    [
+        (0.4, "a.py b.py c.py test_a.py test_b.py test_c.py"),
+        (0.6, "a.py b.py test_a.py c.py test_b.py test_c.py"),
+        (0.95, "test_a.py a.py test_b.py b.py test_c.py c.py"),
+    ],
+)
+def test_a_task_about_tests_is_shown_what_they_test_between_them(beside: float, order: str) -> None:
+    source = {f"{name}.py": (1 - beside) * share for name, share in zip("abc", (0.5, 0.3, 0.2), strict=True)}
+    tests = {f"test_{path}": chance * beside / (1 - beside) for path, chance in source.items()}
+    assert " ".join(ranking.Ranking({**tests, **source}, ()).order) == order
 
 
 @given(

@@ -90,12 +90,16 @@ class Ranking:
         """The probability that the task is about files that are no source."""
         return sum(chance for path, chance in self.files.items() if file_kinds.of(path) != "source")
 
+    def _chance(self, kind: file_kinds.FileKind) -> float:
+        return sum(chance for path, chance in self.files.items() if file_kinds.of(path) == kind)
+
     @property
     def order(self) -> list[str]:
         """The files, best first: the first places are divided by how probable it is that the task is about source."""
         source = [path for path in self.files if file_kinds.of(path) == "source"]
         beside = [path for path in self.files if file_kinds.of(path) != "source"]
-        places = next(places for least, places in _PLACES if self.beside >= least)
+        with_tests = self._chance("test") > self.beside / 2
+        places = next(places for least, places in (_WITH_TESTS if with_tests else _PLACES) if self.beside >= least)
         best: list[str] = []
         for place in places:
             rows = source if place == "s" else beside
@@ -108,9 +112,11 @@ class Ranking:
 _PLAINLY = 0.7
 """Probability of other kinds than source that needs no word of the workspace to go by."""
 _BY_CHANCE = ""
-_PLACES = ((0.8, _BY_CHANCE), (0.65, "sbbsb"), (0.5, "ssbsb"), (0.0, "sssss"))
+_PLACES = ((0.9, _BY_CHANCE), (0.8, "bbsbb"), (0.65, "sbbsb"), (0.5, "ssbsb"), (0.35, "ssssb"), (0.0, "sssss"))
 """Whose the first places are, source's or other files', from a probability of the latter on; set on development
 commits of all kinds (ADR 0015)."""
+_WITH_TESTS = ((0.8, "bsbsb"), (0.5, "ssbsb"), *_PLACES[-2:])
+"""The same where the others are tests, which change together with what they test; set likewise."""
 _BEHIND = 0.05
 """What the probability of files that are no source counts behind those; source that changes is worth more to know."""
 
