@@ -24,7 +24,8 @@ from typing import Any
 import anyio
 
 import dispatch_mcp
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import composition, configuration, model
+from dispatch_mcp.hooks import hook_program
 
 IDLE_P50_S, IDLE_P95_S, ACTING_S = 0.060, 0.120, 0.250
 SESSION = "session-1"
@@ -181,23 +182,63 @@ class Carried:
         kind.start()
 
 
-async def handed(home: Path, folder: Path) -> str:
-    """Returns the name of an attempt of a new run that is out with the host of that folder."""
+class Orphaned:
+    """A session without a server that begins attempts of a new run under a ceiling, hands one in and ends."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.home, self.folder = root, root / "orphaned", root / "left"
+        self.folder.mkdir()
+        base = {"session_id": "left", "cwd": str(self.folder), "transcript_path": str(root / "left.jsonl")}
+        self.kinds = [
+            Kind(f"no server: {label}", name, base, ACTING_S, self.home, self.folder)
+            for label, name in (
+                ("a brief under a ceiling", "PreToolUse"),
+                ("a result", "SubagentStop"),
+                ("what is next", "PostToolUse"),
+                ("what it held is freed", "SessionEnd"),
+            )
+        ]
+
+    def turn(self) -> None:
+        """Does each once, and waits until what was kept has been taken."""
+        brief, end, news, farewell = self.kinds
+        names = anyio.run(handed, self.home, self.folder, model.Limits(dollars=50))
+        texts: list[str] = []
+        for number, name in enumerate(names):
+            call = {"prompt": name, "description": "x", "subagent_type": "general-purpose"}
+            brief.event = {**brief.event, "tool_name": "Agent", "tool_input": call, "tool_use_id": f"t{number}"}
+            brief.start()
+            texts.append(brief.answer["hookSpecificOutput"]["updatedInput"]["prompt"])
+        transcript = self.root / "left" / "subagents" / "agent-a.jsonl"
+        transcript.parent.mkdir(parents=True, exist_ok=True)
+        transcript.write_text(json.dumps({"type": "user", "message": {"content": texts[0]}}) + "\n")
+        handoff = json.dumps({"completed_work": "There are three."})
+        end.event = {**end.event, "agent_transcript_path": str(transcript), "last_assistant_message": handoff}
+        call = {"tool_name": "Agent", "tool_input": {"prompt": texts[0]}, "tool_response": {"status": "completed"}}
+        news.event = {**news.event, **call}
+        for kind in (end, news, farewell):
+            kind.start()
+        taken = [sys.executable, "-m", "dispatch_mcp", "hook", hook_program.TAKE, str(self.folder)]
+        subprocess.run(taken, env={**os.environ, "DISPATCH_MCP_HOME": str(self.home)}, cwd=self.folder, check=True)
+
+
+async def handed(home: Path, folder: Path, limits: model.Limits = model.Limits()) -> list[str]:
+    """Returns the names of the attempts of a new run that are out with the host of that folder."""
     env = {"DISPATCH_MCP_HOME": str(home), "DISPATCH_MCP_REVIEWS": "none"}
     settings = configuration.load(env, cwd=folder).settings
     async with composition.open_dispatcher(settings, drives=False) as app:
         app.hooks = "full"
         plan = await app.plans.plan([{"id": name, "do": f"Count the {name}"} for name in ("apples", "pears")])
-        progress = await app.dispatch(plan_id=plan.plan.id, worker="host")
-        return progress.assignments[0].call.prompt
+        progress = await app.dispatch(plan_id=plan.plan.id, worker="host", limits=limits)
+        return [handout.call.prompt for handout in progress.assignments]
 
 
 def kinds(root: Path) -> list[Kind]:
-    """Returns what is measured: nothing is ours, a look answers, everything is loaded as there is no server."""
+    """Returns what is measured where nothing is ours, or a look or one row is enough."""
     home, here, elsewhere = root / "home", root / "here", root / "elsewhere"
     here.mkdir()
     elsewhere.mkdir()
-    name = anyio.run(handed, home, here)
+    name = anyio.run(handed, home, here)[0]
     transcript = root / "s" / "subagents" / "agent-a.jsonl"
     transcript.parent.mkdir(parents=True)
     transcript.write_text(json.dumps({"type": "user", "message": {"content": "Find the bug"}}) + "\n")
@@ -250,13 +291,14 @@ def main() -> int:
     compileall.compile_dir(str(Path(dispatch_mcp.__file__).parent), quiet=2)
     with tempfile.TemporaryDirectory(prefix="hooks-") as folder:
         rows = kinds(Path(folder).resolve())
-        carried = Carried(Path(folder).resolve())
+        carried, orphaned = Carried(Path(folder).resolve()), Orphaned(Path(folder).resolve())
         for _ in range(rounds + 1):
             for kind in rows:
                 kind.start()
             carried.turn()
+            orphaned.turn()
         carried.server.close()
-        rows += carried.kinds
+        rows += [*carried.kinds, *orphaned.kinds]
         for kind in rows:  # the first start of each warms the disk
             del kind.wall[0], kind.cpu[0]
         return 0 if report(rows) else 1

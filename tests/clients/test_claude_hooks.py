@@ -31,6 +31,7 @@ from hooked_sessions import (
     trace,
 )
 
+from dispatch_mcp.hooks import hook_words
 from dispatch_mcp.text import json_types, token_count
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +58,9 @@ async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
     assert "## CONSTRAINTS" in json.dumps([entry["body"] for entry in briefs(provider)])
     assert "## CONSTRAINTS" not in conversation(provider)
     assert "b: unverified. " in conversation(provider)
+    (last,) = set(re.findall(r"f: unverified\. Run .*?has everything\.", conversation(provider)))
+    assert "is over (succeeded): 0 of 6 proven, 6 UNVERIFIED. get_trace(run_id=" in last
+    assert token_count.count(last) <= hook_words.NEWS_TOKENS
 
 
 async def test_background_subagents_report_themselves_and_the_notification_names_what_is_next(
@@ -65,7 +69,7 @@ async def test_background_subagents_report_themselves_and_the_notification_names
     await session(
         env,
         workspace,
-        *started(planned({"a": [], "b": [], "c": ["a", "b"]}, a=[{"delay": 3, **done()}])),
+        *started(planned({"a": [], "b": [], "c": ["a", "b"]}, a=[{"delay": 10, **done()}])),
         {"tools": [agent("a"), agent("b")]},
     )
     # The session's script is over; what the notifications of both subagents say comes in turns of their own.

@@ -126,8 +126,11 @@ def _is_below(path: str, session_transcript: str) -> bool:
     """Returns whether a path leads into the folder of the session's transcript, also after all links."""
     if not path or not session_transcript or "\0" in path + session_transcript:
         return False
-    folder = Path(session_transcript).parent.resolve()
-    return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
+    try:
+        folder = Path(session_transcript).parent.resolve()
+        return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # links that lead in a circle
+        return False
 
 
 def _rows(path: str, *types: str) -> Iterator[Row]:
