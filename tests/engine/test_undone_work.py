@@ -202,3 +202,32 @@ async def test_a_criterion_that_was_taken_out_after_it_had_refused_an_attempt_is
         for receipts in (result.receipts, line.receipts):
             assert [one.detail.startswith(words) for one in receipts].count(True) == 1
         assert result.state == "succeeded"
+
+
+FORMAT = "path = 'app/cart.py'; text = open(path).read().rstrip('# \\n'); open(path, 'w').write(text + '\\n#\\n')"
+BACK = "open('app/cart.py', 'w').write('def total(cart):\\n    return sum(cart)\\n')"
+
+
+@pytest.mark.parametrize(
+    ("program", "redone"), [(FORMAT, []), (BACK, ["fix"])], ids=["a formatter", "what puts it back"]
+)
+async def test_what_a_command_without_files_makes_of_finished_work_undoes_it_only_by_putting_it_back(
+    tmp_path: Path, program: str, redone: list[str]
+) -> None:
+    shop = reviewed_runs.shop(tmp_path / "shop")
+    command = {"id": "format", "do": "Format it", "command": ["python3", "-c", program], "deps": ["fix"]}
+    flags: dict[str, Any] = {"reviews": "none", "allow_commands": [["python3", "-c", "*"]]}
+    async with reviewed_runs.opened(tmp_path / "state", shop, **flags) as chat:
+        plan = await chat.app.plans.plan([FIX, command])
+        chat.run_id = (await chat.app.dispatch(plan_id=plan.plan.id, worker="host")).run_id
+        better(shop)
+        await chat.report("fix")
+        for _ in range(2):
+            async for _event in chat.app.engine.events(chat.run_id):
+                pass
+            progress = await again(chat)
+            assert [one.task_id for one in progress.assignments] == redone
+            assert list(progress.stale) == redone
+            assert progress.replayed == (not redone)
+            if redone:
+                break

@@ -24,6 +24,7 @@ from dispatch_mcp.engine import (
     task_kinds,
     task_runner,
 )
+from dispatch_mcp.engine.earlier_runs import reworked_files
 from dispatch_mcp.model import (
     AttemptState,
     TaskState,
@@ -93,8 +94,11 @@ class AttemptDriver:
     async def _look(self, work: work_order.WorkOrder) -> dict[str, model.Json]:
         """Returns what must be known from before the work, as details of its attempt's beat."""
         beat, disputes = dict(await proof.before(self.services.verifier, work)), self.services.disputes
-        is_work = _kind(work) is task_kinds.WORK and work.worker is not WorkerKind.SCRIPTED
-        return {**beat, **(await disputes.before(work))} if disputes is not None and is_work else beat
+        if _kind(work) is not task_kinds.WORK or work.worker is WorkerKind.SCRIPTED:
+            return beat
+        if self.services.evidence is not None:
+            beat |= await reworked_files.before(self.store, self.services.evidence.states_of, work)
+        return beat if disputes is None else {**beat, **(await disputes.before(work))}
 
     async def judge(self, claim: proof.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""

@@ -22,6 +22,7 @@ from dispatch_mcp.engine import (
     review_attempt,
     run_view,
 )
+from dispatch_mcp.engine.earlier_runs import reworked_files
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.review import review_tasks, reviewer_selection
 from dispatch_mcp.routing import router
@@ -112,6 +113,8 @@ class Work:
     ) -> model.Outcome:
         """Returns a claimed success as its receipts judge it."""
         outcome = await proof.judge(services.verifier, store, claim)
+        if services.evidence is not None:
+            outcome = await reworked_files.with_footprints(store, services.evidence.states_of, claim, outcome)
         return outcome if services.disputes is None else await services.disputes.judge(claim, outcome)
 
 

@@ -63,7 +63,10 @@ HELD = "held"
 BLOCKED = "blocked"
 """The detail of a beat that has the states of blocked files from before the task's first attempt."""
 
-FIRST = frozenset({LOOK, HELD, BLOCKED})
+REWORKED = "reworked"
+"""The detail of a command's beat that has the states of files of earlier work from before its task's first attempt."""
+
+FIRST = frozenset({LOOK, HELD, BLOCKED, REWORKED})
 """The details that a task's later attempts are judged by too, whatever else they begin anew."""
 
 COPY = "worktree"

@@ -137,6 +137,14 @@ JOIN result ON result.no = coalesce(
   (SELECT own.no FROM result AS own WHERE own.task = task.no ORDER BY own.attempt DESC LIMIT 1),
   (SELECT source FROM replay WHERE replay.task = task.no))
 """
+_ORIGINS = """
+SELECT prints.key, json_extract(prints.value, '$[0]') FROM task
+JOIN result ON result.no = coalesce(
+  (SELECT own.no FROM result AS own WHERE own.task = task.no ORDER BY own.attempt DESC LIMIT 1),
+  (SELECT source FROM replay WHERE replay.task = task.no))
+JOIN json_each(result.body, '$.footprints') AS prints
+WHERE task.run = (SELECT no FROM run WHERE id = ?) AND task.state IN ('succeeded', 'unverified')
+"""
 _SPEND = """
 SELECT CAST(total(input_tokens) AS INTEGER), CAST(total(output_tokens) AS INTEGER),
   CAST(total(cache_read_tokens) AS INTEGER), CAST(total(cache_write_tokens) AS INTEGER),
@@ -500,6 +508,14 @@ async def first_look(reader: Reader, run_id: str, *, in_copy: bool) -> dict[str,
     """Returns what the first attempt left that was looked at in such a place: a copy, or the workspace itself."""
     rows = await reader.rows(_FIRST_LOOK, (codec.clean(run_id), int(in_copy)))
     return codec.load_map(str(rows[0][0])) if rows else {}
+
+
+async def origins(reader: Reader, run_id: str) -> dict[str, set[str]]:
+    """Returns the files that finished work of a run has left, with their states from before it, as far as known."""
+    states: dict[str, set[str]] = {}
+    for path, before in await reader.rows(_ORIGINS, (codec.clean(run_id),)):
+        states.setdefault(str(path), set()).update([] if before is None else [str(before)])
+    return states
 
 
 async def rivals(

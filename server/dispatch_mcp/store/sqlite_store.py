@@ -416,6 +416,10 @@ class Store:
         await self._common.fill(run_id, [beat])
         return beat
 
+    async def origins(self, run_id: str) -> dict[str, set[str]]:
+        """Returns the files that finished work of a run has left, with their states from before it, as far as known."""
+        return await queries.origins(self._reader, run_id)
+
     async def rivals(self, run_id: str, task_ids: Iterable[str]) -> dict[str, list[ports.Rival]]:
         """Returns by task the tasks of other runs that have been at work in the run's workspace since it began."""
         return await queries.rivals(self._reader, self._shelf, run_id, task_ids, self._clock())

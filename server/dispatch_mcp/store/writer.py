@@ -142,9 +142,9 @@ class Writer:
         if call.claim():
             holder = owner_locks.holder(self._home / owner_locks.LOCK) or "another process"
             call.error = errors.StoreBusy(
-                f"{holder[0].upper()}{holder[1:]} has kept the store's write lock for more than {patience:g} s.",
-                hint="Nothing was written. See whether that process still works: let it go on, or end it. "
-                "Then call again.",
+                f"The store's write lock could not be had within {patience:g} s; {holder} has it now.",
+                hint="Nothing was written. A machine under heavy load will do it later: call again. If that process no "
+                "longer works, let it go on, or end it.",
             )
             call.settle()
 
