@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ import fake_provider
 
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
+
+MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # noqa: S108  # pytest makes a folder of our own in it
+"""A file system in memory, as Linux has it, and the bytes that have to be free there."""
 
 _INHERITED = ("ANTHROPIC_", "CLAUDE", "DISPATCH_MCP_", "GIT_", "MCP_", "XDG_")
 _KEPT = frozenset({"DISPATCH_MCP_CHAOS"})
@@ -31,8 +35,16 @@ _GIT_IDENTITY = {
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background, which children would inherit
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if _has_room_in_memory() and not config.option.basetemp:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     config.addinivalue_line("markers", "promise(id): shows a promise that tests/promises.toml lists as shown")
     config.addinivalue_line("markers", "real_home: runs with the home and environment of the machine")
+
+
+def _has_room_in_memory() -> bool:
+    """Returns whether the tests' folders go where a flush costs nothing; chaos in full has a real disk."""
+    is_writable = os.access(MEMORY, os.W_OK | os.X_OK) and os.environ.get("DISPATCH_MCP_CHAOS") != "full"
+    return is_writable and shutil.disk_usage(MEMORY).free >= ROOM
 
 
 @pytest.fixture
@@ -50,7 +62,7 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if request.node.get_closest_marker("real_home"):
         yield None
         return
-    home = tmp_path_factory.mktemp("home")
+    home, failures = tmp_path_factory.mktemp("home"), request.session.testsfailed
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_INHERITED) and name not in _KEPT:
@@ -62,6 +74,8 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         patch.setenv("DISPATCH_MCP_HOME", str(home / "state"))
         patch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
         yield home
+    if request.session.testsfailed == failures:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
