@@ -18,7 +18,7 @@ import fake_provider
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("house")
 
-MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # noqa: S108  # pytest makes a folder of our own in it
+MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # pytest makes a folder of our own in it
 """A file system in memory, as Linux has it, and the bytes that have to be free there."""
 
 _INHERITED = ("ANTHROPIC_", "CLAUDE", "DISPATCH_MCP_", "GIT_", "MCP_", "XDG_")
