@@ -33,4 +33,12 @@ for revision in 2026-07-28 2025-11-25; do
     -o "$work/$revision" >"$work/out" 2>&1 || failed=1
   sed -n '/=== SUMMARY/,$p' "$work/out"
 done
+
+# The suite runs extensions and scores none of them.
+echo "== tasks"
+for scenario in $("$folder/node_modules/.bin/conformance" list --server | grep -oE 'tasks-[a-z-]+' | sort -u); do
+  "$folder/node_modules/.bin/conformance" server --url "$(cat "$work/address")" --scenario "$scenario" --force \
+    --spec-version 2026-07-28 -o "$work/tasks" >"$work/out" 2>&1 || failed=1
+  grep -E "^[✓✗]" "$work/out" || tail -n 3 "$work/out"
+done
 exit "$failed"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import fixtures
+import task_fixtures
 
 from dispatch_mcp import composition, configuration
 from dispatch_mcp.mcp_server import lazy, prompts, resources, server, tools
@@ -20,15 +21,19 @@ async def ready() -> None:
 def main(home: Path, workspace: Path) -> None:
     """Serves until it is killed."""
     settings = configuration.load({}, flags={"home": home, "workspace": workspace}, cwd=workspace).settings
+    jobs = task_fixtures.JobTasks()
     protocol = server.make_server(
         lazy.Loaders(
             lambda name: composition.open_dispatcher(settings, principal=name),
             lambda: tools,
             lambda: resources,
             lambda: prompts,
-        )
+        ),
+        companions=[jobs.keep],
+        tasks=[jobs],
     )
     fixtures.register(protocol)
+    task_fixtures.register(protocol)
     address = http_server.Address(port=0)
     listener = address.listen()
     # The suite has no token to send; hosts and origins are checked as always.

@@ -48,6 +48,10 @@ class ToolCalls(Protocol):
         """Carries out a call; `decision` is what the user has decided, None if nobody has."""
         ...
 
+    async def decide(self, app: dispatcher.Dispatcher, run_id: str, task_id: str, decision: BaseModel) -> None:
+        """Records what the user said to a decision that a run waits for."""
+        ...
+
     async def waivable(
         self, app: dispatcher.Dispatcher, run_id: str, finding_id: str
     ) -> council_decision.MergedFinding | None:

@@ -49,7 +49,9 @@ from dispatch_mcp.mcp_server import (
     descriptions,
     elicitation,
     lazy,
+    run_tasks,
     stdio_messages,
+    task_extension,
     tool_arguments,
     tool_wording,
     user_documents,
@@ -158,11 +160,12 @@ def make_server(
     home: Path | None = None,
     redactor: redaction.Redactor = redaction.Redactor(),
     companions: Sequence[Companion] = (),
+    tasks: Sequence[task_extension.TaskSource] = (),
 ) -> Server:
     """Returns the server; its dispatcher is opened in each lifespan, at the first call or soon after the start.
 
     `home` holds the user's own templates and documents, which replace bundled ones; `redactor` reads every answer.
-    `companions` go on beside the server for as long as it serves.
+    `companions` go on beside the server for as long as it serves; `tasks` are sources of tasks beside its runs.
     """
     current: list[lazy.Opening] = []
 
@@ -209,7 +212,7 @@ def make_server(
             tools=[tool(name) for name in tool_arguments.TOOLS],
             lifespan=lifespan,
             log_level="WARNING",
-            extensions=[StrictArguments()],
+            extensions=[StrictArguments(), task_extension.Tasks([*tasks, run_tasks.RunTasks(respond)])],
             middleware=[
                 for_whose_request,
                 logs.attend,
@@ -280,7 +283,7 @@ def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[An
 
     async def redact(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         result = await call_next(ctx)
-        if ctx.method not in ("tools/call", "resources/read", "prompts/get") or result is None:
+        if ctx.method not in ("tools/call", "resources/read", "prompts/get", "tasks/get") or result is None:
             return result
         answer = (
             result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)

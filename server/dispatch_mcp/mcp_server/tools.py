@@ -46,6 +46,13 @@ async def call(
     return await HANDLERS[name](app, args)
 
 
+async def decide(app: dispatcher.Dispatcher, run_id: str, task_id: str, decision: BaseModel) -> None:
+    """Records what the user said to a decision that a run waits for. Raises InputError when it waits for none."""
+    if isinstance(decision, elicitation.ApprovalAnswer) and decision.decision != "later":
+        verdict = approvals.PersonVerdict(decision.decision == "approve", BY_ELICITATION, decision.reason)
+        await app.decide(run_id, task_id, verdict)
+
+
 async def waivable(app: dispatcher.Dispatcher, run_id: str, finding_id: str) -> council_decision.MergedFinding | None:
     """Returns the finding of a review that a person could waive, or None. Raises DispatchError for no review."""
     findings = await app.council.waivable(run_id)
@@ -69,8 +76,7 @@ async def _settle(app: dispatcher.Dispatcher, run_id: str, decision: BaseModel |
         return
     waiting = await app.decisions(run_id)
     if waiting:
-        verdict = approvals.PersonVerdict(decision.decision == "approve", BY_ELICITATION, decision.reason)
-        await app.decide(run_id, waiting[0].task_id, verdict)
+        await decide(app, run_id, waiting[0].task_id, decision)
 
 
 async def _waive(
