@@ -25,6 +25,7 @@ from typing import Any
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.routing import agent_index, router
 from dispatch_mcp.text import tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 WORKED = "seed"
@@ -189,7 +190,7 @@ def first_match(request: str) -> str:
 
 def plain_bm25f(known: catalog.Catalog, request: str) -> list[str]:
     """Returns all agents by plain BM25F over name, description, keywords, examples and body: the guard."""
-    terms = [stem for stem in tokenizer.stems(tokenizer.excerpt(request)) if stem not in tokenizer.STOP]
+    terms = [stem for stem in tokenizer.stems(excerpts.request(request)) if stem not in tokenizer.STOP]
     weighted = [*((stem, 1.0) for stem in dict.fromkeys(terms)), *((pair, 0.5) for pair in agent_index.pairs(terms))]
     scores, _ = agent_index.index_of(known).whole.scores(weighted)
     return [known.routable[place].name for place in sorted(range(len(scores)), key=lambda place: -scores[place])]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import errors
 from dispatch_mcp.agents import catalog, frontmatter, rosters
 from dispatch_mcp.routing import agent_index
+from dispatch_mcp.text.reading import excerpts
 
 PLAIN = """---
 name: tester
@@ -271,8 +272,8 @@ def test_inherit_is_no_model_of_its_own() -> None:
 
 
 def test_a_very_long_file_is_cut_with_a_note() -> None:
-    found = read(f"---\nname: x\ndescription: d\n---\n{'y' * catalog.MAX_CHARS}")
-    assert len(found.body) < catalog.MAX_CHARS
+    found = read(f"---\nname: x\ndescription: d\n---\n{'y' * excerpts.AGENT_FILE.chars}")
+    assert len(found.body) < excerpts.AGENT_FILE.chars
     assert "only the first" in found.notes[0]
 
 

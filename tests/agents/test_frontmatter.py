@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp.agents import bundled_files, frontmatter
 from dispatch_mcp.model import Json
+from dispatch_mcp.text.reading import excerpts
 
 KEYS = st.sampled_from(["name", "description", "keywords", "tools", "priority", "flavour"])
 PLAIN_TEXTS = st.text(alphabet="abcxyz ABC,.!?-äßé登录", min_size=1, max_size=20).map(str.strip).filter(bool)
@@ -149,7 +150,7 @@ def test_aliases_and_tags_of_python_are_not_followed(header: str) -> None:
 
 
 def test_a_header_longer_than_the_limit_does_not_end() -> None:
-    text = f"---\nname: {'x' * frontmatter.MAX_HEADER}\n---\nbody"
+    text = f"---\nname: {'x' * excerpts.FRONT_MATTER.chars}\n---\nbody"
     assert frontmatter.read_front_matter(text)[2] == ["front matter does not end"]
 
 

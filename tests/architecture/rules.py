@@ -161,6 +161,40 @@ FUNCTION_MAX = 60
 FILE_MAX = 600
 
 
+PATTERN_METHODS = frozenset({"search", "match", "fullmatch", "finditer", "findall", "sub", "subn", "split"})
+LONG_CUT = 100
+"""Characters from which on a cut is there to bound what a pattern reads."""
+ENTRANCES: Mapping[str, Mapping[str, str]] = {
+    "routing.request_reader": {"requests": "request"},
+    "routing.request_parts": {"requests": "request"},
+    "routing.learning": {"requests": "request"},
+    "routing.suitability": {"requests": "OPENING"},
+    "routing.word_vectors": {"requests": "MEANING"},
+    "routing.agent_index": {"prompts of agents": "ROLE"},
+    "planning.drafts.classifier": {"requests": "request"},
+    "planning.plan_advice": {"tasks": "GOAL"},
+    "planning.drafts.pattern_graphs": {"parts of requests": "GOAL"},
+    "context.context_query": {"tasks": "SEARCH"},
+    "context.documents.file_mentions": {"tasks": "FILE_NAMES"},
+    "agents.catalog": {"files of agents": "AGENT_FILE"},
+    "agents.frontmatter": {"front matter": "FRONT_MATTER.chars"},
+    "review.reviewer_selection": {"changes, for the triggers of agents": "CHANGE"},
+    "review.review_scope": {"changes": "CHANGE"},
+    "review.injections": {"changed lines": "CHANGED_LINE"},
+    "review.answer_parser": {"answers of reviewers": "REVIEW"},
+    "review.answer_lines": {"verdicts": "VERDICT_LINE"},
+    "runs.handoff_parser": {"handoffs": "HANDOFF"},
+    "model.reported_failures": {"answers of workers": "HANDOFF"},
+    "model.usage_reader": {"usages": "USAGE"},
+    "model.agent_refusals": {"refusals of hosts": "REFUSAL", "lists of subagents": "REFUSAL_NAMES"},
+    "model.like_failures": {"errors": "FAILURE"},
+    "hooks.hook_events": {"notifications": "NOTIFICATION"},
+    "text.attempt_names": {"prompts": "PROMPT"},
+    "text.counting.python_checks": {"files of tests": "SOURCE.chars"},
+}
+"""Where patterns meet texts that others wrote: the module, what it reads, and the excerpt that it reads of that."""
+
+
 def _within(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.") if part else not name
 
@@ -264,6 +298,38 @@ def imports_by_name(modules: Iterable[source.Module]) -> list[str]:
         for name, call in source.calls(module)
         if name.split(".")[-1] == "import_module"
     ]
+
+
+def own_cuts(modules: Iterable[source.Module]) -> list[str]:
+    """Returns patterns that are given a text cut on the spot, and entrances that read a text without its excerpt."""
+    found = [
+        f"{module.at(call)} cuts what a pattern reads; `text.reading.excerpts` does"
+        for module in modules
+        for name, call in source.calls(module)
+        if name.rpartition(".")[2] in PATTERN_METHODS and any(map(_is_cut, ast.walk(call)))
+    ]
+    return found + [
+        f"{module.name} reads {what} without `excerpts.{excerpt}`"
+        for module in modules
+        for what, excerpt in ENTRANCES.get(module.name, {}).items()
+        if f"excerpts.{excerpt}" not in {ast.unparse(node) for node in ast.walk(module.tree) if _is_attribute(node)}
+    ]
+
+
+def _is_attribute(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute)
+
+
+def _is_cut(node: ast.AST) -> bool:
+    """Returns whether a node is a slice up to, or from, a constant that is no small number."""
+    if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)):
+        return False
+    ends = [end.operand if isinstance(end, ast.UnaryOp) else end for end in (node.slice.lower, node.slice.upper)]
+    return any(
+        (isinstance(end, ast.Name) and end.id.isupper())
+        or (isinstance(end, ast.Constant) and isinstance(end.value, int) and end.value >= LONG_CUT)
+        for end in ends
+    )
 
 
 def forbidden_calls(modules: Iterable[source.Module]) -> list[str]:

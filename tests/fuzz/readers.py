@@ -31,6 +31,7 @@ from dispatch_mcp.text import (
     tokenizer,
     unified_diff,
 )
+from dispatch_mcp.text.reading import excerpts
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -137,7 +138,7 @@ def _event(text: str, _folder: Path) -> object:
 
 
 def _request(text: str, _folder: Path) -> object:
-    words = tokenizer.words(tokenizer.excerpt(text))
+    words = tokenizer.words(excerpts.request(text))
     return words, request_parts.parts(text), request_parts.names_code(text), classifier.choose(text)
 
 

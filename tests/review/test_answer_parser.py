@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.review import answer_parser, finding_fields, findings
+from dispatch_mcp.text.reading import excerpts
 
 ITEM = {
     "severity": "high",
@@ -196,7 +197,7 @@ def test_more_findings_than_are_read_make_an_answer_unusable() -> None:
 
 def test_a_very_long_field_is_cut_and_a_very_long_answer_is_read_from_its_end() -> None:
     assert len(finding(claim="x" * 9_000).claim) == finding_fields.MAX_FIELD
-    assert answer_parser.read("a", "x" * 2 * answer_parser.MAX_TEXT + answer()).verdict == "FAIL"
+    assert answer_parser.read("a", "x" * 2 * excerpts.REVIEW.chars + answer()).verdict == "FAIL"
 
 
 @pytest.mark.parametrize(

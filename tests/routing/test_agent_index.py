@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dispatch_mcp.agents import catalog, loader
 from dispatch_mcp.routing import agent_index
 from dispatch_mcp.text import lexicon
+from dispatch_mcp.text.reading import excerpts
 
 LEXICON = lexicon.parse(["# login\nlogin, sign in, anmeldung\n# storage\ndatabase, sql, table"])
 DB = agent_index.AgentText(
@@ -103,7 +104,7 @@ def test_capabilities_count_as_keywords() -> None:
 
 
 def test_of_a_long_role_text_only_the_beginning_is_read() -> None:
-    body = "filler " * (agent_index.MAX_BODY_INDEXED // 7 + 1) + "ostrich"
+    body = "filler " * (excerpts.ROLE.chars // 7 + 1) + "ostrich"
     assert agent_index.index_of(catalog.merge([agent("a", body=body)])).body.rare("ostrich") == 0
 
 

@@ -13,6 +13,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import bundled_files, catalog, loader
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.text import lexicon, tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 REQUESTS = (
     *("Change the login form", "Why is the orders query slow?", "Send a mail after sign-up", "Sort the list of teams"),
@@ -235,8 +236,8 @@ def test_routes_are_the_same_for_every_hash_seed() -> None:
 
 
 def test_only_the_head_and_tail_of_a_long_request_are_read() -> None:
-    source = tokenizer.excerpt("a " * 100_000)
-    assert len(source) <= tokenizer.MAX_HEAD + tokenizer.MAX_TAIL + 1
+    source = excerpts.request("a " * 100_000)
+    assert len(source) <= excerpts.HEAD_OF_REQUEST + excerpts.TAIL_OF_REQUEST + 1
 
 
 def test_a_lexicon_may_not_imply_what_is_not_there() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp.text.counting import python_checks
+from dispatch_mcp.text.reading import excerpts
 
 SUITE = """
     from calc import add, mul
@@ -98,7 +99,7 @@ def test_what_can_still_fail_counts(text: str) -> None:
     assert (python_checks.count(text) or 0) >= (count(SUITE) or 0)
 
 
-@pytest.mark.parametrize("text", ["def test(:", "\0", "x" * (python_checks.MOST + 1), "(" * 5_000])
+@pytest.mark.parametrize("text", ["def test(:", "\0", "x" * (excerpts.SOURCE.chars + 1), "(" * 5_000])
 def test_what_is_no_python_is_not_counted(text: str) -> None:
     assert python_checks.count(text) is None
 

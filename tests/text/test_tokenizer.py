@@ -239,20 +239,3 @@ def test_two_requests_that_differ_in_case_and_signs_count_as_the_same(first: str
 @given(st.text("ab日é .!", max_size=30))
 def test_the_key_of_a_key_is_itself(text: str) -> None:
     assert tokenizer.key(tokenizer.key(text)) == tokenizer.key(text)
-
-
-def test_of_a_long_request_its_head_and_its_tail_are_read() -> None:
-    text = " ".join(f"word{number}" for number in range(1_000))
-    head, tail = tokenizer.excerpt(text).split("\n")
-    assert text.startswith(f"{head} ")
-    assert text.endswith(f" {tail}")
-    assert tokenizer.MAX_HEAD - 40 <= len(head) <= tokenizer.MAX_HEAD
-    assert tokenizer.MAX_TAIL - 40 <= len(tail) <= tokenizer.MAX_TAIL
-
-
-@given(st.integers(0, 2 * tokenizer.MAX_WHOLE), st.sampled_from(["x", "word ", "日"]))
-def test_a_request_is_read_whole_up_to_the_limit_and_never_more_than_that(size: int, unit: str) -> None:
-    text = (unit * size)[:size]
-    excerpt = tokenizer.excerpt(text)
-    assert (excerpt == text) == (size <= tokenizer.MAX_WHOLE)
-    assert len(excerpt) <= min(size, tokenizer.MAX_WHOLE)

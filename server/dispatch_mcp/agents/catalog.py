@@ -22,6 +22,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import agent_groups, frontmatter, rosters
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import lexicon
+from dispatch_mcp.text.reading import excerpts
 
 Layer = Literal["bundled", "user", "plugin", "project", "configured"]
 
@@ -30,7 +31,6 @@ UNTRUSTED: frozenset[Layer] = frozenset({"plugin", "project"})
 HOST_ROSTER = "host"
 """The agent types that the host brings along; one of them does what no specialist claims."""
 
-MAX_CHARS = 256 * 1024
 _NAME = re.compile(r"[^\w.-]+")
 _PRIVILEGES = ("tools", "disallowed_tools", "model", "permission_mode", "mcp_servers", "hooks", "isolation", "effort")
 _EXAMPLE = re.compile(r"<example>(?:(?!<example>).)*?</example>", re.DOTALL)
@@ -114,9 +114,9 @@ def read_agent(
     missing description from the first paragraph. `sha256` is the digest of the file's bytes when the caller has it.
     """
     digest = sha256 or hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    header, body, notes = frontmatter.read_front_matter(text[:MAX_CHARS])
-    if len(text) > MAX_CHARS:
-        notes.append(f"only the first {MAX_CHARS} characters are read")
+    header, body, notes = frontmatter.read_front_matter(excerpts.AGENT_FILE.of(text))
+    if len(text) > excerpts.AGENT_FILE.chars:
+        notes.append(f"only the first {excerpts.AGENT_FILE.chars} characters are read")
     trusted = layer not in UNTRUSTED or digest in approved
     prose = frontmatter.text(header.get("description"))
     requests = tuple(match.strip() for match in _SAID.findall(prose))

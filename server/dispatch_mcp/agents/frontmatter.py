@@ -15,8 +15,8 @@ import yaml
 from dispatch_mcp import model
 from dispatch_mcp.model import bounds
 from dispatch_mcp.text import json_types
+from dispatch_mcp.text.reading import excerpts
 
-MAX_HEADER = 64 * 1024
 MAX_DEPTH = 12
 MAX_ITEMS = 500
 
@@ -72,7 +72,7 @@ def read_front_matter(text: str) -> tuple[dict[str, model.Json], str, list[str]]
     begin = _FENCE.match(text)
     if begin is None:
         return {}, text.strip("\n"), ["no front matter"]
-    end = _END.search(text, begin.end(), MAX_HEADER + 8)
+    end = _END.search(text, begin.end(), excerpts.FRONT_MATTER.chars + 8)
     if end is None:
         return {}, text[begin.end() :].strip("\n"), ["front matter does not end"]
     header, notes = parse(text[begin.end() : end.start()])

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dispatch_mcp.text import tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 MAX_TERMS = 48
 """Distinct words of a task that are searched for; the first ones count."""
 MAX_PAIRS = 16
 """Pairs of words that are searched for as phrases."""
-MAX_CHARACTERS = 6_000
-"""Characters of a task that are read; what matters stands in its first sentences."""
 COMMON = 1.6
 """Inverse document frequency of a stem that every fifth part of the index has: ln(1 + 1/0.2 - 1) ≈ 1.6."""
 _ENOUGH = 4
@@ -105,7 +104,7 @@ class Query:
 
 def read(text: str) -> Query:
     """Returns what of `text` is searched for."""
-    text = text[:MAX_CHARACTERS]
+    text = excerpts.SEARCH.of(text)
     words, pairs = _words(text)
     title = frozenset(_words(_title(text))[0])
     quotes = [match[match.lastindex or 0] for match in _QUOTED.finditer(text)]

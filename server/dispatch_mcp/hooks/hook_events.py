@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import IO, Final, NamedTuple
 
 from dispatch_mcp.text import attempt_names, json_types
+from dispatch_mcp.text.reading import excerpts
 
 FOLDER: Final = "hooks"
 """The folder of the state directory that hooks and their server share."""
@@ -48,9 +49,6 @@ ENDS: Final = ("failed", "killed", "stopped", "cancelled")
 """How a notification says that a subagent ended without an answer."""
 
 _TAG: Final = re.compile(r"<(task-id|status)>([^<>]{1,80})</\1>")
-_TAGS_WITHIN: Final = 2_000
-"""Characters of a notification in which its tags stand; its result comes after them."""
-
 _NO_AGENTS: Final = ("shell", "monitor", "MCP task")
 """Background work of the host that may go on for days: a server for development is no subagent."""
 
@@ -92,7 +90,7 @@ class Notification(NamedTuple):
 
 def notification(event: Event) -> Notification:
     """Returns what the prompt of an event says of a subagent, empty where it says nothing."""
-    tags = dict(_TAG.findall(text(event, "prompt")[:_TAGS_WITHIN]))
+    tags = dict(_TAG.findall(excerpts.NOTIFICATION.of(text(event, "prompt"))))
     return Notification(tags.get("task-id", ""), tags.get("status", ""))
 
 

@@ -12,8 +12,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
-MAX_CHARS: Final = 2_000
-"""Characters of a text that are read; a host says first what it could not do."""
+from dispatch_mcp.text.reading import excerpts
 
 MOST_NAMES: Final = 200
 """Subagents of a host that are taken from its list."""
@@ -95,7 +94,7 @@ def read(text: str, names: Collection[str] = ()) -> AgentRefusal | None:
 
     `names` are those under which the subagent was called.
     """
-    start = text[:MAX_CHARS]
+    start = excerpts.REFUSAL.of(text)
     opening = _OPENING.match(start)
     begin = opening.end() if opening else 0
     for form in _FORMS:
@@ -134,7 +133,7 @@ def _bare(name: str) -> str:
 
 def _available(text: str, name: str) -> tuple[str, ...]:
     """Returns the names in the list that a refusal gives, without the one that it refuses."""
-    for match in _LIST.finditer(text[: MAX_CHARS * 5]):
+    for match in _LIST.finditer(excerpts.REFUSAL_NAMES.of(text)):
         items = dict.fromkeys(_items(match["names"]))
         if items:
             return tuple(item for item in items if item != _bare(name))[:MOST_NAMES]

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp.model import transitions
 from dispatch_mcp.next_steps import LikeFailures
 from dispatch_mcp.text import escape
+from dispatch_mcp.text.reading import excerpts
 
 LEAST: Final = 3
 """Failures from which on they have a common cause."""
@@ -20,8 +21,6 @@ LEAST: Final = 3
 CAUSE_CHARS: Final = 280
 """Characters of what the first of them said that are repeated."""
 
-MOST_CHARS: Final = 600
-"""Characters of a text that are compared."""
 
 # `/a/b` · `C:\\a` · `~/a` · `../a` · `a/b.py`
 _PATHS: Final = re.compile(
@@ -90,7 +89,7 @@ def references(texts: Mapping[str, str]) -> dict[str, str]:
 
 def plain(text: str, task_id: str = "") -> str:
     """Returns a text without what differs between failures that are one: numbers, paths, ids, its own task's name."""
-    return _wording(text[:MOST_CHARS], task_id)
+    return _wording(excerpts.FAILURE.of(text), task_id)
 
 
 def _wording(text: str, task_id: str) -> str:
@@ -107,7 +106,7 @@ def _key(failure: Failure) -> str:
 
     What the server says of its own failures begins with what happened; what follows may be about each one.
     """
-    text = failure.error[:MOST_CHARS]
+    text = excerpts.FAILURE.of(failure.error)
     if failure.kind != transitions.BY_WORKER:
         first = _SENTENCE.match(text)
         text = first[0] if first else text

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
 from dispatch_mcp.text import damaged_json, escape, json_types
+from dispatch_mcp.text.reading import excerpts
 
 Meaning = Literal["succeeded", "failed", "cancelled", "partial", "out"]
 """What a word for a state means: an end, one with some of the work done, or none, as it is still out."""
@@ -32,8 +33,6 @@ MEANINGS: Final[Mapping[str, Meaning]] = {word: meaning for meaning, words in _W
 LEAD: Final = "The answer itself reports that the work failed: "
 """How the error of such an answer begins."""
 
-_MOST_READ: Final = 200_000
-"""Characters at the end of an answer in which the object that ends it is looked for."""
 _MOST_BARE: Final = 4_000
 """Characters of an answer that can be nothing but a message of a harness or a provider."""
 _SHOWN: Final = 160
@@ -107,7 +106,7 @@ def doubt(handoff: model.Json) -> str:
 
 def last_object(text: str) -> model.Json:
     """Returns the JSON object that ends an answer, also within a fence, or None."""
-    tail = text.strip()[-_MOST_READ:].rstrip("`~ \n\t")
+    tail = excerpts.HANDOFF.of(text.strip()).rstrip("`~ \n\t")
     if not tail.endswith("}"):
         return None
     pieces = [piece for piece in damaged_json.objects(tail) if piece.whole and piece.end == len(tail)]

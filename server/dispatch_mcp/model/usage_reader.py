@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from dispatch_mcp import model
 from dispatch_mcp.model import bounds, problems
 from dispatch_mcp.text import json_types
+from dispatch_mcp.text.reading import excerpts
 
 MAX_PARTS: Final = 500
 """Models, or requests, that one usage may list."""
@@ -37,8 +38,6 @@ CHEAPEST: Final = "haiku"
 
 _A_CENT: Final = 0.01
 
-MAX_TEXT: Final = 20_000
-"""Characters of a usage that comes as text."""
 
 _INPUT: Final = ("input_tokens", "prompt_tokens", "prompt_token_count", "input", "prompt")
 _OUTPUT: Final = ("output_tokens", "completion_tokens", "candidates_token_count", "output", "completion")
@@ -327,7 +326,7 @@ def _of_text(text: str, place: str) -> model.Json:
     Raises:
         UnreadableUsage: no field that is known is in it.
     """
-    body = text[:MAX_TEXT]
+    body = excerpts.USAGE.of(text)
     body = body[body.rfind(_OPEN) + len(_OPEN) if _OPEN in body else 0 :].partition(_CLOSE)[0].strip()
     try:
         value: model.Json = json.loads(body)

@@ -27,7 +27,7 @@ _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 def printable(name: str) -> str:
     """Returns the head of a name that is wrong, without what cannot be encoded."""
-    return _BAD_TEXT.sub("\ufffd", name[:MAX_SHOWN_ID])
+    return _BAD_TEXT.sub("\ufffd", name)[:MAX_SHOWN_ID]
 
 
 @dataclass(slots=True)

@@ -10,12 +10,12 @@ from dispatch_mcp import model
 from dispatch_mcp.model import problems
 from dispatch_mcp.planning import acceptance, conflicts, schedule
 from dispatch_mcp.text import escape, path_globs
+from dispatch_mcp.text.reading import excerpts
 
 GROWTH: Final = 1.25
 """Makespan after serialising over makespan before, above which worktrees are proposed."""
 
 _LISTED = 20
-_GOAL_HEAD = 200
 _WRITING_VERBS = """
 add build change code connect convert create delete develop extend extract fix generate implement integrate
 introduce migrate modify optimise optimize patch port refactor remove rename replace rewrite scaffold update
@@ -189,7 +189,7 @@ def _path(paths: conflicts.NodePaths, reader: int, writer: int) -> str:
 
 def only_looks(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of finding out, such as `investigate`."""
-    words = _WORD.findall(task.goal[:_GOAL_HEAD].lower())
+    words = _WORD.findall(excerpts.GOAL.of(task.goal).lower())
     return next((word in _THINKING for word in words if word in _WRITING or word in _THINKING), False)
 
 
@@ -201,5 +201,5 @@ def names_no_change(task: model.Task) -> bool:
 
 def says_to_write(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of writing."""
-    words = [] if task.command else _WORD.findall(task.goal[:_GOAL_HEAD].lower())
+    words = [] if task.command else _WORD.findall(excerpts.GOAL.of(task.goal).lower())
     return next((word in _WRITING for word in words if word in _WRITING or word in _THINKING), False)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.review import finding_fields
+from dispatch_mcp.text.reading import excerpts
 
 MAX_LABEL: Final = 60
 """Characters before the colon of a field, with the marks around its name."""
@@ -36,7 +37,7 @@ def verdicts(text: str) -> Iterator[str]:
     """Yields the words that stand behind `verdict` at the beginning of a line, or below such a heading."""
     heading = False
     for line in text.split("\n"):
-        plain = line[:400].strip(_MARKS).lower()
+        plain = excerpts.VERDICT_LINE.of(line).strip(_MARKS).lower()
         match = _VERDICT.match(plain)
         rest = plain[match.end() :].lstrip(" *_`") if match else plain if heading else ""
         if match and rest and rest[0] not in ":=":
@@ -102,7 +103,7 @@ def _finding(fields: dict[str, list[str]]) -> dict[str, model.Json]:
 
 
 def _is_verdict(line: str) -> bool:
-    return bool(_VERDICT.match(line[:400].strip(_MARKS).lower()))
+    return bool(_VERDICT.match(excerpts.VERDICT_LINE.of(line).strip(_MARKS).lower()))
 
 
 def _depth(line: str) -> int:

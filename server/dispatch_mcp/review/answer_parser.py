@@ -10,9 +10,7 @@ from dispatch_mcp import model
 from dispatch_mcp.review import answer_lines, contradictions, finding_fields, findings
 from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport, Verdict
 from dispatch_mcp.text import damaged_json, json_types
-
-MAX_TEXT: Final = 400_000
-"""Characters of an answer that are read, from its end."""
+from dispatch_mcp.text.reading import excerpts
 
 MAX_FINDINGS: Final = 200
 MAX_WRAPPERS: Final = 4
@@ -56,7 +54,7 @@ def read(reviewer: str, answer: model.Json) -> AnswerReading:
         return _agreed(_joined(reviewer, drafts, ""), "\n".join(_own_words(answer)), _misplaced(answer))
     if not isinstance(answer, str) or not answer.strip():
         return AnswerReading(problem="there is no answer")
-    text = answer[-MAX_TEXT:]
+    text = excerpts.REVIEW.of(answer)
     reading, is_exact = _of_text(reviewer, text)
     remainder = text if is_exact else damaged_json.without_reminders(text)
     if remainder == text:

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp.review import findings
 from dispatch_mcp.text import escape, fences, unified_diff
+from dispatch_mcp.text.reading import excerpts
 
 MAX_FLAGS: Final = 100
-_MAX_LINE = 1_000
 
 
 def _one_of(*lists: str) -> str:
@@ -202,7 +202,7 @@ def _worth_reading(text: str) -> bool:
 
 def kind_of(text: str) -> findings.Kind | None:
     """Returns what a line does to its reader, or None."""
-    plain = folded_text(text[:_MAX_LINE])
+    plain = folded_text(excerpts.CHANGED_LINE.of(text))
     for pattern in _PATTERNS:
         if any(hint in plain for hint in pattern.hints) and pattern.regex.search(plain):
             return pattern.kind

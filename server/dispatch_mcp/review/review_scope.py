@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 from dispatch_mcp import errors, model
 from dispatch_mcp.next_steps import counted
 from dispatch_mcp.text import patch_forms, unified_diff
+from dispatch_mcp.text.reading import excerpts
 
 Reason = Literal["state folder", "lock file", "generated", "binary", "no lines"]
 
@@ -55,8 +56,6 @@ _BINARY = _words(
     "dylib exe wasm pyc woff woff2 ttf otf eot mp3 mp4 mov avi wav ogg flac webm sqlite sqlite3 db "
     "parquet npy npz pkl onnx pt bin dat keystore jks p12 pfx"
 )
-MAX_DIFF_CHARS: Final = 20_000_000
-"""Characters of a change that are reviewed at once."""
 MAX_GAPS: Final = 8
 """Parts that cannot be read and are named one by one."""
 _HEAD_LINES = 8
@@ -143,7 +142,7 @@ def _says_generated(change: unified_diff.FileChange) -> bool:
     if first is None or first.new_start > 1:
         return False
     head = first.lines[:_HEAD_LINES]
-    return any(_GENERATED_MARK.search(line) for line in head if not line.startswith("+"))
+    return any(_GENERATED_MARK.search(excerpts.CHANGE.of(line)) for line in head if not line.startswith("+"))
 
 
 def readable(change: Change, *, is_text: bool) -> unified_diff.Diff:
@@ -152,9 +151,9 @@ def readable(change: Change, *, is_text: bool) -> unified_diff.Diff:
     Raises:
         InputError: it is too large, or cannot be read, or not all of it can; every such part is named.
     """
-    if len(change.text) > MAX_DIFF_CHARS:
+    if len(change.text) > excerpts.CHANGE.chars:
         raise errors.InputError(
-            f"The change has {len(change.text)} characters; at most {MAX_DIFF_CHARS} are reviewed at once.",
+            f"The change has {len(change.text)} characters; at most {excerpts.CHANGE.chars} are reviewed at once.",
             hint="Review it in ranges.",
         )
     reading = unified_diff.read(change.text)

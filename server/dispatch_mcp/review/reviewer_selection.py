@@ -22,6 +22,7 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import problems
 from dispatch_mcp.review import findings
 from dispatch_mcp.text import diff_languages, json_types, path_globs, unified_diff
+from dispatch_mcp.text.reading import excerpts
 
 ROSTER: Final = "reviewers"
 """The bundled roster that the pool comes from."""
@@ -268,7 +269,7 @@ class _FileText(NamedTuple):
 
 
 def _file_text(change: unified_diff.FileChange) -> _FileText:
-    lines = [line for hunk in change.hunks for line in hunk.lines]
+    lines = [excerpts.CHANGE.of(line) for hunk in change.hunks for line in hunk.lines]
     new, old, same = ("\n".join([line[1:] for line in lines if line[0] == mark]) for mark in "+- ")
     heads = "\n".join(hunk.section for hunk in change.hunks)
     return _FileText(change, _kind(change), new, old, f"{heads}\n{same}")

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.routing import bm25
 from dispatch_mcp.text import lexicon, tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 NAME: Final = (3.0, 0.3)
 KEYWORDS: Final = (1.5, 0.3)
@@ -33,9 +34,6 @@ Set by hand on the development sets of benchmarks/routing.py in November 2026; n
 
 CONCEPTS_OF: Final = (2.0, 0.25, 1.0)
 """What a concept counts that is found in the name, the keywords and the description; set like the weights above."""
-
-MAX_BODY_INDEXED: Final = 12_000
-"""Characters of an agent's role text that routing reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +199,7 @@ def _document(agent: catalog.Agent) -> AgentText:
         description=agent.description,
         keywords=(*agent.keywords, *agent.capabilities),
         examples=agent.examples,
-        body=agent.body[:MAX_BODY_INDEXED],
+        body=excerpts.ROLE.of(agent.body),
         fallback=agent.fallback,
         priority=agent.priority,
     )

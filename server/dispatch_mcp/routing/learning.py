@@ -18,6 +18,7 @@ from typing import Final, Literal
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.routing import agent_index, request_reader, route_evidence, scoring
 from dispatch_mcp.text import tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 MAX_TRAINED: Final = 1_000
 """The newest past requests that train the learners; older ones still count as exact repetitions."""
@@ -293,7 +294,7 @@ def _pushes(places: Sequence[int], shares: Sequence[float], place: int, *, good:
 
 def words(source: str) -> Vector:
     """Returns the words and neighbouring pairs of a request with what each counts."""
-    stems = tokenizer.stems(tokenizer.excerpt(source))[:MAX_WORDS]
+    stems = tokenizer.stems(excerpts.request(source))[:MAX_WORDS]
     counts: dict[str, float] = {}
     for stem in stems:
         counts[stem] = counts.get(stem, 0.0) + (STOPPED if stem in tokenizer.STOP else 1.0)
@@ -462,14 +463,14 @@ def misleading(past: Sequence[PastRoutes], least: int = 2) -> list[Misleading]:
 
 def content(source: str) -> frozenset[str]:
     """Returns the stems of the content words of a request."""
-    return frozenset(stem for stem in tokenizer.stems(tokenizer.excerpt(source)) if stem not in tokenizer.STOP)
+    return frozenset(stem for stem in tokenizer.stems(excerpts.request(source)) if stem not in tokenizer.STOP)
 
 
 def _content(source: str) -> list[str]:
     """Returns the content words of a request as written, one for each stem."""
     forms = {
         word.stem: word.form
-        for word in reversed(tokenizer.words(tokenizer.excerpt(source)))
+        for word in reversed(tokenizer.words(excerpts.request(source)))
         if word.stem not in tokenizer.STOP
     }
     return list(forms.values())

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from dispatch_mcp.text import tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 MAX_PARTS: Final = 4
 LEAST_WORDS: Final = 2
@@ -56,12 +57,12 @@ def parts(request: str) -> tuple[str, ...]:
 
 def names_code(request: str) -> bool:
     """Returns whether a request is about code by what it names: files, functions, or the words for them."""
-    return names_places(request) or not SUBJECTS.isdisjoint(tokenizer.stems(tokenizer.excerpt(request)))
+    return names_places(request) or not SUBJECTS.isdisjoint(tokenizer.stems(excerpts.request(request)))
 
 
 def names_places(request: str) -> bool:
     """Returns whether a request names places in code: files, paths, calls, or names as code writes them."""
-    head = tokenizer.excerpt(request)
+    head = excerpts.request(request)
     return any(pattern.search(head) for pattern in (_CALL, _SNAKE, _PATH, _FILE, _TICKS))
 
 

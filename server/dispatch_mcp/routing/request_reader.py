@@ -14,6 +14,7 @@ from typing import Final
 
 from dispatch_mcp.routing import agent_index, mentions
 from dispatch_mcp.text import lexicon, tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 MAX_TERMS: Final = 40
 """Different words of a request that are looked up."""
@@ -87,7 +88,7 @@ class Request:
 
 def read(request: str, index: agent_index.AgentIndex, vocabulary: lexicon.Lexicon) -> Request:
     """Returns the reading of a request against what this index and lexicon know."""
-    source = tokenizer.excerpt(request)
+    source = excerpts.request(request)
     words = tuple(word for word in tokenizer.words(source) if not _is_layout(word, source))
     quoted_ranges = mentions.ranges(source)
     terms = _heaviest(_terms(words, vocabulary, quoted_ranges), index)

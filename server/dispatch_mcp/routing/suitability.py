@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from dispatch_mcp.agents import catalog, frontmatter
 from dispatch_mcp.routing import mentions
 from dispatch_mcp.text import technologies
+from dispatch_mcp.text.reading import excerpts
 
 Work = Literal["writes", "reviews", "other"]
 WRITE_TOOLS: Final = frozenset({"write", "edit", "multiedit", "notebookedit", "apply_patch", "*"})
@@ -82,7 +83,7 @@ _REVIEWS = (*("review", "audit", "criti", "qualit", "inspect", "assess", "verif"
 @lru_cache(maxsize=64)
 def work(request: str) -> Work:
     """Returns what a request's first verb asks for."""
-    words = _WORD.findall(request[:400].lower())
+    words = _WORD.findall(excerpts.OPENING.of(request).lower())
     first = next((at for at, word in enumerate(words) if word not in _POLITE), len(words))
     verb, *after = (*words[first : first + 1 + _NEAR], "")
     if verb in _JUDGES or (verb, after[0] if after else "") in _JUDGES_IN_TWO:

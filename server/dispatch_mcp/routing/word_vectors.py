@@ -18,9 +18,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from dispatch_mcp.agents import catalog
-
-MAX_TEXT: Final = 600
-"""Characters of a text that count: a description says in its first sentences what an agent is for."""
+from dispatch_mcp.text.reading import excerpts
 
 INNER: Final = "##"
 """What a piece begins with that continues a word."""
@@ -108,7 +106,7 @@ def _pieces(words: Sequence[str], places: Mapping[str, int]) -> Iterator[int]:
 
 
 def _words(text: str) -> Sequence[str]:
-    plain = unicodedata.normalize("NFKD", text[:MAX_TEXT].lower())
+    plain = unicodedata.normalize("NFKD", excerpts.MEANING.of(text).lower())
     return _WORD.findall("".join(letter for letter in plain if not unicodedata.combining(letter)))
 
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.text import escape, json_types
+from dispatch_mcp.text.reading import excerpts
 
-# Bounds for answers of any size and making. The block stands at the end, so only the last 200,000 characters are read.
-# Each of the 200 tries for an object without a fence may read all of them; answers made to be slow took 0.1 s. Lists
-# and texts are cut below what a dependant's brief can hold at all (`prompt_builder.DATA_LIMIT`).
-_TAIL = 200_000
+# Bounds for answers of any size and making. Each of the 200 tries for an object without a fence may read all of what is
+# read; answers made to be slow took 0.1 s. Lists and texts are cut below what a dependant's brief can hold at all
+# (`prompt_builder.DATA_LIMIT`).
 _TRIES = 200
 _MAX_ITEMS = 200
 _MAX_TEXT = 4_000
@@ -70,7 +70,7 @@ def parse_answer(text: str) -> ParsedHandoff:
     belong, trailing commas and a `handoff` or `payload` wrapper are understood; unknown fields are ignored.
     """
     first_error = ""
-    for candidate in _candidates(text[-_TAIL:]):
+    for candidate in _candidates(excerpts.HANDOFF.of(text)):
         try:
             value = _loads(candidate)
         except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec, messages, owner_locks, plan_shelf, samples, table_rows
 from dispatch_mcp.store.reader import Reader, Row
+from dispatch_mcp.text.reading import excerpts
 
 Named = Literal["run", "plan"]
 """What has an id that people give."""
@@ -82,7 +83,7 @@ FROM task JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.atte
 """
 # Of tasks that wait for another attempt, or for somebody to decide what becomes of them.
 _FAILURES = f"""
-SELECT task.id AS id, attempt.error_kind AS error_kind, substr(attempt.error, 1, {like_failures.MOST_CHARS}) AS error
+SELECT task.id AS id, attempt.error_kind AS error_kind, substr(attempt.error, 1, {excerpts.FAILURE.chars}) AS error
 FROM task JOIN attempt ON attempt.task = task.no
 WHERE task.run = run.no AND task.cause <> 'removed' AND attempt.error_kind <> ''
   AND (task.state = 'failed' OR (task.state IN ('ready', 'running', 'blocked')

@@ -9,12 +9,12 @@ import re
 from typing import Final, NamedTuple
 
 from dispatch_mcp.text import short_forms
+from dispatch_mcp.text.reading import excerpts
 
 # A run's id or its beginning, a task's id (`model.TASK_ID`), a number from 1 on.
 _NAME: Final = r"dispatch ([A-Za-z0-9][A-Za-z0-9._-]{0,99})/([A-Za-z0-9][A-Za-z0-9._-]{0,63})/([1-9][0-9]{0,8})"
 _CALL: Final = re.compile(rf"\s{{0,20}}{_NAME}\s{{0,20}}")
 _MARK: Final = re.compile(rf"\[{_NAME}\]")
-_LONGEST: Final = 400
 """Characters that a name may stand in."""
 
 
@@ -41,12 +41,12 @@ def short(run_id: str, task_id: str, attempt: int) -> AttemptName:
 
 def called(prompt: str) -> AttemptName | None:
     """Returns the attempt that a prompt asks for and nothing else, or None."""
-    return _named(_CALL.fullmatch(prompt)) if len(prompt) <= _LONGEST else None
+    return _named(_CALL.fullmatch(prompt)) if len(prompt) <= excerpts.PROMPT.chars else None
 
 
 def marked(prompt: str) -> AttemptName | None:
     """Returns the attempt whose brief a prompt is, or None."""
-    return _named(_MARK.match(prompt[:_LONGEST]))
+    return _named(_MARK.match(excerpts.PROMPT.of(prompt)))
 
 
 def begun(prompt: str) -> AttemptName | None:

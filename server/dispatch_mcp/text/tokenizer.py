@@ -12,14 +12,6 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-MAX_WHOLE = 1_200
-MAX_HEAD = 750
-MAX_TAIL = 250
-"""Of a request longer than `MAX_WHOLE` the first `MAX_HEAD` and the last `MAX_TAIL` characters count.
-
-They are fewer than `MAX_WHOLE` so that the longest request costs no more than one of a thousand characters.
-"""
-
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _LETTER = rf"[^\W_{_CJK}][\u0300-\u036f]*"  # with its accents: macOS and some keyboards write them apart
 _WORD = re.compile(rf"[{_CJK}]+|(?:{_LETTER})+(?:['\u2019](?:{_LETTER})+)*(?:\+\+|#(?!\w))?")
@@ -38,14 +30,6 @@ class Word(NamedTuple):
     start: int
     end: int
     part: bool = False
-
-
-def excerpt(text: str) -> str:
-    """Returns what of a request is read: all of a short one, else its head, a line break and its tail."""
-    if len(text) <= MAX_WHOLE:
-        return text
-    head, tail = text[:MAX_HEAD], text[-MAX_TAIL:]
-    return head[: max(head.rfind(" "), MAX_HEAD - 40)] + "\n" + tail[min(tail.find(" ") + 1, 40) :]
 
 
 def words(text: str) -> list[Word]:

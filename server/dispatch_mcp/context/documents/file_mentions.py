@@ -9,9 +9,8 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from dispatch_mcp.text import languages, path_globs
+from dispatch_mcp.text.reading import excerpts
 
-MAX_CHARACTERS: Final = 20_000
-"""Characters of a text in which names are looked for."""
 MAX_MENTIONS: Final = 200
 """Names of one text that are looked up; most of them are ordinary words with a full stop."""
 MOST_ALIKE: Final = 3
@@ -54,7 +53,7 @@ def of(text: str, workspaces: Sequence[str] = ()) -> list[Mention]:
     Absolute paths below one of the `workspaces` become relative to it; those that lead elsewhere are left out.
     """
     mentions: dict[Mention, None] = {}
-    for candidate in _candidates(text[:MAX_CHARACTERS]):
+    for candidate in _candidates(excerpts.FILE_NAMES.of(text)):
         mention = _read(candidate, workspaces)
         if mention is not None:
             mentions[mention] = None

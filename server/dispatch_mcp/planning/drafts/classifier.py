@@ -15,6 +15,7 @@ from typing import Final
 from dispatch_mcp import model
 from dispatch_mcp.planning.drafts import pattern_weights, patterns
 from dispatch_mcp.text import tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 NAMES: Final = tuple(pattern.name for pattern in patterns.PATTERNS)
 
@@ -82,7 +83,7 @@ def choose(request: str) -> PatternGuess:
 
 def features(request: str) -> Mapping[str, str]:
     """Returns what counts of a request, each with its word: word beginnings and, with `#`, its outline."""
-    text = " ".join(tokenizer.normal(tokenizer.excerpt(request)).split())
+    text = " ".join(tokenizer.normal(excerpts.request(request)).split())
     words = _TOKEN.findall(text)
     marks = {tokenizer.fold(word)[:PREFIX]: word for word in reversed(words)}
     commas = text.count(",") + text.count("、")

@@ -15,6 +15,7 @@ from dispatch_mcp.model import problems
 from dispatch_mcp.model.problems import Problem
 from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.text import tokenizer
+from dispatch_mcp.text.reading import excerpts
 
 THOROUGH: Final = "sonnet"
 QUICK: Final = "haiku"
@@ -118,7 +119,7 @@ def _named(parts: Sequence[str]) -> list[_Part]:
     result: list[_Part] = []
     ids = {*_OWN_IDS}
     for number, words in enumerate(parts, 1):
-        slug = _SLUG.sub("-", tokenizer.fold(words[:200].casefold())).strip("-")
+        slug = _SLUG.sub("-", tokenizer.fold(excerpts.GOAL.of(words).casefold())).strip("-")
         name = slug if len(slug) <= MAX_SLUG else slug[: max(slug.rfind("-", 0, MAX_SLUG + 1), 8)].strip("-")
         name = name or f"part-{number}"
         name = name if name not in ids else f"{name}-{number}"

@@ -12,8 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-MOST: Final = 200_000
-"""Characters of a file whose syntax is read."""
+from dispatch_mcp.text.reading import excerpts
 
 _ASSERTING = re.compile(r"^_?assert|^expect|^(?:raises|warns|fail|approx_equal)$", re.IGNORECASE)
 _ENDING: Final = frozenset({"skip", "skipTest", "xfail", "exit", "quit", "_exit", "abort"})
@@ -24,7 +23,7 @@ _Scope = _Function | ast.ClassDef
 
 def count(text: str) -> int | None:
     """Returns how many tests and assertions of a file can run; None for a text that is no Python, or too long."""
-    if len(text) > MOST:
+    if len(text) > excerpts.SOURCE.chars:
         return None
     try:
         return _of_scope(ast.parse(text).body)

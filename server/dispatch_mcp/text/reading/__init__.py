@@ -1,0 +1,1 @@
+"""How much of texts that others wrote is read."""
