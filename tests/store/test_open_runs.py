@@ -90,3 +90,12 @@ async def test_a_store_that_was_copied_without_its_log_is_read_as_it_lies(tmp_pa
     shutil.copy(tmp_path / "home" / open_runs.FILE, copy)
     assert len(open_runs.of(str(copy), open_runs.places(str(tmp_path)))) == 1
     assert [path.name for path in copy.iterdir()] == [open_runs.FILE]
+
+
+async def test_a_look_at_a_store_that_nobody_has_open_makes_no_file_even_for_a_moment(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    await opened_run(home, task("a"))
+    assert not (home / f"{open_runs.FILE}-wal").exists()
+    before = home.stat().st_mtime_ns  # of the folder: a file that comes and goes changes it
+    assert open_runs.has_any(str(home), open_runs.places(str(tmp_path)))
+    assert home.stat().st_mtime_ns == before

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from dispatch_mcp import errors
 from dispatch_mcp.store import prompt_files
 
 RUN = "0123456789abcdef" * 2
@@ -54,3 +56,10 @@ def test_many_at_once_leave_one_whole_brief(kept: prompt_files.FileBriefs, tmp_p
         list(pool.map(lambda text: kept.put(RUN, "build", 1, text), texts * 10))
     assert kept.get(RUN, "build", 1) in texts
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["build-1.md"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(kept: prompt_files.FileBriefs, tmp_path: Path) -> None:
+    (tmp_path / "briefs").write_text("a file")
+    with pytest.raises(errors.StoreUnavailable, match=re.escape(str(tmp_path))):
+        kept.put(RUN, "build", 1, "text")
+    assert kept.get(RUN, "build", 1) == ""

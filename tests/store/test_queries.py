@@ -259,3 +259,35 @@ async def test_there_is_nothing_to_read_of_a_run_that_does_not_exist(tmp_path: P
         assert await store.tasks("none") == await store.events("none") == await store.inbox("none") == []
         assert await store.outcomes("none", ["a"]) == {}
         assert await store.last_beat("none", "a") == await store.limit_reached("none") == {}
+
+
+async def test_the_next_attempt_begins_with_what_the_one_before_has_left(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner, now=0.0))).starts
+        await store.beat("run", "a", 1, {"session_id": "one"})
+        failure = store_setup.report(start, store_setup.failed(retryable=True))
+        await store.advance("run", store_setup.step(owner, failure, now=1.0))
+        await store.advance("run", store_setup.step(owner, now=100.0))
+        newest = await store.newest_attempt("run", "a")
+        assert (newest.beat, newest.last_beat, newest.last_error) == ({}, {"session_id": "one"}, "no")
+
+
+async def test_rivals_are_those_at_work_in_the_same_folder_since_a_task_began(tmp_path: Path) -> None:
+    clock, shop = [0.0], str(tmp_path / "shop")
+    async with sqlite_store.open_store(tmp_path, clock=lambda: clock[0]) as store:
+        ends = {"before": 5.0, "mine": None, "after": 30.0, "open": None, "elsewhere": 30.0}
+        for run_id, end in ends.items():
+            plan = store_setup.chain("a", plan_id=run_id, files=("x.py",))
+            await store.save_plan(plan, records.LOCAL)
+            place = shop if run_id != "elsewhere" else str(tmp_path / "other")
+            await store.create_run(store_setup.new_run(run_id, "host", plan_id=run_id, workspace=place))
+            clock[0] = 10.0 if run_id == "mine" else 2.0
+            step = store_setup.step(now=clock[0], start=store_setup.HOST, lease_s=1_000.0, free=1)
+            [start] = (await store.advance(run_id, step)).starts
+            if end is not None:
+                await store.advance(run_id, store_setup.step(None, store_setup.report(start), now=end))
+        rivals = await store.rivals("mine", ["a"])
+    assert [(rival.name, rival.ended_at) for rival in rivals["a"]] == [
+        ("a of run after", 30.0),
+        ("a of run open", None),
+    ]

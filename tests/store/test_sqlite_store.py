@@ -411,3 +411,33 @@ async def test_owners_are_swept_when_a_store_opens(tmp_path: Path) -> None:
     with owner_locks.OwnerLock(tmp_path) as alive:
         async with sqlite_store.open_store(tmp_path):
             assert [path.stem for path in (tmp_path / "owners").iterdir()] == [alive.id]
+
+
+async def test_work_whose_review_is_open_is_taken_over_once_it_has_passed_and_not_before(tmp_path: Path) -> None:
+    work, other = (model.Task(id=name, goal=f"do {name}") for name in "ab")
+    reviews = [model.Task(id=f"look-{name}", goal="look", deps=(name,), reviews=(name,)) for name in "ab"]
+    async with store_setup.running(tmp_path, model.Plan(id="plan", tasks=(work, other, *reviews))) as (store, owner):
+        starts = (await store.advance("run", store_setup.step(owner, free=9))).starts
+        looks = (await store.advance("run", store_setup.step(owner, *map(store_setup.report, starts), free=9))).starts
+        assert [look.task_id for look in looks] == ["look-a", "look-b"]
+        await store.save_plan(model.Plan(id="plan", version=2, tasks=(work,)), records.LOCAL)
+        assert await starts_of(store, owner, "early") == ["a"]
+        await store.advance("run", store_setup.step(owner, store_setup.report(looks[0])))
+        assert await starts_of(store, owner, "late") == []
+
+
+async def starts_of(store: sqlite_store.Store, owner: records.Owner, run_id: str) -> list[str]:
+    """Returns what a new run of the second version begins with."""
+    await store.create_run(store_setup.new_run(run_id, plan_version=2))
+    epoch = await store.adopt(run_id, owner.id)
+    advance = await store.advance(run_id, store_setup.step(records.Owner(owner.id, epoch or 0)))
+    return [start.task_id for start in advance.starts]
+
+
+async def test_a_brief_is_kept_for_its_attempt_alone(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        path = await store.keep_brief("ab" * 16, "a", 1, "Do it.")
+        assert path is not None
+        assert path.is_relative_to(tmp_path)
+        assert await store.kept_brief("ab" * 16, "a", 1) == "Do it."
+        assert await store.kept_brief("ab" * 16, "a", 2) == ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -138,3 +140,17 @@ def test_an_empty_database_is_lost_where_there_was_something_in_it(
         (tmp_path / whereabouts.RECORD).mkdir()
     with pytest.raises(errors.StoreDamaged, match="is empty") if lost else contextlib.nullcontext():
         whereabouts.refuse_lost(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("free", "is_writable", "is_full"),
+    [(0, True, True), (whereabouts.FULL_BELOW * 4, True, False), (0, False, False)],
+    ids=["full", "room", "no room, but not ours to write"],
+)
+def test_a_disk_is_full_for_those_who_may_write_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, *, is_writable: bool, is_full: bool
+) -> None:
+    usage = type(shutil.disk_usage("/"))(10**9, 10**9 - free, free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(os, "access", lambda *_: is_writable)
+    assert whereabouts.is_full(tmp_path) is is_full

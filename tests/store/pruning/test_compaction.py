@@ -64,3 +64,13 @@ async def test_a_full_store_is_left_as_it_is(tmp_path: Path) -> None:
     before = (tmp_path / sqlite.FILE).stat().st_size
     assert compaction.compact(tmp_path) == 0
     assert (tmp_path / sqlite.FILE).stat().st_size == before
+
+
+async def test_a_store_with_a_few_empty_pages_is_not_written_anew(tmp_path: Path) -> None:
+    await filled(tmp_path, 50)
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.prune_plans(["p0"], store.now() + 1, frozenset())
+    empty = store_setup.raw(tmp_path, "PRAGMA freelist_count")
+    assert empty[0][0] > 0
+    assert compaction.compact(tmp_path) == 0
+    assert store_setup.raw(tmp_path, "PRAGMA freelist_count") == empty

@@ -291,3 +291,40 @@ def test_the_way_up_keeps_events_as_they_are(tmp_path: Path) -> None:
         conn.execute("INSERT INTO event VALUES (1, 1, 'x', 0.0, '', 0, '')")
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             conn.execute("DELETE FROM event")
+
+
+async def test_a_plan_would_go_with_the_last_of_its_runs_and_with_no_earlier_one(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path, clock=Clock()) as store:
+        for plan_id, run_ids in {"both": ("r1", "r2"), "half": ("r3", "r4"), "newest": ("r5",)}.items():
+            await store.save_plan(store_setup.chain("a", plan_id=plan_id), records.LOCAL)
+            for run_id in run_ids:
+                await carry_out(store, tmp_path, run_id, plan_id)
+    with health.reading(tmp_path) as conn:
+        runs = [run for run in old_runs.old_runs(conn, DAY) if run.id in ("r1", "r2", "r3")]
+        assert old_runs.emptied_plans(conn, runs, DAY) == ["both"]
+        assert old_runs.emptied_plans(conn, runs[:1], DAY) == []
+
+
+async def test_the_oldest_run_that_is_needed_is_open_or_named(tmp_path: Path) -> None:
+    clock = Clock()
+    async with sqlite_store.open_store(tmp_path, clock=clock) as store:
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
+        for number, run_id in enumerate(("first", "second", "third")):
+            clock.now = number * DAY
+            await carry_out(store, tmp_path, run_id, "plan", ends=run_id != "third")
+    with health.reading(tmp_path) as conn:
+        assert old_runs.oldest_begin(conn, {"first"}) == 0.0
+        assert old_runs.oldest_begin(conn, {"second"}) == DAY
+        assert old_runs.oldest_begin(conn, ()) == 2 * DAY
+    with closing(sqlite.in_memory()) as conn:
+        assert old_runs.oldest_begin(conn, ()) == float("inf")
+
+
+async def test_the_ids_of_pruned_runs_stay_known(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path, clock=Clock()) as store:
+        for plan_id in ("old", "young"):
+            await store.save_plan(store_setup.chain("a", plan_id=plan_id), records.LOCAL)
+            await carry_out(store, tmp_path, f"{plan_id}-run", plan_id)
+        await store.prune_plans(["old"], DAY, frozenset())
+    with health.reading(tmp_path) as conn:
+        assert (old_runs.run_ids(conn), old_runs.pruned_ids(conn)) == ({"young-run"}, {"old-run"})
