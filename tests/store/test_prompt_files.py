@@ -52,8 +52,12 @@ def test_ids_that_are_no_names_of_files_are_not_kept(
 
 def test_many_at_once_leave_one_whole_brief(kept: prompt_files.FileBriefs, tmp_path: Path) -> None:
     texts = [str(number) * 10_000 for number in range(8)]
+
+    def put(text: str) -> None:
+        kept.put(RUN, "build", 1, text)
+
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda text: kept.put(RUN, "build", 1, text), texts * 10))
+        list(pool.map(put, texts * 10))
     assert kept.get(RUN, "build", 1) in texts
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["build-1.md"]
 

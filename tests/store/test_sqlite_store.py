@@ -414,8 +414,8 @@ async def test_owners_are_swept_when_a_store_opens(tmp_path: Path) -> None:
 
 
 async def test_work_whose_review_is_open_is_taken_over_once_it_has_passed_and_not_before(tmp_path: Path) -> None:
-    work, other = (model.Task(id=name, goal=f"do {name}") for name in "ab")
-    reviews = [model.Task(id=f"look-{name}", goal="look", deps=(name,), reviews=(name,)) for name in "ab"]
+    work, other = (model.Task(id=name, do=f"do {name}") for name in "ab")
+    reviews = [model.Task(id=f"look-{name}", do="look", deps=(name,), reviews=(name,)) for name in "ab"]
     async with store_setup.running(tmp_path, model.Plan(id="plan", tasks=(work, other, *reviews))) as (store, owner):
         starts = (await store.advance("run", store_setup.step(owner, free=9))).starts
         looks = (await store.advance("run", store_setup.step(owner, *map(store_setup.report, starts), free=9))).starts

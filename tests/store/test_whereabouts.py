@@ -151,6 +151,13 @@ def test_a_disk_is_full_for_those_who_may_write_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, *, is_writable: bool, is_full: bool
 ) -> None:
     usage = type(shutil.disk_usage("/"))(10**9, 10**9 - free, free)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(os, "access", lambda *_: is_writable)
+
+    def disk_usage(_: Path) -> object:
+        return usage
+
+    def access(_: Path, _mode: int) -> bool:
+        return is_writable
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    monkeypatch.setattr(os, "access", access)
     assert whereabouts.is_full(tmp_path) is is_full

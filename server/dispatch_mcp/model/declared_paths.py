@@ -46,10 +46,14 @@ class DeclaredPaths:
 
     @functools.cached_property
     def _declarations(self) -> tuple[tuple[str, str], ...]:
-        declarations = tuple(self._source)
-        for owner, entry in declarations:
+        return tuple(self._source)
+
+    @functools.cached_property
+    def _is_indexed(self) -> bool:
+        """Puts the declarations where they are looked up, once somebody does; who only names them needs no index."""
+        for owner, entry in self._declarations:
             self._add(owner, entry)
-        return declarations
+        return bool(self._declarations)
 
     def _add(self, owner: str, entry: str) -> None:
         _join(self._exact, entry, owner)
@@ -62,7 +66,7 @@ class DeclaredPaths:
             _join(self._globs.setdefault(place, {}), entry, owner)
 
     def _owners(self, path: str) -> _Owners:
-        if not self._declarations:
+        if not self._is_indexed:
             return ()
         if not path or path_globs.WILD.search(path) or path.count("/") > _MANY_SEGMENTS:
             entries = (owners for entry, owners in self._exact.items() if path_globs.touch(entry, path))
