@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import dispatcher_setup
@@ -76,11 +77,15 @@ async def test_runs_of_other_folders_are_not_seen(tmp_path: Path) -> None:
     assert open_runs.places(None, "", "a\0b") == frozenset()
 
 
-@pytest.mark.parametrize("content", [b"", b"no database at all" * 100, None])
-def test_what_is_no_store_has_no_open_runs(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / open_runs.FILE).write_bytes(content)
+def test_a_folder_without_a_store_has_no_open_runs(tmp_path: Path) -> None:
     assert open_runs.of(str(tmp_path), open_runs.places("/")) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_what_is_no_store_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / open_runs.FILE).write_bytes(content)
+    with pytest.raises(sqlite3.Error):
+        open_runs.of(str(tmp_path), open_runs.places("/"))
 
 
 async def test_a_store_that_was_copied_without_its_log_is_read_as_it_lies(tmp_path: Path) -> None:

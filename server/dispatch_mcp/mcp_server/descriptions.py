@@ -31,7 +31,7 @@ DESCRIPTIONS = {
         "strategy; unsure, five of hundreds to choose from, the other names, rosters that are off, and what to ask."
     ),
     "plan_dag": (
-        "Plan work for several agents: order, clashes, forecast, or every problem and its fix. Send "
+        "Plan work for agents: order, clashes, forecast, or all problems with fixes. Send "
         "tasks, or pattern+parts (its words); request alone: what fits; plan_id+edits: change it."
     ),
     "dispatch": (

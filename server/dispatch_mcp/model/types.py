@@ -185,7 +185,7 @@ class Task(Value):
     ] = None
     effort: Annotated[Effort, TaskField("choice", "never", offered=True)] = Effort.M
     priority: Annotated[Priority, TaskField("choice", "never", offered=True)] = Priority.MEDIUM
-    files: Annotated[Names, TaskField("paths", "always", offered=True, about="Paths it writes.")] = ()
+    files: Annotated[Names, TaskField("paths", "always", offered=True, about="Paths written")] = ()
     reads: Annotated[Names, TaskField("paths", "always", offered=True)] = ()
     context: Annotated[
         Names,
@@ -193,7 +193,7 @@ class Task(Value):
             "paths",
             "always",
             offered=True,
-            about="file:p, symbol:n, rag:q, pattern:n",
+            about="file:p symbol:n rag:q pattern:n",
             aliases=("context_requirements",),
         ),
     ] = ()
@@ -205,7 +205,7 @@ class Task(Value):
     inputs: Annotated[
         dict[str, json_types.Json], TaskField("object", "always", offered=True, aliases=("input_data",))
     ] = Field(default_factory=dict)
-    command: Annotated[Names, TaskField("argv", "always", offered=True, about="argv, if allowed")] = ()
+    command: Annotated[Names, TaskField("argv", "always", offered=True, about="argv")] = ()
     timeout_s: Annotated[float | None, TaskField("seconds", "never", offered=True)] = Field(
         default=None, gt=0, allow_inf_nan=False
     )
