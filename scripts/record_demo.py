@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 from dispatch_mcp.cli import console
@@ -14,6 +15,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 def main() -> None:
     """Plays and writes both files."""
+    sys.argv[0] = "dispatch-mcp"  # what whoever watches types
     performance = demo.play()
     console.out = console.Console(
         record=True, width=lanes.WIDTH, file=io.StringIO(), force_terminal=True, highlight=False, markup=False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import html
 import io
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +21,7 @@ from dispatch_mcp.cli.commands import demo
 from dispatch_mcp.cli.demo import demo_project, lanes, story
 from dispatch_mcp.planning import plan_checks, plan_documents
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 HERE = story.Story(Path("/agents"))
 BELOW = story.Story(Path("/agents"), "demo_shop")
 
@@ -155,3 +158,21 @@ def test_the_shop_lies_in_a_folder_of_its_own_in_somebody_elses_project(below: s
 def test_the_last_words_name_the_program_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/dispatch-mcp", "demo"])
     assert "`dispatch-mcp install claude-code`" in demo.where_next()
+
+
+def test_the_recorded_pictures_show_the_same_text_with_the_words_of_today() -> None:
+    text = (DOCS / "demo.txt").read_text(encoding="utf-8")
+    svg = (DOCS / "demo.svg").read_text(encoding="utf-8")
+    pieces = re.findall(r'<text class="[^"]*" x="[^"]*" y="([^"]*)"[^>]*>(.*?)</text>', svg)
+    rows: dict[float, str] = {}
+    for y, piece in pieces:
+        rows[float(y)] = rows.get(float(y), "") + html.unescape(piece)
+    drawn = "".join(row for _, row in sorted(rows.items()))
+    assert without_space(text) in without_space(drawn)
+    end = demo.where_next().replace(Path(sys.argv[0]).name, "dispatch-mcp")
+    assert without_space(demo.APPLIED) in without_space(text)
+    assert without_space(text).endswith(without_space(end))
+
+
+def without_space(text: str) -> str:
+    return "".join(text.split())

@@ -110,7 +110,7 @@ def test_a_failure_is_partial_and_says_what_was_skipped(shell: command_runs.Shel
     assert said.json["status"] == "partial"
     assert {line["task_id"]: line["error"] for line in said.json["results"]} == {
         "a": "no luck",
-        "b": "skipped: upstream:a",
+        "b": "skipped, as 'a' was not done",
         "c": None,
     }
     assert "Failed: a." in said.err

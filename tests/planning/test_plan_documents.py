@@ -326,7 +326,7 @@ def test_results_have_the_format_of_the_result_document() -> None:
                 "task_id": "c",
                 "status": "error",
                 "output": None,
-                "error": "skipped: upstream:b",
+                "error": "skipped, as 'b' was not done",
                 "execution_time_ms": 0,
                 "trace_file": None,
             },

@@ -221,7 +221,10 @@ def test_what_follows_from_a_round_of_the_council_is_in_its_decision_whoever_fai
     ("row", "reason"),
     [
         (task("a", TaskState.BLOCKED), "waits for b (running)"),
-        (task("a", TaskState.SKIPPED, cause="upstream:b"), "skipped: upstream:b"),
+        (task("a", TaskState.SKIPPED, cause="upstream:b"), "skipped, as 'b' was not done"),
+        (task("a", TaskState.SKIPPED, cause="user"), "skipped by a person"),
+        (task("a", TaskState.SKIPPED, cause="nothing_to_review"), "skipped, as everything that it reviews was skipped"),
+        (task("a", TaskState.SKIPPED, cause="else"), "skipped: else"),
         (
             task("a", TaskState.READY, ready_at=209.0, cause="timeout"),
             "attempt 2 begins in 4 min, after attempt 1 (timeout)",

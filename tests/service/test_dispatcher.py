@@ -231,7 +231,7 @@ async def test_a_failed_task_is_skipped_or_tried_again(desk: dispatcher_setup.De
     plan_id = await desk.planned(simulated("a", fail="permanent"), simulated("b", "a"))
     progress = await desk.app.dispatch(plan_id=plan_id)
     ended = await desk.ended(progress.run_id)
-    assert (ended.state, ended.blocked["b"]) == ("failed", "skipped: upstream:a")
+    assert (ended.state, ended.blocked["b"]) == ("failed", "skipped, as 'a' was not done")
     retried = await desk.app.steer(progress.run_id, "retry", "a", "")
     assert set(retried.changed) <= {"a", "b"}
     assert (await desk.ended(progress.run_id)).state == "failed"

@@ -51,6 +51,11 @@ NOTHING_TO_REVIEW = "nothing_to_review"
 """Of a review all of whose work was skipped."""
 DONE_WITHOUT = (BY_USER, BY_ASSISTANT, NOTHING_TO_REVIEW)
 """Why a task that was skipped holds up nobody who waits for it."""
+_WHY_SKIPPED = {
+    BY_USER: "skipped by a person",
+    BY_ASSISTANT: "skipped by the assistant",
+    NOTHING_TO_REVIEW: "skipped, as everything that it reviews was skipped",
+}
 TIMEOUT = "timeout"
 FAULT = "internal_error"
 """Of an attempt that met an exception of ours, and of a task that met too many."""
@@ -274,6 +279,13 @@ def is_asked(row: TaskRow) -> bool:
 def is_awaited(row: TaskRow) -> bool:
     """Returns whether a review was asked, or is now, and has neither passed its subject nor been let go by anybody."""
     return row.attempt > 0 and not _has_let_go(row)
+
+
+def why_skipped(cause: str) -> str:
+    """Returns for people why a task was skipped."""
+    if cause.startswith(UPSTREAM):
+        return f"skipped, as {cause.removeprefix(UPSTREAM)!r} was not done"
+    return _WHY_SKIPPED.get(cause, f"skipped: {cause}" if cause else "skipped")
 
 
 def _has_let_go(row: TaskRow) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.model import bounds, problems, records
+from dispatch_mcp.model import bounds, problems, records, transitions
 from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import json_reader, limits, typed_inputs
 from dispatch_mcp.text import json_types, languages
@@ -313,6 +313,8 @@ def _output(outcome: model.Outcome | None) -> model.Json:
 
 def _error(task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> str:
     message = (outcome.error if outcome else "") or (attempt.error if attempt else "")
+    if task.state is model.TaskState.SKIPPED:
+        return message or transitions.why_skipped(task.cause)
     return message or (f"{task.state.value}: {task.cause}" if task.cause else task.state.value)
 
 

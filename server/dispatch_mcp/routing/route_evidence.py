@@ -24,6 +24,11 @@ class QuoteEvidence(model.Value):
     matched: str
     weight: float = 0.0
 
+    @property
+    def words(self) -> str:
+        """The quote for people, with what it was found as where that is another word and not only its stem."""
+        return f"“{self.quote}” ({self.matched})" if self.field in ("meaning", "history") else f"“{self.quote}”"
+
 
 class _Piece(NamedTuple):
     """A word or concept that speaks for an agent; `concept` is -1 for a word."""

@@ -404,7 +404,7 @@ class _Routing:
         return tuple(dict.fromkeys(words))[:9]
 
     def _why(self, candidates: Sequence[Candidate], sure: float) -> str:
-        quotes = ", ".join(f"“{piece.quote}” ({piece.matched})" for piece in candidates[0].evidence[:3])
+        quotes = ", ".join(piece.words for piece in candidates[0].evidence[:3])
         reasons = quotes or "no word that any agent knows"
         if self.abstains:
             return f"No agent is a likely home for this: the closest, {candidates[0].name}, rests on {reasons}."

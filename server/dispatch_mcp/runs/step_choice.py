@@ -283,7 +283,7 @@ def why_waiting(
         why = "blocks what it reviewed; " if task.cause == transitions.NEEDS_CHANGES else ""
         return f"{why}waits for " + (", ".join(f"{dep} ({states[dep].value})" for dep in waiting) or "other reviews")
     if task.state is TaskState.SKIPPED and task.cause:
-        return f"skipped: {task.cause}"
+        return transitions.why_skipped(task.cause)
     if task.state is TaskState.READY and task.ready_at > now:
         pause = duration(task.ready_at - now)
         return f"attempt {task.attempt + 1} begins in {pause}, after attempt {task.attempt} ({task.cause or 'failed'})"

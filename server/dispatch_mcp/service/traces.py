@@ -453,7 +453,8 @@ def _result_line(
 ) -> answers.ResultLine:
     if outcome is None:
         attempt = failures.get(task.id)
-        text = (attempt.error if attempt else "") or task.cause
+        why = transitions.why_skipped(task.cause) if task.state is TaskState.SKIPPED else task.cause
+        text = (attempt.error if attempt else "") or why
         return answers.ResultLine(task_id=task.id, state=task.state.value, capsule=text[:1200])
     fits = full and len(outcome.model_dump_json(exclude={"footprints"})) <= INLINE_CHARS
     return answers.ResultLine(
