@@ -69,6 +69,19 @@ def test_the_wheel_carries_every_module_and_schema_file(site: Path) -> None:
     }
 
 
+def test_the_wheel_names_the_licences_of_all_that_is_in_it_and_has_their_texts(site: Path) -> None:
+    (info,) = site.glob("*.dist-info")
+    metadata = (info / "METADATA").read_text(encoding="utf-8")
+    assert "License-Expression: MIT AND Apache-2.0\n" in metadata
+    vectors = "server/dispatch_mcp/text/data/word_vectors"
+    texts = {name: (info / "licenses" / name).read_text("utf-8") for name in ("LICENSE", f"{vectors}.LICENSE")}
+    assert "MIT License" in texts["LICENSE"]
+    assert "Apache License" in texts[f"{vectors}.LICENSE"]
+    assert "END OF TERMS AND CONDITIONS" in texts[f"{vectors}.LICENSE"]
+    assert "Apache License, Version 2.0" in (info / "licenses" / f"{vectors}.NOTICE").read_text("utf-8")
+    assert (site / "dispatch_mcp" / "text" / "data" / "word_vectors.LICENSE").is_file()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_installed_copy_finds_its_own_bundled_files(kind: str, site: Path, tmp_path: Path) -> None:
     code = (
