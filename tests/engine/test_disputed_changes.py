@@ -147,6 +147,25 @@ async def test_what_was_changed_for_a_task_that_declares_it_is_not_held_against_
         assert (await chat.trace()).state == "succeeded"
 
 
+async def test_skipping_the_task_that_declares_the_files_frees_nothing(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        await chat.begin({**WORK, "do": "Make the totals right at last"}, LOOK)
+        worse(shop_of(chat))
+        await chat.report("look")
+        await chat.app.steer(chat.run_id, "skip", "fix", "not needed")
+        assert (await chat.trace()).state == "needs_changes"
+
+
+async def test_another_run_that_declares_the_files_is_no_excuse_for_work_that_declares_none(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        await chat.begin({**WORK, "do": "Make the totals right at last"})
+        for task, end in ((LOOK, "needs_changes"), (NOTES, "succeeded")):
+            await began(chat, task)
+            (shop_of(chat) / "app/cart.py").write_text(f"{BETTER}# {task['id']}\n")
+            (shop_of(chat) / "CHANGES.md").write_text(f"# Changes\n\n- totals of {task['id']}\n")
+            assert (await chat.report(task["id"])).state.value == end
+
+
 async def test_disputed_work_is_not_taken_over_by_a_later_run(tmp_path: Path) -> None:
     async with blocked(tmp_path) as chat:
         await began(chat, LOOK)

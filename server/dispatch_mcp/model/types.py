@@ -403,7 +403,7 @@ class Outcome(Value):
     but not proven; `sends_back` names the tasks whose work a review objects to; `stand_in` is who does the task next
     if its agent could not be started. `footprints` are the files by which the work is recognised later, those that it
     changed or judged, by path relative to the workspace. `disputes` names the review that has blocked a change of files
-    that the work changed and nothing in its run reviews, empty for none.
+    that the work changed and nothing in its run reviews, and behind it the tasks that declare all of these files too.
     """
 
     state: AttemptState
@@ -420,7 +420,7 @@ class Outcome(Value):
     sends_back: tuple[str, ...] = ()
     stand_in: StandIn | None = None
     footprints: dict[str, Footprint] = Field(default_factory=dict[str, Footprint])
-    disputes: str = ""
+    disputes: tuple[str, ...] = ()
 
 
 class Limits(TaskLimits):

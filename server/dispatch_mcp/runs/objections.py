@@ -85,16 +85,19 @@ def ending(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model
 def disputes(rows: Iterable[TaskRow], plan: Sequence[model.Task]) -> dict[str, str]:
     """Returns accepted work that changed blocked files, with the review that has blocked them.
 
-    What a review of the plan has passed meanwhile, or a person has let go, is none.
+    What a review of the plan has passed meanwhile, or a person has let go, is none; nor is it if that review is of the
+    tasks that declare the same files.
     """
     rows, seats = list(rows), {seat for task in plan for seat in task.joins}
     passes = {row.id for row in rows if row.state in model.TASK_DONE or row.cause == transitions.BY_USER} - seats
     settled_ids = {subject for review in plan if review.id in passes for subject in review.reviews}
-    return {
-        row.id: row.cause.removeprefix(transitions.DISPUTED)
-        for row in rows
-        if row.cause.startswith(transitions.DISPUTED) and row.state in model.TASK_DONE and row.id not in settled_ids
-    }
+    out: dict[str, str] = {}
+    for row in rows:
+        review, *others = row.cause.removeprefix(transitions.DISPUTED).split("|")
+        is_settled = row.id in settled_ids or (bool(others) and settled_ids.issuperset(others))
+        if row.cause.startswith(transitions.DISPUTED) and row.state in model.TASK_DONE and not is_settled:
+            out[row.id] = review
+    return out
 
 
 def _is_left_unjudged(rows: Sequence[TaskRow], reviews: Iterable[int], plan: Sequence[model.Task]) -> bool:

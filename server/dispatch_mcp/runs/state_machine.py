@@ -274,7 +274,7 @@ class RunCore:
         self._tasks.note_finished(row, outcome)
         row.false_starts += outcome.error_kind == transitions.NO_AGENT
         if outcome.state is AttemptState.SUCCEEDED:
-            cause = f"{transitions.DISPUTED}{outcome.disputes}" if outcome.disputes else ""
+            cause = f"{transitions.DISPUTED}{'|'.join(outcome.disputes)}" if outcome.disputes else ""
             self._tasks.succeed(position, digests.result_digest(outcome), _DONE[outcome.unverified], cause)
         elif outcome.state is AttemptState.CANCELLED:
             self._tasks.close(position, TaskState.CANCELLED, outcome.error_kind)

@@ -1,7 +1,8 @@
 """Changes of files that an earlier review has blocked, by work that nothing reviews: its run does not end well.
 
 What counts is how the files were before the task's first attempt and are after its last, whatever the task declares and
-whoever does it. What other work declares that is under way is its change, as far as anybody can tell.
+whoever does it. What a task of another run declares that is at work is its change, for a task that declares other
+files. What other tasks of the run declare is told beside it: a review that passes those settles this too.
 """
 
 from __future__ import annotations
@@ -70,30 +71,26 @@ class DisputedChanges:
             return outcome
         now = await self._states(work.workspace, [*before])
         paths = [path for path, state in now.items() if _differs(str(before[path]), state)]
-        own = paths if work.base else await self._without_others(paths, claim, view)
+        own = await self._without_rivals(paths, claim, view) if work.task.files and not work.base else paths
         block = await self._block_of(own, view) if own else None
         if block is None:
             return outcome
         name = f"`{block.review}` of run {short_ids.short(block.run_id)}"
         detail = f"changed {problems.in_backticks(own)}, of which {name} has blocked a change; nothing here reviews it"
         receipt = model.Receipt(kind="touched", ok=False, checked=False, detail=detail, suspects=tuple(own))
-        return outcome.model_copy(update={"disputes": name, "receipts": (*outcome.receipts, receipt)})
+        return outcome.model_copy(
+            update={"disputes": (name, *_beside(own, view, work)), "receipts": (*outcome.receipts, receipt)}
+        )
 
-    async def _without_others(self, paths: Sequence[str], claim: proof.Claim, view: run_view.RunView) -> list[str]:
-        """Returns the paths that no other work declares which is, or was meanwhile, at work."""
-        own_id = claim.work.task.id
-        wave = claim.wave or proof.Wave(self.store, view.run.id, (own_id,))
-        rivals = await wave.rivals(own_id) if paths else ()
+    async def _without_rivals(self, paths: Sequence[str], claim: proof.Claim, view: run_view.RunView) -> list[str]:
+        """Returns the paths that no task of another run declares which is, or was meanwhile, at work."""
+        wave = claim.wave or proof.Wave(self.store, view.run.id, (claim.work.task.id,))
         entries = [
             path_globs.normalise(entry, rival.workspace or view.run.workspace)
-            for rival in rivals
+            for rival in (await wave.rivals(claim.work.task.id) if paths else ())
             for entry in rival.files
         ]
-        return [
-            path
-            for path in paths
-            if not view.active.touch(path, but=own_id) and not any(path_globs.touch(entry, path) for entry in entries)
-        ]
+        return [path for path in paths if not any(path_globs.touch(entry, path) for entry in entries)]
 
     async def _block_of(self, paths: Sequence[str], view: run_view.RunView) -> blocked_work.Block | None:
         """Returns the newest block of one of these paths that no review has lifted since."""
@@ -108,6 +105,12 @@ def _relative(root: str, places: Collection[str]) -> list[str]:
     """Returns those of real paths that lie in a workspace, relative to it."""
     top = safe_paths.real_place(Path(root), "").rstrip("/")
     return [place.removeprefix(f"{top}/") for place in places if place.startswith(f"{top}/")]
+
+
+def _beside(paths: Collection[str], view: run_view.RunView, work: work_order.WorkOrder) -> list[str]:
+    """Returns the other tasks of a run that declare the paths and have begun, if together they declare all of them."""
+    owners = [view.active.owner(path, but=work.task.id) for path in paths] if not work.base else [""]
+    return sorted({*owners}) if all(owners) else []
 
 
 def _differs(before: str, now: str) -> bool:
