@@ -93,8 +93,8 @@ def disputes(rows: Iterable[TaskRow], plan: Sequence[model.Task]) -> dict[str, s
     settled_ids = {subject for review in plan if review.id in passes for subject in review.reviews}
     out: dict[str, str] = {}
     for row in rows:
-        review, *others = row.cause.removeprefix(transitions.DISPUTED).split("|")
-        is_settled = row.id in settled_ids or (bool(others) and settled_ids.issuperset(others))
+        review, *owners = row.cause.removeprefix(transitions.DISPUTED).split("|")
+        is_settled = row.id in settled_ids or (bool(owners) and settled_ids.issuperset(owners))
         if row.cause.startswith(transitions.DISPUTED) and row.state in model.TASK_DONE and not is_settled:
             out[row.id] = review
     return out
