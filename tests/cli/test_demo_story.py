@@ -155,12 +155,32 @@ def test_the_shop_lies_in_a_folder_of_its_own_in_somebody_elses_project(below: s
     assert [task["files"] for task in told.tasks() if task["id"] == "cart"] == [[path]]
 
 
-def test_the_last_words_name_the_program_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/dispatch-mcp", "demo"])
-    assert "`dispatch-mcp install claude-code`" in demo.where_next()
+@pytest.mark.parametrize(
+    ("place", "is_on_path", "typed"),
+    [
+        ("dispatch-mcp", False, "dispatch-mcp"),
+        ("{}/here/.venv/bin/dispatch-mcp", False, ".venv/bin/dispatch-mcp"),
+        ("{}/here/.venv/bin/dispatch-mcp", True, "dispatch-mcp"),
+        ("{}/else/bin/dispatch-mcp", False, "{}/else/bin/dispatch-mcp"),
+        ("{}/dispatch_mcp/__main__.py", False, "dispatch-mcp"),
+    ],
+)
+def test_the_last_words_name_the_program_so_that_it_can_be_typed(
+    place: str, typed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_on_path: bool
+) -> None:
+    program = Path(place.format(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    if program.is_absolute():
+        program.parent.mkdir(parents=True)
+        program.touch(0o755)
+    monkeypatch.setenv("PATH", str(program.parent) if is_on_path else "/nowhere")
+    monkeypatch.setattr(sys, "argv", [str(program), "demo"])
+    assert f"`{typed.format(tmp_path)} install claude-code`" in demo.where_next()
 
 
-def test_the_recorded_pictures_show_the_same_text_with_the_words_of_today() -> None:
+def test_the_recorded_pictures_show_the_same_text_with_the_words_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["dispatch-mcp", "demo"])
     text = (DOCS / "demo.txt").read_text(encoding="utf-8")
     svg = (DOCS / "demo.svg").read_text(encoding="utf-8")
     pieces = re.findall(r'<text class="[^"]*" x="[^"]*" y="([^"]*)"[^>]*>(.*?)</text>', svg)
@@ -169,9 +189,8 @@ def test_the_recorded_pictures_show_the_same_text_with_the_words_of_today() -> N
         rows[float(y)] = rows.get(float(y), "") + html.unescape(piece)
     drawn = "".join(row for _, row in sorted(rows.items()))
     assert without_space(text) in without_space(drawn)
-    end = demo.where_next().replace(Path(sys.argv[0]).name, "dispatch-mcp")
     assert without_space(demo.APPLIED) in without_space(text)
-    assert without_space(text).endswith(without_space(end))
+    assert without_space(text).endswith(without_space(demo.where_next()))
 
 
 def without_space(text: str) -> str:

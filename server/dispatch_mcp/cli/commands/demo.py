@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -79,12 +80,22 @@ def show_change(diff: str) -> None:
 
 def where_next() -> str:
     """Returns what to do after the demo."""
-    program = Path(sys.argv[0])
-    name = program.name if program.name != "__main__.py" else "dispatch-mcp"
+    name = _typed(sys.argv[0])
     return (
         f"\nNow with your own work: `{name} install` says which clients are here, `{name} install claude-code` "
         "registers it. Then ask your assistant: “Use dispatch: add payments to the shop, in parallel where you can.”"
     )
+
+
+def _typed(program: str) -> str:
+    """Returns what to type for a program that was started as that: its name only where the shell finds it by that."""
+    path = Path(program)
+    if path.name == "__main__.py":
+        return "dispatch-mcp"
+    at_name = shutil.which(path.name)
+    if path.parent == Path() or (at_name and Path(at_name).resolve() == path.resolve()):
+        return path.name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _repository(repo: str | None) -> Path | None:
