@@ -38,10 +38,11 @@ conformance: ## Runs the protocol's own conformance suite against the server ove
 	@sh scripts/conformance.sh
 
 .PHONY: test-page
-test-page: ## Runs the tests of a run's page in Chromium, with axe-core (installs it, once; needs npm)
+test-page: ## Runs the tests of a run's page and app in Chromium, with axe-core and the official bridge (needs npm, once)
 	$(ENVIRONMENT) test
-	@test -f .axe/node_modules/axe-core/axe.min.js || npm install --silent --no-audit --no-fund --prefix .axe axe-core
-	@$(BIN)/python -m pytest -q tests/pages $(ARGS)
+	@sh scripts/page_tools.sh
+	@mkdir -p .axe/pictures
+	@DISPATCH_MCP_PICTURES=$(CURDIR)/.axe/pictures $(BIN)/python -m pytest -q tests/pages $(ARGS)
 
 .PHONY: check
 check: ## Runs what a change must pass: format, lint, types, tests

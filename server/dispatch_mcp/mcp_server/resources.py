@@ -15,13 +15,19 @@ from mcp.types import Completion, CompletionArgument, PromptReference, ResourceT
 
 from dispatch_mcp import __version__, errors, model
 from dispatch_mcp.agents import bundled_files, templates
-from dispatch_mcp.mcp_server import lazy, tool_wording
+from dispatch_mcp.mcp_server import lazy, run_app, tool_wording
 from dispatch_mcp.model import short_ids
+from dispatch_mcp.pages import live_pictures, run_page
 from dispatch_mcp.planning.drafts import patterns
+from dispatch_mcp.process import computation
 from dispatch_mcp.service import answers, dispatcher
+from dispatch_mcp.text import redaction
 
 MARKDOWN = "text/markdown"
 JSON = "application/json"
+PICTURE_WAIT_S = 20.0
+"""Seconds that an app waits for news of a run: hosts give calls up after thirty."""
+
 MAX_COMPLETIONS = 100
 """Values in one answer: the most that MCP allows."""
 
@@ -34,6 +40,7 @@ TEMPLATES = frozenset(
         "dispatch://runs/{run_id}",
         "dispatch://runs/{run_id}/trace{?cursor}",
         "dispatch://runs/{run_id}/messages",
+        "dispatch://runs/{run_id}/picture{?after,revision}",
         "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
         "dispatch://runs/{run_id}/tasks/{task_id}/result",
     }
@@ -57,6 +64,7 @@ Current = Callable[[], lazy.Opening]
 def register(server: MCPServer[lazy.Opening], current: Current, home: Path | None = None) -> None:
     """Adds every resource and resource template; files below `home` replace bundled ones."""
     register_files(server, home)
+    _register_app(server)
     _register_catalogue(server, current)
     _register_store(server)
 
@@ -99,6 +107,32 @@ def _add_file(server: MCPServer[lazy.Opening], file: bundled_files.Entry, uri: s
         return bundled_files.read(file)
 
     server.resource(uri, name=words.name, title=words.title, description=words.description, mime_type=MARKDOWN)(content)
+
+
+def _register_app(server: MCPServer[lazy.Opening]) -> None:
+    @server.resource(
+        run_app.ADDRESS,
+        name="run-app",
+        title="A run to look at",
+        description="A run as an app, for hosts that show one.",
+        mime_type=run_app.MIME_TYPE,
+        meta=run_app.RESOURCE_META,
+    )
+    async def app_page() -> str:
+        return await computation.apart(run_page.html, None, "app")
+
+    @server.resource(
+        "dispatch://runs/{run_id}/picture{?after,revision}",
+        name="run-picture",
+        title="What the app of a run shows",
+        description="A run as its app draws it; waits a moment for news behind an event and a revision.",
+        mime_type=JSON,
+    )
+    async def picture(run_id: str, ctx: Context[lazy.Opening], after: int = 0, revision: int = -1) -> str:
+        with _Lookup(f"run {run_id!r}"):
+            # What is secret in it is taken out with every other answer.
+            pictures = live_pictures.LivePictures(lambda: app_of(ctx), tool_wording.words, redaction.Redactor())
+            return _json(await pictures.run(run_id, after, revision, wait_s=PICTURE_WAIT_S))
 
 
 def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> None:

@@ -49,6 +49,7 @@ from dispatch_mcp.mcp_server import (
     descriptions,
     elicitation,
     lazy,
+    run_app,
     run_tasks,
     stdio_messages,
     task_extension,
@@ -212,7 +213,11 @@ def make_server(
             tools=[tool(name) for name in tool_arguments.TOOLS],
             lifespan=lifespan,
             log_level="WARNING",
-            extensions=[StrictArguments(), task_extension.Tasks([*tasks, run_tasks.RunTasks(respond)])],
+            extensions=[
+                StrictArguments(),
+                task_extension.Tasks([*tasks, run_tasks.RunTasks(respond)]),
+                run_app.RunApp(),
+            ],
             middleware=[
                 for_whose_request,
                 logs.attend,
@@ -320,7 +325,10 @@ def tool(name: str) -> Tool:
             idempotent_hint=name in READ_ONLY or name in ("dispatch", "report"),
             open_world_hint=name in OPEN_WORLD,
         ),
-        meta={"anthropic/searchHint": descriptions.SEARCH_HINTS[name]},
+        meta={
+            "anthropic/searchHint": descriptions.SEARCH_HINTS[name],
+            **(run_app.TOOL_META if name in run_app.TOOLS else {}),
+        },
         structured_output=False,
     )
     return definition.model_copy(update={"parameters": tool_arguments.schema(arguments_type)})

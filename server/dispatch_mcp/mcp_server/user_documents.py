@@ -17,8 +17,8 @@ ASKED_FOR: Final = ("prompts/", "resources/")
 """How the methods begin that need prompts or resources; many sessions never send one."""
 
 
-ALWAYS: Final = "dispatch://agents"
-"""The one resource without arguments that is no file."""
+FILES: Final = ("dispatch://templates/", "dispatch://knowledge/", "dispatch://patterns/")
+"""How the addresses of resources begin that are written down."""
 
 
 class Registry(MCPServer[lazy.Opening]):
@@ -83,7 +83,7 @@ class UserDocuments:
         self._loaders.prompts().register(registry, self._home)
         prompts, resources = await _names(registry)
         self._prompts = prompts - foreign[0]
-        self._resources = resources - foreign[1] - {ALWAYS}
+        self._resources = frozenset(uri for uri in resources - foreign[1] if uri.startswith(FILES))
         changes: tuple[ServerEvent, ...] = (PromptsListChanged(), ResourcesListChanged())
         after = await _lists(registry)
         return [change for change, old, new in zip(changes, before, after, strict=True) if old != new]

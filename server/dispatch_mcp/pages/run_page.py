@@ -17,16 +17,20 @@ import markupsafe
 
 from dispatch_mcp import model
 
-Source = Literal["file", "live"]
-"""Where the page has its data from: itself, or the server that it came from."""
+Source = Literal["file", "live", "app"]
+"""Where the page has its data from: itself, the server that it came from, or the host that shows it as an app."""
 
 ASSETS: Final = Path(__file__).parent / "assets"
 TEMPLATE: Final = "run.html.j2"
 STYLE: Final = "run.css"
 SCRIPTS: Final = ("dom.js", "state.js", "lists.js", "graph.js", "timeline.js", "sections.js", "page.js")
-MORE: Final[dict[Source, tuple[str, ...]]] = {"file": (), "live": ("live.js",)}
+MORE: Final[dict[Source, tuple[str, ...]]] = {
+    "file": (),
+    "live": ("follow.js", "live.js"),
+    "app": ("follow.js", "app.js"),
+}
 
-_CONNECT: Final[dict[Source, str]] = {"file": "", "live": "; connect-src 'self'"}
+_CONNECT: Final[dict[Source, str]] = {"file": "", "live": "; connect-src 'self'", "app": ""}
 
 # Blanks that mean nothing. In a style sheet, one before a colon does; in a script, those beside a sign can.
 _STYLE_BLANKS: Final = re.compile(r"(?:(?<!\s)\s++)?([{};,>])\s*+|(?<=:)\s++")

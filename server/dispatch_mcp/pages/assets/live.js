@@ -14,17 +14,12 @@ async function ask(path, turn) {
   if (answer.ok) return body;
   throw Object.assign(new Error(body.error || answer.statusText), { final: answer.status === 404 || answer.status === 400 });
 }
+const askRun = (handle, query, turn) => ask(`/api/runs/${handle}?${query}`, turn);
 function forget(why) {
   sessionStorage.removeItem(KEY);
   live.token = "";
   live.turn += 1;
   gate(why);
-}
-function outside(...children) {
-  for (const id of ["main", "replay", "details"]) byId(id).hidden = true;
-  byId("nav").replaceChildren();
-  byId("gate").hidden = false;
-  byId("gate").replaceChildren(...children);
 }
 function gate(why) {
   tell("");
@@ -38,39 +33,11 @@ function gate(why) {
     route();
   };
   outside(el("h1", null, "Your runs"), el("form", { class: "tools", on: { submit: enter } }, el("label", { for: "token" }, "Token"), input, el("button", { class: "main" }, "Show")),
-    why ? el("p", { role: "alert" }, why) : "", empty("The server printed one when it was first started; dispatch-mcp token add NAME makes another. It stays in this tab until you close it."));
+    why ? el("p", { role: "alert" }, why) : "", empty("The server printed one at its first start; dispatch-mcp token add NAME makes another. It stays in this tab."));
   input.focus();
 }
 function tell(text, wrong) {
   byId("extra").replaceChildren(...[live.token && location.hash ? button({ on: { click: () => { location.hash = ""; } } }, "All runs") : "", text ? el("span", { class: `pill s-${wrong ? "unverified" : "running"}`, role: "status" }, text) : "", live.token ? button({ class: "quiet", on: { click: () => forget("") } }, "Forget token") : ""].filter(Boolean));
-}
-// Asks again and again, with a pause that grows while nobody answers.
-async function follow(look) {
-  const turn = ++live.turn;
-  if (live.stop) live.stop.abort();
-  for (let pause = 60; turn === live.turn; ) {
-    try {
-      pause = 1000 * await look(turn);
-      tell("live");
-    } catch (trouble) {
-      if (trouble.name === "AbortError" || turn !== live.turn) return;
-      if (trouble.final) return outside(el("h1", null, "Not here"), empty(trouble.message));
-      tell("No answer; trying again", true);
-      pause = Math.min(8000, pause * 3);
-    }
-    await new Promise((done) => setTimeout(done, pause));
-  }
-}
-function follows_run(handle) {
-  run = null;
-  [at, picked, drawnGraph, follows] = [0, -1, "", true];
-  outside(empty("Reading …"));
-  return follow(async (turn) => {
-    const last = run && run.events.length ? run.events[run.events.length - 1][0] : 0;
-    const answer = await ask(`/api/runs/${encodeURIComponent(handle)}?after=${last}&revision=${run ? run.revision : ""}`, turn);
-    if (!run || answer.revision !== run.revision || answer.events) show(answer);
-    return answer.pause_s;
-  });
 }
 function follows_list() {
   let seen = "", all = [], cursor;
