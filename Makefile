@@ -65,9 +65,9 @@ $(BENCHES:%=bench-%): bench-%:
 	@$(BIN)/python benchmarks/$*.py $(ARGS)
 
 .PHONY: chaos
-chaos: ## Runs kills, pauses and clock jumps in full (minutes; CI runs a slice of them)
+chaos: ## Runs kills, pauses, clock jumps and properties in full (long; CI runs a slice of them)
 	$(ENVIRONMENT) test
-	@DISPATCH_MCP_CHAOS=full $(BIN)/python -m pytest -q -m chaos --timeout 3600 $(ARGS)
+	@DISPATCH_MCP_CHAOS=full $(BIN)/python -m pytest -q -m "chaos or property" --timeout 3600 $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## Gives every reader and a real server damaged texts, ten minutes each, four at a time (ARGS="diff --seconds 30")

@@ -14,8 +14,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 import fake_provider
+from thoroughness import examples
 
-hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True, max_examples=examples(100))
 hypothesis.settings.load_profile("house")
 
 MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # pytest makes a folder of our own in it
@@ -45,6 +46,12 @@ def _has_room_in_memory() -> bool:
     """Returns whether the tests' folders go where a flush costs nothing; chaos in full has a real disk."""
     is_writable = os.access(MEMORY, os.W_OK | os.X_OK) and os.environ.get("DISPATCH_MCP_CHAOS") != "full"
     return is_writable and shutil.disk_usage(MEMORY).free >= ROOM
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("property")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp.context import gitignore
 
@@ -55,7 +56,7 @@ def ignored_here(rules: gitignore.Ignored, path: str) -> bool:
     return any(above) or rules.holds(path, folder=False)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)  # each example starts a git; more were tried by hand
+@settings(max_examples=examples(150, least=30), deadline=None, derandomize=True)  # each starts a git
 @given(st.lists(_LINES, min_size=1, max_size=4), st.lists(_PATHS, min_size=1, max_size=20, unique=True))
 def test_any_rules_leave_out_what_git_leaves_out(repository: Path, lines: list[str], paths: list[str]) -> None:
     text = "\n".join(lines) + "\n"
@@ -64,7 +65,7 @@ def test_any_rules_leave_out_what_git_leaves_out(repository: Path, lines: list[s
     assert {path for path in paths if ignored_here(rules, path)} == ignored_by_git(repository, paths)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=examples(60, least=20), deadline=None, derandomize=True)
 @given(
     st.lists(_LINES, max_size=3),
     st.lists(_LINES, min_size=1, max_size=3),

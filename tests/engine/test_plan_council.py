@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import reviewed_runs
+from thoroughness import FULL
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import attempt_services, plan_council, proof, run_view, task_kinds
@@ -96,10 +97,14 @@ def ended(outcomes: Sequence[model.Outcome], worker: WorkerKind, rounds: int) ->
 
 
 def multisets() -> Iterator[tuple[int, ...]]:
+    """Yields the answers of up to five; of more than three, in `make test`, where no more than two answers differ."""
     for count in range(6):
-        yield from itertools.combinations_with_replacement(range(len(CASES)), count)
+        for chosen in itertools.combinations_with_replacement(range(len(CASES)), count):
+            if FULL or count <= 3 or len(set(chosen)) <= 2:
+                yield chosen
 
 
+@pytest.mark.chaos
 @pytest.mark.promise("R16")
 @pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.API])
 async def test_no_combination_of_seats_lets_through_what_a_usable_pass_of_everybody_does_not(
@@ -116,7 +121,7 @@ async def test_no_combination_of_seats_lets_through_what_a_usable_pass_of_everyb
         began = core.row("last").attempt > 0
         assert began is PASSING.issuperset(chosen), [CASES[place] for place in chosen]
         assert core.state in ({RunState.SUCCEEDED} if began else {RunState.NEEDS_CHANGES, RunState.INCONCLUSIVE})
-    assert seen == 15_504
+    assert seen == (15_504 if FULL else 1_581)
 
 
 async def test_a_seat_that_answers_in_the_form_decides_nothing_by_itself(store: sqlite_store.Store) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 import reviewed_runs
+from thoroughness import FULL
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import attempt_services, executor, plan_review_attempt, proof, task_kinds
@@ -75,8 +76,11 @@ async def outcomes(store: sqlite_store.Store, worker: WorkerKind, *, says_failed
 
 
 def multisets() -> Iterator[tuple[int, ...]]:
+    """Yields the answers of up to five; of more than three, in `make test`, where no more than two answers differ."""
     for count in range(6):
-        yield from itertools.combinations_with_replacement(range(len(CASES)), count)
+        for chosen in itertools.combinations_with_replacement(range(len(CASES)), count):
+            if FULL or count <= 3 or len(set(chosen)) <= 2:
+                yield chosen
 
 
 @functools.cache
@@ -116,6 +120,7 @@ async def test_an_answer_comes_to_the_same_whatever_whoever_reports_it_calls_its
     assert (passed, blocked) == (PASSING, BLOCKING)
 
 
+@pytest.mark.chaos
 @pytest.mark.promise("R16")
 @pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.API])
 async def test_no_combination_of_answers_lets_through_what_a_usable_pass_of_everybody_does_not(
@@ -132,7 +137,7 @@ async def test_no_combination_of_answers_lets_through_what_a_usable_pass_of_ever
             assert core.state is RunState.NEEDS_CHANGES
         else:
             assert core.state is (RunState.SUCCEEDED if began else RunState.INCONCLUSIVE)
-    assert seen == 15_504
+    assert seen == (15_504 if FULL else 1_581)
 
 
 @pytest.mark.parametrize("kind", ["timeout", "refusal", "no_worker", transitions.RATE_LIMIT])

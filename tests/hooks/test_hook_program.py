@@ -20,6 +20,7 @@ import pytest
 from dispatcher_setup import task
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 import dispatch_mcp
 from dispatch_mcp import model
@@ -128,7 +129,7 @@ async def test_a_subagent_is_not_called_by_a_name_that_is_no_longer_good_though_
 
 
 @pytest.mark.parametrize("name", hook_events.EVENTS)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=HOSTILE)
 def test_hostile_input_ends_in_order_says_nothing_and_writes_nothing(
     name: str, data: bytes, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -149,7 +150,7 @@ def test_fifty_megabytes_are_not_read_to_their_end(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(hook_events.EVENTS), event=st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=8))
 async def test_any_event_of_a_session_with_an_open_run_is_answered(
     name: str, event: dict[str, Any], desk: dispatcher_setup.Desk

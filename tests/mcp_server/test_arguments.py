@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.mcp_server import tool_arguments
@@ -26,7 +27,7 @@ def refusal_of(tool: str, raw: dict[str, object]) -> errors.InputError | None:
 
 
 @pytest.mark.promise("R13")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.sampled_from(sorted(tool_arguments.TOOLS)), st.dictionaries(st.text(max_size=12), JSON, max_size=4))
 def test_any_arguments_are_taken_or_refused_in_words(tool: str, raw: dict[str, object]) -> None:
     refusal = refusal_of(tool, raw)

@@ -5,6 +5,7 @@ import posixpath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.planning import acceptance, plan_checks
@@ -159,7 +160,7 @@ PIECES = st.sampled_from(
 
 
 @pytest.mark.promise("R13")
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=examples(1_000), deadline=None)
 @given(
     st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=14).map("".join)), st.sampled_from(["", WORKSPACE, "/"])
 )
@@ -178,7 +179,7 @@ def test_any_text_is_a_criterion_inside_the_workspace_or_a_fault(text: str, work
     acceptance.describe(found)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "b", "ab", "*", "?", "**", "a*"]), min_size=1, max_size=5),
     st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=5),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.planning import graph, schedule
@@ -128,7 +129,7 @@ def test_nodes_that_no_cycle_holds_back_come_in_order_and_the_others_are_left_ou
     assert all(order.index(dep) < at for at, node in enumerate(order) for dep in deps[node])
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(DIGRAPHS)
 def test_each_knot_of_a_graph_is_shown_by_one_of_its_shortest_cycles(deps: Deps) -> None:
     everything = all_cycles(deps)

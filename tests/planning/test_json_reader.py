@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.planning import json_reader
@@ -193,7 +194,7 @@ def test_a_wrong_name_is_shown_short_and_encodable(name: str, shown: str) -> Non
     assert shown.encode()
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(_JSON, st.sampled_from(sorted(METHODS)))
 def test_any_json_is_read_or_refused_and_never_both(value: model.Json, method: str) -> None:
     reader = FieldReader()

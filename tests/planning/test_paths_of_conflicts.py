@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.planning import conflicts
@@ -58,7 +59,7 @@ def expected(tasks: list[model.Task], mine: str, theirs: str, workspace: str = "
     }
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     _tasks(_PATHS) | _tasks(_PLAIN), st.sampled_from([("writes", "writes"), ("reads", "writes"), ("writes", "reads")])
 )

@@ -18,6 +18,7 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
@@ -467,7 +468,7 @@ def test_plans_and_problems_are_byte_equal_over_hash_seeds() -> None:
 ids = st.sampled_from(["a", "b", "c", "A", "a_b", "", "-", "é"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.builds(model.Task, id=ids, do=st.text(max_size=3), deps=st.lists(st.text(min_size=1, max_size=2)))))
 def test_a_plan_is_either_refused_or_can_be_prepared(tasks: list[model.Task]) -> None:
     if not plan_checks.check(tasks, agents=None, models=()):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, bounds, records
@@ -170,7 +171,7 @@ entries = st.dictionaries(keys, values, max_size=8) | st.fixed_dictionaries({"id
 
 
 @pytest.mark.promise("R13")
-@settings(max_examples=2_000)
+@settings(max_examples=examples(2_000))
 @given(st.lists(entries, max_size=6) | values)
 def test_any_json_is_read_and_checked_without_an_exception(raw: model.Json) -> None:
     reading = plan_documents.read_tasks(raw)
@@ -181,7 +182,7 @@ def test_any_json_is_read_and_checked_without_an_exception(raw: model.Json) -> N
         plan_checks.prepare(reading.tasks, max_parallel=2)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.dictionaries(st.sampled_from(["tasks", "config", "x"]), values | st.lists(entries, max_size=3)) | values)
 def test_any_json_is_read_as_a_document_without_an_exception(raw: model.Json) -> None:
     plan_documents.read_document(raw)

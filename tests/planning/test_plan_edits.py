@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, problems, transitions
@@ -158,7 +159,7 @@ _EDITS: st.SearchStrategy[Edit] = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(_EDITS, max_size=5))
 def test_removing_and_skipping_leaves_a_graph_without_loose_ends(edits: list[Edit]) -> None:
     shrinking = [edit for edit in edits if edit["op"] != "add"]

@@ -8,6 +8,7 @@ import graph_samples
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp.planning import conflicts, graph, schedule
 
@@ -85,7 +86,7 @@ def test_a_dependency_is_implied_exactly_if_another_one_waits_for_it_too(drawn: 
         assert set(implied.get(node, ())) == {dep for dep in deps if any(dep in above[other] for other in deps)}
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(rivalries())
 def test_rivals_come_one_after_the_other_and_no_edge_is_added_for_nothing(drawn: Drawn) -> None:
     plan, minutes, pairs = drawn

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import bundled_files, catalog, loader
@@ -185,7 +186,7 @@ def test_ambiguous_requests_ask_which_of_both() -> None:
     assert "b" in route.question
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.text(max_size=300))
 def test_any_text_routes_and_its_evidence_is_in_it(request_: str) -> None:
     route = router.route(request_, SHIPPED)

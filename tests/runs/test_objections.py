@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
@@ -424,7 +425,7 @@ def blames(spec: model.Task, rng: random.Random) -> list[str]:
     return rng.sample(list(spec.reviews), rng.randint(0, len(spec.reviews)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(plans(), st.integers(0, 2**32))
 def test_nothing_begins_before_its_reviews_have_passed_and_every_run_ends(a_plan: model.Plan, seed: int) -> None:
     rng, now = random.Random(seed), 0.0
@@ -451,7 +452,7 @@ def test_nothing_begins_before_its_reviews_have_passed_and_every_run_ends(a_plan
     assert not (blocked and core.state is RunState.SUCCEEDED)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(plans(), st.integers(0, 2**32))
 def test_random_steering_of_runs_with_reviews_keeps_what_is_counted_true(a_plan: model.Plan, seed: int) -> None:
     rng, now = random.Random(seed), 0.0

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
@@ -422,7 +423,7 @@ def check_invariants(core: state_machine.RunCore) -> None:
     assert core.over == (core.state in model.RUN_FINAL)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(plans(), st.integers(0, 2**32))
 def test_random_histories_keep_every_invariant_and_survive_a_rebuild_from_rows(a_plan: model.Plan, seed: int) -> None:
     rng = random.Random(seed)
@@ -443,7 +444,7 @@ def test_random_histories_keep_every_invariant_and_survive_a_rebuild_from_rows(a
             check_invariants(core)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(plans(), st.integers(0, 2**32))
 def test_every_run_comes_to_an_end_when_its_tasks_do(a_plan: model.Plan, seed: int) -> None:
     rng, now = random.Random(seed), 0.0

@@ -14,6 +14,7 @@ import pytest
 from dispatcher_setup import Desk, said, started, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
@@ -304,7 +305,7 @@ def reported(rng: random.Random, one: Any, recipient: str, text: str) -> dict[st
     return {"task_id": one.task_id, "attempt": one.attempt, "handoff": handoff}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60, least=20), deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 6))
 async def test_no_message_is_lost_in_silence_whatever_happens_in_which_order(
     tmp_path_factory: pytest.TempPathFactory, seed: int, size: int

@@ -10,6 +10,7 @@ from typing import Any
 
 import dispatcher_setup
 import pytest
+from thoroughness import examples
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, records, transitions
@@ -18,7 +19,7 @@ from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio
 
-SEQUENCES, STEPS = 30, 24
+SEQUENCES, STEPS = examples(30, least=10), 24
 DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
 
 
@@ -50,8 +51,8 @@ class Scene:
     pair: tuple[dispatcher_setup.Desk, dispatcher_setup.Desk]
     plan_id: str
     run_id: str
-    history: list[list[dict[str, Any]]] = field(default_factory=list)
-    given: dict[str, answers.Assignment] = field(default_factory=dict)
+    history: list[list[dict[str, Any]]] = field(default_factory=list[list[dict[str, Any]]])
+    given: dict[str, answers.Assignment] = field(default_factory=dict[str, answers.Assignment])
     refused: int = 0
 
     @property
@@ -126,6 +127,7 @@ async def scene(rng: random.Random, pair: tuple[dispatcher_setup.Desk, dispatche
     return made
 
 
+@pytest.mark.chaos
 async def test_random_edits_keep_what_has_begun_and_replay_to_the_same_plan(tmp_path: Path) -> None:
     made = accepted = refused = 0
     async with dispatcher_setup.opened(tmp_path / "home") as one, dispatcher_setup.opened(tmp_path / "home") as two:

@@ -13,6 +13,7 @@ import pytest
 from dispatcher_setup import Desk, said, started, task
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import RunState, problems
@@ -155,7 +156,7 @@ def an_edit(rng: random.Random, names: list[str]) -> dict[str, Any]:
     return {"op": op, "id": name, **({"task": fields} if op in ("add", "modify") else {})}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60, least=20), deadline=None)
 @given(st.integers(0, 2**32))
 async def test_whatever_was_edited_a_reopened_run_keeps_its_results_and_follows_the_newest_version(
     tmp_path_factory: pytest.TempPathFactory, seed: int

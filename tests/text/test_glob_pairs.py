@@ -8,6 +8,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import examples
 
 from dispatch_mcp.text import path_globs
 
@@ -38,7 +39,7 @@ def share(first: str, second: str) -> bool:
     return bool(one & other)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(_GLOBS, _GLOBS)
 def test_two_globs_touch_exactly_if_some_file_is_meant_by_both(first: str, second: str) -> None:
     assert path_globs.touch(first, second) is share(first, second)
