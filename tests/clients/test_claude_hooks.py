@@ -36,6 +36,9 @@ from dispatch_mcp.text import json_types, token_count
 
 pytestmark = pytest.mark.anyio
 
+CONNECTED = {"MCP_CONNECTION_NONBLOCKING": "0"}
+"""Has Claude Code wait for its servers, so that no request depends on how soon one has started."""
+
 
 async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
     provider: fake_provider.Provider, env: dict[str, str], workspace: Path
@@ -180,7 +183,9 @@ async def test_a_session_without_a_run_of_ours_is_the_same_with_hooks_and_withou
     bodies: list[str] = []
     for level in ("full", "off"):
         with anyio.fail_after(120):
-            await claude_lab.run({**env, "DISPATCH_MCP_HOOKS": level}, workspace, f"Go. {script(*steps)}", *OPTIONS)
+            await claude_lab.run(
+                {**env, **CONNECTED, "DISPATCH_MCP_HOOKS": level}, workspace, f"Go. {script(*steps)}", *OPTIONS
+            )
         bodies.append(json.dumps([entry["body"]["messages"] for entry in provider.requests()]))
         provider.reset()
     assert "hook additional context" not in bodies[0]
@@ -197,7 +202,7 @@ async def test_a_session_without_a_run_of_ours_is_the_same_without_the_plugin_bu
     bodies: list[list[str]] = []
     for options in (OPTIONS, OPTIONS[1:]):
         with anyio.fail_after(120):
-            await claude_lab.run(env, workspace, f"Go. {script(*steps)}", *options)
+            await claude_lab.run({**env, **CONNECTED}, workspace, f"Go. {script(*steps)}", *options)
         bodies.append([without_listing(entry["body"]) for entry in provider.requests()])
         provider.reset()
     assert bodies[0] == bodies[1]
