@@ -27,7 +27,8 @@ async def test_a_subagent_reads_its_brief_where_it_was_told_without_any_permissi
     home = tmp_path / "state"
     async with Client(memory_client.make_server(memory_client.settings(home, workspace))) as client:
         desk = memory_client.Desk(client)
-        plan_id = await desk.planned({"id": "t", "do": "Mend total_7", "files": ["totals.py"]})
+        goal = f"Mend {', '.join(f'total_{at}' for at in range(30))}"  # so many that the brief is a long one
+        plan_id = await desk.planned({"id": "t", "do": goal, "files": ["totals.py"]})
         run = await desk.call("dispatch", plan_id=plan_id, worker="host")
     told = run["assignments"][0]["call"]["prompt"]
     address = re.search(r"the MCP resource (\S+) of the server (\S+?);", told)

@@ -314,3 +314,23 @@ def test_what_was_not_even_offered_is_listed_and_what_finds_no_place_in_the_list
     assert pack.left_out[0] == missing[0]
     assert len(pack.left_out) + pack.surplus == 200
     assert f", {pack.surplus} more" in pack.text
+
+
+@pytest.mark.parametrize(
+    ("files", "others"),
+    [((MONEY, CART, PAGE), [1, 21, 41]), ((MONEY, PAGE), [1, 21, 41, 61, 81])],
+    ids=["where the words point as well", "elsewhere"],
+)
+def test_beside_a_file_that_was_asked_for_a_pack_holds_what_is_worth_its_tokens(
+    files: Sequence[str], others: list[int]
+) -> None:
+    windows = [part(MONEY, first, first + 19) for first in range(1, 101, 20)]
+    pack = assembly.assemble(request(4_000, [assembly.KeyOffer((item(CART, 1, 20),))], windows, files))
+    money = [number for path, number in lines(pack) if path == MONEY]
+    assert money == [number for first in others for number in range(first, first + 20)]
+    assert PAGE in pack.also, "what is not worth its tokens is named"
+
+
+def test_without_a_file_that_was_asked_for_a_pack_goes_on_to_the_last_likely_part() -> None:
+    windows = [part(MONEY, first, first + 19) for first in range(1, 101, 20)]
+    assert len(lines(assembly.assemble(request(4_000, parts=windows)))) == 100

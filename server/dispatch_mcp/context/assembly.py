@@ -28,6 +28,11 @@ _SHOWN_WITHHELD: Final = 20
 """Withheld paths that stay in the list when others are cut."""
 _LEAST_CUT: Final = 60
 """Tokens that the head of a text must have to be worth giving without its rest."""
+_LIKELIEST: Final = 20
+"""Likeliest files of which one that is asked for by name says where the work is."""
+_LEAST_BESIDE_NAMED: Final = 4e-4
+"""Probability of holding a change that each token of a part must bring where that is known; set on development commits
+of which one changed file is named (ADR 0015)."""
 
 
 class KeyOffer(NamedTuple):
@@ -86,7 +91,7 @@ def assemble(request: PackRequest) -> packs.Pack:
         _offer(draft, offer, int(offer.share * request.budget))
     candidates = [(part, score) for part, score in request.ranks.parts if request.allows(part.path)]
     files = [path for path in request.ranks.order if request.allows(path)]
-    leftovers = _scored(draft, candidates, request.read, request.ranks.beside)
+    leftovers = _scored(draft, candidates, files, request)
     return _fitted(_pack(request, draft, files, _tops(candidates), leftovers))
 
 
@@ -148,8 +153,9 @@ def key_of(part: ranking.FilePart) -> str:
 
 
 def _scored(
-    draft: _Draft, parts: Sequence[tuple[ranking.FilePart, float]], read: token_budget.Read, beside: float
+    draft: _Draft, parts: Sequence[tuple[ranking.FilePart, float]], files: Sequence[str], request: PackRequest
 ) -> list[packs.LeftOut]:
+    beside = request.ranks.beside
     spans: dict[str, list[Span]] = {}
     for item in draft.items:
         spans.setdefault(item.path, []).append((item.first, item.last))
@@ -158,10 +164,10 @@ def _scored(
     room = draft.budget - draft.tokens
     got = token_budget.choose(
         free,
-        read,
+        request.read,
         room,
         characters=draft.characters - size,
-        least=_between(_LEASTS, beside),
+        least=_LEAST_BESIDE_NAMED if _is_located(draft.items, files) else _between(_LEASTS, beside),
         division=token_budget.Division(beside, _between(_SHARES, beside)),
     )
     for part, text, cost in got.parts:
@@ -180,6 +186,11 @@ _SHARES = ((0.0, 0.0), (0.2, 0.03), (0.5, 0.15), (0.65, 0.4), (0.8, 0.65), (0.9,
 # Probability of holding a change that a token must bring, likewise; with less the pack ends. The last
 # parts of source still hold changes; where the task is surely about other files, which are short, more is asked.
 _LEASTS = ((0.0, 1e-5), (0.8, 1e-5), (0.9, 3e-5), (1.0, 3e-5))
+
+
+def _is_located(items: Sequence[packs.Item], files: Sequence[str]) -> bool:
+    """Returns whether one of the likeliest files is given already because it was asked for by name."""
+    return not {item.path for item in items if item.why == "asked"}.isdisjoint(files[:_LIKELIEST])
 
 
 def _between(points: Sequence[tuple[float, float]], at: float) -> float:
