@@ -14,7 +14,10 @@ EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive
 CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "opencode", "gemini")
 SCOPES = ("user", "project", "local")
 SHELLS = ("bash", "zsh", "fish", "powershell")
-VIEWS = ("summary", "timeline", "results", "artifacts", "todo", "mermaid")
+VIEWS = (
+    *("summary", "timeline", "results", "report", "cost", "blocked", "messages", "council"),
+    *("artifacts", "todo", "mermaid"),
+)
 
 
 class Command(NamedTuple):

@@ -48,7 +48,8 @@ DESCRIPTIONS = {
     ),
     "get_trace": (
         "Status, progress, results and history of runs: what happened, why it is blocked, what it cost, what next. "
-        "Without run_id: my open runs. view results gives answers, timeline events, todo a list, mermaid a diagram."
+        "Without run_id: my open runs. The summary is short at any size; other views are whole, a page at a time: "
+        "results, report (for the user), cost, blocked, messages, council, timeline, todo."
     ),
     "steer_run": (
         "Cancel, pause or resume a run; retry or skip a task. waive and apply (merged changes into the checkout) ask "

@@ -216,7 +216,21 @@ class GetTrace(Args):
 
     run_id: str = arg("None: my open runs. Or latest.", "", max_length=200)
     task_id: str = arg("One task's whole result.", "", max_length=200)
-    view: Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "brief", "all"] = arg("", "summary")
+    view: Literal[
+        "summary",
+        "timeline",
+        "results",
+        "artifacts",
+        "todo",
+        "mermaid",
+        "brief",
+        "all",
+        "report",
+        "cost",
+        "blocked",
+        "messages",
+        "council",
+    ] = arg("", "summary")
     cursor: str = arg("", "", max_length=40)
     wait_s: bounds.Number = arg("Wait for news, at most 45.", 0, ge=0, le=45)
 

@@ -19,6 +19,7 @@ from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.review import council_decision
 from dispatch_mcp.routing import route_answers, router
 from dispatch_mcp.service import answers, approvals, dispatcher, plan_answers, review_answers, reviews
+from dispatch_mcp.service.run_views import short_summary
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
 
@@ -221,7 +222,11 @@ async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -
     )
     answer = _wire(trace)
     if trace.run_id and args.view == "summary" and not args.task_id:
+        return short_summary.fit(answer | await app.council.trace_summary(trace.run_id, tool_wording.words))
+    if trace.run_id and args.view == "council" and not args.cursor:
         answer |= await app.council.trace_summary(trace.run_id, tool_wording.words)
+    if args.view == "report":
+        answer["text"] = f"{trace.text}### Next Steps\n\n- {answer.get('next', 'Nothing is left to do.')}\n"
     return answer
 
 

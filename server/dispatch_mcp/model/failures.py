@@ -69,7 +69,7 @@ _OURS: Final = frozenset[str](get_args(Ours))
 _MAY_PASS: Final = frozenset[str]((*get_args(Ours), *get_args(MayPass)))
 
 
-def is_retryable(kind: FailureKind) -> bool:
+def is_retryable(kind: str) -> bool:
     """Returns whether another attempt could end differently."""
     return kind in _MAY_PASS
 

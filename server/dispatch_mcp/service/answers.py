@@ -208,6 +208,17 @@ class ArtifactLine(model.Value):
     text: str = ""
 
 
+class CostLine(model.Value):
+    """What the attempts of one task have used; dollars are left out where no price is known."""
+
+    task_id: str
+    agent: str = ""
+    attempts: int = 0
+    tokens: int = 0
+    dollars: float | None = None
+    seconds: float = 0.0
+
+
 class EventLine(model.Value):
     """One event; `t` is seconds since the run began."""
 
@@ -250,6 +261,9 @@ class Trace(Answer):
     timeline: tuple[EventLine, ...] = ()
     results: tuple[ResultLine, ...] = ()
     artifacts: tuple[ArtifactLine, ...] = ()
+    costs: tuple[CostLine, ...] = ()
+    figures: dict[str, float] = Field(default_factory=dict[str, float])
+    messages: tuple[model.Message, ...] = ()
     todo: tuple[dict[str, str], ...] = ()
     pass_on: tuple[MessageLine, ...] = ()
     unread: tuple[MessageLine, ...] = ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -17,11 +17,29 @@ from dispatch_mcp.model import TaskState, WorkerKind, like_failures, records, sh
 from dispatch_mcp.next_steps import NextStep, StepKind, age
 from dispatch_mcp.planning import flowchart, plan_checks
 from dispatch_mcp.process import computation
+from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles, messaging
+from dispatch_mcp.service.run_views import run_figures, run_report
 from dispatch_mcp.store import sqlite_store
 
-View = Literal["summary", "timeline", "results", "artifacts", "todo", "mermaid", "brief", "all"]
+T = TypeVar("T")
+
+View = Literal[
+    "summary",
+    "timeline",
+    "results",
+    "artifacts",
+    "todo",
+    "mermaid",
+    "brief",
+    "all",
+    "report",
+    "cost",
+    "blocked",
+    "messages",
+    "council",
+]
 
 MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""
@@ -172,7 +190,84 @@ async def trace_view(
         return await timeline(store, view, cursor)
     if name == "todo":
         return await todo(store, view)
+    if name in _MORE_VIEWS:
+        return await _MORE_VIEWS[name](store, view, cursor)
     return await (computation.apart(mermaid, view) if name == "mermaid" else summary(store, view))
+
+
+async def report(store: sqlite_store.Store, view: run_view.RunView, _cursor: str) -> answers.Trace:
+    """Returns the results as a document for people; what comes next stands beside it."""
+    attempts = await store.attempts(view.run.id)
+    outcomes = await store.outcomes(view.run.id, run_report.shown_tasks(view))
+    return _head(view, text=await computation.apart(run_report.markdown, view, attempts, outcomes))
+
+
+async def cost(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
+    """Returns what tasks have used, the dearest first, a page at a time, and what working side by side has brought."""
+    attempts = await store.attempts(view.run.id)
+    spend = await store.spend(view.run.id)
+    lines = await computation.apart(_cost_lines, view, attempts)
+    figures = await computation.apart(run_figures.figures, view.states.values(), attempts)
+    page, more = _page(lines, cursor, PAGE)
+    limits = view.run.limits
+    return _head(
+        view,
+        costs=page,
+        spend=spend,
+        figures=figures.shown(),
+        limits=budget.ceilings(limits),
+        left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=_seconds(view.run) / 60),
+        cursor=more,
+    )
+
+
+def _cost_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> list[answers.CostLine]:
+    by_task: dict[str, list[records.AttemptRecord]] = {}
+    for attempt in attempts:
+        by_task.setdefault(attempt.task_id, []).append(attempt)
+    lines = [_cost_line(view, task, by_task[task.id]) for task in view.tasks if task.id in by_task]
+    return sorted(lines, key=lambda line: (-(line.dollars or 0.0), -line.tokens, -line.seconds))
+
+
+def _cost_line(
+    view: run_view.RunView, task: records.TaskRecord, attempts: Sequence[records.AttemptRecord]
+) -> answers.CostLine:
+    prices = [attempt.usage.cost_usd for attempt in attempts if attempt.usage.cost_usd is not None]
+    ends = [(attempt.ended_at or view.now) - attempt.started_at for attempt in attempts]
+    return answers.CostLine(
+        task_id=task.id,
+        agent=view.agent_of(task),
+        attempts=len(attempts),
+        tokens=sum(attempt.usage.tokens for attempt in attempts),
+        dollars=round(sum(prices), 6) if prices else None,
+        seconds=round(sum(max(0.0, seconds) for seconds in ends), 3),
+    )
+
+
+async def blocked(_store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
+    """Returns why tasks wait, a page at a time."""
+    reasons = list((await computation.apart(_reasons, view)).items())
+    page, more = _page(reasons, cursor, PAGE)
+    return _head(view, blocked=dict(page), cursor=more)
+
+
+async def messages(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
+    """Returns the messages of a run in the order in which they were sent, a page at a time."""
+    page, more = _page((await store.mail(view.run.id)).messages, cursor, PAGE // 2)
+    return _head(view, messages=page, cursor=more)
+
+
+async def council(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
+    """Returns what the reviews of a run have said, a page at a time; those that are not over are left out."""
+    reviews = [task.id for task in view.plan.tasks if task.reviews or task.joins or review_tasks.assignment_of(task)]
+    return await _pages_of_results(store, view, [view.task(name) for name in reviews], cursor)
+
+
+def _page(entries: Sequence[T], cursor: str, size: int) -> tuple[tuple[T, ...], str]:
+    """Returns the entries behind a cursor, and the cursor of the next page, empty behind the last one."""
+    start = sequence(cursor)
+    end = start + size
+    return tuple(entries[start:end]), str(end) if end < len(entries) else ""
 
 
 async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
@@ -192,7 +287,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         unread=news.unread,
         notes_at=news.notes_at,
         tasks=tuple((await computation.apart(_task_lines, view, attempts))[:PAGE]),
-        blocked=await computation.apart(_blocked, view),
+        blocked=dict(list((await computation.apart(_reasons, view)).items())[:PAGE]),
         spend=spend,
         context=_context(attempts),
         doubts=_doubts(attempts),
@@ -270,26 +365,30 @@ async def timeline(store: sqlite_store.Store, view: run_view.RunView, cursor: st
 
 async def results(store: sqlite_store.Store, view: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
     """Returns capsules of finished tasks, a page at a time; one task's with its output."""
-    ends = [task for task in view.tasks if task.state in model.TASK_FINAL]
-    if task_id:
-        page = [task for task in ends if task.id == task_id]
-        if not page:
-            raise errors.InputError(
-                f"Task {task_id!r} is {view.task(task_id).state.value}: no result yet.",
-                hint=NextStep(StepKind.AWAIT_RESULT, view.run.id, (task_id,)),
-            )
-    else:
-        start = sequence(cursor)
-        page = ends[start : start + PAGE // 2]
+    if not task_id:
+        return await _pages_of_results(store, view, view.tasks, cursor)
+    page = [task for task in view.tasks if task.state in model.TASK_FINAL and task.id == task_id]
+    if not page:
+        raise errors.InputError(
+            f"Task {task_id!r} is {view.task(task_id).state.value}: no result yet.",
+            hint=NextStep(StepKind.AWAIT_RESULT, view.run.id, (task_id,)),
+        )
+    return _head(view, results=await _result_lines(store, view, page, full=True))
+
+
+async def _pages_of_results(
+    store: sqlite_store.Store, view: run_view.RunView, tasks: Sequence[records.TaskRecord], cursor: str
+) -> answers.Trace:
+    page, more = _page([task for task in tasks if task.state in model.TASK_FINAL], cursor, PAGE // 2)
+    return _head(view, results=await _result_lines(store, view, page, full=False), cursor=more)
+
+
+async def _result_lines(
+    store: sqlite_store.Store, view: run_view.RunView, page: Sequence[records.TaskRecord], *, full: bool
+) -> tuple[answers.ResultLine, ...]:
     outcomes = await store.outcomes(view.run.id, [task.id for task in page if task.result])
     failures = await _failures(store, view.run.id, page)
-    run_id = view.run.id
-    lines = _told_once(
-        [_result_line(run_id, task, outcomes.get(task.id), failures, full=bool(task_id)) for task in page]
-    )
-    end = sequence(cursor) + len(page)
-    more = str(end) if not task_id and end < len(ends) else ""
-    return _head(view, results=lines, cursor=more)
+    return _told_once([_result_line(view.run.id, task, outcomes.get(task.id), failures, full=full) for task in page])
 
 
 async def artifacts(store: sqlite_store.Store, view: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
@@ -415,7 +514,8 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
     ]
 
 
-def _blocked(view: run_view.RunView) -> dict[str, str | NextStep]:
+def _reasons(view: run_view.RunView) -> dict[str, str | NextStep]:
+    """Returns why tasks wait, by task."""
     deps = {task.id: task.deps for task in view.plan.tasks}
     states = view.states
     reasons = (
@@ -423,7 +523,7 @@ def _blocked(view: run_view.RunView) -> dict[str, str | NextStep]:
         for task in view.tasks
         if not (task.state is TaskState.FAILED and task.id in view.alike)  # `next` says why, once for all of them
     )
-    return dict([pair for pair in reasons if pair[1]][:PAGE])
+    return dict(pair for pair in reasons if pair[1])
 
 
 async def _failures(
@@ -467,3 +567,13 @@ def _result_line(
         truncated=full and outcome.output is not None and not fits,
         ref=f"dispatch://runs/{short_ids.short(run_id)}/tasks/{task.id}/result" if outcome.output is not None else "",
     )
+
+
+_MORE_VIEWS: Mapping[str, Callable[[sqlite_store.Store, run_view.RunView, str], Awaitable[answers.Trace]]] = {
+    "report": report,
+    "cost": cost,
+    "blocked": blocked,
+    "messages": messages,
+    "council": council,
+}
+"""Views that are asked for by their names alone."""

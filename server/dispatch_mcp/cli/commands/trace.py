@@ -37,7 +37,11 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         console.emit(trace.wire(shell_wording.words))
         return console.OK
     show(trace)
-    whole_page = options.view in ("results", "artifacts") or len(trace.timeline) == traces.PAGE
+    if options.view == "report":
+        console.say(
+            f"### Next Steps\n\n- {shell_wording.words(trace.next) if trace.next else 'Nothing is left to do.'}"
+        )
+    whole_page = options.view not in ("summary", "timeline") or len(trace.timeline) == traces.PAGE
     if trace.cursor and whole_page:
         console.note(f"more behind --cursor {trace.cursor}")
     return console.OK
@@ -90,6 +94,11 @@ def show(trace: answers.Trace) -> None:
         _show_artifacts(trace)
     elif trace.todo:
         console.show(("status", "priority", "task"), [(i["status"], i["priority"], i["content"]) for i in trace.todo])
+    elif trace.costs:
+        _show_costs(trace)
+    elif trace.messages:
+        rows = [(line.sender, line.recipient, line.kind, escape.one_line(line.text)) for line in trace.messages]
+        console.show(("from", "to", "kind", "message"), rows)
     elif trace.text:
         console.say(trace.text)
     else:
@@ -102,6 +111,22 @@ def _show_results(trace: answers.Trace) -> None:
         console.say(line.capsule)
         for receipt in line.receipts:
             console.say(f"  {receipts.mark(receipt)}: {receipts.describe(receipt)}")
+
+
+def _show_costs(trace: answers.Trace) -> None:
+    rows = [
+        (
+            line.task_id,
+            line.agent,
+            str(line.attempts),
+            f"{line.tokens:,}",
+            "" if line.dollars is None else f"${line.dollars:.4f}",
+            f"{line.seconds:.1f}",
+        )
+        for line in trace.costs
+    ]
+    console.show(("task", "agent", "attempts", "tokens", "dollars", "s"), rows)
+    console.say("  ".join(f"{name.replace('_', ' ')}: {value:g}" for name, value in trace.figures.items()))
 
 
 def _show_artifacts(trace: answers.Trace) -> None:
