@@ -201,3 +201,12 @@ async def test_work_that_is_out_with_the_host_is_never_closed_as_needless(store:
     view = await begun(store, PART, model.Task(id="other", do="Do more"))
     assert await attempt_driver.AttemptDriver(store).close_needless(view, 1_001.0) == {}
     assert set((await run_view.load(store, RUN, records.LOCAL)).states.values()) == {TaskState.RUNNING}
+
+
+async def test_what_was_asked_for_between_two_turns_is_told_apart_from_the_brief(store: sqlite_store.Store) -> None:
+    await begun(store, PART)
+    await store.send(model.Message(run_id=RUN, sender="x", recipient="part", kind="warning", text="careful"))
+    driver = attempt_driver.AttemptDriver(store, attempt_services.AttemptServices())
+    assert [note.text for note in await driver.mail(order(PART))] == ["careful"]
+    assert [(note.reader, note.means) for note in (await store.mail(RUN)).deliveries] == [("part", "turn")]
+    assert list(await driver.mail(order(PART))) == []

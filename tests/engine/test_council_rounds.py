@@ -206,3 +206,15 @@ async def test_a_round_whose_change_is_lost_or_damaged_is_inconclusive(tmp_path:
         assert trace.state == RunState.INCONCLUSIVE.value
         events = await council_rounds.events(room.app.store, run_id)
         assert "can no longer be read" in str(events[-2:])
+
+
+async def test_the_event_of_a_decision_says_who_said_what_and_whether_it_blocks(tmp_path: Path) -> None:
+    async with council_setup.opened(tmp_path) as room:
+        started = await answered(room, fails(LINE))
+        (event,) = [
+            event
+            for event in await council_rounds.events(room.app.store, started.run_id)
+            if event.kind == "council_decided"
+        ]
+    assert (event.data["outcome"], event.data["blocks"], event.data["refuted"]) == ("BLOCK", True, [])
+    assert set(event.data["verdicts"].values()) == {"FAIL"}

@@ -169,3 +169,23 @@ async def test_notices_go_into_the_order_as_they_are(store: sqlite_store.Store) 
     await begun(store, {"id": "a", "do": "A"})
     work = await (await builder(store)).order(start("a"), notices=("mind the step",))
     assert work.notices == ("mind the step",)
+
+
+async def test_work_that_a_review_sent_back_is_ordered_again_with_what_it_found(store: sqlite_store.Store) -> None:
+    await begun(
+        store,
+        {"id": "a", "do": "A"},
+        {"id": "pass", "do": "Look", "deps": ["a"], "reviews": ["a"]},
+        {"id": "open", "do": "Look", "deps": ["a"], "reviews": ["a"], "rounds": 2},
+        max_parallel=1,
+    )
+    await store.beat(RUN, "a", 1, {"session": "first", "before": {"head": ""}})
+    await handed_out(store, end("a"))
+    first = await (await builder(store)).order(start("a", 2))
+    assert (first.objections, first.sent_back) == ((), 1)
+    assert dict(first.last_beat) == {"before": {"head": ""}}, "it begins a conversation of its own"
+    await handed_out(store, end("pass"))
+    no: dict[str, Any] = {"state": AttemptState.FAILED, "error": "line 3 is wrong"}
+    await handed_out(store, end("open", **no, error_kind=transitions.NEEDS_CHANGES))
+    again = await (await builder(store)).order(start("a", 2))
+    assert [(each.review, each.text) for each in again.objections] == [("open", "line 3 is wrong")]

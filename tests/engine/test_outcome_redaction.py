@@ -75,6 +75,7 @@ async def test_nothing_that_a_worker_leaves_behind_holds_a_secret() -> None:
     outcome = await outcome_redaction.RedactingWorker(Leaky(), REDACTOR).carry_out(ctx, work)
     seen = f"{outcome.model_dump_json()} {ctx.kept} {ctx.blobs.held}"
     assert SECRET not in seen
+    assert ctx.kept == [{"note": "[redacted:secret]"}]
     assert outcome.error == "t said [redacted:secret]"
     assert outcome.output["password"] == "[redacted:field]"
     assert ctx.blobs.held == {"0": b"log: [redacted:secret]", "1": b"\xff[redacted:secret]"}
@@ -97,3 +98,14 @@ async def test_what_the_host_reports_is_kept_without_secrets(tmp_path: Path) -> 
         await desk.app.report(progress.run_id, [report])
         assert "used [redacted:secret]" in await desk.app.result(progress.run_id, "a")
     assert SECRET.encode() not in store_setup.everything_below(home)
+
+
+def test_what_a_task_works_on_keeps_words_that_are_some_variables_value_and_what_it_says_does_not() -> None:
+    known = redaction.Redactor(["postgres-main"])
+    paths = ("postgres-main/a.sql",)
+    task = model.Task(id="t", do="Migrate", files=paths, reads=paths, command=("psql", "postgres-main"), context=paths)
+    (clean,) = outcome_redaction.tasks(known, [task])
+    assert clean is task
+    (clean,) = outcome_redaction.tasks(known, [task.model_copy(update={"goal": "Migrate postgres-main"})])
+    assert (clean.goal, clean.files, clean.reads) == ("Migrate [redacted:secret]", paths, paths)
+    assert (clean.command, clean.context) == (task.command, paths)

@@ -10,9 +10,9 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from dispatch_mcp import errors, model
+from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
+from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, ports, records, transitions
 from dispatch_mcp.store import sqlite_store
 
 pytestmark = pytest.mark.anyio
@@ -103,3 +103,40 @@ def test_times_are_read_to_the_last_digit(tmp_path: Path, now: float, lease_s: f
             return (await run_view.load(store, RUN, "ann")).attempts["first"].lease_until
 
     assert anyio.run(lease) == now + lease_s
+
+
+async def test_the_paths_of_tasks_are_declared_and_those_of_tasks_that_have_begun_are_active(
+    store: sqlite_store.Store,
+) -> None:
+    tasks = tuple(task.model_copy(update={"files": (f"{task.id}.py",)}) for task in TASKS)
+    await store.save_plan(model.Plan(id="plan", tasks=tasks), "ann")
+    new = records.NewRun(id=RUN, plan_id="plan", plan_version=1, worker=WorkerKind.HOST, principal="ann")
+    await store.create_run(new)
+    await store.advance(RUN, records.Step(now=1_000.25, start=transitions.HOST_WORKERS))
+    view = await run_view.load(store, RUN, "ann")
+    assert list(view.declarations.names()) == ["first.py", "second.py", "last.py"]
+    assert list(view.active.names()) == ["first.py", "second.py"]
+
+
+async def test_who_asks_for_a_task_that_is_not_there_is_shown_those_of_that_run(store: sqlite_store.Store) -> None:
+    await begun(store)
+    view = await run_view.load(store, RUN, "ann")
+    with pytest.raises(errors.UnknownHandle) as refusal:
+        view.task("nobody")
+    assert refusal.value.hint == next_steps.NextStep(next_steps.StepKind.LIST_TASKS, RUN)
+
+
+async def test_each_loss_of_the_users_work_is_told_once(store: sqlite_store.Store) -> None:
+    await begun(store)
+    await store.beats(RUN, {("first", 1): {ports.LOSS: "a.py is gone"}, ("second", 1): {ports.LOSS: "a.py is gone"}})
+    assert run_view.losses(await store.attempts(RUN)) == ("a.py is gone",)
+    assert run_view.losses([]) == ()
+
+
+async def test_a_view_without_a_clock_says_that_no_time_has_passed_and_somebody_is_at_work(
+    store: sqlite_store.Store,
+) -> None:
+    await begun(store)
+    whole = await store.whole_run(RUN, principal="ann")
+    view = run_view.RunView(whole.run, whole.plan, whole.tasks)
+    assert (view.now, view.is_driven, dict(view.attempts)) == (0.0, True, {})

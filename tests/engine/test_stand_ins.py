@@ -132,3 +132,11 @@ def test_the_same_report_is_decided_alike_however_often_it_comes() -> None:
 def test_only_workers_of_the_server_need_the_text_of_a_role(fields: dict[str, Any], *, is_without: bool) -> None:
     assert activation.is_without_role(order(**fields)) is is_without
     assert not activation.is_without_role(order(StandIn("debugger", "general"), **fields))
+
+
+def test_where_the_agent_itself_is_the_general_one_somebody_better_suited_comes_first() -> None:
+    task = model.Task(id="t", do="Debug the crash of the login", agent="general-purpose")
+    work = work_order.WorkOrder("run", task, 1, WorkerKind.HOST)
+    outcome = after(work, "Agent type 'general-purpose' not found. Available agents: error-detective, Explore", AGENTS)
+    assert outcome.stand_in is not None
+    assert outcome.stand_in.agent == "error-detective"
