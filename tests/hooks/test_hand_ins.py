@@ -158,8 +158,10 @@ async def test_after_the_last_result_the_end_of_the_run_is_told_by_a_look(tmp_pa
 
 async def test_an_answer_that_is_no_handoff_is_asked_for_once_more_and_then_kept_as_it_is(tmp_path: Path) -> None:
     session = await orphan(tmp_path, task("a"))
-    asked = await session.ends(session.briefs[0], "It is done, I think.")
-    assert asked.answer["decision"] == "block"
+    for text, heavy in (("It is done, I think.", "[]"), ('{"completed": ', "")):
+        asked = await session.ends(session.briefs[0], text)
+        assert asked.answer["decision"] == "block"
+        assert not heavy or asked.heavy == heavy
     assert session.kept.waiting() == []
     again = await session.ends(session.briefs[0], "Really.", stop_hook_active=True)
     assert again == Printed({}, "[]")
@@ -282,7 +284,7 @@ async def test_a_store_that_is_locked_makes_a_hook_silent_with_one_line_in_the_l
     for _ in lock(session.home):
         assert await session.hook("PreToolUse", **call) == Printed({}, "[]")
         assert [line.partition(":")[0] for line in lines_of_log(session.home)] == ["StoreBusy"]
-        assert await session.ends(session.briefs[0], "No handoff") == Printed({}, "[]")
+        assert await session.ends(session.briefs[0], "{No handoff") == Printed({}, "[]")
         assert len(lines_of_log(session.home)) == 2
     assert "permissionDecision" in str((await session.hook("PreToolUse", **call)).answer), "nothing was left behind"
 

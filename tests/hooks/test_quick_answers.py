@@ -141,7 +141,9 @@ async def test_news_after_a_report_are_the_same_by_a_look(case: Case) -> None:
     notice = "<task-notification><task-id>a1</task-id><status>completed</status>"
     assert await case.agrees("UserPromptSubmit", prompt=notice)
     await case.desk.app.steer(run_id, "pause", "", "")
-    assert await case.agrees("PostToolUse", **case.after(briefs[1])) is None, "why it waits takes the whole run"
+    told = quick_answers.alone(case.look("PostToolUse", **case.after(briefs[1])))
+    assert told is not None
+    assert hook_setup.words(told).startswith("b: unverified. Nothing is ready; get_trace(run_id="), "why takes the run"
 
 
 async def test_the_last_result_of_a_run_tells_by_a_look_that_it_has_ended_and_how(case: Case) -> None:
@@ -163,7 +165,27 @@ async def test_the_last_result_of_a_run_tells_by_a_look_that_it_has_ended_and_ho
         for handout in (await case.desk.app.dispatch(run_id=run_id)).assignments:
             brief = (await case.session.begins(handout.call.prompt))["prompt"]
             await case.session.ends(brief, "")
-    assert await case.agrees("PostToolUse", **case.after(brief)) is None, "what to do about it takes the whole run"
+    told = quick_answers.alone(case.look("PostToolUse", **case.after(brief)))
+    assert told is not None
+    server = await case.session.tells("PostToolUse", **case.after(brief))
+    assert "is over (failed): 0 of 1 proven." in hook_setup.words(told)
+    assert hook_setup.words(server).startswith(hook_setup.words(told)), "what to do about it takes the whole run"
+
+
+async def test_prose_is_asked_for_once_more_by_a_look_and_a_verdict_is_left_to_who_reads_verdicts(case: Case) -> None:
+    _, names = await case.run(task("a"), task("r", "a", reviews=["a"]))
+    brief = (await case.session.begins(names[0]))["prompt"]
+    path = str(case.session.writes(brief))
+    fields = {"agent_transcript_path": path, "last_assistant_message": "It is done."}
+    asked = await case.agrees("SubagentStop", **fields)
+    assert asked is not None
+    assert asked["decision"] == "block"
+    assert "has no JSON block" in asked["reason"]
+    assert await case.agrees("SubagentStop", **fields, stop_hook_active=True) is None
+    assert await case.agrees("SubagentStop", **{**fields, "last_assistant_message": "{}"}) is None
+    home = str(case.folder / "home")
+    run = open_runs.at_work(home, open_runs.places(str(case.folder)))[0].run
+    assert [open_runs.is_review(home, run, name) for name in ("a", "r")] == [False, True]
 
 
 async def test_a_session_is_kept_going_for_what_it_has_begun_by_a_look(case: Case) -> None:

@@ -123,7 +123,7 @@ class HookAnswers:
         text = moment.text("last_assistant_message")
         fault = _fault(attempt, text)
         if fault and not moment.event.get("stop_hook_active"):
-            return {"decision": "block", "reason": fault}
+            return hook_words.asked_again(fault)
         await self._report(attempt, text, transcript)
         return {}
 
@@ -332,15 +332,13 @@ def _progress(view: run_view.RunView) -> hook_words.RunProgress:
 
 
 def _fault(attempt: Attempt, text: str) -> str:
-    """Returns what to tell a subagent whose answer cannot be read as the handoff that its brief asks for."""
+    """Returns why an answer cannot be read as the handoff that its brief asks for, empty where it can."""
     if attempt.view.spec(attempt.row.id).reviews or not text.strip():
         return ""
     handoff, problem = handoff_parser.parse_answer(text)
     if handoff is not None:
         problem = reported_failures.doubt(reported_failures.last_object(text))
-    if not problem:
-        return ""
-    return f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
+    return problem
 
 
 def _content(event: hook_events.Event) -> str:

@@ -154,6 +154,17 @@ def _ready(run: str, waiting: Sequence[Waiting], count: int) -> str:
     return f"Ready:{''.join(calls)}{more}" + (f"dispatch(run_id={short_forms.short(run)!r})." if rest else "")
 
 
+def asked_again(problem: str) -> Reply:
+    """Returns the answer by which a subagent answers once more, and why."""
+    text = f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
+    return {"decision": "block", "reason": text}
+
+
+def waits(run: str) -> str:
+    """Returns that a run goes on by nothing that the assistant could start."""
+    return f"Nothing is ready; get_trace(run_id={short_forms.short(run)!r}) says what it waits for."
+
+
 def handed_in(run: str) -> str:
     """Returns what is told of a result that is kept and not judged yet."""
     return f"Its result is kept and being checked. Then dispatch(run_id={short_forms.short(run)!r}) has what is ready."

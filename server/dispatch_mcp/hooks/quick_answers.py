@@ -248,9 +248,18 @@ def brief(look: Look) -> hook_words.Reply | None:
 
 
 def _end(look: Look) -> hook_words.Reply | None:
-    """Says nothing to a subagent whose attempt is over; one that is out is reported by who can judge it."""
+    """Says nothing to a subagent whose attempt is over; one that is out is reported by who can judge it.
+
+    An answer without any object holds no handoff, however it is read, and is asked for once more.
+    """
     task = _newest(look)
-    return None if _is_out(look, task) and not _is_of_others(look, task) else SILENCE
+    if task is None or not _is_out(look, task) or _is_of_others(look, task):
+        return SILENCE
+    answer = look.text("last_assistant_message")
+    is_prose = bool(answer.strip()) and "{" not in answer and task.session and not look.event.get("stop_hook_active")
+    if not is_prose or open_runs.is_review(look.home, task.run, task.id):
+        return None
+    return hook_words.asked_again("the answer has no JSON block of the form that was asked for")
 
 
 def _news(look: Look) -> hook_words.Reply | None:
@@ -261,18 +270,17 @@ def _news(look: Look) -> hook_words.Reply | None:
     if _is_out(look, task):
         return None
     words = _words_of_run(look, task, hook_words.room_after(task.id, task.state))
-    return hook_words.news(look.name, task.id, task.state, words) if words else None
+    return hook_words.news(look.name, task.id, task.state, words)
 
 
 def _words_of_run(look: Look, task: open_runs.TaskLook, limit: int) -> str:
-    """Returns what is ready or how the run of a task has ended, in so many tokens; empty where that takes more."""
-    if task.is_over:
-        end = open_runs.end_of(look.home, task.run)
-        is_plain = end is not None and end.state == "succeeded"
-        return hook_words.RunEnding(task.run, *end).words(limit) if end and is_plain else ""
+    """Returns what is ready, or how the run of a task has ended, in so many tokens; what else to do takes more."""
+    end = open_runs.end_of(look.home, task.run) if task.is_over else None
+    if end:
+        return hook_words.RunEnding(task.run, *end).words(limit)
     at_work = [other for other in look.at_work() if other.run == task.run and other.is_out]
     if not at_work or task.run_state != "running":
-        return ""
+        return hook_words.waits(task.run)
     waiting = _unbegun(at_work)
     return hook_words.ready(task.run, waiting, limit) if waiting else hook_words.at_work(len(at_work))
 

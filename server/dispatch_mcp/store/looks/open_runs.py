@@ -51,6 +51,11 @@ _SELECT_END: Final = """
 SELECT run.state, sum(task.state = 'succeeded'), sum(task.state = 'unverified'), sum(task.state <> 'skipped')
 FROM run JOIN task ON task.run = run.no WHERE run.id = ? AND task.cause <> 'removed' GROUP BY run.no
 """
+_SELECT_REVIEW: Final = """
+SELECT 1 FROM run JOIN plan ON plan.id = run.plan_id AND version = run.plan_version,
+  json_each(document, '$.tasks') AS spec
+WHERE run.id = ? AND json_extract(spec.value, '$.id') = ? AND coalesce(json_array_length(spec.value, '$.reviews'), 0)
+"""
 _IS_AT_WORK: Final = "run.finished_at IS NULL AND task.state = 'running'"
 _BEGINS_WITH: Final = "task.id = ?2 AND run.id >= ?1 AND run.id < ?1 || char(1114111)"
 _NUMBER_BEGINS_WITH: Final = "task.id = ?2 AND substr(run.id, -32, length(?1)) = ?1"
@@ -152,6 +157,11 @@ class RunEnd(NamedTuple):
 def end_of(home: str, run: str) -> RunEnd | None:
     """Returns how a run is, None if there is no run of that id."""
     return next((RunEnd(*row) for row in _rows(home, _SELECT_END, (run,))), None)
+
+
+def is_review(home: str, run: str, task_id: str) -> bool:
+    """Returns whether a task of a run reviews others, so that its answer is a verdict and no handoff."""
+    return bool(_rows(home, _SELECT_REVIEW, (run, task_id)))
 
 
 def _rows(home: str, statement: str, cells: tuple[str | float, ...] = ()) -> Sequence[tuple[Any, ...]]:
