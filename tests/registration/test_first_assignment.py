@@ -97,21 +97,26 @@ ROOTED = frozenset({"claude-code", "cursor", "vscode", "gemini"})
 
 
 @pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    return command_runs.shell(monkeypatch, capsys)
+
+
+@pytest.fixture
 def wire(
-    client: clients.Client,
-    folder: Path,
-    own_home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    client: clients.Client, folder: Path, own_home: Path, tmp_path: Path, shell: command_runs.Shell
 ) -> Iterator[raw_server.Wire]:
-    """Yields the server as the client has it that was started in the folder."""
+    """Yields the server as the client has it that was started in the folder: each client's command once for real.
+
+    In the other folders the same command is a process that was forked from one that has loaded the product.
+    """
     around = clients.Machine(own_home, {}, "linux", folder)
-    launch = written(client, command_runs.shell(monkeypatch, capsys), around)
+    launch = written(client, shell, around)
     env = {"HOME": str(own_home), "PATH": "/usr/bin:/bin", **expanded(client, launch, folder)}
     cwd = folder if client.starts_in_project else trial.setting_of(client, around).folder
     command = [launch.command, *launch.arguments]
     era = "auto" if client.name == "claude-code" else "legacy"
-    with raw_server.Wire(env, cwd, command=command, era=era, hello=HELLOS[client.name]) as server:
+    hello, is_fresh = HELLOS[client.name], folder == tmp_path
+    with raw_server.Wire(env, cwd, command=command, era=era, hello=hello, fresh=is_fresh) as server:
         server.roots = [folder.as_uri()] if client.name in ROOTED else []
         yield server
 

@@ -37,8 +37,11 @@ LOADED = (
 )
 """What a server loads on its way from its start to the report of a result."""
 
-DECIDED_AT_THE_START = ("LANG", "LC_", "PYTHON", "TZ", "DISPATCH_MCP_FAILPOINT")
-"""How the names of variables begin that an interpreter reads before it can be forked."""
+DECIDED_AT_THE_START = ("LANG", "LC_", "PYTHONPATH", "TZ")
+"""How the names of variables begin that an interpreter reads before it can be forked: each has one of its own."""
+
+OF_ONE_START = ("PYTHON", "DISPATCH_MCP_FAILPOINT")
+"""How those begin that differ from start to start, so that each is a fresh one."""
 
 MOST = 1 << 17
 """Bytes of a request for a server."""
@@ -91,13 +94,12 @@ def _decided(env: Mapping[str, str]) -> dict[str, str]:
 class Nursery:
     """The interpreter that servers are forked from; it ends with us."""
 
-    def __init__(self) -> None:
-        self.env = {"PATH": os.environ.get("PATH", os.defpath), **_decided(os.environ)}
+    def __init__(self, env: Mapping[str, str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
-                env=self.env,
+                env=env,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,  # as those of servers are: Python asks once whether a file can be wound back
                 stdout=subprocess.PIPE,
@@ -121,18 +123,18 @@ class Nursery:
 
 
 @functools.cache
-def _nursery() -> Nursery:
-    return Nursery()
+def _nursery(decided: frozenset[tuple[str, str]]) -> Nursery:
+    return Nursery({"PATH": os.environ.get("PATH", os.defpath), **dict(decided)})
 
 
 def can_fork(env: Mapping[str, str]) -> bool:
     """Returns whether a forked server is the same as a fresh one in this environment."""
-    return sys.platform == "linux" and _decided(env) == _decided(_nursery().env)
+    return sys.platform == "linux" and not any(name.startswith(OF_ONE_START) for name in env if name != "PYTHONPATH")
 
 
 def fork(arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int) -> Child:
     """Starts `dispatch-mcp` with these arguments in a process of its own. `stderr` is a file descriptor."""
-    return _nursery().fork(arguments, env, cwd, stderr)
+    return _nursery(frozenset(_decided(env).items())).fork(arguments, env, cwd, stderr)
 
 
 # The other side: what runs in the interpreter that is forked.

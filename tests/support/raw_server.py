@@ -25,6 +25,14 @@ PATIENCE_S = 120.0
 """A machine under load may take this long."""
 
 
+OURS = (
+    (),
+    (sys.executable, "-m", "dispatch_mcp", "serve"),
+    (str(Path(sys.executable).with_name("dispatch-mcp")), "serve"),
+)
+"""The commands that start the product of this interpreter."""
+
+
 class Gone(Exception):
     """The server has closed its end."""
 
@@ -65,8 +73,8 @@ class Wire:
 
         `hello` replaces what we say of ourselves: the parameters of the handshake, or of the envelope in the newer era.
 
-        `command` is what starts it, if not this interpreter with the options `python`. Without either it is forked from
-        one that has loaded the product, but for a `fresh` one: for those who ask what a start or an end is like.
+        `command` is what starts it, if not this interpreter with the options `python`. Where that is the product of our
+        interpreter, it is forked from one that has loaded it; a `fresh` one is for who asks what a start is like.
         """
         self.lines: list[bytes] = []
         self.roots: Sequence[str] = ()
@@ -77,7 +85,7 @@ class Wire:
         with open(os.devnull if log is None else log, "ab") as stderr:  # noqa: PTH123  # a pipe, too
             self.process = (
                 nursery.fork(["serve"], env, cwd, stderr.fileno())
-                if not (python or command or fresh) and nursery.can_fork(env)
+                if not (python or fresh) and tuple(command) in OURS and nursery.can_fork(env)
                 else subprocess.Popen(
                     list(command) or [sys.executable, *python, "-m", "dispatch_mcp", "serve"],
                     env=dict(env),
