@@ -219,6 +219,19 @@ async def test_a_round_that_passes_the_very_change_lifts_the_block(tmp_path: Pat
         assert await is_blocked(chat, "app/cart.py") == (how in ("another diff", "failed"))
 
 
+async def test_a_round_over_other_content_does_not_free_what_was_blocked_when_that_is_put_back(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        worse(shop_of(chat))
+        round_of = await chat.app.council.review(reviews.ReviewRequest(worker="host"))
+        chat.run_id = round_of.run_id
+        (shop_of(chat) / "app/cart.py").write_text(BETTER)
+        await answer_all(chat, PASS)
+        assert (await chat.trace()).state == "succeeded"
+        assert await is_blocked(chat, "app/cart.py")
+        worse(shop_of(chat))
+        assert not await is_blocked(chat, "app/cart.py")
+
+
 async def test_passes_of_parts_of_what_is_blocked_add_up(tmp_path: Path) -> None:
     files = {"app/cart.py": BETTER, "app/tax.py": "def tax(total):\n    return total * 2\n"}
     async with blocked(tmp_path, files=files) as chat:

@@ -57,8 +57,8 @@ class Earlier(model.Value):
 class Manifest(model.Value):
     """Everything about a round that is known before anybody answers.
 
-    `in_workspace` is whether the files stand in the workspace as they are reviewed, where the server has read them;
-    `cut` is of rounds by earlier versions, which did not show the ends of long lines.
+    `states` are those of the files in the workspace where the server has read them there; `cut` is of rounds by earlier
+    versions, which did not show the ends of long lines.
     """
 
     round: int = 1
@@ -83,7 +83,7 @@ class Manifest(model.Value):
     waivers: tuple[findings.Waiver, ...] = ()
     owners: dict[str, tuple[str, ...]] = Field(default_factory=dict[str, tuple[str, ...]])
     reviewed: str = ""
-    in_workspace: bool = False
+    states: dict[str, str] = Field(default_factory=dict[str, str])
 
 
 def assignment_of(task: model.Task) -> ReviewAssignment | None:

@@ -110,7 +110,6 @@ def _manifest(
         redacted=clean.lines,
         owners=dict(basis.owners or {}),
         reviewed=change.head,
-        in_workspace=change.in_workspace,
     )
     previous = basis.previous
     if previous is None:

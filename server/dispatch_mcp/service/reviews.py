@@ -6,9 +6,11 @@ A round is an ordinary plan of reviewers without edges, joined by a pure functio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
@@ -118,7 +120,13 @@ class Council:
             return review_answers.empty_answer(opening.manifest, change.note)
         if request.dry_run:
             return review_answers.choice(opening.manifest, opening.change)
-        return await self._started(request, opening)
+        workspace = subject.run.workspace if subject else self.handles.workspace
+        states = await self._states(workspace, opening.manifest.files if change.in_workspace else ())
+        return await self._started(request, opening, states)
+
+    async def _states(self, workspace: str, paths: Sequence[str]) -> Mapping[str, str]:
+        """Returns how the files of a change stand in the workspace."""
+        return await anyio.to_thread.run_sync(self.store.states_of, workspace, paths)
 
     async def look(self, run_id: str) -> review_answers.ReviewAnswer | None:
         """Returns where a round stands, without handing anything out; None for a run that is no round."""
@@ -243,10 +251,10 @@ class Council:
         )
 
     async def _started(
-        self, request: ReviewRequest, opening: round_opening.RoundOpening
+        self, request: ReviewRequest, opening: round_opening.RoundOpening, states: Mapping[str, str]
     ) -> review_answers.ReviewAnswer:
         manifest = opening.manifest.model_copy(
-            update={"diff": await review_attempt.store_text(self.store, opening.text)}
+            update={"diff": await review_attempt.store_text(self.store, opening.text), "states": dict(states)}
         )
         document = manifest.model_dump_json(exclude_defaults=True)
         digest = await review_attempt.store_text(self.store, document)

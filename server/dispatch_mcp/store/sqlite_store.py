@@ -64,6 +64,7 @@ class Store:
     ) -> None:
         self._home = home
         self._clock = clock
+        self.states_of = states_of
         self._wait_s = wait_s
         self._shelf = plan_shelf.Shelf()
         self._runs = run_transactions.Runs(

@@ -30,13 +30,14 @@ _PAGE: Final = 100
 class Block(NamedTuple):
     """A review that has blocked work, and the real paths of the files that are blocked.
 
-    `texts` has what its reviewers were shown of a file, by its real path.
+    `texts` has what its reviewers were shown of a file, and `states` how the blocked work left it, by its real path.
     """
 
     run_id: str
     review: str
     places: tuple[str, ...]
     texts: Mapping[str, str] = {}
+    states: Mapping[str, str] = {}
 
 
 class _Exhibits(NamedTuple):
@@ -83,10 +84,17 @@ class _Past:
             if _is_blocking(records.row_of(past.rows[review.id])):
                 exhibits = await self._exhibits(run, review)
                 places = tuple(exhibits.texts) if exhibits.is_whole else await self._subjects(run, past.plan, review)
-                blocks.append(
-                    Block(run_id, review.id, tuple({**dict.fromkeys(places), **exhibits.texts}), exhibits.texts)
-                )
+                names = tuple({**dict.fromkeys(places), **exhibits.texts})
+                blocks.append(Block(run_id, review.id, names, exhibits.texts, await self._left(run, review)))
         return blocks
+
+    async def _left(self, run: records.RunRecord, review: model.Task) -> dict[str, str]:
+        """Returns how the work under a review has left its files, by their real paths."""
+        outcomes = await self.store.outcomes(run.id, [*review.reviews])
+        states = {
+            path: print_of.after for outcome in outcomes.values() for path, print_of in outcome.footprints.items()
+        }
+        return {place: states[path] for place, path in (await _real_paths(run.workspace, states)).items()}
 
     async def _exhibits(self, run: records.RunRecord, review: model.Task) -> _Exhibits:
         """Returns what the reviewers of a review, or the seats of a council, were shown last."""
@@ -144,7 +152,10 @@ class _Past:
         return self.passes[run.id]
 
     async def _passed_by_round(self, run: records.RunRecord, block: Block) -> tuple[str, ...]:
-        """Returns the blocked places that a round of the council has passed; none for any other run."""
+        """Returns the blocked places that a round of the council has passed; none for any other run.
+
+        What the blocked work had left and stands there again was not passed with anything else.
+        """
         if run.dry_run or run.state is not model.RunState.SUCCEEDED:
             return ()
         place = review_tasks.assignment_of(next(iter((await self.reviewed(run)).plan.tasks)))
@@ -155,7 +166,14 @@ class _Past:
             texts = await _real_texts(run.workspace, await review_attempt.read_text(self.store, manifest.diff))
         except (errors.UnknownHandle, errors.StoreDamaged, ValueError):
             return ()
-        return tuple(path for path, text in texts.items() if manifest.in_workspace or block.texts.get(path) == text)
+        own = await _real_paths(run.workspace, manifest.states)
+        now = await anyio.to_thread.run_sync(self.store.states_of, run.workspace, [*own.values()])
+        passes = {
+            place
+            for place, path in own.items()
+            if manifest.states[path] == now.get(path) or now.get(path) != block.states.get(place)
+        }
+        return tuple(place for place, text in texts.items() if place in passes or block.texts.get(place) == text)
 
 
 async def touched(
