@@ -32,6 +32,11 @@ test-clients: ## Runs the tests with the real Claude Code against a fake provide
 	$(ENVIRONMENT) test
 	@claude=$$(sh scripts/clients.sh) && DISPATCH_MCP_CLIENTS="$$claude" $(BIN)/python -m pytest -q tests/clients $(ARGS)
 
+.PHONY: test-scale
+test-scale: ## Runs the tests of the distributed engine on two small Temporal servers (installs them, once)
+	$(ENVIRONMENT) scale
+	@$(BIN)/python -m pytest -q --timeout 900 tests/temporal $(ARGS)
+
 .PHONY: conformance
 conformance: ## Runs the protocol's own conformance suite against the server over HTTP (installs it, once; needs npm)
 	$(ENVIRONMENT) test

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dispatch_mcp import composition, configuration, model
+from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.service import approvals, checkouts
+from dispatch_mcp.text import redaction
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +82,34 @@ async def test_a_dispatcher_is_open_for_its_block_and_its_runs_are_there_afterwa
 async def test_what_git_can_do_here_is_said_with_its_version(tmp_path: Path) -> None:
     assert await checkouts.git_version(settings(tmp_path)) >= (2, 0)
     assert not checkouts.trees_left(settings(tmp_path))
+
+
+@pytest.fixture
+def without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the library of the extra one that is not installed, as it is for most users."""
+    monkeypatch.setitem(sys.modules, "temporalio", None)
+    for name in [name for name in sys.modules if name.startswith("dispatch_mcp.temporal")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.usefixtures("without_the_extra")
+async def test_an_engine_that_is_not_installed_is_refused_with_what_to_install(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, engine="temporal")
+    with pytest.raises(errors.ConfigError, match="'temporal' is not installed") as refusal:
+        async with composition.open_dispatcher(chosen):
+            pass
+    assert "dispatch-mcp[temporal]" in str(refusal.value.hint)
+
+
+@pytest.mark.usefixtures("without_the_extra")
+async def test_a_host_of_workers_needs_the_extra_too(tmp_path: Path) -> None:
+    redactor = redaction.Redactor(())
+    with pytest.raises(errors.ConfigError, match="'temporal' is not installed"):
+        async with composition.serve_host(settings(tmp_path, engine="temporal"), redactor):
+            pass
+
+
+async def test_the_embedded_engine_is_what_drives_runs_unless_somebody_chooses(tmp_path: Path) -> None:
+    assert settings(tmp_path).engine == "embedded"
+    async with composition.open_dispatcher(settings(tmp_path), chat=False) as app:
+        assert type(app.engine).__name__ == "EmbeddedEngine"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from dispatch_mcp.engine import (
     plan_review_attempt,
     run_view,
 )
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.engine.earlier_runs import disputed_changes
 from dispatch_mcp.git import branch_apply, diff_source, inner_repositories, workspace_provider
 from dispatch_mcp.model import Task, WorkerKind, ports, records, short_ids, transitions, work_order
@@ -31,7 +32,7 @@ from dispatch_mcp.review import council_decision, review_scope
 from dispatch_mcp.routing import confidence, router
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import checkouts, dispatcher, plan_proposals, review_subjects, route_memory
-from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store import blobs, sqlite_store
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, safe_look, workspace_snapshot
 
@@ -109,6 +110,71 @@ async def _gatherer(home: Path, guess: Path | None) -> AsyncGenerator[pack_build
 
 
 @asynccontextmanager
+async def _open_engine(
+    settings: configuration.Settings,
+    store: sqlite_store.Store,
+    workers: ports.Workers,
+    *,
+    make_order: order_builder.MakeOrder,
+    pace: run_engine.Pace,
+    services: attempt_services.AttemptServices,
+    drives: bool,
+) -> AsyncGenerator[run_engine.RunEngine]:
+    """Yields the engine that the settings name. Raises ConfigError when it is not installed."""
+    if settings.engine == "embedded":
+        async with executor.open_engine(
+            store, workers, make_order=make_order, pace=pace, services=services, drives=drives
+        ) as engine:
+            yield engine
+        return
+    try:
+        from dispatch_mcp.temporal import doors  # noqa: PLC0415  # needs an extra, and half a second
+    except ModuleNotFoundError as missing:
+        raise _not_installed(missing) from missing
+    async with doors.open_engine(
+        os.environ,
+        store,
+        workers,
+        queue=settings.temporal_queue,
+        slots=settings.temporal_slots,
+        make_order=make_order,
+        pace=pace,
+        services=services,
+        drives=drives,
+    ) as engine:
+        yield engine
+
+
+def _not_installed(missing: ModuleNotFoundError) -> errors.ConfigError:
+    return errors.ConfigError(
+        f"The engine 'temporal' is not installed: there is no module {missing.name!r}.",
+        hint="Install `dispatch-mcp[temporal]`, or set DISPATCH_MCP_ENGINE to embedded.",
+    )
+
+
+def serve_host(
+    settings: configuration.Settings, redactor: redaction.Redactor
+) -> AbstractAsyncContextManager[Sequence[str]]:
+    """Takes work from the queues of Temporal until the block ends; yields the kinds of worker that are here.
+
+    Raises:
+        ConfigError: the engine is not installed, or Temporal's settings cannot be used.
+        StoreUnavailable: no Temporal server answers.
+    """
+    try:
+        from dispatch_mcp.temporal import doors  # noqa: PLC0415  # needs an extra, and half a second
+    except ModuleNotFoundError as missing:
+        raise _not_installed(missing) from missing
+    return doors.serve_host(
+        os.environ,
+        worker_setup.server_workers(settings, os.environ, redactor),
+        blobs.FileBlobs(settings.home),
+        queue=settings.temporal_queue,
+        slots=settings.temporal_slots,
+    )
+
+
+@asynccontextmanager
 async def open_dispatcher(
     settings: configuration.Settings,
     *,
@@ -116,7 +182,7 @@ async def open_dispatcher(
     chat: bool = True,
     drives: bool = True,
     principal: str = records.LOCAL,
-    pace: executor.Pace = executor.Pace(),
+    pace: run_engine.Pace = run_engine.Pace(),
     redactor: redaction.Redactor | None = None,
     guesses_workspace: bool = False,
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
@@ -172,8 +238,8 @@ async def open_dispatcher(
             agents=source.catalog,
             disputes=disputed_changes.DisputedChanges(store, safe_look.states) if has_reviews(settings) else None,
         )
-        async with executor.open_engine(
-            store, workers, make_order=maker, pace=pace, services=services, drives=drives
+        async with _open_engine(
+            settings, store, workers, make_order=maker, pace=pace, services=services, drives=drives
         ) as engine:
             engine.at_end = past.learn_from_run
             yield dispatcher.Dispatcher(

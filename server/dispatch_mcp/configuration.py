@@ -136,6 +136,9 @@ class Settings(model.Value):
     notify_url: Annotated[str, Field(max_length=2048), AfterValidator(_address)] = ""
     notify_on: tuple[Literal["finished", "failed", "waiting", "near_ceiling"], ...] = NOTIFY_REASONS
     warn_at: Annotated[bounds.Number, Field(gt=0, le=1)] = 0.8
+    engine: Literal["embedded", "temporal"] = "embedded"
+    temporal_queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "agents"
+    temporal_slots: Annotated[bounds.Count, Field(ge=0, le=1000)] = 5
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 
     def ceilings(self) -> model.Limits:

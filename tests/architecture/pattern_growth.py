@@ -66,6 +66,10 @@ class Attack(NamedTuple):
         return self.beginning + (self.unit * (length // len(self.unit) + 1))[:length] + self.end
 
 
+EXTRAS = frozenset({"temporalio"})
+"""Libraries that an extra brings: what imports one is looked at where it is installed."""
+
+
 class NamedPattern(NamedTuple):
     """A pattern, the name under which it stands, and the methods that are called of it."""
 
@@ -80,7 +84,12 @@ def of_package() -> list[NamedPattern]:
     for module in pkgutil.walk_packages(dispatch_mcp.__path__, "dispatch_mcp."):
         if module.name.endswith("__main__"):
             continue
-        content = importlib.import_module(module.name)
+        try:
+            content = importlib.import_module(module.name)
+        except ModuleNotFoundError as missing:
+            if missing.name not in EXTRAS:
+                raise
+            continue
         source = _source(content)
         for name, value in list(vars(content).items()):
             for pattern in _patterns(value):

@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker_setup",),
     ("pages",),
     ("service",),
+    ("temporal",),
     ("engine", "alerts"),
     ("context", "store", "workers"),
     ("git",),
@@ -44,6 +45,7 @@ NOT_FROM: Mapping[str, tuple[str, ...]] = {
     "hooks": ("workers", "git.workspace_provider", "git.merge_queue", "git.git_process", "context"),
     "pages": ("workers", "context", "git"),
     "service": ("workers",),
+    "temporal": ("workers", "git.workspace_provider", "git.merge_queue", "git.branch_apply"),
     "engine": ("workers", "git.workspace_provider", "git.merge_queue", "git.branch_apply"),
 }
 
@@ -53,6 +55,7 @@ SIGNATURES = frozenset({"model.ports"})
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # A library, and the only modules that may import it.
     "aiosqlite": ("store",),
+    "temporalio": ("temporal",),
     "sqlite3": ("store", "context", "cli.commands.doctor"),
     "anthropic": ("workers.anthropic",),
     "httpx2": ("workers.anthropic",),
@@ -125,6 +128,8 @@ PATHS_WITHOUT_DISK = frozenset({"PurePath", "PurePosixPath", "PureWindowsPath"})
 LATE_IMPORTS = ("anthropic", "genai_prices", "httpx2", "uvicorn", "opentelemetry.sdk", "temporalio")
 IMPORT_BY_NAME = frozenset({"__main__"})
 """Which command is typed decides which module is loaded; the layers count the name that the text begins with."""
+LATE_ROOMS = ("temporal",)
+"""What needs an extra and is imported by who wires the product once the settings ask for it."""
 LATE_OWN_IMPORTS = frozenset({"__main__", "cli.commands.serve"})
 """What starts the program and the server, and imports their parts when they are needed."""
 STARTS_AT_EVERY_TURN = frozenset(
@@ -286,7 +291,8 @@ def late_imports(modules: Iterable[source.Module]) -> list[str]:
 
 def _may_be_late(name: str, target: str) -> bool:
     own = name in LATE_OWN_IMPORTS and _within(target, source.PACKAGE)
-    return own or name in STARTS_AT_EVERY_TURN or any(_within(target, library) for library in LATE_IMPORTS)
+    extra = name == "composition" and any(_within(target, f"{source.PACKAGE}.{room}") for room in LATE_ROOMS)
+    return own or extra or name in STARTS_AT_EVERY_TURN or any(_within(target, library) for library in LATE_IMPORTS)
 
 
 def imports_by_name(modules: Iterable[source.Module]) -> list[str]:

@@ -35,7 +35,7 @@ import submodule_setup
 from merge_kills import RUN, git
 
 from dispatch_mcp import composition, errors, model
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import TaskState, records, run_refs
 from dispatch_mcp.service import checkouts
 from dispatch_mcp.store import failpoints
@@ -140,7 +140,7 @@ _INNER = ("own.txt", "a.txt", "notes.txt")
 
 async def drive(folder: Path) -> None:
     """Drives the run to its end, as a server does; opens again what was given up after too many crashes."""
-    pace = executor.Pace(look_s=0.01, takeover_s=0.1)
+    pace = run_engine.Pace(look_s=0.01, takeover_s=0.1)
     async with composition.open_dispatcher(merge_kills.settings_of(folder), chat=False, pace=pace) as app:
         await merge_kills.begin(app.store, plan_of(folder))
         await app.engine.start(RUN)

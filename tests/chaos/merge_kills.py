@@ -30,7 +30,7 @@ from typing import Any
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import TaskState, WorkerKind, records, run_refs
 from dispatch_mcp.service import checkouts
 from dispatch_mcp.store import sqlite_store
@@ -134,7 +134,7 @@ def settings_of(folder: Path) -> configuration.Settings:
 
 async def drive(folder: Path, *, mixed: bool) -> None:
     """Drives the run to its end, as a server does; opens what was given up after too many crashes."""
-    pace = executor.Pace(look_s=0.01, takeover_s=0.1)
+    pace = run_engine.Pace(look_s=0.01, takeover_s=0.1)
     async with composition.open_dispatcher(settings_of(folder), chat=False, pace=pace) as app:
         await begin(app.store, plan_of(folder, mixed=mixed))
         await app.engine.start(RUN)

@@ -15,6 +15,7 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import attempt_services, executor
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.git import branch_apply, git_process, workspace_provider
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, run_refs, transitions
 from dispatch_mcp.process import allowlist, child_environment
@@ -81,7 +82,7 @@ async def engine(
         executor.open_engine(
             store,
             {WorkerKind.COMMAND: commands, **(workers or {})},
-            pace=executor.Pace(look_s=0.01),
+            pace=run_engine.Pace(look_s=0.01),
             services=attempt_services.AttemptServices(seen, workspaces),
         ) as found,
     ):

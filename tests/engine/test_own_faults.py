@@ -17,13 +17,14 @@ from engine_conformance import ended, reached
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import artifacts, attempt_services, executor
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, work_order
 from dispatch_mcp.store import sqlite_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R21")]
 
 RUN = "a" * 32
-FAST = executor.Pace(look_s=0.01, takeover_s=0.02, retry_store_s=0.01, drive_again_s=0.0)
+FAST = run_engine.Pace(look_s=0.01, takeover_s=0.02, retry_store_s=0.01, drive_again_s=0.0)
 USAGE = model.Usage(input_tokens=100, output_tokens=10, cost_usd=0.25)
 FOR_EVER = 1_000
 
@@ -119,7 +120,7 @@ class Stage:
     model: Model = field(default_factory=Model)
     ticks: Any = field(default_factory=lambda: count(1))
     ends: list[str] = field(default_factory=list[str])
-    pace: executor.Pace = FAST
+    pace: run_engine.Pace = FAST
 
     def clock(self) -> float:
         self.faults.at("clock")

@@ -16,6 +16,7 @@ from thoroughness import FULL
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import attempt_services, executor, plan_review_attempt, proof, task_kinds
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.git import diff_source, git_process, workspace_provider
 from dispatch_mcp.model import AttemptState, RunState, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.process import child_environment
@@ -185,7 +186,7 @@ async def run_of(
     )
     async with (
         sqlite_store.open_store(home) as store,
-        executor.open_engine(store, {worker: team}, pace=executor.Pace(look_s=0.01), services=services) as engine,
+        executor.open_engine(store, {worker: team}, pace=run_engine.Pace(look_s=0.01), services=services) as engine,
     ):
         plan = model.Plan(id="p", tasks=tasks, workspace=str(workspace))
         await store.save_plan(plan, records.LOCAL)

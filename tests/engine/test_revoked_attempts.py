@@ -15,12 +15,13 @@ from engine_conformance import ended, new_run, reached, script, task
 
 from dispatch_mcp import model
 from dispatch_mcp.engine import executor
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import AttemptState, RunState, WorkerKind, ports, records, work_order
 from dispatch_mcp.store import sqlite_store
 
 pytestmark = pytest.mark.anyio
 
-FAST = executor.Pace(look_s=0.01, takeover_s=0.05)
+FAST = run_engine.Pace(look_s=0.01, takeover_s=0.05)
 
 
 @dataclass

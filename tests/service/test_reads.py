@@ -17,7 +17,8 @@ import pytest
 from dispatcher_setup import started
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import attempt_driver, attempt_services, executor
+from dispatch_mcp.engine import attempt_driver, attempt_services
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import ports, work_order
 from dispatch_mcp.service import route_memory
 
@@ -65,7 +66,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", traced)
-    monkeypatch.setattr(dispatcher_setup, "PACE", executor.Pace(look_s=3_600.0, takeover_s=3_600.0))
+    monkeypatch.setattr(dispatcher_setup, "PACE", run_engine.Pace(look_s=3_600.0, takeover_s=3_600.0))
     return counted
 
 

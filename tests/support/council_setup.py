@@ -16,13 +16,14 @@ import anyio
 from dispatch_mcp import configuration, model
 from dispatch_mcp.agents import catalog, loader
 from dispatch_mcp.engine import executor, order_builder, task_kinds
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order, worker_choice
 from dispatch_mcp.review import review_scope, review_tasks
 from dispatch_mcp.service import dispatcher, plan_proposals, review_answers, review_subjects, reviews
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
-PACE = executor.Pace(look_s=0.01, takeover_s=0.05)
+PACE = run_engine.Pace(look_s=0.01, takeover_s=0.05)
 PASS = '{"verdict": "PASS", "files": ["app.py", "db.py", "shop.py", "check_shop.py"], "findings": []}'
 
 Answer = Callable[[work_order.WorkOrder, str], str | model.Outcome]

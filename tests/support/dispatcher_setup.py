@@ -14,13 +14,14 @@ import pulse_waits
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import artifacts, attempt_services, executor, order_builder
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import AttemptState, WorkerKind, assignments, ports, records, work_order
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.service import answers, dispatcher, plan_proposals
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import host, scripted
 
-PACE = executor.Pace(look_s=0.01, takeover_s=0.05)
+PACE = run_engine.Pace(look_s=0.01, takeover_s=0.05)
 LEASE_S = 600.0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import RunState, WorkerKind, records
 from dispatch_mcp.store import sqlite_store
 
@@ -31,14 +31,14 @@ async def new_run(store: sqlite_store.Store, *tasks: model.Task, run_id: str = "
     return run_id
 
 
-async def ended(engine: executor.EmbeddedEngine, run_id: str) -> RunState:
+async def ended(engine: run_engine.RunEngine, run_id: str) -> RunState:
     with anyio.fail_after(LONG):
         async for _ in engine.events(run_id):
             pass
     return (await engine.status(run_id)).state
 
 
-async def reached(engine: executor.EmbeddedEngine, run_id: str, kind: str, count: int = 1) -> None:
+async def reached(engine: run_engine.RunEngine, run_id: str, kind: str, count: int = 1) -> None:
     """Returns when so many events of a kind have happened."""
     seen = 0
     with anyio.fail_after(LONG):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import anyio
 
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine.driving import run_engine
 
 Seen = TypeVar("Seen")
 
@@ -15,7 +15,7 @@ PATIENCE_S = 120
 """A machine under load may take this long; a change that never comes still fails the test."""
 
 
-async def until(engine: executor.EmbeddedEngine, look: Callable[[], Awaitable[Seen]]) -> Seen:
+async def until(engine: run_engine.RunEngine, look: Callable[[], Awaitable[Seen]]) -> Seen:
     """Returns what `look` returns first that is true; the pulse is taken before each look, so that none is missed."""
     with anyio.fail_after(PATIENCE_S):
         while True:

@@ -118,6 +118,9 @@ COMMANDS: Mapping[str, Command] = {
         (
             flag("--idle", type=float, metavar="SECONDS", help="leave after so long without work (default: never)"),
             flag("--quiet", action="store_true", help="no progress on stderr"),
+            flag("--engine", choices=("embedded", "temporal"), help="what drives runs (default: as the settings say)"),
+            flag("--queue", metavar="NAME", help="only do work from the queues of this name, with --engine temporal"),
+            flag("--slots", type=int, metavar="N", help="so many attempts of each kind at a time (default: 5)"),
         ),
     ),
     "context": Command(
@@ -306,7 +309,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "completion": ("completion bash > ~/.local/share/bash-completion/completions/dispatch-mcp",),
     "plan": ("plan tasks.json", 'plan --request "Add payments to the shop"', "plan tasks.json --diagram"),
     "run": ("run tasks.json", "run tasks.json --worker claude", "run tasks.json --dry-run"),
-    "worker": ("worker", "worker --idle 60"),
+    "worker": ("worker", "worker --idle 60", "worker --engine temporal --queue agents --slots 20"),
     "route": ('route "Fix the expired tokens"', "route --batch requests.jsonl"),
     "context": ('context "Add a discount to the cart"', 'context "Fix total()" --need file:shop/cart.py'),
     "agents": ("agents", "agents show eng-backend", "agents lint --roster ./agents"),

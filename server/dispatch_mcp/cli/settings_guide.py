@@ -84,6 +84,9 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "notify_url": ("The URL for `webhook`: https, or http on this machine.", "https://example.com/runs"),
     "notify_on": ("Of what you are told.", '["failed", "waiting"]'),
     "warn_at": ("The share of a ceiling from which a run counts as near it.", "0.5"),
+    "engine": ("What drives runs: this server, or a Temporal server and workers on many hosts.", "temporal"),
+    "temporal_queue": ("With what the names of the queues begin from which hosts take work.", "gpu-agents"),
+    "temporal_slots": ("Attempts of each kind that a process which drives runs through Temporal takes itself.", "0"),
     "log_level": ("What is written to the log on stderr.", "info"),
 }
 """What each setting means, and an example of it."""

@@ -10,7 +10,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -19,16 +19,13 @@ import anyio.abc
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import (
-    attempt_driver,
     attempt_services,
     council_rounds,
     order_builder,
-    paid_answers,
     store_waits,
-    task_runner,
 )
-from dispatch_mcp.model import ports, records, transitions, work_order
-from dispatch_mcp.runs import budget, task_isolation
+from dispatch_mcp.engine.driving import run_attempts, run_engine
+from dispatch_mcp.model import ports, records, transitions
 from dispatch_mcp.store import owner_locks, sqlite_store
 from dispatch_mcp.text import escape
 
@@ -46,25 +43,8 @@ LONGEST_PAUSE_S = 60.0
 MOST_DOUBLINGS = 10
 """As many make any pause the longest one."""
 
-AtEnd = Callable[[str], Awaitable[None]]
-"""Is told which run is over, once this process has driven it to its end."""
 
-
-Beside = Callable[[Callable[[], Awaitable[None]]], None]
-"""Has work done beside the runs; `EmbeddedEngine.beside` is one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often the engine looks at the store, in seconds; `drive_again_s` is half the pause after a failed drive."""
-
-    look_s: float = 0.05
-    takeover_s: float = 0.5
-    retry_store_s: float = 0.5
-    drive_again_s: float = 0.5
-
-
-class EmbeddedEngine:
+class EmbeddedEngine(run_engine.RunEngine):
     """Drives every run that it owns; one task group holds them all."""
 
     def __init__(
@@ -76,24 +56,16 @@ class EmbeddedEngine:
         owner: owner_locks.Ownership,
         clock: Callable[[], float] = time.time,
         make_order: order_builder.MakeOrder = order_builder.bare,
-        pace: Pace = Pace(),
+        pace: run_engine.Pace = run_engine.Pace(),
         services: attempt_services.AttemptServices = attempt_services.BARE,
         drives: bool = True,
     ) -> None:
-        self.store = store
-        self.workers = workers
-        self.clock = clock
-        self.make_order = make_order
-        self.pace = pace
-        self.attempts = attempt_driver.AttemptDriver(store, services)
-        self._tasks = tasks
+        super().__init__(store, workers, tasks=tasks, clock=clock, make_order=make_order, pace=pace, services=services)
         self._owner = owner
         self._may_drive = drives
-        self.at_end: AtEnd | None = None
         self._drives: dict[str, Drive] = {}
         self._pauses: dict[str, tuple[int, float]] = {}
         self._epochs: dict[str, int] = {}
-        self._pulse = anyio.Event()
 
     async def start(self, run_id: str) -> None:
         """Drives the run if nobody alive does; calling it again changes nothing."""
@@ -109,79 +81,20 @@ class EmbeddedEngine:
         drive.answer_lost = self._epochs.get(run_id) == epoch  # an earlier drive of ours did not let go
         self._drives[run_id], self._epochs[run_id] = drive, epoch
         self._tasks.start_soon(self._keep, drive)
-        self._beat_pulse()  # who tells what this process drives would miss a run that is over before their next look
-
-    def beside(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Has work done beside the runs, if it is over before the engine is closed; its faults are only logged."""
-        self._tasks.start_soon(_done_beside, work)
-
-    async def signal(self, run_id: str, action: records.Action) -> records.Advance:
-        """Applies a steering action and returns where the run stands."""
-        advance = await self.store.advance(run_id, records.Step(now=self.clock(), actions=[action]))
-        self.poke(run_id)
-        if advance.state not in model.RUN_FINAL:
-            await self.start(run_id)
-        return advance
-
-    async def status(self, run_id: str) -> records.RunRecord:
-        """Returns the run. Raises UnknownHandle."""
-        return await self.store.run(run_id, principal=records.ANYBODY)
-
-    async def events(self, run_id: str, after: int = 0) -> AsyncIterator[model.Event]:
-        """Yields the run's events after `after`, and new ones as they come, until the run is over."""
-        while True:
-            pulse = self.pulse
-            over = (await self.status(run_id)).state in model.RUN_FINAL
-            page = await self.store.events(run_id, after=after, limit=500)
-            for event in page:
-                yield event
-                after = event.seq
-            if over and not page:
-                return
-            if not page:
-                await pulse.wait()
-
-    @property
-    def pulse(self) -> anyio.Event:
-        """An event that is set when the store may have changed; take it before reading, then wait."""
-        return self._pulse
+        self.beat_pulse()  # who tells what this process drives would miss a run that is over before their next look
 
     def poke(self, run_id: str) -> None:
         """Makes the drive of a run, if it is here, look at the store again."""
         if run_id in self._drives:
             self._drives[run_id].poke()
-        self._beat_pulse()
+        self.beat_pulse()
 
-    def _beat_pulse(self) -> None:
-        pulse, self._pulse = self._pulse, anyio.Event()
-        pulse.set()
+    def look_again(self) -> None:
+        """Makes every drive of this process look at the store."""
+        for drive in list(self._drives.values()):
+            drive.poke()
 
-    async def watch(self) -> None:
-        """Notices other processes' changes and takes over runs whose owner died; runs until cancelled."""
-        last_version, next_takeover, last_trouble = -1, 0.0, ""
-        while True:
-            try:
-                version = await self.store.data_version()
-                if version != last_version:
-                    last_version = version
-                    for drive in list(self._drives.values()):
-                        drive.poke()
-                    self._beat_pulse()
-                if time.monotonic() >= next_takeover:
-                    next_takeover = time.monotonic() + self.pace.takeover_s
-                    await self._take_over()
-                last_trouble = ""
-            except errors.StoreError as trouble:
-                if str(trouble) != last_trouble:
-                    last_trouble = str(trouble)
-                    log.warning("cannot use the store: %s", trouble)
-                await anyio.sleep(self.pace.retry_store_s)
-            except Exception:
-                log.exception("the look at what other processes do failed")
-                await anyio.sleep(self.pace.retry_store_s)
-            await anyio.sleep(self.pace.look_s)
-
-    async def _take_over(self) -> None:
+    async def take_over(self) -> None:
         """Drives runs that nobody drives, but none that needs a worker which may be elsewhere, with its key.
 
         Nobody drives either what this process has adopted and does not drive: whoever asked for it was cancelled.
@@ -204,7 +117,7 @@ class EmbeddedEngine:
             await drive.run()
             del self._epochs[drive.run_id]
             self._pauses.pop(drive.run_id, None)
-            await self._tell_end(drive.run_id)
+            await self.tell_end(drive.run_id)
         except errors.Fenced:
             log.info("run %s was taken over by another process", drive.run_id)
         except errors.StoreMoved as moved:
@@ -214,14 +127,7 @@ class EmbeddedEngine:
             await self._let_go(drive, fault)
         finally:
             self._drives.pop(drive.run_id, None)
-            self._beat_pulse()
-
-    async def _tell_end(self, run_id: str) -> None:
-        try:
-            if self.at_end is not None:
-                await self.at_end(run_id)
-        except Exception:
-            log.exception("what run %s came to was not passed on", run_id)
+            self.beat_pulse()
 
     async def _let_go(self, drive: Drive, fault: Exception) -> None:
         """Leaves a run whose drive has failed to whoever tries next, here or elsewhere, with a pause that doubles.
@@ -265,17 +171,13 @@ class Drive:
     _running: dict[str, tuple[int, anyio.TaskHandle[None]]] = field(
         default_factory=dict[str, tuple[int, anyio.TaskHandle[None]]]
     )
-    _results: dict[str, work_order.Upstream] = field(default_factory=dict[str, work_order.Upstream])
-    _beats: dict[tuple[str, int], dict[str, model.Json]] = field(
-        default_factory=dict[tuple[str, int], dict[str, model.Json]]
-    )
     _wake: anyio.Event = field(default_factory=anyio.Event)
-    _beat: anyio.Event = field(default_factory=anyio.Event)
-    _beating: anyio.Lock = field(default_factory=anyio.Lock)
-    _ordering: anyio.Lock = field(default_factory=anyio.Lock)
     _revision: int = -1
-    _orders: order_builder.OrderBuilder | None = None
     _room: int = LEAST_BATCH
+    _attempts: run_attempts.RunAttempts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._attempts = run_attempts.RunAttempts(self.engine.means, self.run_id)
 
     def poke(self) -> None:
         """Makes the loop look again."""
@@ -290,7 +192,7 @@ class Drive:
         """
         fault: Exception | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(self._write_beats)
+            group.start_soon(self._attempts.write_beats)
             try:
                 await self._loop(group)
             except Exception as trouble:
@@ -299,27 +201,6 @@ class Drive:
                 group.cancel_scope.cancel()
         if fault is not None:
             raise fault
-
-    async def _order(self, plan_version: int, start: transitions.Start) -> work_order.WorkOrder:
-        orders = self._orders
-        if orders is None or orders.plan.version < plan_version:
-            async with self._ordering:
-                orders = await self._orders_of(plan_version)
-        return await orders.order(start)
-
-    async def _orders_of(self, plan_version: int) -> order_builder.OrderBuilder:
-        """Returns what builds orders by a version of the plan; read when something begins, as many runs need none."""
-        orders = self._orders
-        if orders is None or orders.plan.version < plan_version:
-            run, plan, *_ = await self.engine.store.whole_run(self.run_id, principal=records.ANYBODY)
-            placement: Mapping[str, task_isolation.Placement] = {}
-            if self.engine.attempts.services.workspaces is not None and not run.dry_run:
-                workers = {task.id: transitions.worker_of(task, run.worker) for task in plan.tasks}
-                placement = task_isolation.placement(plan.tasks, workers)
-            orders = self._orders = order_builder.OrderBuilder(
-                self.engine.store, run, plan, self.engine.make_order, results=self._results, placement=placement
-            )
-        return orders
 
     async def _loop(self, group: anyio.abc.TaskGroup) -> None:
         while True:
@@ -355,7 +236,7 @@ class Drive:
         del self._finished[: len(batch)]
         for end, is_accepted in zip(batch, advance.accepted, strict=True):
             if is_accepted and end.outcome.state is model.AttemptState.SUCCEEDED:
-                self._results[end.task_id] = order_builder.upstream_of(end.task_id, end.outcome)
+                self._attempts.results[end.task_id] = order_builder.upstream_of(end.task_id, end.outcome)
         if self.answer_lost:
             read = functools.partial(self._unanswered, advance.starts)
             advance = replace(advance, starts=await store_waits.served(read, f"run {self.run_id}"))
@@ -398,81 +279,17 @@ class Drive:
             await self._wake.wait()
 
     async def _execute(self, plan_version: int, start: transitions.Start) -> None:
-        """Carries an attempt out; it comes to an outcome whatever happens to it, unless somebody has taken it over.
-
-        One that is stopped in the middle comes to what it has used: that was paid, whatever becomes of the task.
-        """
-        driver, work, context = self.engine.attempts, None, None
+        """Carries an attempt out, and has what it came to recorded."""
         try:
-            try:
-                work = await store_waits.served(lambda: self._order(plan_version, start), f"run {self.run_id}")
-                context = self._context(work)
-                outcome = await driver.run(context, work, self.engine.workers)
-            except errors.Fenced:
-                raise
-            except anyio.get_cancelled_exc_class():
-                if context is not None and not budget.is_silent(context.spent):
-                    stop = model.Outcome(state=model.AttemptState.CANCELLED, usage=context.spent)
-                    self._finished.append(transitions.Finished(start.task_id, start.attempt, stop))
-                raise
-            except Exception as crash:
-                log.exception("no order for %s/%s", self.run_id, start.task_id)
-                outcome = task_runner.fault(crash, model.Usage())
-            self._finished.append(transitions.Finished(start.task_id, start.attempt, outcome))
-            self._wake.set()
-            if work is not None:
-                await driver.leave(work)
+            await self._attempts.carry_out(plan_version, start, self._note_end)
         finally:
             if start.task_id in self._running and self._running[start.task_id][0] == start.attempt:
                 del self._running[start.task_id]
             self._wake.set()
 
-    def _context(self, work: work_order.WorkOrder) -> task_runner.LocalContext:
-        store, attempts = self.engine.store, self.engine.attempts
-        return task_runner.LocalContext(
-            *(work.run_id, work.task.id, work.attempt, work.last_beat, store.blobs, self._keep_beat),
-            functools.partial(attempts.mail, work),
-            self._settle_beat,
-            paid_answers.legacy(work),
-        )
-
-    def _keep_beat(self, task_id: str, attempt: int, details: Mapping[str, model.Json]) -> None:
-        self._beats[task_id, attempt] = dict(details)
-        self._beat.set()
-
-    async def _settle_beat(self, task_id: str, attempt: int) -> None:
-        await self._write_beat((task_id, attempt), store_waits.PATIENCE_S)
-
-    async def _write_beats(self) -> None:
-        """Writes what attempts leave for their successors, so that a crash does not lose it; until cancelled."""
-        while True:
-            await self._beat.wait()
-            self._beat = anyio.Event()
-            for key in list(self._beats):
-                await self._write_beat(key, 0.0)
-
-    async def _write_beat(self, key: tuple[str, int], patience_s: float) -> None:
-        """Writes the newest that an attempt has left, if nobody has; what the store does not take is told of."""
-        async with self._beating:  # one after the other, or an older one could be written over a newer one
-            details = self._beats.pop(key, None)
-            if details is None:
-                return
-            write = functools.partial(self.engine.store.beat, self.run_id, *key, details)
-            try:
-                await store_waits.served(write, f"run {self.run_id}", patience_s=patience_s)
-            except errors.StoreError as trouble:
-                log.warning("run %s: a heartbeat was not kept: %s", self.run_id, trouble)
-            except Exception:
-                log.exception("run %s: a heartbeat of %s was not kept", self.run_id, key[0])
-
-
-async def _done_beside(work: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await work()
-    except errors.DispatchError as trouble:
-        log.info("what was to be done beside the runs is not: %s", trouble)
-    except Exception:
-        log.exception("what was to be done beside the runs failed")
+    def _note_end(self, end: transitions.Finished) -> None:
+        self._finished.append(end)
+        self._wake.set()
 
 
 @asynccontextmanager
@@ -482,7 +299,7 @@ async def open_engine(
     *,
     clock: Callable[[], float] = time.time,
     make_order: order_builder.MakeOrder = order_builder.bare,
-    pace: Pace = Pace(),
+    pace: run_engine.Pace = run_engine.Pace(),
     services: attempt_services.AttemptServices = attempt_services.BARE,
     drives: bool = True,
 ) -> AsyncGenerator[EmbeddedEngine]:

@@ -40,7 +40,7 @@ async def run_task(
             "assistant.",
         )
     watch = _SpendWatch(ctx)
-    if work.timeout_s is None:
+    if work.timeout_s is None or isinstance(worker, ports.KeepsDeadline):
         return await _carried_out(worker, watch, work)
     with anyio.move_on_after(work.timeout_s):
         return await _carried_out(worker, watch, work)

@@ -133,6 +133,10 @@ class Worker(Protocol):
         ...
 
 
+class KeepsDeadline:
+    """A worker that holds attempts to their deadlines itself: only it knows when somebody begins with them."""
+
+
 Workers = Mapping[model.WorkerKind, Worker]
 
 

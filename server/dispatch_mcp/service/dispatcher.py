@@ -11,7 +11,8 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
-from dispatch_mcp.engine import council_rounds, executor, run_view
+from dispatch_mcp.engine import council_rounds, run_view
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, short_ids, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import agent_choice
@@ -56,7 +57,7 @@ class Dispatcher:
     """
 
     store: sqlite_store.Store
-    engine: executor.EmbeddedEngine
+    engine: run_engine.RunEngine
     rules: plan_proposals.PlanningRules
     catalog: Callable[[], catalog.Catalog]
     assign: host_assignments.Assign

@@ -11,7 +11,8 @@ import anyio
 
 from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, council_rounds, executor, order_builder, run_view, task_kinds
+from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
 from dispatch_mcp.service import messaging
@@ -39,7 +40,7 @@ class HostAssignments:
     installed: Collection[str]
     assign: Assign
     hooks: Hooks = "off"
-    beside: executor.Beside | None = None
+    beside: run_engine.Beside | None = None
     lease_s: float = 1800.0
 
     async def of(

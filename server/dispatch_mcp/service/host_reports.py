@@ -10,7 +10,8 @@ from types import MappingProxyType
 import anyio
 
 from dispatch_mcp import errors, model, next_steps
-from dispatch_mcp.engine import executor, order_builder, proof, review_attempt, run_view
+from dispatch_mcp.engine import order_builder, proof, review_attempt, run_view
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import (
     AttemptState,
     TaskState,
@@ -66,7 +67,7 @@ class Reporting:
     """
 
     store: sqlite_store.Store
-    engine: executor.EmbeddedEngine
+    engine: run_engine.RunEngine
     contact: host_assignments.HostContact
     redact: Callable[[model.Outcome], model.Outcome]
     price: forecast.Price

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import executor
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import WorkerKind, records, worker_choice
 from dispatch_mcp.runs import budget
 from dispatch_mcp.service import handles, plan_proposals, planner
@@ -60,7 +60,7 @@ class RunStarts:
     """
 
     store: sqlite_store.Store
-    engine: executor.EmbeddedEngine
+    engine: run_engine.RunEngine
     handles: handles.Handles
     rules: plan_proposals.PlanningRules
     workers: Workers

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import council_rounds, executor, run_view
+from dispatch_mcp.engine import council_rounds, run_view
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.service import answers, approvals, handles, traces
@@ -21,7 +22,7 @@ class Steering:
     """Steers the runs of one principal."""
 
     store: sqlite_store.Store
-    engine: executor.EmbeddedEngine
+    engine: run_engine.RunEngine
     handles: handles.Handles
     clock: Callable[[], float]
 

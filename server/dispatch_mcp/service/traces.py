@@ -12,7 +12,8 @@ import anyio.to_thread
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import a2a_card
-from dispatch_mcp.engine import council_rounds, executor, run_view
+from dispatch_mcp.engine import council_rounds, run_view
+from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import TaskState, WorkerKind, like_failures, records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind, age
 from dispatch_mcp.planning import flowchart, plan_checks
@@ -112,7 +113,7 @@ class Tracing:
     """Shows the runs of one principal."""
 
     store: sqlite_store.Store
-    engine: executor.EmbeddedEngine
+    engine: run_engine.RunEngine
     handles: handles.Handles
 
     async def trace(self, handle: str, task_id: str, name: View, cursor: str, wait_s: float) -> answers.Trace:

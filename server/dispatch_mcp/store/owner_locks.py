@@ -23,6 +23,9 @@ from dispatch_mcp.store import sqlite
 LOCK = "write.lock"
 """The file of the lock that whoever writes holds."""
 
+ELSEWHERE = "temporal"
+"""The owner of a run that no process of ours owns: a durable engine keeps it, whichever processes live."""
+
 _PAUSE_S = 0.005
 
 
@@ -178,8 +181,8 @@ class Ownership:
 
 
 def is_alive(home: Path, owner_id: str) -> bool:
-    """Returns whether a live process holds that owner's lock."""
-    return _is_held(home / "owners" / f"{owner_id}.lock")
+    """Returns whether a live process holds that owner's lock, or an engine keeps the run that needs none."""
+    return owner_id == ELSEWHERE or _is_held(home / "owners" / f"{owner_id}.lock")
 
 
 def _is_held(path: Path) -> bool:

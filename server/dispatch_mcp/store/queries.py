@@ -165,6 +165,7 @@ AND NOT EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('b
   AND task.worker NOT IN ('host', 'human') AND task.worker NOT IN (SELECT value FROM json_each(?)))
 ORDER BY no
 """
+_KEPT_BY = "SELECT id, revision FROM run WHERE owner = ? AND finished_at IS NULL ORDER BY no"
 _BEGUN = f"""
 SELECT task.id, task.attempt, task.worker,
   (SELECT json_extract(data, '$.{transitions.CEILING}') FROM event
@@ -477,6 +478,12 @@ async def adoptable(
     owners = {str(owner) for _, owner in rows if owner is not None} - {own}
     alive = {owner for owner in owners if owner_locks.is_alive(home, owner)}
     return [run_id for run_id, owner in rows if owner not in alive]
+
+
+async def kept_by(reader: Reader, owner: str) -> dict[str, int]:
+    """Returns the open runs of an owner with their revisions, oldest first."""
+    rows = await reader.rows(_KEPT_BY, (codec.clean(owner),))
+    return {str(run_id): _number(revision) for run_id, revision in rows}
 
 
 async def begun(reader: Reader, shelf: plan_shelf.Shelf, run_id: str) -> list[transitions.Start]:

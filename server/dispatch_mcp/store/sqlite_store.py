@@ -235,6 +235,10 @@ class Store:
         """
         return (await queries.adoptable(self._reader, self._home, own, drives, kinds))[:limit]
 
+    async def kept_by(self, owner_id: str) -> dict[str, int]:
+        """Returns the open runs of an owner with their revisions, oldest first."""
+        return await queries.kept_by(self._reader, owner_id)
+
     async def begun(self, run_id: str) -> list[transitions.Start]:
         """Returns the attempts of the server's workers that run, as they began, with the ceilings they were given."""
         return await queries.begun(self._reader, self._shelf, run_id)

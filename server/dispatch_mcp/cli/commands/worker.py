@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+from dataclasses import replace
 
 import anyio
 
@@ -22,16 +23,49 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     """Works until a signal comes or there was nothing to do for long enough; returns 0 either way."""
     if options.idle is not None and not options.idle >= 0:
         raise errors.InputError(f"--idle is {options.idle!r}.", hint="Give seconds, such as --idle 60.")
+    setup = replace(setup, settings=_chosen(options, setup.settings))
     obstacle = private_files.obstacle(setup.settings.home)
     if obstacle:
         raise errors.StoreUnavailable(
             f"There can be no runs in {str(setup.settings.home)!r}: {obstacle}.",
             hint="Set DISPATCH_MCP_HOME to a folder that can be written.",
         )
+    if options.queue is not None:
+        anyio.run(_serve_host, options, setup)
+        return console.OK
     states = anyio.run(_main, options, setup)
     if options.json:
         console.emit({"runs": states})
     return console.OK
+
+
+def _chosen(options: argparse.Namespace, settings: configuration.Settings) -> configuration.Settings:
+    """Returns the settings as the options change them. Raises InputError for options that do not go together."""
+    choices = {"engine": options.engine, "temporal_queue": options.queue, "temporal_slots": options.slots}
+    changes = {key: value for key, value in choices.items() if value is not None}
+    engine = changes.get("engine", settings.engine)
+    if engine != "temporal" and changes.keys() & {"temporal_queue", "temporal_slots"}:
+        raise errors.InputError(
+            f"--queue and --slots say what is taken from Temporal, and the engine is {engine!r}.",
+            hint="Add --engine temporal.",
+        )
+    try:
+        return configuration.Settings.model_validate({**settings.model_dump(), **changes})
+    except ValueError as wrong:
+        raise errors.InputError(
+            f"--queue {options.queue!r} or --slots {options.slots!r} cannot be used.",
+            hint="A queue is a name of letters, digits, `.`, `_` and `-`; slots are 0 to 1000.",
+        ) from wrong
+
+
+async def _serve_host(options: argparse.Namespace, setup: configuration.LoadedSettings) -> None:
+    """Does what the queues of Temporal hold until a signal comes; the runs are driven elsewhere."""
+    redactor = logs.to_stderr(setup, waits=False)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_stop_on_signal, group.cancel_scope)
+        async with composition.serve_host(setup.settings, redactor) as kinds:
+            _say(options, f"taking work from {setup.settings.temporal_queue!r}: {', '.join(kinds)}")
+            await anyio.sleep_forever()
 
 
 async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> dict[str, str]:

@@ -1,0 +1,148 @@
+"""A host of workers: takes orders from queues and carries them out, without the store of the run that they are of."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import anyio.to_thread
+from temporalio import activity, client, worker
+
+from dispatch_mcp import model
+from dispatch_mcp.engine import task_runner
+from dispatch_mcp.model import WorkerKind, ports
+from dispatch_mcp.temporal import host_line, order_papers, papers
+
+log = logging.getLogger(__name__)
+
+BEAT_EVERY_S: Final = 2.0
+
+
+@dataclass(slots=True)
+class HostContext:
+    """The task context of an attempt whose run is driven elsewhere; what it leaves is sent on by heartbeats."""
+
+    run_id: str
+    task_id: str
+    attempt: int
+    last_beat: Mapping[str, model.Json]
+    blobs: ports.Blobs
+    details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
+    digest: str = ""
+    sent_details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
+
+    def beat(self, **details: model.Json) -> None:
+        """Keeps the newest details for the next attempt."""
+        self.details.update(details)
+
+    async def mail(self) -> Sequence[model.Message]:
+        """Returns nothing: messages that come later go with the next attempt's order."""
+        return ()
+
+    async def send(self) -> None:
+        """Says that the attempt is alive, with the name of what it leaves."""
+        details = dict(self.details)
+        if details != self.sent_details:
+            self.digest = await anyio.to_thread.run_sync(self.blobs.put, json.dumps(details).encode())
+            self.sent_details = details
+        activity.heartbeat(self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHost:
+    """Carries orders out with the workers of this machine."""
+
+    workers: ports.Workers
+    blobs: ports.Blobs
+
+    @activity.defn(name="carry_out")
+    async def carry_out(self, paper: papers.CarryPaper) -> papers.CarriedPaper:
+        """Returns what has become of an order; a cancelled one stops its programs first."""
+        work = order_papers.order_of(await anyio.to_thread.run_sync(self.blobs.get, paper.order))
+        ctx = HostContext(work.run_id, work.task.id, work.attempt, work.last_beat, self.blobs)
+        try:
+            async with _heartbeats(ctx):
+                outcome = await task_runner.run_task(ctx, work, self.workers)
+        except asyncio.CancelledError:
+            # Its programs are stopped. What they had used is said all the same; a host that stops in order is lost too.
+            await ctx.send()
+            details = activity.cancellation_details()
+            return papers.CarriedPaper(beat=ctx.digest, is_lost=bool(details and details.worker_shutdown))
+        data = outcome.model_dump_json(exclude_unset=True).encode("utf-8", "surrogatepass")
+        digest = await anyio.to_thread.run_sync(self.blobs.put, data)
+        await ctx.send()
+        return papers.CarriedPaper(digest, beat=ctx.digest)
+
+
+@asynccontextmanager
+async def _heartbeats(ctx: HostContext) -> AsyncGenerator[None]:
+    beating = asyncio.create_task(_beat(ctx))
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating
+
+
+async def _beat(ctx: HostContext) -> None:
+    while True:
+        try:
+            await ctx.send()
+        except Exception:
+            log.exception("a heartbeat of %s/%s was not sent", ctx.run_id, ctx.task_id)
+        await asyncio.sleep(BEAT_EVERY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """What a host takes: from which queues, and how many orders of each kind at a time.
+
+    `per_second` bounds how many begin on a queue in all, whichever hosts take them; None for no bound.
+    """
+
+    agents: str
+    slots: int
+    per_second: float | None = None
+
+
+@asynccontextmanager
+async def serving(
+    connection: client.Client,
+    host: AgentHost,
+    plan: HostPlan,
+    *,
+    make: Callable[..., worker.Worker] = worker.Worker,
+) -> AsyncGenerator[None]:
+    """Takes orders for every kind of worker that is here until the block ends."""
+    async with AsyncExitStack() as stack:
+        for kind in host_line.DISTANT:
+            if kind in host.workers and plan.slots:
+                await stack.enter_async_context(_served(connection, host, plan, kind, make))
+        yield
+
+
+def _served(
+    connection: client.Client,
+    host: AgentHost,
+    plan: HostPlan,
+    kind: WorkerKind,
+    make: Callable[..., worker.Worker],
+) -> worker.Worker:
+    return make(
+        connection,
+        task_queue=host_line.agent_queue(plan.agents, kind),
+        activities=[host.carry_out],
+        max_concurrent_activities=plan.slots,
+        max_task_queue_activities_per_second=plan.per_second,
+        max_heartbeat_throttle_interval=timedelta(seconds=BEAT_EVERY_S),
+        default_heartbeat_throttle_interval=timedelta(seconds=BEAT_EVERY_S),
+        graceful_shutdown_timeout=timedelta(seconds=0),
+    )

@@ -1,0 +1,62 @@
+"""The connection to a Temporal server, as Temporal's own environment variables and profiles describe it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from temporalio import client, envconfig, service
+from temporalio.api.enums import v1 as enums
+from temporalio.api.taskqueue import v1 as taskqueue
+from temporalio.api.workflowservice import v1 as workflowservice
+
+from dispatch_mcp import errors
+
+CALL_S: Final = 10.0
+
+
+def options(env: Mapping[str, str]) -> client.ClientConnectConfig:
+    """Returns how to connect: `TEMPORAL_ADDRESS`, `_NAMESPACE`, `_API_KEY`, `_TLS…`, or a profile of Temporal's file.
+
+    Raises:
+        ConfigError: they contradict each other or name a file that is not there.
+    """
+    try:
+        return envconfig.ClientConfig.load_client_connect_config(override_env_vars=dict(env))
+    except (OSError, RuntimeError, ValueError) as fault:
+        raise errors.ConfigError(
+            f"Temporal's own settings cannot be used: {fault}.",
+            hint="See TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY and TEMPORAL_PROFILE.",
+        ) from fault
+
+
+async def connected(env: Mapping[str, str]) -> client.Client:
+    """Returns a connection.
+
+    Raises:
+        StoreUnavailable: nobody answers there, or not us.
+    """
+    config = options(env)
+    address = config.get("target_host") or "localhost:7233"
+    try:
+        connection = await client.Client.connect(**{**config, "target_host": address})
+        await connection.service_client.check_health(timeout=timedelta(seconds=CALL_S))
+    except (OSError, RuntimeError, service.RPCError) as fault:
+        raise errors.StoreUnavailable(
+            f"No Temporal server answers at {address!r}: {fault}.",
+            hint="Start it, or set TEMPORAL_ADDRESS; `DISPATCH_MCP_ENGINE=embedded` needs none.",
+        ) from fault
+    return connection
+
+
+async def pollers(connection: client.Client, queue: str) -> int:
+    """Returns how many processes have asked a queue for work lately."""
+    answer = await connection.workflow_service.describe_task_queue(
+        workflowservice.DescribeTaskQueueRequest(
+            namespace=connection.namespace,
+            task_queue=taskqueue.TaskQueue(name=queue),
+            task_queue_type=enums.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        )
+    )
+    return len({poller.identity for poller in answer.pollers})

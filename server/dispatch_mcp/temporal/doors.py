@@ -1,0 +1,75 @@
+"""What the rest of the product may ask of this room, in words that need no library of Temporal."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NamedTuple
+
+from dispatch_mcp.engine import attempt_services, order_builder
+from dispatch_mcp.engine.driving import run_engine
+from dispatch_mcp.model import WorkerKind, ports
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.temporal import agent_host, connection, host_line, temporal_engine
+
+
+def open_engine(
+    env: Mapping[str, str],
+    store: sqlite_store.Store,
+    workers: ports.Workers,
+    *,
+    queue: str,
+    slots: int,
+    make_order: order_builder.MakeOrder,
+    pace: run_engine.Pace,
+    services: attempt_services.AttemptServices,
+    drives: bool,
+) -> AbstractAsyncContextManager[run_engine.RunEngine]:
+    """Returns the engine over the server that `env` names; `slots` of each kind are done in this process."""
+    return temporal_engine.open_engine(
+        store,
+        workers,
+        functools.partial(connection.connected, env),
+        plan=temporal_engine.TemporalPlan(queue, slots),
+        make_order=make_order,
+        pace=pace,
+        services=services,
+        drives=drives,
+    )
+
+
+@asynccontextmanager
+async def serve_host(
+    env: Mapping[str, str], workers: ports.Workers, blobs: ports.Blobs, *, queue: str, slots: int
+) -> AsyncGenerator[Sequence[str]]:
+    """Takes work from queues until the block ends; yields the kinds of worker that are here.
+
+    Raises:
+        ConfigError: Temporal's settings cannot be used.
+        StoreUnavailable: no Temporal server answers.
+    """
+    client = await connection.connected(env)
+    host = agent_host.AgentHost(workers, blobs)
+    async with agent_host.serving(client, host, agent_host.HostPlan(queue, slots)):
+        yield [kind.value for kind in host_line.DISTANT if kind in workers]
+
+
+class ServerLook(NamedTuple):
+    """What a look at the server has shown: where it is, and how many processes wait at each queue."""
+
+    address: str
+    namespace: str
+    hosts: Mapping[WorkerKind, int]
+
+
+async def look(env: Mapping[str, str], queue: str) -> ServerLook:
+    """Returns what there is at the server.
+
+    Raises:
+        ConfigError: Temporal's settings cannot be used.
+        StoreUnavailable: no Temporal server answers.
+    """
+    client = await connection.connected(env)
+    hosts = {kind: await connection.pollers(client, host_line.agent_queue(queue, kind)) for kind in host_line.DISTANT}
+    return ServerLook(client.service_client.config.target_host, client.namespace, hosts)
