@@ -113,3 +113,9 @@ async def test_the_embedded_engine_is_what_drives_runs_unless_somebody_chooses(t
     assert settings(tmp_path).engine == "embedded"
     async with composition.open_dispatcher(settings(tmp_path), chat=False) as app:
         assert type(app.engine).__name__ == "EmbeddedEngine"
+
+
+@pytest.mark.parametrize(("name", "value"), [("temporal_queue", "no such/queue"), ("temporal_slots", -1)])
+def test_what_cannot_be_a_queue_or_a_number_of_slots_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    with pytest.raises(errors.ConfigError, match=name):
+        configuration.load({}, flags={"home": tmp_path, "workspace": tmp_path, name: value}, cwd=tmp_path)
