@@ -76,15 +76,13 @@ def plan_of(folder: Path, *, mixed: bool) -> model.Plan:
 
     def writer(name: str, file: str, old: str, *deps: str) -> model.Task:
         argv = ("python", "-S", "-c", FILL, name, file, old, f"{name} was here", str(folder / "ledger"))
-        return model.Task(
-            id=name, do=name, deps=deps, command=argv, files=(file,), isolation="worktree", max_attempts=20
-        )
+        return model.Task(id=name, do=name, deps=deps, command=argv, files=(file,), isolation="worktree", attempts=20)
 
     def agent(name: str, old: str) -> model.Task:
         step = {"tool": "edit_file", "input": {"path": "slots.txt", "old": f"{old}\n", "new": f"{name} was here\n"}}
         goal = f"TASK-{name} {fake_provider.script(step, fake_provider.done())}"
         return model.Task(
-            id=name, do=goal, worker=WorkerKind.API, model=MODEL, files=("slots.txt",), max_attempts=20
+            id=name, do=goal, worker=WorkerKind.API, model=MODEL, files=("slots.txt",), attempts=20
         )  # fmt: skip
 
     slots = [f"slot{slot}" for slot in range(SLOTS)]
@@ -165,10 +163,10 @@ class Watch:
     repo: Path
     provider: fake_provider.Provider | None = None
     state: tuple[str, ...] = ()
-    finished: dict[str, int] = field(default_factory=dict)
-    clashed: Counter[str] = field(default_factory=Counter)
-    paid_twice: set[str] = field(default_factory=set)
-    faults: list[str] = field(default_factory=list)
+    finished: dict[str, int] = field(default_factory=dict[str, int])
+    clashed: Counter[str] = field(default_factory=Counter[str])
+    paid_twice: set[str] = field(default_factory=set[str])
+    faults: list[str] = field(default_factory=list[str])
 
     def executions(self) -> Counter[str]:
         """Returns how often each writer's program ran, and how often the provider was asked for an agent's."""

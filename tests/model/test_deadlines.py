@@ -11,7 +11,7 @@ from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 
 pytestmark = pytest.mark.anyio
 
-WORK = work_order.WorkOrder("run", model.Task(id="a", goal="Wait"), 1, WorkerKind.COMMAND, timeout_s=0.01)
+WORK = work_order.WorkOrder("run", model.Task(id="a", do="Wait"), 1, WorkerKind.COMMAND, timeout_s=0.01)
 
 
 class Context:

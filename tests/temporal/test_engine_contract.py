@@ -16,7 +16,7 @@ from engine_conformance import ended, new_run, reached, script, task
 
 from dispatch_mcp import model
 from dispatch_mcp.engine.driving import run_engine
-from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, work_order
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import scripted
 
@@ -206,7 +206,7 @@ async def test_retrying_a_failed_task_reopens_a_finished_run(
 
 
 async def test_people_decide_before_a_run_goes_on(engine: run_engine.RunEngine, store: sqlite_store.Store) -> None:
-    gate = model.Task(id="gate", goal="Approve it", deps=("a",), worker=WorkerKind.HUMAN)
+    gate = model.Task(id="gate", do="Approve it", deps=("a",), worker=WorkerKind.HUMAN)
     run_id = await new_run(store, task("a"), gate, task("b", ["gate"]))
     await engine.start(run_id)
 
@@ -215,9 +215,9 @@ async def test_people_decide_before_a_run_goes_on(engine: run_engine.RunEngine, 
 
     await pulse_waits.until(engine, asks)
     assert (await engine.status(run_id)).state is RunState.WAITING_INPUT
-    yes = records.model.Outcome(state=AttemptState.SUCCEEDED, summary="approved")
+    yes = model.Outcome(state=AttemptState.SUCCEEDED, summary="approved")
     row = next(row for row in await store.tasks(run_id) if row.id == "gate")
-    report = records.transitions.Finished("gate", row.attempt, yes)
+    report = transitions.Finished("gate", row.attempt, yes)
     await store.advance(run_id, records.Step(now=engine.clock(), finished=[report]))
     engine.poke(run_id)
     assert await ended(engine, run_id) is RunState.SUCCEEDED

@@ -69,7 +69,7 @@ async def test_a_history_holds_no_text_of_anybody_and_no_large_payload(
     lab: engine_labs.Lab, store: sqlite_store.Store
 ) -> None:
     tasks = [
-        model.Task(id=name, goal=f"{WORDS} {SECRET}", deps=deps, worker=WorkerKind.API, constraints=(WORDS,))
+        model.Task(id=name, do=f"{WORDS} {SECRET}", deps=deps, worker=WorkerKind.API, constraints=(WORDS,))
         for name, deps in (("a", ()), ("b", ("a",)))
     ]
     async with lab.open(store, {WorkerKind.API: Telling()}, distant=True) as engine:
@@ -91,7 +91,7 @@ async def test_work_of_hosts_reaches_the_store_with_what_they_left(
     lab: engine_labs.Lab, store: sqlite_store.Store
 ) -> None:
     async with lab.open(store, {WorkerKind.API: Telling()}, distant=True) as engine:
-        run_id = await new_run(store, model.Task(id="b", goal="Do it", worker=WorkerKind.API))
+        run_id = await new_run(store, model.Task(id="b", do="Do it", worker=WorkerKind.API))
         await engine.start(run_id)
         assert await ended(engine, run_id) is model.RunState.SUCCEEDED
         first, second = await store.attempts(run_id)

@@ -11,7 +11,7 @@ from dispatch_mcp.model import WorkerKind, transitions, work_order
 from dispatch_mcp.temporal import order_papers, papers
 from dispatch_mcp.text import fences
 
-TASK = model.Task(id="a", goal="Do it", files=("x.py",), inputs={"n": [1, {"deep": None}]})
+TASK = model.Task(id="a", do="Do it", files=("x.py",), inputs={"n": [1, {"deep": None}]})
 BARE = work_order.WorkOrder("run", TASK, 2, WorkerKind.CLAUDE)
 FULL = dataclasses.replace(
     BARE,

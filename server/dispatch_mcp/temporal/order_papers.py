@@ -13,7 +13,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import transitions, work_order
 from dispatch_mcp.temporal import papers
 
-_DEFAULT = work_order.WorkOrder("", model.Task(id="a", goal="a"), 0, model.WorkerKind.SCRIPTED)
+_DEFAULT = work_order.WorkOrder("", model.Task(id="a", do="a"), 0, model.WorkerKind.SCRIPTED)
 _HINTS = typing.get_type_hints(work_order.WorkOrder, vars(work_order), {})
 """By the names of the module: the order has a field of the name of one."""
 

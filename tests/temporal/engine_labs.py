@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +78,7 @@ class Server:
 
 
 @contextmanager
-def serving(kind: str, state: Path) -> Iterator[Server]:
+def serving(kind: str, state: Path) -> Generator[Server]:
     """Yields a server of a kind that listens."""
     server = Server(kind, state)
     server.start()
