@@ -62,7 +62,7 @@ async def test_an_attempt_that_is_stopped_tells_what_it_had_used(store: sqlite_s
     run_id, start = await begun(store, task("a"))
     ends: list[transitions.Finished] = []
     worker = Spending()
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         async with anyio.create_task_group() as group:
             group.start_soon(attempts(store, worker, run_id).carry_out, 1, start, ends.append)
             await worker.begun.wait()

@@ -26,7 +26,7 @@ from dispatch_mcp.store import sqlite_store
 EMBEDDED, SKIPPING, DEV = "embedded", "time-skipping server", "dev server"
 KINDS = (EMBEDDED, SKIPPING, DEV)
 FAST = run_engine.Pace(look_s=0.01, takeover_s=0.05)
-BIRTH_S = 60.0
+BIRTH_S = 120.0
 
 
 def _free_port() -> int:
@@ -66,7 +66,7 @@ class Server:
         )
         deadline = time.monotonic() + BIRTH_S
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=120):
                 return
         raise AssertionError(f"the {self.kind} did not listen within {BIRTH_S:g} s")
 

@@ -129,7 +129,7 @@ async def test_cancelling_a_run_reaches_what_is_at_work(
     assert await ended(engine, run_id) is RunState.CANCELLED
     assert await states(store, run_id) == {"a": "cancelled", "b": "cancelled"}
     if worker.orders:  # it may have been cancelled before it began
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             await worker.stopped.wait()
 
 
@@ -230,7 +230,7 @@ async def test_an_engine_that_is_opened_again_goes_on_and_repeats_nothing_finish
     async with lab.open(store, {WorkerKind.SCRIPTED: first}) as engine:
         run_id = await new_run(store, task("a"), task("b", ["a"], inputs=script(hang=True)))
         await engine.start(run_id)
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             await first.begun["b"].wait()
     async with lab.open(store, {WorkerKind.SCRIPTED: second}) as engine:
         await reached(engine, run_id, "attempt_started", 3)
