@@ -181,6 +181,20 @@ def test_nothing_is_acknowledged_into_a_home_that_is_gone(tmp_path: Path, shop: 
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.promise("R22")
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be emptied there")
+def test_nothing_is_acknowledged_into_a_database_that_was_emptied_meanwhile(tmp_path: Path, shop: Path) -> None:
+    home = tmp_path / "home"
+    begin(home, shop)
+    log = tmp_path / "log"
+    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log) as wire:
+        answers(wire, READS_OF_A_RUN)
+        os.truncate(home / "state.db", 0)
+        refusals(wire, WRITES + READS[1:], "is empty", "another folder")
+        wire.kill()
+    assert "Traceback" not in log.read_text()
+
+
 def test_an_empty_state_file_beside_a_record_is_damage(tmp_path: Path, shop: Path) -> None:
     begin(tmp_path, shop)
     (tmp_path / "state.db").write_bytes(b"")

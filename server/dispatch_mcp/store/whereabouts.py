@@ -52,9 +52,14 @@ def _inode(path: str) -> Inode | None:
 
 
 def refuse_moved(home: Path, earlier: StoreFiles) -> None:
-    """Raises StoreMoved unless the files that were opened earlier still stand under their names."""
+    """Raises StoreMoved unless the files that were opened earlier still stand under their names.
+
+    Raises StoreDamaged if the database has been emptied since: what is in its log only is lost with this process.
+    """
     present = files(home)
     if present.database == earlier.database and earlier.log in (None, present.log):
+        if earlier.database is not None and _size(home / FILE) == 0:
+            raise lost(home)
         return
     fate = "replaced" if present.database and present.database != earlier.database else "removed"
     raise errors.StoreMoved(

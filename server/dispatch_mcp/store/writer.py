@@ -309,12 +309,12 @@ class Writer:
             return
         self._checkpointed_at = self._conn.total_changes
         move = sqlite.truncate if sqlite.wal_size(self._home) > LARGE_LOG else sqlite.checkpoint
-        with contextlib.suppress(sqlite3.Error, OSError, errors.StoreMoved), self._turn_of_ours():
+        with contextlib.suppress(sqlite3.Error, OSError, errors.StoreMoved, errors.StoreDamaged), self._turn_of_ours():
             move(self._conn)
 
     def _shut(self) -> None:
         """Closes under the mutex, because the last connection to close moves the log too."""
-        with contextlib.suppress(sqlite3.Error, OSError, errors.StoreMoved):
+        with contextlib.suppress(sqlite3.Error, OSError, errors.StoreMoved, errors.StoreDamaged):
             if self._conn is not None:
                 with self._turn_of_ours():
                     with contextlib.suppress(sqlite3.Error, OSError):
