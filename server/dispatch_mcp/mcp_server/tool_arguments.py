@@ -107,6 +107,9 @@ def _task_property(field: model.DeclaredField) -> Schema:
 
 _TASK = task_schema(model.Task)
 
+_OBJECT_OR_TEXT: Schema = {"anyOf": [{"type": "object"}, {"type": "string"}]}
+"""What clients take that know one type at a time, and none without any."""
+
 _RESULT: Schema = {
     "type": "object",
     "required": ["task_id", "attempt"],
@@ -119,10 +122,13 @@ _RESULT: Schema = {
             "type": "object",
             "description": "completed_work, files_modified, decisions_made, open_questions, mistakes_learned",
         },
-        "output": {},
+        "output": _OBJECT_OR_TEXT,
         "error": {"type": "string"},
         "retryable": {"type": "boolean"},
-        "usage": {"description": "As your subagent tool gave it: total_tokens, input_tokens, cost_usd …"},
+        "usage": {
+            **_OBJECT_OR_TEXT,
+            "description": "As your subagent tool gave it: total_tokens, input_tokens, cost_usd …",
+        },
     },
 }
 
