@@ -95,6 +95,12 @@ docs: ## Writes the reference pages that come from the code
 	$(ENVIRONMENT) plain
 	@$(BIN)/python scripts/generate_docs.py
 
+.PHONY: site
+site: ## Builds the documentation as a site into site (installs what it needs, once); a broken link fails
+	$(ENVIRONMENT) site
+	@$(BIN)/python scripts/generate_docs.py --check
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean
+
 .PHONY: bundle
 bundle: ## Packs the bundle for Claude Desktop into dist
 	$(ENVIRONMENT) plain
@@ -102,5 +108,5 @@ bundle: ## Packs the bundle for Claude Desktop into dist
 
 .PHONY: clean
 clean: ## Removes the environment, caches and built files
-	@rm -rf .venv .clients .conformance .axe dist build .pytest_cache .ruff_cache .hypothesis .mutants .coverage
+	@rm -rf .venv .clients .conformance .axe dist build site .pytest_cache .ruff_cache .hypothesis .mutants .coverage
 	@find $(PYTHON_FILES) -name __pycache__ -type d -prune -exec rm -rf {} +

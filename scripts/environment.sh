@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes .venv, or the folder that DISPATCH_MCP_VENV names, ready for one purpose: plain, test, dev, bench or scale. Does
+# Makes .venv, or the folder that DISPATCH_MCP_VENV names, ready for one purpose: plain, test, dev, bench, scale or site. Does
 # nothing when it already is.
 # Where packages come from is the machine's own pip or uv configuration.
 set -eu
 
-purpose=${1:?usage: environment.sh plain|test|dev|bench|scale}
+purpose=${1:?usage: environment.sh plain|test|dev|bench|scale|site}
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 cd "$root"
 venv=${DISPATCH_MCP_VENV:-.venv}
@@ -12,7 +12,7 @@ stamp=$venv/.ready-$purpose
 want="$root $(cksum <pyproject.toml)"
 case $purpose in
   plain) target=. ;;
-  test | dev | bench | scale) target=".[$purpose]" ;;
+  test | dev | bench | scale | site) target=".[$purpose]" ;;
   *) echo "environment.sh: unknown purpose '$purpose'" >&2; exit 2 ;;
 esac
 

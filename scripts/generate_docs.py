@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pydantic
 
-from dispatch_mcp import model
+import event_kinds
+from dispatch_mcp import errors, model
 from dispatch_mcp.cli import arguments as cli
 from dispatch_mcp.cli import settings_guide
 from dispatch_mcp.mcp_server import descriptions, tool_arguments
@@ -20,17 +22,78 @@ COMMON = (
     "Every command also takes `--home DIR`, the state folder, and `--workspace DIR`, the project that the work is "
     "about. Every command except `serve` takes `--json`."
 )
+SECTIONS = {"Begin": ".", "How to": "how-to", "Clients": "clients", "Reference": "reference", "Decisions": "adr"}
+GENERATED: dict[str, str] = {}
+"""Pages by file name that are as they will be written."""
+
 CHOICES = pydantic.TypeAdapter(tuple[str, ...])
 Schema = Mapping[str, model.Json]
 
 
 def pages() -> dict[str, str]:
     """Returns the generated pages by file name."""
-    return {
-        "cli.md": "\n".join(cli_lines()) + "\n",
-        "tools.md": "\n".join(tool_lines()) + "\n",
-        "settings.md": "\n".join(settings_lines()) + "\n",
-    }
+    GENERATED.update(
+        {
+            "cli.md": "\n".join(cli_lines()) + "\n",
+            "tools.md": "\n".join(tool_lines()) + "\n",
+            "settings.md": "\n".join(settings_lines()) + "\n",
+            "events.md": "\n".join(event_lines()) + "\n",
+            "errors.md": "\n".join(error_lines()) + "\n",
+        }
+    )
+    return {**GENERATED, "../llms.txt": "\n".join(index_lines()) + "\n"}
+
+
+def event_lines() -> Iterator[str]:
+    """Yields the page of the events."""
+    yield from ("# Events", "", NOTE, "")
+    yield (
+        'What the history of a run consists of (`get_trace` with `view: "timeline"`, `dispatch-mcp trace`). Events are '
+        "numbered from 1 and never change; each is stored in the transaction of what it tells."
+    )
+    yield from ("", "| event | says that |", "|---|---|")
+    yield from (f"| `{kind}` | {cell(meaning)} |" for kind, meaning in event_kinds.MEANINGS.items())
+
+
+def error_lines() -> Iterator[str]:
+    """Yields the page of the errors, each below the one that it is a kind of."""
+    yield from ("# Errors", "", NOTE, "")
+    yield (
+        "What tools and commands answer when something cannot be done: a message that quotes the wrong value, and what "
+        "to do next. The names stand in logs."
+    )
+    yield from ("", "| error | kind of | means |", "|---|---|---|")
+    for kind in error_kinds(errors.DispatchError):
+        parent = kind.__bases__[0].__name__ if kind is not errors.DispatchError else ""
+        meaning = cell((kind.__doc__ or "").partition("\n\n")[0])
+        yield f"| `{kind.__name__}` | {f'`{parent}`' if parent else ''} | {meaning} |"
+
+
+def error_kinds(kind: type[errors.DispatchError]) -> Iterator[type[errors.DispatchError]]:
+    """Yields an error of the tree in `errors`, and all kinds of it."""
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from error_kinds(child)
+
+
+def index_lines() -> Iterator[str]:
+    """Yields llms.txt: every page of the documentation with its first sentence, for models that look for one."""
+    yield from ("# dispatch-mcp", "", f"> {cell(cli.parser().description or '')}")
+    for title, folder in SECTIONS.items():
+        yield from ("", f"## {title}", "")
+        for path in sorted((REFERENCE.parent / folder).glob("*.md")):
+            place = path.relative_to(REFERENCE.parent).as_posix()
+            heading, first = opening(GENERATED.get(path.name, "") or path.read_text(encoding="utf-8"))
+            yield f"- [{heading}]({place}){f': {first}' if first else ''}"
+
+
+def opening(text: str) -> tuple[str, str]:
+    """Returns the heading of a page and its first sentence in plain text, empty where it begins with something else."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("<!--")]
+    prose = next((line for line in lines[1:2] if line[0] not in "#|-`!*"), "")
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", prose)
+    return lines[0].lstrip("# "), re.split(r"(?<=[.:])\s", plain)[0] if plain else ""
 
 
 def tool_lines() -> Iterator[str]:

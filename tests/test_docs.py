@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -13,7 +14,7 @@ import command_runs
 import memory_client
 import pytest
 
-from dispatch_mcp import configuration
+from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli import arguments as cli
 from dispatch_mcp.mcp_server import tool_arguments
 from dispatch_mcp.planning import plan_documents
@@ -144,3 +145,32 @@ def test_every_command_takes_what_the_page_says_of_all(command: str) -> None:
     common = ["--home", "a", "--workspace", "b", *([] if command == "serve" else ["--json"])]
     options = cli.parser().parse_args([command, *needed, *common])
     assert (options.command, options.home, options.workspace) == (command, "a", "b")
+
+
+def test_every_kind_of_event_is_documented_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(REPOSITORY / "scripts"), *sys.path])
+    event_kinds = importlib.import_module("event_kinds")
+    assert event_kinds.kinds() == event_kinds.MEANINGS.keys()
+
+
+def test_every_setting_and_error_is_documented() -> None:
+    settings = (REPOSITORY / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert [name for name in configuration.Settings.model_fields if f"| `{name}` |" not in settings] == []
+    page = (REPOSITORY / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    kinds = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    assert [kind.__name__ for kind in kinds if f"| `{kind.__name__}` |" not in page] == []
+
+
+def test_the_index_for_models_names_every_page_and_leads_to_it() -> None:
+    docs = REPOSITORY / "docs"
+    places = LINK.findall((docs / "llms.txt").read_text(encoding="utf-8"))
+    assert sorted(places) == sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.md"))
+
+
+def test_the_site_loads_nothing_from_elsewhere_and_fails_on_broken_links() -> None:
+    text = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert "mkdocs build --clean\n" in makefile, "--quiet would hide the warnings that `strict` counts"
+    assert "\n  font: false\n" in text
+    assert "\nstrict: true\n" in text
+    assert [word for word in ("repo_url", "extra_javascript", "extra_css", "analytics", "http:") if word in text] == []
