@@ -13,8 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import anyio
 import command_runs
 import pytest
+
+from dispatch_mcp import configuration, errors
+from dispatch_mcp.service import traces
 
 PATIENCE_S = 120.0
 WAITING = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.05)"
@@ -46,10 +50,10 @@ def started(place: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def status() -> dict[str, str]:
-    """Returns the state of the only run and of its tasks, as another command sees them."""
-    answer = command_runs.own_process("status", "latest", "--json").communicate(timeout=PATIENCE_S)[0]
-    trace = json.loads(answer)
-    return {"run": trace["state"], **{task["id"]: task["state"] for task in trace["tasks"]}}
+    """Returns the state of the only run and of its tasks, as `dispatch-mcp status latest` reads them."""
+    settings = configuration.load(os.environ, cwd=Path.cwd()).settings
+    trace = anyio.run(traces.read, settings, "latest", "summary")
+    return {"run": str(trace.state), **{task.id: str(task.state) for task in trace.tasks}}
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -60,9 +64,10 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def at_work() -> bool:
-    code = command_runs.own_process("status", "latest", "--json")
-    answer = code.communicate(timeout=PATIENCE_S)[0]
-    return code.returncode == 0 and json.loads(answer).get("state") == "running"
+    try:
+        return status()["run"] == "running"
+    except errors.DispatchError:  # there is none yet
+        return False
 
 
 class Terminal:
