@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -330,8 +331,14 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
 """What one types, without the program's name; under "" for the whole."""
 
 
+@functools.cache
 def parser() -> help_pages.Parser:
-    """Returns the parser of the whole command line."""
+    """Returns the parser of the whole command line, the same at every call: who changes it builds another."""
+    return new_parser()
+
+
+def new_parser() -> help_pages.Parser:
+    """Returns a parser of the whole command line that nobody else has."""
     top = help_pages.Parser(
         prog="dispatch-mcp",
         description="Turns any MCP assistant into the orchestrator of a team of specialist agents.",

@@ -26,7 +26,7 @@ FOLDERS = frozenset({"--home", "--workspace", "--repo", "--trace-dir", "--roster
 
 def main(options: argparse.Namespace, _setup: configuration.LoadedSettings) -> int:
     """Prints the script, and on a terminal says where it goes."""
-    script = shtab.complete(with_paths(arguments.parser()), options.shell)
+    script = shtab.complete(with_paths(arguments.new_parser()), options.shell)
     if options.json:
         console.emit({"shell": options.shell, "place": PLACES[options.shell], "script": script})
         return console.OK
