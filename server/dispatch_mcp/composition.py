@@ -152,6 +152,22 @@ def _not_installed(missing: ModuleNotFoundError) -> errors.ConfigError:
     )
 
 
+async def distributed_engine(settings: configuration.Settings) -> str:
+    """Returns what a look at the Temporal server shows, in a sentence for people.
+
+    Raises:
+        ConfigError: the engine is not installed, or Temporal's settings cannot be used.
+        StoreUnavailable: no Temporal server answers.
+    """
+    try:
+        from dispatch_mcp.temporal import doors  # noqa: PLC0415  # needs an extra, and half a second
+    except ModuleNotFoundError as missing:
+        raise _not_installed(missing) from missing
+    look = await doors.look(os.environ, settings.temporal_queue)
+    hosts = ", ".join(f"{count} for {kind.value}" for kind, count in look.hosts.items())
+    return f"{look.address}, namespace {look.namespace}; who asks {settings.temporal_queue!r} for work: {hosts}"
+
+
 def serve_host(
     settings: configuration.Settings, redactor: redaction.Redactor
 ) -> AbstractAsyncContextManager[Sequence[str]]:

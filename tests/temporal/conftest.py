@@ -11,6 +11,10 @@ import pytest
 from dispatch_mcp.store import sqlite_store
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--scale", action="store_true", help="also what takes minutes on a Temporal server")
+
+
 @pytest.fixture(scope="session")
 def _servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, engine_labs.Server]]:
     running: dict[str, engine_labs.Server] = {}

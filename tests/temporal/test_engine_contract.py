@@ -316,3 +316,21 @@ async def test_two_hundred_random_plans_end_alike_under_every_engine(
         expected = await outcomes(engine_labs.Lab(engine_labs.EMBEDDED), other, plans)
     assert await outcomes(lab, store, plans) == expected
     assert {state for state, _ in expected} >= {RunState.SUCCEEDED, RunState.FAILED, RunState.PARTIAL}
+
+
+@pytest.mark.timeout(1800)
+async def test_three_thousand_tasks_go_through_several_histories_and_each_is_done_once(
+    lab: engine_labs.Lab, store: sqlite_store.Store, request: pytest.FixtureRequest
+) -> None:
+    if not request.config.getoption("scale", default=False) and lab.address:
+        pytest.skip("takes minutes; `make test-scale` runs it")
+    tasks = [task(f"t{number}", [f"t{number - 100}"] if number >= 100 else []) for number in range(3_000)]
+    async with lab.open(store, {WorkerKind.SCRIPTED: scripted.ScriptedWorker()}, most_events=4_000) as engine:
+        run_id = await new_run(store, *tasks, max_parallel=50)
+        await engine.start(run_id)
+        with anyio.fail_after(1_500):
+            async for _ in engine.events(run_id):
+                pass
+        assert (await engine.status(run_id)).state is RunState.SUCCEEDED
+    rows = await store.tasks(run_id)
+    assert {(row.state, row.attempt) for row in rows} == {(TaskState.SUCCEEDED, 1)}

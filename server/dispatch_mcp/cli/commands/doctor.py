@@ -14,7 +14,7 @@ from typing import Literal
 
 import anyio
 
-from dispatch_mcp import __version__, configuration, errors, model, worker_setup
+from dispatch_mcp import __version__, composition, configuration, errors, model, worker_setup
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.alerts import courier
 from dispatch_mcp.cli import console, shell_wording
@@ -71,6 +71,7 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Diagnosis]:
     yield _git(settings)
     yield from _worktrees(settings)
     yield from _clients(settings.workspace)
+    yield from _engine(settings)
     yield from _workers(settings)
     yield from _agents(settings)
     yield _templates(settings.home)
@@ -157,6 +158,16 @@ def _worktrees(settings: configuration.Settings) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "!", "worktrees", detail, "`dispatch-mcp worktrees` lists them; `prune` keeps their changes as commits."
         )
+
+
+def _engine(settings: configuration.Settings) -> Iterator[Diagnosis]:
+    """Yields whether the server of the distributed engine answers; nothing where runs are driven here."""
+    if settings.engine == "embedded":
+        return
+    try:
+        yield Diagnosis("✓", "temporal", anyio.run(composition.distributed_engine, settings))
+    except errors.DispatchError as trouble:
+        yield Diagnosis("✗", "temporal", trouble.message, trouble.advice(shell_wording.words))
 
 
 def _workers(settings: configuration.Settings) -> Iterator[Diagnosis]:
