@@ -119,3 +119,17 @@ async def test_the_embedded_engine_is_what_drives_runs_unless_somebody_chooses(t
 def test_what_cannot_be_a_queue_or_a_number_of_slots_is_refused(tmp_path: Path, name: str, value: object) -> None:
     with pytest.raises(errors.ConfigError, match=name):
         configuration.load({}, flags={"home": tmp_path, "workspace": tmp_path, name: value}, cwd=tmp_path)
+
+
+@pytest.mark.usefixtures("without_the_extra")
+async def test_a_look_at_the_distributed_engine_needs_the_extra_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigError, match="'temporal' is not installed") as refusal:
+        await composition.distributed_engine(settings(tmp_path, engine="temporal"))
+    assert "embedded" in str(refusal.value.hint)
+
+
+@pytest.mark.usefixtures("without_the_extra")
+async def test_the_embedded_engine_needs_nothing_of_the_extra(tmp_path: Path) -> None:
+    async with composition.open_dispatcher(settings(tmp_path), chat=False) as app:
+        assert app.engine.driven_runs == frozenset()
+    assert sys.modules["temporalio"] is None

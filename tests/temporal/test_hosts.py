@@ -96,8 +96,10 @@ async def over(engine: run_engine.RunEngine, run_id: str) -> RunState:
 async def eventually(look: Callable[[], bool]) -> None:
     """Returns once a look at something outside of the process shows what is waited for."""
     with anyio.fail_after(120):
-        while not await anyio.to_thread.run_sync(look):
-            await anyio.sleep(0.05)  # files and processes wake nobody
+        while True:
+            if await anyio.to_thread.run_sync(look):
+                return
+            await anyio.sleep(0.05)
 
 
 async def lines(path: Path, count: int = 1) -> list[str]:
