@@ -86,7 +86,7 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 @contextmanager
 def serving(home: Path, shop: Path) -> Generator[raw_server.Wire]:
     """A server that must end in order when its client leaves."""
-    with raw_server.Wire(raw_server.environment(home, shop), shop) as wire:
+    with raw_server.Wire(raw_server.environment(home, shop), shop, fresh=True) as wire:
         yield wire
         assert wire.close() == 0
 
@@ -167,7 +167,7 @@ def test_nothing_is_acknowledged_into_a_home_that_is_gone(tmp_path: Path, shop: 
     home = tmp_path / "home"
     begin(home, shop)
     log = tmp_path / "log"
-    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log) as wire:
+    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log, fresh=True) as wire:
         answers(wire, READS_OF_A_RUN)
         shutil.move(home, tmp_path / "old")
         if fate == "replaced":
@@ -187,7 +187,7 @@ def test_nothing_is_acknowledged_into_a_database_that_was_emptied_meanwhile(tmp_
     home = tmp_path / "home"
     begin(home, shop)
     log = tmp_path / "log"
-    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log) as wire:
+    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log, fresh=True) as wire:
         answers(wire, READS_OF_A_RUN)
         os.truncate(home / "state.db", 0)
         refusals(wire, WRITES + READS[1:], "is empty", "another folder")
