@@ -32,7 +32,8 @@ async def test_work_that_fails_its_acceptance_is_refuted_and_the_next_attempt_is
     tasks = planned({"a": [], "b": []}, b=[write, done(files_modified=["b.txt"])])
     for task in tasks:
         task |= {"files": [f"{task['id']}.txt"], "acceptance": [f"file:{task['id']}.txt"]}
-    await session(env, workspace, *started(tasks), waits("a", "b"), agent("a", 2, background=False))
+    again = {**agent("a", 2, background=False), "delay": 5}  # the first attempt goes on beside the conversation
+    await session(env, workspace, *started(tasks), waits("a", "b"), again)
     told = conversation(provider)
     assert "b: succeeded. " in told
     assert "a: running. Ready: Agent(subagent_type=" in told

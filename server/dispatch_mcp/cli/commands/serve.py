@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 SWITCH_S = 0.001
 """Seconds after which a thread that computes lets others go on: an answer takes turns of several threads."""
 
-HAND_INS_S = 20.0
+HAND_INS_S = 5.0
 """Seconds that the first call waits for who takes what hooks have kept, so that it answers with what that leaves."""
 
 EXIT_GRACE_S = 2.0
