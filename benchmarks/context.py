@@ -34,7 +34,7 @@ from typing import Any
 
 import platformdirs
 
-from dispatch_mcp.context import context_query, file_index, git_log, pack_builder, packs
+from dispatch_mcp.context import context_query, file_index, git_log, pack_gatherer, packs
 from dispatch_mcp.text import languages
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -147,7 +147,7 @@ def usable(row: dict[str, Any], places: dict[str, Path]) -> bool:
 
 
 def quality(cases: Sequence[Case], data: Path, tokenizer: str | None) -> list[str]:
-    with tempfile.TemporaryDirectory() as state, pack_builder.Gatherer(Path(state)) as gatherer:
+    with tempfile.TemporaryDirectory() as state, pack_gatherer.Gatherer(Path(state)) as gatherer:
         made: list[packs.Pack] = []
         histories = {case.row["repo"]: history(case.row["repo"], data) for case in cases}
         methods: dict[str, Method] = {
@@ -206,7 +206,7 @@ def scored(case: Case, chosen: Selection) -> dict[str, float]:
 
 
 def packed(
-    gatherer: pack_builder.Gatherer, case: Case, past_commits: pack_builder.PastCommits | None, made: list[packs.Pack]
+    gatherer: pack_gatherer.Gatherer, case: Case, past_commits: pack_gatherer.PastCommits | None, made: list[packs.Pack]
 ) -> Selection:
     held = past_commits.until(case.row["date"], case.row["commit"]) if past_commits else None
     pack = gatherer.pack(case.place, case.task, budget=BUDGET, past_commits=held)
@@ -214,11 +214,11 @@ def packed(
     return Selection(pack.ranked, [(item.path, item.first, item.last) for item in pack.chosen], pack.also)
 
 
-def history(repo: str, data: Path) -> pack_builder.PastCommits:
+def history(repo: str, data: Path) -> pack_gatherer.PastCommits:
     file = data / "dev" / "history" / f"{repo.partition('/')[2]}.jsonl.gz"
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
-    return pack_builder.PastCommits(
+    return pack_gatherer.PastCommits(
         [git_log.Commit(sha, at, subject, tuple(files)) for sha, at, subject, files in found]
     )
 
@@ -352,7 +352,7 @@ def cpu() -> float:
 
 def measured(root: Path, state: Path, tasks: Sequence[str]) -> dict[str, float]:
     started = cpu()
-    with pack_builder.Gatherer(state) as gatherer:
+    with pack_gatherer.Gatherer(state) as gatherer:
         gatherer.refresh(root)
         cold = cpu() - started
         refreshes = [spent(lambda: gatherer.refresh(root)) for _ in range(5)]

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dispatch_mcp.context import chunks, context_query, file_index, file_kinds, git_log, pack_builder
+from dispatch_mcp.context import chunks, context_query, file_index, file_kinds, git_log, pack_gatherer
 from dispatch_mcp.text import languages, token_count
 
 LIST = Path(__file__).with_name("public_commits.tsv")
@@ -123,7 +123,7 @@ def language_of(clone: Path) -> str:
 
 
 def measured(clone: Path, cases: Sequence[Case]) -> Iterator[tuple[Case, str, dict[str, float]]]:
-    with tempfile.TemporaryDirectory() as folder, pack_builder.Gatherer(Path(folder, "state")) as gatherer:
+    with tempfile.TemporaryDirectory() as folder, pack_gatherer.Gatherer(Path(folder, "state")) as gatherer:
         tree = Path(folder, "tree")
         tree.mkdir()
         past = history(clone)
@@ -157,7 +157,7 @@ def check_out(clone: Path, commit: str, tree: Path, index: Path) -> None:
     git(clone, "read-tree", "-u", "--reset", commit, env={**os.environ, **names}, cwd=tree)
 
 
-def history(clone: Path) -> pack_builder.PastCommits:
+def history(clone: Path) -> pack_gatherer.PastCommits:
     log = git(
         clone, "log", "--no-merges", "--no-renames", "--name-only", "-n", "6000", "--format=%x01%H%x02%ct%x02%s%x03"
     )
@@ -166,7 +166,7 @@ def history(clone: Path) -> pack_builder.PastCommits:
         about, _, names = entry.partition("\x03")
         sha, time, subject = about.split("\x02", 2)
         commits.append(git_log.Commit(sha, int(time), subject, tuple(name for name in names.split("\n") if name)))
-    return pack_builder.PastCommits(commits)
+    return pack_gatherer.PastCommits(commits)
 
 
 def task_of(message: str) -> str:

@@ -30,15 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from dispatch_mcp.context import (
-    context_query,
-    file_index,
-    file_kinds,
-    git_log,
-    index_search,
-    pack_builder,
-    ranking,
-)
+from dispatch_mcp.context import context_query, file_index, file_kinds, git_log, index_search, pack_gatherer, ranking
 from dispatch_mcp.text import languages, secret_paths
 
 PENALTY = 0.003
@@ -171,7 +163,7 @@ def features_of(clone: Path, file: Path) -> Iterator[CaseFeatures]:
         tree = Path(folder, "tree")
         tree.mkdir()
         names = {"GIT_DIR": str(clone), "GIT_WORK_TREE": str(tree), "GIT_INDEX_FILE": str(Path(folder, "index"))}
-        history = pack_builder.PastCommits(commits(clone))
+        history = pack_gatherer.PastCommits(commits(clone))
         with file_index.FileIndex(Path(folder, "state"), tree) as opened:
             found = index_search.Search(opened)
             for row in rows:
@@ -193,7 +185,7 @@ def commits(clone: Path) -> list[git_log.Commit]:
     return made
 
 
-def of_case(found: index_search.Search, history: pack_builder.PastCommits, row: Mapping[str, Any]) -> CaseFeatures:
+def of_case(found: index_search.Search, history: pack_gatherer.PastCommits, row: Mapping[str, Any]) -> CaseFeatures:
     query = context_query.read(row["full"])
     evidence = found.evidence(query, history.votes(query))
     of_files = ranking.file_features(query, evidence)

@@ -12,7 +12,7 @@ from pathlib import Path
 from dispatch_mcp import configuration, errors, prices, worker_setup
 from dispatch_mcp.agents import catalog, loader
 from dispatch_mcp.alerts import courier
-from dispatch_mcp.context import pack_builder
+from dispatch_mcp.context import pack_gatherer
 from dispatch_mcp.context.documents import knowledge_documents
 from dispatch_mcp.engine import (
     artifacts,
@@ -104,8 +104,8 @@ def plan_without_secrets(
 
 
 @asynccontextmanager
-async def _gatherer(home: Path, guess: Path | None) -> AsyncGenerator[pack_builder.Gatherer]:
-    with pack_builder.Gatherer(home, guess=guess, beside=True) as found:
+async def _gatherer(home: Path, guess: Path | None) -> AsyncGenerator[pack_gatherer.Gatherer]:
+    with pack_gatherer.Gatherer(home, guess=guess, beside=True) as found:
         yield found
 
 

@@ -17,7 +17,7 @@ from dispatch_mcp import composition, configuration
 from dispatch_mcp.alerts import channels, courier
 from dispatch_mcp.model import Limits, records
 from dispatch_mcp.store import owner_locks, sqlite_store
-from dispatch_mcp.store.outbox import alert_box, alert_rows
+from dispatch_mcp.store.outbox import alert_box, alert_reasons
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ async def telling(
 ) -> AsyncGenerator[tuple[sqlite_store.Store, courier.Courier]]:
     clock = clock or Clock()
     async with sqlite_store.open_store(home, clock=clock, warn_share=0.8) as store:
-        target = courier.AlertTarget(ear, "target", alert_rows.KINDS)
+        target = courier.AlertTarget(ear, "target", alert_reasons.KINDS)
         teller = courier.Courier(store, target, warn_share=0.8, clock=clock)
         await teller.begin()
         yield store, teller

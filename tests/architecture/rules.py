@@ -78,7 +78,7 @@ PURE = (
     *("model", "text", "routing", "planning", "review", "runs"),
     *("agents.a2a_card", "agents.catalog", "agents.frontmatter", "agents.templates"),
     *("context.assembly", "context.chunks", "context.context_query", "context.gitignore", "context.import_graph"),
-    *("context.packs", "context.ranking", "context.requirements", "context.search_scope", "context.token_budget"),
+    *("context.packs", "context.ranking", "context.requirements", "context.search_scope", "context.part_choice"),
     *("context.documents.document_parts", "context.documents.file_mentions", "context.documents.file_shares"),
     *("git.apply_rules", "git.inner_work", "git.merge_rules", "git.worktree_leftovers"),
     *("process.allowlist", "process.child_environment"),

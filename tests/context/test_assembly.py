@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import assembly, packs, ranking, token_budget
+from dispatch_mcp.context import assembly, packs, part_choice, ranking
 
 FILES = {
     path: [f"{stem}_{number} = compute({number})" for number in range(1, 301)]
@@ -263,7 +263,7 @@ def test_a_text_is_cut_into_a_head_that_fits_and_its_rest(room: int) -> None:
         return
     assert (head.first, rest.last, rest.first) == (11, 60, head.last + 1)
     assert "\n".join(filter(None, (head.text, rest.text))) == whole.text
-    assert token_budget.cost(head.path, head.text) <= room + 4
+    assert part_choice.cost(head.path, head.text) <= room + 4
 
 
 def test_a_text_without_lines_keeps_its_key_when_it_is_cut() -> None:
@@ -304,7 +304,7 @@ def test_the_head_of_a_text_that_is_cut_fits_and_nothing_of_it_is_lost(whole: pa
     if head is None:
         assert rest == whole
     else:
-        assert token_budget.cost(head.path, head.text) <= room
+        assert part_choice.cost(head.path, head.text) <= room
         assert f"{head.text}\n{rest.text}" == whole.text or (head.text, rest.text) == (whole.text, "")
 
 

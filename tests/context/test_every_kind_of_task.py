@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import temp_repository
 
-from dispatch_mcp.context import git_log, pack_builder, packs
+from dispatch_mcp.context import git_log, pack_gatherer, packs
 
 FILES = {
     "README.md": "# Parcel\n\nTracks parcels for small shops.\n\n## Installing\n\nRun `pip install parcel`.\n",
@@ -82,8 +82,8 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def gatherer(tmp_path: Path) -> Iterator[pack_builder.Gatherer]:
-    with pack_builder.Gatherer(tmp_path / "state") as opened:
+def gatherer(tmp_path: Path) -> Iterator[pack_gatherer.Gatherer]:
+    with pack_gatherer.Gatherer(tmp_path / "state") as opened:
         yield opened
 
 
@@ -135,7 +135,7 @@ CODE = [
 
 @pytest.mark.parametrize(("task", "path"), [*DOCUMENTS, *CONFIGURATION, *CI, *TEMPLATES])
 def test_the_file_that_a_task_is_about_is_given_whole(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, path: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, path: str
 ) -> None:
     pack = gatherer.pack(project, task)
     assert path in given_paths(pack)
@@ -144,7 +144,7 @@ def test_the_file_that_a_task_is_about_is_given_whole(
 
 @pytest.mark.parametrize(("task", "path"), [*TESTS, *CODE])
 def test_of_code_the_definition_that_a_task_is_about_is_given_to_its_end(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, path: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, path: str
 ) -> None:
     pack = gatherer.pack(project, task)
     assert path in given_paths(pack)
@@ -153,14 +153,14 @@ def test_of_code_the_definition_that_a_task_is_about_is_given_to_its_end(
 
 @pytest.mark.parametrize(("task", "path"), [*DOCUMENTS, *CI, *TESTS, *CODE])
 def test_the_file_that_a_task_is_about_is_among_the_first_five(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, path: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, path: str
 ) -> None:
     assert path in gatherer.pack(project, task).ranked[:5]
 
 
 @pytest.mark.parametrize(("task", "path"), CODE)
 def test_a_task_about_source_gets_its_source_first(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, path: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, path: str
 ) -> None:
     assert gatherer.pack(project, task).ranked[0] == path
 
@@ -173,7 +173,7 @@ def test_a_task_about_source_gets_its_source_first(
     ],
 )
 def test_tests_of_what_changes_are_named_but_not_given_unless_the_task_writes_tests(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, test: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, test: str
 ) -> None:
     pack = gatherer.pack(project, task)
     assert test in pack.also
@@ -183,27 +183,27 @@ def test_tests_of_what_changes_are_named_but_not_given_unless_the_task_writes_te
 
 @pytest.mark.parametrize(("task", "_"), CODE)
 def test_copies_are_never_given_for_their_words(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, _: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, _: str
 ) -> None:
     pack = gatherer.pack(project, task)
     assert not any(path.startswith("dist/") for path in (*given_paths(pack), *pack.ranked))
 
 
-def test_a_copy_that_is_asked_for_by_name_is_given(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_a_copy_that_is_asked_for_by_name_is_given(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     pack = gatherer.pack(project, "Look at the built carrier", ["file:dist/parcel/carrier.py"])
     assert "dist/parcel/carrier.py" in given_paths(pack)
 
 
-def test_help_with_tests_that_a_package_offers_is_source(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_help_with_tests_that_a_package_offers_is_source(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     assert "src/parcel/testing/__init__.py" in gatherer.pack(project, "Let the fake carrier count its calls").ranked[:3]
 
 
-def test_past_commits_say_what_such_tasks_touch(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_past_commits_say_what_such_tasks_touch(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     commits = [
         git_log.Commit("a" * 40, 1, "Support the newest interpreter", ("docker-compose.yml", "Makefile")),
         git_log.Commit("b" * 40, 2, "Cancel orders", ("src/parcel/shipment.py",)),
     ]
-    history = pack_builder.PastCommits(commits)
+    history = pack_gatherer.PastCommits(commits)
     pack = gatherer.pack(project, "Support the interpreter of next year", past_commits=history)
     history.close()
     assert {"docker-compose.yml", "Makefile"} <= {*pack.ranked[:6]}
@@ -211,14 +211,14 @@ def test_past_commits_say_what_such_tasks_touch(project: Path, gatherer: pack_bu
 
 @pytest.mark.parametrize("task", ["zebra giraffe", "", "?!"])
 def test_a_task_that_nothing_here_matches_gets_nothing_and_is_told_so(
-    project: Path, gatherer: pack_builder.Gatherer, task: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str
 ) -> None:
     pack = gatherer.pack(project, task)
     assert pack.chosen == ()
     assert pack.text == packs.NOTHING
 
 
-def test_a_pack_ends_when_nothing_more_is_worth_its_tokens(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_a_pack_ends_when_nothing_more_is_worth_its_tokens(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     for at in range(40):
         lines = "\n".join(f"def unrelated_{at}_{line}(value):\n    return value\n" for line in range(40))
         temp_repository.write(project, f"src/parcel/extra_{at}.py", lines)
@@ -230,6 +230,6 @@ def test_a_pack_ends_when_nothing_more_is_worth_its_tokens(project: Path, gather
 @pytest.mark.parametrize("budget", [200, 400, 1_000, 5_000])
 @pytest.mark.parametrize(("task", "_"), [*DOCUMENTS[:2], *CONFIGURATION[:2], *CODE[:2]])
 def test_no_kind_of_task_gets_more_than_its_budget(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, _: str, budget: int
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, _: str, budget: int
 ) -> None:
     assert gatherer.pack(project, task, budget=budget).tokens <= budget

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_mcp.context import file_index, pack_builder
+from dispatch_mcp.context import file_index, pack_gatherer
 
 APP = "def fetch_orders(limit):\n    return limit\n\n\nclass Basket:\n    def total(self):\n        return 0\n"
 
@@ -95,7 +95,7 @@ def test_only_what_has_changed_is_read_again(project: Path, tmp_path: Path) -> N
         (project / "shop/new.py").write_text("def brand_new(): ...\n")
         again = opened.refresh()
         assert (again.read, again.removals) == (2, 2)
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         text = gatherer.pack(project, "load invoices", ["symbol:load_invoices", "symbol:fetch_orders"]).text
     assert "def load_invoices" in text
     assert "not found: symbol:fetch_orders" in text
@@ -110,7 +110,7 @@ def test_an_index_that_is_changed_again_and_again_is_built_anew_and_stays_right(
         alive = opened.db.execute("SELECT count(*) FROM chunks").fetchone()[0]
         words = opened.db.execute("SELECT count(*) FROM code_docsize").fetchone()[0]
     assert words < alive + 2_600
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         assert "turn11_7" in gatherer.pack(project, "turn11 7", budget=1_000).text
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_index_is_built_anew(project: Path, tmp_path: Path, damage: st
         path.write_bytes(data[: len(data) // 2])
     if damage == "folder of logs":
         Path(f"{path}-wal").write_bytes(b"\xff" * 5_000)
-    with pack_builder.Gatherer(state) as gatherer:
+    with pack_gatherer.Gatherer(state) as gatherer:
         assert "def fetch_orders" in gatherer.pack(project, "fetch the orders").text
 
 
@@ -155,7 +155,7 @@ def test_an_index_that_somebody_else_replaces_is_opened_again(project: Path, tmp
 def gathered(state: str, root: str, turn: int) -> str:
     """Writes a file, gathers, and returns the pack; carried out in several processes at once."""
     Path(root, "shop", f"made_{turn}.py").write_text(f"def made_{turn}_by_a_process():\n    return {turn}\n")
-    with pack_builder.Gatherer(Path(state)) as gatherer:
+    with pack_gatherer.Gatherer(Path(state)) as gatherer:
         packs = [gatherer.pack(root, f"fetch orders, made {turn} by a process", budget=2_000) for _ in range(3)]
     return packs[-1].text
 
@@ -198,7 +198,7 @@ def test_past_commits_with_alike_subjects_speak_for_their_files(project: Path, t
     git(project, "commit", "-q", "-m", "Start")
     (project / "shop/billing.py").write_text("def charge_card(order):\n    return order\n")
     git(project, "commit", "-q", "-a", "-m", "Repair the quarterly reconciliation")
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         pack = gatherer.pack(project, "quarterly reconciliation is wrong again")
         assert pack.ranked[0] == "shop/billing.py"
         (project / "shop/orders.py").write_text(APP + "\n")
@@ -218,7 +218,7 @@ def test_nobody_else_can_look_into_an_index_whatever_the_umask(project: Path, tm
     before = os.umask(0)
     try:
         home = tmp_path / "new" / "home"
-        with pack_builder.Gatherer(home) as gatherer:
+        with pack_gatherer.Gatherer(home) as gatherer:
             gatherer.pack(project, "fetch orders")
             found = {path: path.stat().st_mode & 0o777 for path in [home.parent, home, *home.rglob("*")]}
     finally:
@@ -231,11 +231,11 @@ def test_indexes_of_workspaces_that_are_gone_make_room_for_new_ones(project: Pat
     gone, kept = tmp_path / "gone", tmp_path / "kept"
     for folder in (gone, kept):
         shutil.copytree(project, folder)
-    with pack_builder.Gatherer(tmp_path / "home") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "home") as gatherer:
         for folder in (gone, kept):
             gatherer.pack(folder, "fetch orders")
     shutil.rmtree(gone)
-    with pack_builder.Gatherer(tmp_path / "home") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "home") as gatherer:
         gatherer.pack(project, "fetch orders")
     left = {path.name.rpartition("-")[0] for path in (tmp_path / "home" / "context").iterdir()}
     assert left == {"kept", "project"}
@@ -243,5 +243,8 @@ def test_indexes_of_workspaces_that_are_gone_make_room_for_new_ones(project: Pat
 
 def test_a_state_directory_that_cannot_be_written_is_said_in_a_sentence(project: Path, tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file in its place")
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer, pytest.raises(file_index.Damaged, match="cannot serve"):
+    with (
+        pack_gatherer.Gatherer(tmp_path / "state") as gatherer,
+        pytest.raises(file_index.Damaged, match="cannot serve"),
+    ):
         gatherer.pack(project, "fetch orders")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import assembly, context_query, packs, ranking, token_budget
+from dispatch_mcp.context import assembly, context_query, packs, part_choice, ranking
 from dispatch_mcp.context.documents import file_shares
 
 BODY = 12
@@ -97,7 +97,7 @@ def test_all_files_together_keep_within_their_room(sizes: list[int], room: int) 
     files = [file(f"f{at}.py", NAMES[:size]) for at, size in enumerate(sizes)]
     by_path = {one.path: parts(NAMES[:size]) for one, size in zip(files, sizes, strict=True)}
     offers = file_shares.offers(files, room, interest("rule 7"), by_path.__getitem__)
-    costs = [token_budget.cost(piece.path, piece.text) for offer in offers for piece in offer.pieces]
+    costs = [part_choice.cost(piece.path, piece.text) for offer in offers for piece in offer.pieces]
     assert sum(costs) <= room
     for one, offer in zip(files, offers, strict=True):
         is_whole = spans(offer.pieces) == [(1, len(one.text.split("\n")) - 1)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import temp_repository
 
-from dispatch_mcp.context import context_query, file_index, git_log, index_search, pack_builder, search_scope
+from dispatch_mcp.context import context_query, file_index, git_log, index_search, pack_gatherer, search_scope
 
 FILES = {
     "shop/__init__.py": "from shop.cart import Cart\n",
@@ -187,13 +187,13 @@ COMMITS = (
 
 
 @pytest.fixture
-def history() -> Iterator[pack_builder.PastCommits]:
-    opened = pack_builder.PastCommits(COMMITS)
+def history() -> Iterator[pack_gatherer.PastCommits]:
+    opened = pack_gatherer.PastCommits(COMMITS)
     yield opened
     opened.close()
 
 
-def test_commits_with_alike_subjects_vote_for_the_source_that_they_touched(history: pack_builder.PastCommits) -> None:
+def test_commits_with_alike_subjects_vote_for_the_source_that_they_touched(history: pack_gatherer.PastCommits) -> None:
     votes = history.votes(context_query.read("Rounding of money"))
     assert max(votes.source, key=votes.source.__getitem__) == "shop/money.py"
     assert votes.source["shop/money.py"] == 1.0
@@ -201,11 +201,11 @@ def test_commits_with_alike_subjects_vote_for_the_source_that_they_touched(histo
     assert votes.beside["tests/test_money.py"] == 1.0
 
 
-def test_a_commit_that_touched_very_much_says_nothing(history: pack_builder.PastCommits) -> None:
+def test_a_commit_that_touched_very_much_says_nothing(history: pack_gatherer.PastCommits) -> None:
     assert not any(path.startswith("src/") for path in history.votes(context_query.read("Round everything")).source)
 
 
-def test_only_older_commits_count_and_never_the_one_that_is_asked_about(history: pack_builder.PastCommits) -> None:
+def test_only_older_commits_count_and_never_the_one_that_is_asked_about(history: pack_gatherer.PastCommits) -> None:
     query = context_query.read("Keep the discount")
     assert history.until(200).votes(query).source == {}
     assert set(history.until(300).votes(query).source) == {"shop/cart.py"}
@@ -214,7 +214,7 @@ def test_only_older_commits_count_and_never_the_one_that_is_asked_about(history:
 
 
 @pytest.mark.parametrize("text", ["", "zebra", "the of"])
-def test_no_alike_commit_no_votes(history: pack_builder.PastCommits, text: str) -> None:
+def test_no_alike_commit_no_votes(history: pack_gatherer.PastCommits, text: str) -> None:
     assert history.votes(context_query.read(text)) == index_search.NO_VOTES
 
 

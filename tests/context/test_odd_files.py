@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 import temp_repository
 
-from dispatch_mcp.context import pack_builder
+from dispatch_mcp.context import pack_gatherer
 
 SOUND = "def round_total(cart):\n    return round(sum(cart))\n"
 ODD = "def round_odd_total(cart):\n    return cart\n"
@@ -94,7 +94,7 @@ def test_one_odd_entry_leaves_itself_out_and_never_the_pack(tmp_path: Path, entr
         temp_repository.git(root, "init", "-q", "-b", "main")
         temp_repository.commit(root, "Round the total of a cart")
     entry.make(root)
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         pack = gatherer.pack(root, "Round the odd total of a cart", ["file:cart.py"])
     assert "def round_total(cart):" in pack.text
     assert not pack.unresolved
@@ -112,7 +112,7 @@ def test_one_odd_key_is_said_not_to_be_there_and_the_others_are_given(tmp_path: 
     temp_repository.write(root, "cart.py", SOUND)
     _loop(root)
     os.mkfifo(root / "pipe.py")
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         pack = gatherer.pack(root, "Round the total", [f"file:{key}", "file:cart.py"])
     assert "def round_total(cart):" in pack.text
     assert len(pack.unresolved) == 1
@@ -133,6 +133,6 @@ def test_one_odd_commit_leaves_itself_out_and_never_the_pack(tmp_path: Path, sub
     message.write_bytes(subject)
     temp_repository.write(root, "cart.py", SOUND + ODD)
     temp_repository.git(root, "commit", "-q", "-a", "-F", str(message))
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         pack = gatherer.pack(root, "Round the total of a cart")
     assert "def round_total(cart):" in pack.text

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from dispatch_mcp.context import file_index, pack_builder
+from dispatch_mcp.context import file_index, pack_gatherer
 from dispatch_mcp.context.indexing import index_process, index_reader
 from dispatch_mcp.process import file_lock
 
@@ -70,7 +70,7 @@ def ids(state: Path, workspace: Path) -> dict[str, int]:
 
 
 async def test_a_pack_of_a_large_workspace_waits_until_it_is_read(state: Path, harbour: Path) -> None:
-    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
+    with pack_gatherer.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
         pack = await gatherer.gather(harbour, "Mend moor_607", ["symbol:moor_607"], wait_s=100)
         assert "def moor_607" in pack.text
         assert gatherer.share_read(harbour) == (FILES, 0)
@@ -81,14 +81,14 @@ async def test_a_small_workspace_is_read_on_the_spot_by_no_other_process(state: 
     shop = tmp_path / "shop"
     shop.mkdir()
     (shop / "till.py").write_text("def open_till():\n    return 1\n")
-    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
+    with pack_gatherer.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
         assert "def open_till" in (await gatherer.gather(shop, "Mend open_till")).text
         assert gatherer.share_read(shop) is None
         assert gatherer.progress(shop) is None
 
 
 async def test_whoever_waits_no_longer_gets_what_there_is(state: Path, harbour: Path, turn: file_lock.FileLock) -> None:
-    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
+    with pack_gatherer.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
         pack = await gatherer.gather(harbour, "Mend moor_7", wait_s=0.05)
         assert not pack.chosen
         assert gatherer.share_read(harbour) == (0, 0)
@@ -97,9 +97,9 @@ async def test_whoever_waits_no_longer_gets_what_there_is(state: Path, harbour: 
 async def test_what_has_changed_since_the_last_look_is_read_anew_for_the_pack(state: Path, tmp_path: Path) -> None:
     quay = tmp_path / "quay"
     quay.mkdir()
-    for at in range(pack_builder.SMALL + 1):
+    for at in range(pack_gatherer.SMALL + 1):
         (quay / f"berth{at}.py").write_text(f"def moor_{at}(vessel):\n    return vessel + {at}\n")
-    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
+    with pack_gatherer.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
         await gatherer.gather(quay, "Mend moor_7", wait_s=100)
         (quay / "berth7.py").write_text("# A new line.\n\n\ndef moor_7(vessel, tide):\n    return vessel - tide\n")
         pack = await gatherer.gather(quay, "Mend moor_7", wait_s=100)
@@ -279,7 +279,7 @@ async def test_where_no_process_can_be_started_the_workspace_is_read_on_the_spot
     state: Path, harbour: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(state / "no-such-python"))
-    with pack_builder.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
+    with pack_gatherer.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
         await gatherer.gather(harbour, "Mend moor_7", wait_s=100)
         pack = await gatherer.gather(harbour, "Mend moor_7", ["symbol:moor_7"], wait_s=100)
         assert "def moor_7" in pack.text
@@ -290,7 +290,7 @@ async def test_where_no_process_can_be_started_the_workspace_is_read_on_the_spot
 async def test_work_that_is_expected_has_the_workspace_read_and_none_is_expected_in_the_root(
     state: Path, harbour: Path
 ) -> None:
-    with pack_builder.Gatherer(state, beside=True) as gatherer:
+    with pack_gatherer.Gatherer(state, beside=True) as gatherer:
         gatherer.expect("/")
         gatherer.expect(harbour)
         await until(lambda: gatherer.progress(harbour) == (FILES, 0))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import traversals
 
-from dispatch_mcp.context import pack_builder, safe_read
+from dispatch_mcp.context import pack_gatherer, safe_read
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import secret_paths
 
@@ -62,7 +62,7 @@ def test_no_key_of_any_kind_brings_in_what_lies_elsewhere(place: Path, tmp_path:
     )
     keys = [form.format(path) for path in traversals.TRAVERSALS for form in forms]
     assert len(traversals.TRAVERSALS) >= 60
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         for start in range(0, len(keys), 60):
             pack = gatherer.pack(place, "run the app", keys[start : start + 60], budget=20_000)
             assert CANARY not in pack.text

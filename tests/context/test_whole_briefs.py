@@ -21,7 +21,7 @@ import temp_repository
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.context import pack_builder, packs
+from dispatch_mcp.context import pack_gatherer, packs
 from dispatch_mcp.context.documents import knowledge_documents
 from dispatch_mcp.engine import briefing
 from dispatch_mcp.model import WorkerKind, work_order
@@ -152,7 +152,7 @@ async def room(tmp_path: Path) -> AsyncGenerator[Room]:
     root.mkdir()
     async with dispatcher_setup.opened(tmp_path / "state") as desk:
         run = await dispatcher_setup.started(desk, dispatcher_setup.task("t"))
-        with pack_builder.Gatherer(tmp_path / "index") as gatherer:
+        with pack_gatherer.Gatherer(tmp_path / "index") as gatherer:
             agents = catalog.Catalog((EXPERT,))
             temp_repository.write(desk.app.store.home, KNOWLEDGE, DOCUMENT)
             library = knowledge_documents.Library(desk.app.store.home)
@@ -182,7 +182,7 @@ async def test_the_tasks_of_a_wave_share_one_look_at_what_earlier_runs_have_deci
     await store.open()
     texts: list[str] = []
     try:
-        with pack_builder.Gatherer(tmp_path / "index") as gatherer:
+        with pack_gatherer.Gatherer(tmp_path / "index") as gatherer:
             library = knowledge_documents.Library(home)
             made = briefing.Briefing(store, gatherer, lambda: catalog.Catalog(()), library, patience_s=60)
 
@@ -359,7 +359,7 @@ async def test_what_cannot_be_given_is_said_with_the_reason(room: Room) -> None:
     assert "ENTRY-CANARY" in context.text
 
 
-class _Broken(pack_builder.Gatherer):
+class _Broken(pack_gatherer.Gatherer):
     """A gatherer that fails, or never ends."""
 
     failure: Exception | None = None

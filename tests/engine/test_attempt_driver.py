@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import artifacts, attempt_driver, attempt_services, proof, run_view, task_runner
+from dispatch_mcp.engine import artifacts, attempt_driver, attempt_services, claim_evidence, run_view, task_runner
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, ports, records, transitions, work_order
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
@@ -107,7 +107,7 @@ async def test_an_attempt_that_has_begun_is_briefed_again_but_not_looked_at(stor
 async def test_a_task_that_declares_nothing_is_not_looked_at(store: sqlite_store.Store) -> None:
     verifier = Verifier()
     driver = attempt_driver.AttemptDriver(store, attempt_services.AttemptServices(verifier=verifier))
-    claim = proof.Claim(order(model.Task(id="part", do="Think")), SUCCESS)
+    claim = claim_evidence.Claim(order(model.Task(id="part", do="Think")), SUCCESS)
     assert dict((await driver.prepare(claim.work)).beat) == {}
     assert await driver.judge(claim) == SUCCESS
     assert (verifier.looks, verifier.befores) == ([], [])
@@ -122,7 +122,7 @@ async def test_the_host_and_a_worker_of_the_server_are_judged_alike(store: sqlit
     beats: list[dict[str, model.Json]] = []
     by_server = await driver.run(context(store, beats), order(PART), {WorkerKind.SCRIPTED: worker})
     prepared = await driver.prepare(order(PART, WorkerKind.HOST))
-    by_host = await driver.judge(proof.Claim(prepared.work, SUCCESS, prepared.beat, view))
+    by_host = await driver.judge(claim_evidence.Claim(prepared.work, SUCCESS, prepared.beat, view))
     assert by_server == by_host
     assert beats == [dict(prepared.beat)]
     assert verifier.befores == [{"before": "clean"}] * 2
@@ -133,7 +133,7 @@ async def test_the_host_and_a_worker_of_the_server_are_judged_alike(store: sqlit
 async def test_a_claim_is_judged_the_same_however_often(store: sqlite_store.Store) -> None:
     driver = attempt_driver.AttemptDriver(store, attempt_services.AttemptServices(verifier=Verifier()))
     view = await begun(store, PART)
-    claim = proof.Claim(order(PART), SUCCESS, {"before": "clean"}, view)
+    claim = claim_evidence.Claim(order(PART), SUCCESS, {"before": "clean"}, view)
     before = await store.events(RUN)
     assert await driver.judge(claim) == await driver.judge(claim)
     assert await store.events(RUN) == before
@@ -143,7 +143,7 @@ async def test_what_a_claim_names_is_kept_once_it_is_judged(store: sqlite_store.
     (tmp_path / "report.md").write_text("All is well.\n", "utf-8")
     services = attempt_services.AttemptServices(archive=artifacts.Archive(store.blobs))
     handoff = model.Handoff(artifacts=(model.Artifact(name="report", path="report.md"),))
-    claim = proof.Claim(order(PART, workspace=str(tmp_path)), SUCCESS.model_copy(update={"handoff": handoff}))
+    claim = claim_evidence.Claim(order(PART, workspace=str(tmp_path)), SUCCESS.model_copy(update={"handoff": handoff}))
     judged = await attempt_driver.AttemptDriver(store, services).judge(claim)
     [artifact] = judged.handoff.artifacts
     assert store.blobs.get(artifact.digest) == b"All is well.\n"

@@ -12,7 +12,7 @@ import reviewed_runs
 from thoroughness import FULL
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import attempt_services, plan_council, proof, run_view, task_kinds
+from dispatch_mcp.engine import attempt_services, claim_evidence, plan_council, run_view, task_kinds
 from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, records, transitions, work_order
 from dispatch_mcp.review import answer_parser, council_decision, plan_reviews
 from dispatch_mcp.runs import state_machine
@@ -64,7 +64,8 @@ async def seats(store: sqlite_store.Store, worker: WorkerKind) -> list[model.Out
     kind = task_kinds.kind_of(task, worker)
     texts = [reviewed_runs.verdict(word, *([severity] if severity else [])) for word, severity in CASES]
     return [
-        await kind.judge(store, attempt_services.BARE, proof.Claim(work, claimed(text), {}, view)) for text in texts
+        await kind.judge(store, attempt_services.BARE, claim_evidence.Claim(work, claimed(text), {}, view))
+        for text in texts
     ]
 
 

@@ -15,7 +15,7 @@ import reviewed_runs
 from thoroughness import FULL
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import attempt_services, executor, plan_review_attempt, proof, task_kinds
+from dispatch_mcp.engine import attempt_services, claim_evidence, executor, plan_review_attempt, task_kinds
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.git import diff_source, git_process, workspace_provider
 from dispatch_mcp.model import AttemptState, RunState, WorkerKind, ports, records, transitions, work_order
@@ -70,7 +70,7 @@ async def outcomes(store: sqlite_store.Store, worker: WorkerKind, *, says_failed
         await kind.judge(
             store,
             attempt_services.BARE,
-            proof.Claim(order(review("a"), worker), claimed(answer(case), worker, says_failed=says_failed)),
+            claim_evidence.Claim(order(review("a"), worker), claimed(answer(case), worker, says_failed=says_failed)),
         )
         for case in CASES
     ]
@@ -146,10 +146,12 @@ async def test_trouble_of_a_worker_stays_what_it_was_unless_there_is_a_usable_an
     store: sqlite_store.Store, kind: str
 ) -> None:
     broken = model.Outcome(state=AttemptState.FAILED, error="trouble", error_kind=kind, retryable=True)
-    claim = proof.Claim(order(review("a"), WorkerKind.API), broken)
+    claim = claim_evidence.Claim(order(review("a"), WorkerKind.API), broken)
     assert await plan_review_attempt.judge(store, None, claim) == broken
     said = broken.model_copy(update={"output": reviewed_runs.PASS})
-    passed = await plan_review_attempt.judge(store, None, proof.Claim(order(review("a"), WorkerKind.API), said))
+    passed = await plan_review_attempt.judge(
+        store, None, claim_evidence.Claim(order(review("a"), WorkerKind.API), said)
+    )
     assert (passed.state, passed.error_kind, passed.retryable) == (AttemptState.SUCCEEDED, "", False)
 
 

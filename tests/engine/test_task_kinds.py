@@ -11,7 +11,7 @@ import pytest
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_services, proof, run_view, task_kinds
+from dispatch_mcp.engine import attempt_services, claim_evidence, run_view, task_kinds
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, records, work_order
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
@@ -137,7 +137,7 @@ async def test_a_review_is_judged_by_its_quotes(store: sqlite_store.Store) -> No
     task = review_task(store)
     kind = task_kinds.kind_of(task, WorkerKind.API)
     answer = '{"verdict": "PASS", "files": ["app.py"], "findings": []}'
-    passed = await kind.judge(store, BARE, proof.Claim(order(task), success(answer)))
+    passed = await kind.judge(store, BARE, claim_evidence.Claim(order(task), success(answer)))
     assert (passed.state, passed.unverified) == (AttemptState.SUCCEEDED, False)
     assert [receipt.kind for receipt in passed.receipts] == ["words"]
 
@@ -166,7 +166,7 @@ async def test_a_pass_counts_only_when_it_names_a_file_of_the_change_that_was_re
     store: sqlite_store.Store, answer: str, *, is_usable: bool
 ) -> None:
     task = review_task(store)
-    claim = proof.Claim(order(task), success(answer))
+    claim = claim_evidence.Claim(order(task), success(answer))
     outcome = await task_kinds.kind_of(task, WorkerKind.API).judge(store, BARE, claim)
     assert outcome.state is (AttemptState.SUCCEEDED if is_usable else AttemptState.FAILED), outcome.error
     assert outcome.retryable is not is_usable
@@ -176,7 +176,7 @@ async def test_a_pass_counts_only_when_it_names_a_file_of_the_change_that_was_re
 async def test_an_answer_that_proves_nothing_is_asked_for_again(store: sqlite_store.Store, answer: str) -> None:
     task = review_task(store)
     kind = task_kinds.kind_of(task, WorkerKind.API)
-    judged = await kind.judge(store, BARE, proof.Claim(order(task), success(answer)))
+    judged = await kind.judge(store, BARE, claim_evidence.Claim(order(task), success(answer)))
     assert (judged.state, judged.retryable) == (AttemptState.FAILED, True)
     assert "cannot be used" in judged.error
 
@@ -189,7 +189,7 @@ async def test_a_failure_is_a_failure_whatever_the_kind(store: sqlite_store.Stor
         (work_task(), WorkerKind.HUMAN),
     ):
         kind = task_kinds.kind_of(task, worker)
-        assert await kind.judge(store, BARE, proof.Claim(order(task, worker), failed)) == failed
+        assert await kind.judge(store, BARE, claim_evidence.Claim(order(task, worker), failed)) == failed
 
 
 async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: sqlite_store.Store) -> None:
@@ -205,7 +205,7 @@ async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: s
             return ports.Evidence((model.Receipt(kind="exit_code", ok=False, detail="no"),))
 
     services = attempt_services.AttemptServices(verifier=Doubtful())
-    claim = proof.Claim(order(task), success())
+    claim = claim_evidence.Claim(order(task), success())
     assert await task_kinds.DECISION.judge(store, services, claim) == claim.outcome
     assert await task_kinds.WORK.judge(store, services, claim) != claim.outcome
 

@@ -12,7 +12,7 @@ import memory_client
 import pytest
 from mcp import Client
 
-from dispatch_mcp.context import file_index, pack_builder
+from dispatch_mcp.context import file_index, pack_gatherer
 from dispatch_mcp.context.indexing import reading_order
 from dispatch_mcp.process import file_lock
 
@@ -25,7 +25,7 @@ TASK = {"id": "mend", "do": "Mend moor_7 of the quay", "files": ["berth7.py"], "
 def quay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns a workspace that is too large to be read on the spot."""
     root = memory_client.repository(tmp_path_factory.mktemp("large") / "quay")
-    for at in range(pack_builder.SMALL + 50):
+    for at in range(pack_gatherer.SMALL + 50):
         (root / f"berth{at}.py").write_text(f"def moor_{at}(vessel):\n    return vessel + {at}\n")
     return root
 
@@ -122,5 +122,5 @@ async def test_how_far_the_search_is_stands_in_the_trace_and_is_told_to_who_asks
     searching = re.fullmatch(r"Reading the workspace: 200 of (\d+) files", words or "")
     assert searching
     total = int(searching[1])
-    assert total > pack_builder.SMALL
+    assert total > pack_gatherer.SMALL
     assert trace["search"] == f"200 of {total} files of the workspace are searched so far."

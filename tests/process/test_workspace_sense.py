@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_mcp.context import pack_builder
+from dispatch_mcp.context import pack_gatherer
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import safe_paths, workspace_sense
 
@@ -83,7 +83,7 @@ def test_what_nobody_has_named_is_searched_only_if_it_looks_like_a_project(tmp_p
     downloads.mkdir()
     (downloads / "harbour.txt").write_text("The tide table of the harbour\n")
     for guess, named in ((downloads, False), (None, True)):
-        with pack_builder.Gatherer(tmp_path / "state", guess=guess) as gatherer:
+        with pack_gatherer.Gatherer(tmp_path / "state", guess=guess) as gatherer:
             if named:
                 assert "harbour.txt" in gatherer.pack(downloads, "Mend the tide table of the harbour").text
                 continue
@@ -105,7 +105,7 @@ def test_home_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_index_is_made_of_the_root(tmp_path: Path) -> None:
-    with pack_builder.Gatherer(tmp_path) as gatherer:
+    with pack_gatherer.Gatherer(tmp_path) as gatherer:
         for ask in (gatherer.pack, gatherer.plain):
             with pytest.raises(safe_paths.Refused):
                 ask("/", "Add a tide table")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import packs, ranking, token_budget
+from dispatch_mcp.context import packs, part_choice, ranking
 from dispatch_mcp.text import token_count
 
 Span = tuple[int, int]
@@ -56,7 +56,7 @@ class _Draft:
 
     def add(self, item: packs.Item, most: int) -> bool:
         room = min(self.budget - self.tokens, most)
-        cost = token_budget.cost(item.path, item.text)
+        cost = part_choice.cost(item.path, item.text)
         if cost > room:
             return False
         self.items.append(replace(item, tokens=cost))
@@ -74,7 +74,7 @@ class PackRequest:
     budget: int
     offers: Sequence[KeyOffer]
     ranks: ranking.Ranking
-    read: token_budget.Read
+    read: part_choice.Read
     allows: Callable[[str], bool]
     unresolved: Sequence[packs.Unresolved] = ()
     tasks: Sequence[str] = ()
@@ -109,7 +109,7 @@ def _offer(draft: _Draft, offer: KeyOffer, most: int) -> None:
 
 def left_out(item: packs.Item) -> packs.LeftOut:
     """Returns an item as something that does not fit."""
-    return packs.LeftOut(item.key, token_budget.cost(item.path, item.text))
+    return packs.LeftOut(item.key, part_choice.cost(item.path, item.text))
 
 
 def _covers(item: packs.Item, other: packs.Item) -> bool:
@@ -118,7 +118,7 @@ def _covers(item: packs.Item, other: packs.Item) -> bool:
 
 def cut(item: packs.Item, room: int) -> tuple[packs.Item | None, packs.Item]:
     """Returns the first lines of an item that fit into `room` tokens, None if they are too few, and the rest."""
-    room -= token_budget.cost(item.path, "")
+    room -= part_choice.cost(item.path, "")
     if room < _LEAST_CUT:
         return None, item
     lines = item.text.split("\n")
@@ -160,15 +160,15 @@ def _scored(
     for item in draft.items:
         spans.setdefault(item.path, []).append((item.first, item.last))
     free = [(part, score) for part, score in parts if not _inside(spans.get(part.path, ()), part)]
-    size = sum(len(item.text) + token_budget.CHARACTERS for item in draft.items)
+    size = sum(len(item.text) + part_choice.CHARACTERS for item in draft.items)
     room = draft.budget - draft.tokens
-    got = token_budget.choose(
+    got = part_choice.choose(
         free,
         request.read,
         room,
         characters=draft.characters - size,
         least=_LEAST_BESIDE_NAMED if _is_located(draft.items, files) else _between(_LEASTS, beside),
-        division=token_budget.Division(beside, _between(_SHARES, beside)),
+        division=part_choice.Division(beside, _between(_SHARES, beside)),
     )
     for part, text, cost in got.parts:
         draft.items.append(
@@ -246,7 +246,7 @@ def _pack(
     )
 
 
-def merge(items: Sequence[packs.Item], read: token_budget.Read) -> list[packs.Item]:
+def merge(items: Sequence[packs.Item], read: part_choice.Read) -> list[packs.Item]:
     """Returns items in their order; those with few lines between them are joined where the first of them stood."""
     result: list[packs.Item] = []
     for item in items:
@@ -262,12 +262,12 @@ def merge(items: Sequence[packs.Item], read: token_budget.Read) -> list[packs.It
 def _adjoin(item: packs.Item, other: packs.Item) -> bool:
     if item.path != other.path or not item.first or not other.first or item.why != other.why:
         return False
-    return _inside([(item.first, item.last)], other) or token_budget.adjoins(
+    return _inside([(item.first, item.last)], other) or part_choice.adjoins(
         [(item.first, item.last)], other.first, other.last
     )
 
 
-def _joined(item: packs.Item, other: packs.Item, read: token_budget.Read) -> packs.Item:
+def _joined(item: packs.Item, other: packs.Item, read: part_choice.Read) -> packs.Item:
     first, second = (item, other) if item.first <= other.first else (other, item)
     last = max(first.last, second.last)
     return replace(
@@ -288,7 +288,7 @@ def _fitted(pack: packs.Pack) -> packs.Pack:
     pack = _with_fitted_lists(pack)
     while pack.chosen and (over := pack.tokens - pack.budget) > 0:
         *items, last = pack.chosen
-        room = token_budget.cost(last.path, last.text) - over - token_budget.HEADER
+        room = part_choice.cost(last.path, last.text) - over - part_choice.HEADER
         head, rest = cut(last, room) if last.why != "scored" else (None, last)
         is_shorter = head is not None and head.text != last.text
         shorter = (*items, head) if head is not None and is_shorter else tuple(items)

@@ -14,10 +14,10 @@ from dispatch_mcp.context import (
     file_index,
     index_search,
     packs,
+    part_choice,
     ranking,
     requirements,
     search_scope,
-    token_budget,
 )
 from dispatch_mcp.context.documents import document_parts, file_mentions, file_shares, project_rules
 from dispatch_mcp.context.indexing import index_tables
@@ -163,7 +163,7 @@ class Resolver:
     def _filled(self, result: Resolved) -> Resolved:
         """Returns what was resolved with the files in their places: whole, or in parts where they are too long."""
         guides = sum(
-            token_budget.cost(piece.path, piece.text)
+            part_choice.cost(piece.path, piece.text)
             for offer in result.offers
             for piece in offer.pieces
             if piece.why in packs.READ_FIRST
@@ -430,7 +430,7 @@ class Resolver:
         budget, task = self._interest.budget, self._interest.query.terms
         limits: dict[int, int] = {}
         knowledge = [at for at, guide in enumerate(guides) if guide.why == "knowledge"]
-        costs = [token_budget.cost(guide.path, guide.text) for guide in guides]
+        costs = [part_choice.cost(guide.path, guide.text) for guide in guides]
         share = token_count.fair_share([costs[at] for at in knowledge], int(budget * self._sources.knowledge_share))
         limits |= dict.fromkeys(knowledge, share)
         expense = sum(min(costs[at], share) for at in knowledge)
@@ -440,7 +440,7 @@ class Resolver:
         limits |= dict.fromkeys(rest, share)
         return [
             document_parts.extract(
-                guide.text, limits[at] - token_budget.cost(guide.path, ""), task, self._interest.rarity
+                guide.text, limits[at] - part_choice.cost(guide.path, ""), task, self._interest.rarity
             )
             for at, guide in enumerate(guides)
         ]

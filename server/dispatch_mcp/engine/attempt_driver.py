@@ -17,8 +17,8 @@ from dispatch_mcp.engine import (
     activation,
     attempt_services,
     briefing,
+    claim_evidence,
     paid_answers,
-    proof,
     run_view,
     store_waits,
     task_kinds,
@@ -93,14 +93,14 @@ class AttemptDriver:
 
     async def _look(self, work: work_order.WorkOrder) -> dict[str, model.Json]:
         """Returns what must be known from before the work, as details of its attempt's beat."""
-        beat, disputes = dict(await proof.before(self.services.verifier, work)), self.services.disputes
+        beat, disputes = dict(await claim_evidence.before(self.services.verifier, work)), self.services.disputes
         if _kind(work) is not task_kinds.WORK or work.worker is WorkerKind.SCRIPTED:
             return beat
         if self.services.evidence is not None:
             beat |= await reworked_files.before(self.store, self.services.evidence.states_of, work)
         return beat if disputes is None else {**beat, **(await disputes.before(work))}
 
-    async def judge(self, claim: proof.Claim) -> model.Outcome:
+    async def judge(self, claim: claim_evidence.Claim) -> model.Outcome:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""
         if activation.is_missing(claim.outcome):
             return activation.with_stand_in(claim.work, claim.outcome, self.services.agents())
@@ -265,7 +265,7 @@ class _ServerAttempt:
 
     async def judge(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         """Returns the claim as the server could prove it."""
-        return await self.driver.judge(proof.Claim(work, outcome, self.before))
+        return await self.driver.judge(claim_evidence.Claim(work, outcome, self.before))
 
 
 def _kind(work: work_order.WorkOrder) -> task_kinds.TaskKind:

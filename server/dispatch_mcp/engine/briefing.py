@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.context import pack_builder, packs, requirement_sources, requirements, search_scope
+from dispatch_mcp.context import pack_gatherer, packs, requirement_sources, requirements, search_scope
 from dispatch_mcp.context.documents import file_mentions, knowledge_documents
 from dispatch_mcp.model import WorkerKind, records, transitions, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
@@ -79,7 +79,7 @@ class Briefing:
     """Gathers for orders; `library` finds knowledge documents and says whether a workspace's rules are instructions."""
 
     store: sqlite_store.Store
-    gatherer: pack_builder.Gatherer
+    gatherer: pack_gatherer.Gatherer
     catalog: Callable[[], catalog.Catalog]
     library: knowledge_documents.Library
     redact: Callable[[str], str] = str
@@ -247,11 +247,11 @@ class _Request:
     scope: search_scope.SearchScope
     sources: requirement_sources.Sources
 
-    async def pack(self, gatherer: pack_builder.Gatherer, wait_s: float) -> packs.Pack:
+    async def pack(self, gatherer: pack_gatherer.Gatherer, wait_s: float) -> packs.Pack:
         ask = functools.partial(gatherer.gather, budget=self.budget, scope=self.scope, sources=self.sources)
         return await ask(self.work.workspace, _words(self.work.task), self.keys, wait_s=wait_s)
 
-    async def plain_pack(self, gatherer: pack_builder.Gatherer) -> packs.Pack:
+    async def plain_pack(self, gatherer: pack_gatherer.Gatherer) -> packs.Pack:
         """Returns what needs no index. Raises DispatchError."""
         ask = functools.partial(gatherer.plain, budget=self.budget, scope=self.scope, sources=self.sources)
         return await anyio.to_thread.run_sync(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import plan_review_attempt, proof, review_attempt, run_view
+from dispatch_mcp.engine import claim_evidence, plan_review_attempt, review_attempt, run_view
 from dispatch_mcp.model import AttemptState, TaskState, records, transitions
 from dispatch_mcp.review import answer_parser, council_decision, plan_reviews, rounds
 from dispatch_mcp.review.findings import ReviewReport
@@ -59,7 +59,7 @@ async def needless(
 
 
 async def judge(
-    store: sqlite_store.Store, evidence: plan_review_attempt.ReviewEvidence | None, claim: proof.Claim
+    store: sqlite_store.Store, evidence: plan_review_attempt.ReviewEvidence | None, claim: claim_evidence.Claim
 ) -> model.Outcome:
     """Returns the outcome that is the decision of a council, whatever is claimed of it.
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.engine import briefing, proof, review_attempt, run_view, whole_files
+from dispatch_mcp.engine import briefing, claim_evidence, review_attempt, run_view, whole_files
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, records, run_refs, transitions, work_order
 from dispatch_mcp.planning import acceptance
@@ -401,7 +401,9 @@ def council_of(tasks: Sequence[model.Task], task_id: str) -> model.Task | None:
     return next((task for task in tasks if task_id in task.joins), None)
 
 
-async def judge(store: sqlite_store.Store, evidence: ReviewEvidence | None, claim: proof.Claim) -> model.Outcome:
+async def judge(
+    store: sqlite_store.Store, evidence: ReviewEvidence | None, claim: claim_evidence.Claim
+) -> model.Outcome:
     """Returns a review's outcome by what it answers, whatever whoever reports it calls that.
 
     A review that blocks has failed with what it found as its error; so has one that cannot be used, which is asked

@@ -15,10 +15,10 @@ from dispatch_mcp.agents import catalog
 from dispatch_mcp.engine import (
     attempt_services,
     briefing,
+    claim_evidence,
     judged_files,
     plan_council,
     plan_review_attempt,
-    proof,
     review_attempt,
     run_view,
 )
@@ -67,7 +67,7 @@ class TaskKind(Protocol):
         ...
 
     async def judge(
-        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: claim_evidence.Claim, /
     ) -> model.Outcome:
         """Returns the claimed outcome as the server could prove it. Writes nothing, so that it can be repeated."""
         ...
@@ -109,10 +109,10 @@ class Work:
         return _prompt(work)
 
     async def judge(
-        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: claim_evidence.Claim, /
     ) -> model.Outcome:
         """Returns a claimed success as its receipts judge it."""
-        outcome = await proof.judge(services.verifier, store, claim)
+        outcome = await claim_evidence.judge(services.verifier, store, claim)
         if services.evidence is not None:
             outcome = await reworked_files.with_footprints(store, services.evidence.states_of, claim, outcome)
         return outcome if services.disputes is None else await services.disputes.judge(claim, outcome)
@@ -129,7 +129,7 @@ class PersonDecision(Work):
         return briefing.BriefedOrder(work, {})
 
     async def judge(
-        self, _store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
+        self, _store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: claim_evidence.Claim, /
     ) -> model.Outcome:
         """Returns what the person said."""
         return claim.outcome
@@ -180,7 +180,7 @@ class Review(_Judging):
         return _prompt(replace(work, task=work.task.model_copy(update={"inputs": inputs})))
 
     async def judge(
-        self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: proof.Claim, /
+        self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: claim_evidence.Claim, /
     ) -> model.Outcome:
         """Returns a review with what its quotes prove; an answer that cannot be used has failed."""
         return await review_attempt.judge(store, self.place, claim.outcome)
@@ -204,7 +204,7 @@ class PlanReview(_Judging):
         return await plan_review_attempt.prepare(store, services.evidence, work)
 
     async def judge(
-        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: claim_evidence.Claim, /
     ) -> model.Outcome:
         """Returns the outcome that its answer amounts to."""
         outcome = await plan_review_attempt.judge(store, services.evidence, claim)
@@ -226,7 +226,7 @@ class CouncilDecision(PlanReview):
         return None if none else await judged_files.with_footprints(store, services.evidence, place, {}, outcome)
 
     async def judge(
-        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: proof.Claim, /
+        self, store: sqlite_store.Store, services: attempt_services.AttemptServices, claim: claim_evidence.Claim, /
     ) -> model.Outcome:
         """Returns the outcome that is the council's decision."""
         outcome = await plan_council.judge(store, services.evidence, claim)

@@ -170,7 +170,7 @@ def select(
 ) -> Selection:
     """Returns who reviews a change: always the same for the same change and pool.
 
-    `unreviewed` are paths that nobody reviews but that say something, such as lock files.
+    `skipped_paths` are paths that nobody reviews but that say something, such as lock files.
     """
     files = [_file_text(change) for change in diff.files]
     vocabulary = _Vocabulary(files, skipped_paths)

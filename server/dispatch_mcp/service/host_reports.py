@@ -10,7 +10,7 @@ from types import MappingProxyType
 import anyio
 
 from dispatch_mcp import errors, model, next_steps
-from dispatch_mcp.engine import order_builder, proof, review_attempt, run_view
+from dispatch_mcp.engine import claim_evidence, order_builder, review_attempt, run_view
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import (
     AttemptState,
@@ -179,7 +179,7 @@ class Reporting:
         """Returns what the reports claim as the server could prove it, side by side: whoever reports waits."""
         verdicts = list(outcomes)
         orders = order_builder.OrderBuilder(self.store, view.run, view.plan)
-        wave = proof.Wave(self.store, view.run.id, [report.task_id for report in reports])
+        wave = claim_evidence.Wave(self.store, view.run.id, [report.task_id for report in reports])
 
         async def judge(position: int) -> None:
             claim = self._claimed(view, orders, reports[position], outcomes[position])
@@ -200,13 +200,13 @@ class Reporting:
         orders: order_builder.OrderBuilder,
         report: report_reader.HostReport,
         outcome: model.Outcome,
-    ) -> proof.Claim | None:
+    ) -> claim_evidence.Claim | None:
         """Returns what a report claims, to be judged; None for what is no longer out, which stays as it is claimed."""
         row = view.task(report.task_id)
         if not report_reader.is_out(row) or row.attempt != report.attempt:
             return None
         newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
-        return proof.Claim(orders.bare_order(records.start_of(row), newest), outcome, newest.beat, view)
+        return claim_evidence.Claim(orders.bare_order(records.start_of(row), newest), outcome, newest.beat, view)
 
     async def _timeouts(self, view: run_view.RunView) -> dict[tuple[str, int], str]:
         """Returns which attempts missed their deadline, for whoever reports them nevertheless."""

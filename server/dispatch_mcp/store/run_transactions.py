@@ -22,7 +22,7 @@ from dispatch_mcp.model import ports, records, short_ids, transitions
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import ledger, request_reuse, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, plan_shelf, samples, table_rows
-from dispatch_mcp.store.outbox import alert_rows
+from dispatch_mcp.store.outbox import alert_reasons
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -76,7 +76,7 @@ class Live:
     numbers: table_rows.Numbers
     keys: dict[str, str] = field(default_factory=dict[str, str])
     history: finished_work.WorkHistory | None = None
-    near: alert_rows.Ceilings | None = None
+    near: alert_reasons.Ceilings | None = None
 
 
 Report = tuple[transitions.Finished, "table_rows.Body | None"]
@@ -106,7 +106,7 @@ class Runs:
         unproven_end: model.UnprovenEnd = "succeeded",
         *,
         states_of: ports.StatesOf = ports.no_states,
-        warn_share: float = alert_rows.NEVER,
+        warn_share: float = alert_reasons.NEVER,
     ) -> None:
         self._home = home
         self._warn_share = warn_share
@@ -430,7 +430,7 @@ class Runs:
         table_rows.insert_events(conn, row, notes, now)
         before, row = row.state, table_rows.moved_row(row, core, now=now, events=row.events + len(notes))
         table_rows.update_run(conn, row)
-        alert_rows.write(conn, before, row, core, notes)
+        alert_reasons.write(conn, before, row, core, notes)
         failpoints.hit("after_apply")
         live.revision = row.revision
         _remember(self._live, row.id, live)
@@ -441,10 +441,10 @@ class Runs:
     ) -> list[transitions.NewEvent]:
         """Returns an event for each ceiling that the run has come near, once for each height of it."""
         share, over = self._warn_share, row.finished_at is not None
-        near = [] if over else alert_rows.near_ceilings(live.core.ledger, share, now)
+        near = [] if over else alert_reasons.near_ceilings(live.core.ledger, share, now)
         if near and live.near is None:
-            live.near = alert_rows.past_mentions(conn, row.no)
-        return alert_rows.near_notes(near, live.near or set(), share) if near else []
+            live.near = alert_reasons.past_mentions(conn, row.no)
+        return alert_reasons.near_notes(near, live.near or set(), share) if near else []
 
 
 def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, transition: Transition) -> None:

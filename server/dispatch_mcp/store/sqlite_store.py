@@ -33,7 +33,7 @@ from dispatch_mcp.store import (
     table_rows,
 )
 from dispatch_mcp.store.heartbeats import wave_looks
-from dispatch_mcp.store.outbox import alert_box, alert_rows
+from dispatch_mcp.store.outbox import alert_box, alert_reasons
 from dispatch_mcp.store.pruning import old_runs
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
@@ -60,7 +60,7 @@ class Store:
         price: forecast.Price = forecast.no_price,
         unproven_end: model.UnprovenEnd = "succeeded",
         states_of: ports.StatesOf = ports.no_states,
-        warn_share: float = alert_rows.NEVER,
+        warn_share: float = alert_reasons.NEVER,
     ) -> None:
         self._home = home
         self._clock = clock
@@ -490,7 +490,7 @@ async def open_store(
     price: forecast.Price = forecast.no_price,
     unproven_end: model.UnprovenEnd = "succeeded",
     states_of: ports.StatesOf = ports.no_states,
-    warn_share: float = alert_rows.NEVER,
+    warn_share: float = alert_reasons.NEVER,
 ) -> AsyncGenerator[Store]:
     """Yields the store in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
 

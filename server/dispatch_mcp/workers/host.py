@@ -32,7 +32,7 @@ def assignment(
 
     Args:
         work: The attempt.
-        prompt: What `prompting.build` made of it.
+        prompt: What `prompt_builder.build` made of it.
         known_subagents: Names of the subagents that the host has installed.
         prompt_ref: Where the whole prompt can be read; None when only inline will do.
         prompt_file: The same as a file, if there is one.

@@ -16,7 +16,7 @@ import pydantic
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import console, input_files
-from dispatch_mcp.context import git_log, pack_builder, packs, search_scope
+from dispatch_mcp.context import git_log, pack_gatherer, packs, search_scope
 
 MAX_TEXT = 200_000
 _MAX_HISTORY = 1 << 28
@@ -29,11 +29,11 @@ _TEXTS = ("full", "text", "title")
 class PackSession:
     """Packs of one workspace, one budget and one scope; `history` replaces the workspace's own if it is given."""
 
-    gatherer: pack_builder.Gatherer
+    gatherer: pack_gatherer.Gatherer
     workspace: Path
     budget: int
     scope: search_scope.SearchScope
-    history: pack_builder.PastCommits | None = None
+    history: pack_gatherer.PastCommits | None = None
 
     def pack(self, text: str, keys: Sequence[str] = (), *, before: int | None = None, but: str = "") -> packs.Pack:
         """Returns the pack of a task; of a history that was handed in, commits before `before` and not `but` count.
@@ -57,8 +57,8 @@ def open_session(
 ) -> Generator[PackSession]:
     """Yields the session for the settings' workspace."""
     with ExitStack() as stack:
-        gatherer = stack.enter_context(pack_builder.Gatherer(settings.home))
-        history = stack.enter_context(closing(pack_builder.PastCommits(commits))) if commits is not None else None
+        gatherer = stack.enter_context(pack_gatherer.Gatherer(settings.home))
+        history = stack.enter_context(closing(pack_gatherer.PastCommits(commits))) if commits is not None else None
         yield PackSession(gatherer, settings.workspace, budget, scope, history)
 
 

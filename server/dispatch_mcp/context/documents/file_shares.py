@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import assembly, context_query, packs, ranking, token_budget
+from dispatch_mcp.context import assembly, context_query, packs, part_choice, ranking
 from dispatch_mcp.text import token_count
 
 SHARE: Final = 0.75
@@ -64,7 +64,7 @@ def offers(files: Sequence[NamedFile], room: int, interest: Interest, parts_of: 
 
     A short file is given whole; what it leaves of its equal share goes to the longer ones.
     """
-    costs = [token_budget.cost(file.path, file.text) for file in files]
+    costs = [part_choice.cost(file.path, file.text) for file in files]
     share = token_count.fair_share(costs, room)
     return [
         assembly.KeyOffer((whole(file),))
@@ -108,13 +108,13 @@ def _in_parts(
             head, _ = assembly.cut(item, space)
             pieces += [head] if head else []
             space -= _cost(head) if head else 0
-    missing = token_budget.cost(file.path, file.text) - sum(_cost(piece) for piece in pieces if piece.first)
+    missing = part_choice.cost(file.path, file.text) - sum(_cost(piece) for piece in pieces if piece.first)
     rest = packs.LeftOut(f"file:{file.path}", max(1, missing))
     return assembly.KeyOffer(tuple(pieces), share.tokens / share.budget, (rest,))
 
 
 def _cost(item: packs.Item) -> int:
-    return token_budget.cost(item.path, item.text)
+    return part_choice.cost(item.path, item.text)
 
 
 def _worth(file: NamedFile, interest: Interest, part: ranking.FilePart) -> float:
@@ -149,4 +149,4 @@ def outline(path: str, parts: Sequence[ranking.FilePart], room: int) -> packs.It
 
 
 def _outline_cost(path: str, entries: Sequence[str]) -> int:
-    return token_budget.cost(path, f"{OUTLINE}{'; '.join(entries)}; 1000 more")
+    return part_choice.cost(path, f"{OUTLINE}{'; '.join(entries)}; 1000 more")

@@ -15,7 +15,7 @@ from typing import Final
 import anyio.to_thread
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import proof, run_view
+from dispatch_mcp.engine import claim_evidence, run_view
 from dispatch_mcp.engine.earlier_runs import blocked_work
 from dispatch_mcp.model import AttemptState, ports, problems, records, short_ids, work_order
 from dispatch_mcp.process import safe_paths
@@ -61,7 +61,7 @@ class DisputedChanges:
     async def _states(self, workspace: str, paths: Collection[str]) -> Mapping[str, str]:
         return await anyio.to_thread.run_sync(self.states_of, workspace, sorted(paths)[:MOST_FILES])
 
-    async def judge(self, claim: proof.Claim, outcome: model.Outcome) -> model.Outcome:
+    async def judge(self, claim: claim_evidence.Claim, outcome: model.Outcome) -> model.Outcome:
         """Returns accepted work with the review that has blocked what it changed, if that is blocked still."""
         before, work = claim.before.get(ports.BLOCKED), claim.work
         if outcome.state is not AttemptState.SUCCEEDED or not json_types.is_object(before):
@@ -82,9 +82,11 @@ class DisputedChanges:
             update={"disputes": (name, *_beside(own, view, work)), "receipts": (*outcome.receipts, receipt)}
         )
 
-    async def _without_rivals(self, paths: Sequence[str], claim: proof.Claim, view: run_view.RunView) -> list[str]:
+    async def _without_rivals(
+        self, paths: Sequence[str], claim: claim_evidence.Claim, view: run_view.RunView
+    ) -> list[str]:
         """Returns the paths that no task of another run declares which is, or was meanwhile, at work."""
-        wave = claim.wave or proof.Wave(self.store, view.run.id, (claim.work.task.id,))
+        wave = claim.wave or claim_evidence.Wave(self.store, view.run.id, (claim.work.task.id,))
         entries = [
             path_globs.normalise(entry, rival.workspace or view.run.workspace)
             for rival in (await wave.rivals(claim.work.task.id) if paths else ())

@@ -12,7 +12,7 @@ from typing import Final
 import anyio.to_thread
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import proof
+from dispatch_mcp.engine import claim_evidence
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import file_states, json_types
@@ -37,7 +37,7 @@ async def before(
 
 
 async def with_footprints(
-    store: sqlite_store.Store, states_of: ports.StatesOf, claim: proof.Claim, outcome: model.Outcome
+    store: sqlite_store.Store, states_of: ports.StatesOf, claim: claim_evidence.Claim, outcome: model.Outcome
 ) -> model.Outcome:
     """Returns an accepted command with what it has made of such files, but for those that it has put back."""
     states = claim.before.get(ports.REWORKED)

@@ -10,7 +10,7 @@ from typing import Final
 from dispatch_mcp import model
 from dispatch_mcp.model import short_ids
 from dispatch_mcp.store import codec
-from dispatch_mcp.store.outbox import alert_rows
+from dispatch_mcp.store.outbox import alert_reasons
 from dispatch_mcp.store.reader import Reader, Row
 from dispatch_mcp.store.writer import Writer
 from dispatch_mcp.text import short_forms
@@ -39,7 +39,7 @@ _FAILED = "UPDATE alert_target SET tries = ?2, next_at = ?3, trouble = ?4 WHERE 
 _LATE = f"""
 SELECT id FROM run WHERE finished_at IS NULL AND state <> 'paused' AND json_extract(limits, '$.minutes') IS NOT NULL
   AND (?1 - created_at) / 60.0 >= ?2 * json_extract(limits, '$.minutes')
-  AND NOT EXISTS (SELECT 1 FROM event WHERE event.run = run.no AND event.kind = '{alert_rows.NEAR}'
+  AND NOT EXISTS (SELECT 1 FROM event WHERE event.run = run.no AND event.kind = '{alert_reasons.NEAR}'
     AND json_extract(event.data, '$.limit') = 'minutes'
     AND json_extract(event.data, '$.ceiling') = json_extract(limits, '$.minutes'))
 LIMIT 20

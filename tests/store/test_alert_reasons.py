@@ -12,7 +12,7 @@ from store_setup import chain, done, failed, new_run, report, step
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records
 from dispatch_mcp.store import owner_locks, sqlite_store
-from dispatch_mcp.store.outbox import alert_box, alert_rows
+from dispatch_mcp.store.outbox import alert_box, alert_reasons
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 async def everything(store: sqlite_store.Store, target: str = "target") -> list[alert_box.Alert]:
     """Returns all alerts that a way of telling has before it, as if each was told."""
     alerts: list[alert_box.Alert] = []
-    while (alert := await store.alerts.due(target, alert_rows.KINDS, store.now())) is not None:
+    while (alert := await store.alerts.due(target, alert_reasons.KINDS, store.now())) is not None:
         alerts.append(alert)
         await store.alerts.settle(target, alert)
     return alerts
@@ -114,7 +114,7 @@ async def test_a_ceiling_is_near_once_for_each_of_its_heights_whoever_looks(tmp_
             assert await everything(store) == []
             await store.advance("run", step(owner, limits=model.Limits(attempts=6)))
             assert [alert.body["ceiling"]["ceiling"] for alert in await everything(store)] == [6.0]
-        assert (await store_setup.kinds(store)).count(alert_rows.NEAR) == 2
+        assert (await store_setup.kinds(store)).count(alert_reasons.NEAR) == 2
 
 
 async def test_minutes_pass_without_anything_happening_and_are_found_by_a_look(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_a_new_way_of_telling_begins_with_what_comes_then(tmp_path: Path) 
             await store_setup.drive(store, "run", owner)
         await store.alerts.begin("later")
         await store.alerts.begin("target")
-        assert await store.alerts.waiting("target", alert_rows.KINDS, store.now()) == 1
+        assert await store.alerts.waiting("target", alert_reasons.KINDS, store.now()) == 1
         assert await everything(store, "later") == []
         assert len(await everything(store)) == 1
 

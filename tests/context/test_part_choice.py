@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import ranking, token_budget
+from dispatch_mcp.context import part_choice, ranking
 from dispatch_mcp.text import token_count
 
 LEAST = 1e-5
@@ -43,7 +43,7 @@ def ranked_parts(draw: st.DrawFn) -> list[tuple[ranking.FilePart, float]]:
 def test_what_is_chosen_costs_no_more_than_the_budget(
     ranked: list[tuple[ranking.FilePart, float]], budget: int
 ) -> None:
-    chosen = token_budget.choose(ranked, read, budget)
+    chosen = part_choice.choose(ranked, read, budget)
     assert chosen.tokens == sum(choice.tokens for choice in chosen.parts) <= budget
     assert len({choice.part.id for choice in chosen.parts if choice.part.path == "a.py"}) == len(
         [choice for choice in chosen.parts if choice.part.path == "a.py"]
@@ -54,7 +54,7 @@ def test_what_is_chosen_costs_no_more_than_the_budget(
 def test_a_part_is_chosen_or_left_never_both_and_has_its_text_if_it_is_chosen(
     ranked: list[tuple[ranking.FilePart, float]], budget: int
 ) -> None:
-    chosen = token_budget.choose(ranked, read, budget)
+    chosen = part_choice.choose(ranked, read, budget)
     inside, left = ({(c.part.path, c.part.first) for c in group} for group in (chosen.parts, chosen.leftovers))
     assert not inside & left
     assert inside | left <= {(one.path, one.first) for one, _ in ranked}
@@ -63,7 +63,7 @@ def test_a_part_is_chosen_or_left_never_both_and_has_its_text_if_it_is_chosen(
 
 @given(ranked_parts())
 def test_everything_is_chosen_when_there_is_room_for_all(ranked: list[tuple[ranking.FilePart, float]]) -> None:
-    chosen = token_budget.choose(ranked, read, 10**6)
+    chosen = part_choice.choose(ranked, read, 10**6)
     assert len(chosen.parts) == len(ranked)
     assert chosen.leftovers == ()
 
@@ -72,20 +72,20 @@ def test_everything_is_chosen_when_there_is_room_for_all(ranked: list[tuple[rank
 def test_what_is_chosen_has_no_more_characters_than_allowed(
     ranked: list[tuple[ranking.FilePart, float]], characters: int
 ) -> None:
-    chosen = token_budget.choose(ranked, read, 10**6, characters=characters)
+    chosen = part_choice.choose(ranked, read, 10**6, characters=characters)
     assert sum(len(choice.text) for choice in chosen.parts) <= characters
 
 
 def test_a_smaller_part_is_chosen_when_a_better_one_does_not_fit() -> None:
     ranked = [(part("a.py", 1, 200), 9.0), (part("b.py", 1, 3), 1.0)]
-    chosen = token_budget.choose(ranked, read, 200)
+    chosen = part_choice.choose(ranked, read, 200)
     assert [choice.part.path for choice in chosen.parts] == ["b.py"]
     assert [choice.part.path for choice in chosen.leftovers] == ["a.py"]
 
 
 def test_a_full_budget_names_a_few_parts_and_no_more() -> None:
     ranked = [(part("a.py", 1 + 5 * at, 4 + 5 * at), 9.0 - at / 10) for at in range(60)]
-    chosen = token_budget.choose(ranked, read, 100)
+    chosen = part_choice.choose(ranked, read, 100)
     assert 0 < len(chosen.leftovers) < len(ranked) - len(chosen.parts)
 
 
@@ -96,13 +96,13 @@ def test_what_is_far_too_large_is_not_even_read() -> None:
         reads.append(path)
         return read(path, first, last)
 
-    token_budget.choose([(part("a.py", 1, 390), 9.0), (part("b.py", 1, 2), 1.0)], counted, 150)
+    part_choice.choose([(part("a.py", 1, 390), 9.0), (part("b.py", 1, 2), 1.0)], counted, 150)
     assert reads == ["b.py"]
 
 
 def test_a_part_next_to_a_chosen_one_costs_no_title() -> None:
-    near = token_budget.choose([(part("a.py", 1, 5), 2.0), (part("a.py", 6, 10), 1.0)], read, 10**4)
-    far = token_budget.choose([(part("a.py", 1, 5), 2.0), (part("a.py", 60, 64), 1.0)], read, 10**4)
+    near = part_choice.choose([(part("a.py", 1, 5), 2.0), (part("a.py", 6, 10), 1.0)], read, 10**4)
+    far = part_choice.choose([(part("a.py", 1, 5), 2.0), (part("a.py", 60, 64), 1.0)], read, 10**4)
     assert near.parts[1].tokens < far.parts[1].tokens < far.parts[0].tokens
 
 
@@ -111,7 +111,7 @@ def test_worth_keeps_every_part_and_prefers_the_shorter_of_two_equally_good_ones
     ranked: list[tuple[ranking.FilePart, float]],
 ) -> None:
     same = [(one, 1.0) for one, _ in ranked]
-    ordered = token_budget.by_worth(same)
+    ordered = part_choice.by_worth(same)
     assert sorted(ordered) == sorted(one for one, _ in ranked)
     lengths = [token_count.estimate(one.size) for one in ordered]
     assert lengths == sorted(lengths)
@@ -121,8 +121,8 @@ def test_worth_keeps_every_part_and_prefers_the_shorter_of_two_equally_good_ones
     ("spans", "first", "last", "adjoins"),
     [
         ([(1, 5)], 6, 9, True),
-        ([(1, 5)], 5 + token_budget.GAP + 1, 12, True),
-        ([(1, 5)], 5 + token_budget.GAP + 2, 12, False),
+        ([(1, 5)], 5 + part_choice.GAP + 1, 12, True),
+        ([(1, 5)], 5 + part_choice.GAP + 2, 12, False),
         ([(10, 15)], 4, 9, True),
         ([(10, 15)], 1, 6, True),
         ([(10, 15)], 1, 5, False),
@@ -134,12 +134,12 @@ def test_worth_keeps_every_part_and_prefers_the_shorter_of_two_equally_good_ones
 def test_lines_adjoin_a_span_when_few_lines_lie_between(
     spans: Sequence[tuple[int, int]], first: int, last: int, *, adjoins: bool
 ) -> None:
-    assert token_budget.adjoins(spans, first, last) is adjoins
+    assert part_choice.adjoins(spans, first, last) is adjoins
 
 
 @given(st.lists(st.text(alphabet="abc de", max_size=30), max_size=20), st.integers(-5, 120))
 def test_the_first_lines_that_fit_are_given_and_none_behind_one_that_does_not(lines: list[str], budget: int) -> None:
-    fitting = list(token_budget.fitting(lines, budget))
+    fitting = list(part_choice.fitting(lines, budget))
     assert fitting == lines[: len(fitting)]
     assert sum(token_count.count(line) + 1 for line in fitting) <= max(budget, 0)
     if len(fitting) < len(lines):
@@ -147,13 +147,13 @@ def test_the_first_lines_that_fit_are_given_and_none_behind_one_that_does_not(li
 
 
 def test_the_cost_of_a_part_counts_its_path_and_title() -> None:
-    assert token_budget.cost("a.py", "x") > token_count.count("x") + token_budget.HEADER
-    assert token_budget.cost("a/very/long/path/of/a/file.py", "x") > token_budget.cost("a.py", "x")
+    assert part_choice.cost("a.py", "x") > token_count.count("x") + part_choice.HEADER
+    assert part_choice.cost("a/very/long/path/of/a/file.py", "x") > part_choice.cost("a.py", "x")
 
 
 def test_nothing_is_chosen_from_nothing() -> None:
-    assert token_budget.choose([], read, 1_000) == token_budget.Chosen((), (), 0)
-    assert token_budget.choose([], read, 1_000, characters=math.inf).tokens == 0
+    assert part_choice.choose([], read, 1_000) == part_choice.Chosen((), (), 0)
+    assert part_choice.choose([], read, 1_000, characters=math.inf).tokens == 0
 
 
 def window(first: int, last: int, *, name: str = "long", path: str = "a.py") -> ranking.FilePart:
@@ -163,40 +163,40 @@ def window(first: int, last: int, *, name: str = "long", path: str = "a.py") -> 
 
 def test_a_definition_that_was_cut_into_windows_is_given_to_its_end() -> None:
     ranked = [(window(61, 120), 5.0), (window(1, 60), 1.0), (window(121, 150), -3.0)]
-    chosen = token_budget.choose(ranked, read, 20_000)
+    chosen = part_choice.choose(ranked, read, 20_000)
     assert [(choice.part.first, choice.part.last) for choice in chosen.parts] == [(1, 150)]
     assert chosen.parts[0].text == read("a.py", 1, 150)
 
 
 def test_a_definition_that_would_take_too_much_is_given_by_its_best_windows() -> None:
     ranked = [(window(61, 120), 5.0), (window(1, 60), 1.0), (window(121, 180), -3.0)]
-    chosen = token_budget.choose(ranked, read, 1_500)
+    chosen = part_choice.choose(ranked, read, 1_500)
     assert chosen.parts[0].part.first == 61
     assert chosen.tokens <= 1_500
 
 
 @pytest.mark.parametrize("second", [window(70, 120), window(61, 120, name="other"), window(61, 120, path="b.py")])
 def test_parts_that_do_not_run_on_in_one_definition_stay_apart(second: ranking.FilePart) -> None:
-    chosen = token_budget.choose([(window(1, 60), 2.0), (second, 1.0)], read, 20_000)
+    chosen = part_choice.choose([(window(1, 60), 2.0), (second, 1.0)], read, 20_000)
     assert [choice.part.last for choice in chosen.parts] == [60, 120]
 
 
 def test_what_brings_too_little_for_its_tokens_is_left_out_however_much_room_there_is() -> None:
     ranked = [(part("a.py", 1, 20), 9.0), (part("b.py", 2, 20), 8.0), (part("c/d.py", 3, 200), -4.0)]
-    chosen = token_budget.choose(ranked, read, 20_000, least=LEAST)
+    chosen = part_choice.choose(ranked, read, 20_000, least=LEAST)
     assert [choice.part.path for choice in chosen.parts] == ["a.py", "b.py"]
     assert chosen.leftovers == ()
 
 
 @given(ranked_parts())
 def test_the_best_part_is_always_worth_its_tokens(ranked: list[tuple[ranking.FilePart, float]]) -> None:
-    chosen = token_budget.choose(ranked, read, 20_000, least=LEAST)
+    chosen = part_choice.choose(ranked, read, 20_000, least=LEAST)
     assert not ranked or chosen.parts
 
 
 def test_a_line_without_a_name_is_worth_nothing_by_itself() -> None:
     fragment = ranking.FilePart(1, "a.py", "module", "", 1, 1, len("import os"), 9.0, frozenset())
-    chosen = token_budget.choose([(fragment, 9.0), (part("b.py", 1, 3), 1.0)], read, 1_000)
+    chosen = part_choice.choose([(fragment, 9.0), (part("b.py", 1, 3), 1.0)], read, 1_000)
     assert [choice.part.path for choice in chosen.parts] == ["b.py"]
 
 
@@ -213,8 +213,8 @@ def mixed_lines(path: str, first: int, last: int) -> str:
 def test_a_divided_budget_is_kept_and_no_part_is_chosen_twice(
     ranked: list[tuple[ranking.FilePart, float]], budget: int, chance: float, share: float
 ) -> None:
-    division = token_budget.Division(chance, share)
-    chosen = token_budget.choose(mixed(ranked), mixed_lines, budget, division=division)
+    division = part_choice.Division(chance, share)
+    chosen = part_choice.choose(mixed(ranked), mixed_lines, budget, division=division)
     assert chosen.tokens == sum(choice.tokens for choice in chosen.parts) <= budget
     places = [(choice.part.path, choice.part.first) for choice in chosen.parts]
     assert len(places) == len(set(places))
@@ -227,8 +227,8 @@ def test_source_is_chosen_among_its_own_as_if_there_were_nothing_beside_it(
 ) -> None:
     rows = mixed(ranked)
     source = [row for row in rows if row[0].path != "README.md"]
-    alone = token_budget.choose(source, mixed_lines, budget)
-    beside = token_budget.choose(rows, mixed_lines, budget, division=token_budget.Division(0.1, 0.0))
+    alone = part_choice.choose(source, mixed_lines, budget)
+    beside = part_choice.choose(rows, mixed_lines, budget, division=part_choice.Division(0.1, 0.0))
     assert [choice for choice in beside.parts if choice.part.path != "README.md"][: len(alone.parts)] == list(
         alone.parts
     )
@@ -237,14 +237,14 @@ def test_source_is_chosen_among_its_own_as_if_there_were_nothing_beside_it(
 @pytest.mark.parametrize(("share", "first"), [(0.2, "a.py"), (0.8, "README.md")])
 def test_whoever_has_the_larger_share_comes_first_and_leaves_the_rest_to_the_other(share: float, first: str) -> None:
     rows = mixed([(part("a.py", 1, 3), 1.0), (part("b.py", 1, 3), 1.0)])
-    chosen = token_budget.choose(rows, mixed_lines, 500, division=token_budget.Division(share, share))
+    chosen = part_choice.choose(rows, mixed_lines, 500, division=part_choice.Division(share, share))
     assert chosen.parts[0].part.path == first
     assert len(chosen.parts) == 2
 
 
 def test_a_file_beside_source_keeps_its_share_however_much_source_there_is() -> None:
     rows = mixed([*((part("a.py", 1 + 20 * at, 20 + 20 * at), 9.0) for at in range(15)), (part("b.py", 1, 5), 0.0)])
-    chosen = token_budget.choose(rows, mixed_lines, 1_000, division=token_budget.Division(0.5, 0.3))
+    chosen = part_choice.choose(rows, mixed_lines, 1_000, division=part_choice.Division(0.5, 0.3))
     assert "README.md" in {choice.part.path for choice in chosen.parts}
-    without = token_budget.choose(rows, mixed_lines, 1_000, division=token_budget.Division(0.0, 0.0))
+    without = part_choice.choose(rows, mixed_lines, 1_000, division=part_choice.Division(0.0, 0.0))
     assert "README.md" not in {choice.part.path for choice in without.parts}

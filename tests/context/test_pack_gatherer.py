@@ -9,14 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import (
-    file_index,
-    git_log,
-    pack_builder,
-    packs,
-    requirement_sources,
-    search_scope,
-)
+from dispatch_mcp.context import file_index, git_log, pack_gatherer, packs, requirement_sources, search_scope
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import token_count
 
@@ -51,11 +44,11 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def gatherer(tmp_path: Path) -> pack_builder.Gatherer:
-    return pack_builder.Gatherer(tmp_path / "state")
+def gatherer(tmp_path: Path) -> pack_gatherer.Gatherer:
+    return pack_gatherer.Gatherer(tmp_path / "state")
 
 
-def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     with gatherer:
         pack = gatherer.pack(project, "List orders page by page")
     assert pack.ranked[0] == "server/api/orders.py"
@@ -85,7 +78,7 @@ def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: pa
         ("server/api/users.py", "class Users"),
     ],
 )
-def test_what_a_key_names_is_in_the_pack(project: Path, gatherer: pack_builder.Gatherer, key: str, shown: str) -> None:
+def test_what_a_key_names_is_in_the_pack(project: Path, gatherer: pack_gatherer.Gatherer, key: str, shown: str) -> None:
     sources = requirement_sources.Sources(handoffs={"design": "We use cursors, not pages."})
     with gatherer:
         pack = gatherer.pack(project, "unrelated zebra", [key], sources=sources)
@@ -109,7 +102,7 @@ def test_what_a_key_names_is_in_the_pack(project: Path, gatherer: pack_builder.G
     ],
 )
 def test_a_key_that_names_nothing_is_returned_with_what_was_probably_meant(
-    project: Path, gatherer: pack_builder.Gatherer, key: str, nearest: str
+    project: Path, gatherer: pack_gatherer.Gatherer, key: str, nearest: str
 ) -> None:
     with gatherer:
         pack = gatherer.pack(project, "list orders", [key])
@@ -117,14 +110,16 @@ def test_a_key_that_names_nothing_is_returned_with_what_was_probably_meant(
     assert f"{'not given' if pack.unresolved[0].why else 'not found'}: {key}" in pack.text
 
 
-def test_a_handoff_that_was_not_handed_in_is_left_to_the_caller(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_a_handoff_that_was_not_handed_in_is_left_to_the_caller(
+    project: Path, gatherer: pack_gatherer.Gatherer
+) -> None:
     with gatherer:
         pack = gatherer.pack(project, "list orders", ["task:design"])
     assert pack.tasks == ("design",)
     assert not pack.unresolved
 
 
-def test_rules_come_in_their_order_and_before_everything_else(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_rules_come_in_their_order_and_before_everything_else(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     sources = requirement_sources.Sources(
         knowledge={"databases": "Index foreign keys."}, notes="Yesterday we stopped at tests."
     )
@@ -136,7 +131,7 @@ def test_rules_come_in_their_order_and_before_everything_else(project: Path, gat
 
 
 def test_what_was_asked_for_and_does_not_fit_is_cut_and_its_rest_is_named(
-    project: Path, gatherer: pack_builder.Gatherer
+    project: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     (project / "server/api/long.py").write_text("".join(f"value_{at} = {at}\n" for at in range(2_000)))
     with gatherer:
@@ -147,7 +142,7 @@ def test_what_was_asked_for_and_does_not_fit_is_cut_and_its_rest_is_named(
     assert pack.tokens <= 1_000
 
 
-def test_what_is_left_out_can_be_fetched_by_its_key(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_what_is_left_out_can_be_fetched_by_its_key(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     body = "\n\n".join(f"def list_orders_{at}(page):\n" + "    step(page)\n" * 30 for at in range(30))
     (project / "server/api/many.py").write_text(body)
     with gatherer:
@@ -170,14 +165,14 @@ def test_what_is_left_out_can_be_fetched_by_its_key(project: Path, gatherer: pac
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_pack_is_over_its_budget(project: Path, tmp_path: Path, text: str, keys: list[str], budget: int) -> None:
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         pack = gatherer.pack(project, text, keys, budget=budget)
     assert pack.tokens <= budget
 
 
 @pytest.mark.parametrize("facet", search_scope.FACETS)
 def test_an_excluded_part_of_the_project_is_listed_by_path_only(
-    project: Path, gatherer: pack_builder.Gatherer, facet: search_scope.Facet
+    project: Path, gatherer: pack_gatherer.Gatherer, facet: search_scope.Facet
 ) -> None:
     with gatherer:
         pack = gatherer.pack(project, "orders list page", scope=search_scope.SearchScope(excludes=(facet,)))
@@ -188,7 +183,7 @@ def test_an_excluded_part_of_the_project_is_listed_by_path_only(
 
 
 def test_a_saving_compares_with_the_named_files_whole_and_with_nothing_when_none_is_named(
-    project: Path, gatherer: pack_builder.Gatherer
+    project: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     assert gatherer.pack(project, "Round the total of a cart").whole == 0
     path = next(file for file in sorted(project.rglob("*.py")) if file.stat().st_size)
@@ -198,7 +193,7 @@ def test_a_saving_compares_with_the_named_files_whole_and_with_nothing_when_none
     assert pack.whole == token_count.count(packs.render(given, ())) <= pack.tokens
 
 
-def test_an_explicit_path_wins_over_what_is_excluded(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_an_explicit_path_wins_over_what_is_excluded(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     scope = search_scope.SearchScope(excludes=("frontend",))
     with gatherer:
         pack = gatherer.pack(project, "orders", ["file:web/components/Orders.tsx"], scope=scope)
@@ -220,7 +215,7 @@ def test_no_string_of_an_excluded_part_gets_into_any_pack(tmp_path: Path) -> Non
             path.write_text(body)
     leaks = 0
     forms = ("rag:{}", "symbol:{}", "pattern:{}", "structure:", "rag:docs: {}", "file:**/*", "CANARY {}", "rules:")
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         for turn in range(120):
             excluded = tuple(rng.sample(search_scope.FACETS, rng.randint(1, 4)))
             keys = [rng.choice(forms).format(rng.choice(words)) for _ in range(3)]
@@ -244,7 +239,7 @@ async def test_many_tasks_may_gather_at_once(project: Path, tmp_path: Path) -> N
     async def one(at: int) -> None:
         found.append(await gatherer.gather(project, f"list orders {at}"))
 
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer, anyio.fail_after(120):
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer, anyio.fail_after(120):
         async with anyio.create_task_group() as tasks:
             for at in range(12):
                 tasks.start_soon(one, at)
@@ -254,17 +249,17 @@ async def test_many_tasks_may_gather_at_once(project: Path, tmp_path: Path) -> N
 def test_a_pack_is_the_same_again(project: Path, tmp_path: Path) -> None:
     texts: set[str] = set()
     for at in range(3):
-        with pack_builder.Gatherer(tmp_path / f"state{at}") as gatherer:
+        with pack_gatherer.Gatherer(tmp_path / f"state{at}") as gatherer:
             texts |= {gatherer.pack(project, "List orders by page", ["rules:"]).text for _ in range(2)}
     assert len(texts) == 1
 
 
-def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_a_workspace_that_is_no_folder_is_refused(tmp_path: Path, gatherer: pack_gatherer.Gatherer) -> None:
     with gatherer, pytest.raises(safe_paths.Refused):
         gatherer.pack(tmp_path / "nowhere", "x")
 
 
-def test_an_empty_workspace_gives_an_empty_pack(tmp_path: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_an_empty_workspace_gives_an_empty_pack(tmp_path: Path, gatherer: pack_gatherer.Gatherer) -> None:
     (tmp_path / "empty").mkdir()
     with gatherer:
         assert gatherer.pack(tmp_path / "empty", "anything").chosen == ()
@@ -272,17 +267,17 @@ def test_an_empty_workspace_gives_an_empty_pack(tmp_path: Path, gatherer: pack_b
 
 
 def test_an_index_stays_open_for_few_workspaces_and_opens_again_for_others(tmp_path: Path) -> None:
-    roots = [tmp_path / f"project{at}" for at in range(pack_builder.KEPT_OPEN + 3)]
+    roots = [tmp_path / f"project{at}" for at in range(pack_gatherer.KEPT_OPEN + 3)]
     for at, root in enumerate(roots):
         root.mkdir()
         (root / "app.py").write_text(f"def serve_{at}():\n    return {at}\n")
-    with pack_builder.Gatherer(tmp_path / "state") as gatherer:
+    with pack_gatherer.Gatherer(tmp_path / "state") as gatherer:
         for _ in range(2):
             for at, root in enumerate(roots):
                 assert f"def serve_{at}" in gatherer.pack(root, "serve it").text
 
 
-def test_a_refresh_says_what_it_took(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_a_refresh_says_what_it_took(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     with gatherer:
         first = gatherer.refresh(project)
         assert (first.read, first.removals) == (len(FILES), 0)
@@ -291,7 +286,7 @@ def test_a_refresh_says_what_it_took(project: Path, gatherer: pack_builder.Gathe
         assert (again.files, again.read, again.removals) == (len(FILES) - 1, 0, 1)
 
 
-def test_a_pack_shows_a_file_as_it_is_now(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_a_pack_shows_a_file_as_it_is_now(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     with gatherer:
         gatherer.pack(project, "list orders")
         (project / "server/api/orders.py").write_text("def list_invoices(page):\n    return page\n")
@@ -302,17 +297,17 @@ def test_a_pack_shows_a_file_as_it_is_now(project: Path, gatherer: pack_builder.
 
 @pytest.mark.parametrize(("budget", "granted"), [(0, packs.LEAST_BUDGET), (10**9, packs.MOST_BUDGET), (700, 700)])
 def test_a_budget_is_kept_within_its_bounds(
-    project: Path, gatherer: pack_builder.Gatherer, budget: int, granted: int
+    project: Path, gatherer: pack_gatherer.Gatherer, budget: int, granted: int
 ) -> None:
     with gatherer:
         assert gatherer.pack(project, "list orders", budget=budget).budget == granted
 
 
 def test_commits_that_are_handed_in_replace_those_of_the_workspace(
-    project: Path, gatherer: pack_builder.Gatherer
+    project: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     commits = [git_log.Commit("a" * 40, 1, "Charge the card", ("server/api/users.py",))]
-    history = pack_builder.PastCommits(commits)
+    history = pack_gatherer.PastCommits(commits)
     with gatherer:
         without = gatherer.pack(project, "Charge the card")
         pack = gatherer.pack(project, "Charge the card", past_commits=history)
@@ -322,7 +317,7 @@ def test_commits_that_are_handed_in_replace_those_of_the_workspace(
 
 
 def test_an_index_that_is_damaged_while_it_is_open_is_built_anew(
-    project: Path, tmp_path: Path, gatherer: pack_builder.Gatherer
+    project: Path, tmp_path: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     with gatherer:
         before = gatherer.pack(project, "list orders page")
@@ -331,14 +326,14 @@ def test_an_index_that_is_damaged_while_it_is_open_is_built_anew(
 
 
 async def test_packing_beside_the_event_loop_gives_the_same_pack(
-    project: Path, gatherer: pack_builder.Gatherer
+    project: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     with gatherer, anyio.fail_after(120):
         beside = await gatherer.gather(project, "cancel an order", ["symbol:Users"], budget=900)
         assert beside == gatherer.pack(project, "cancel an order", ["symbol:Users"], budget=900)
 
 
-def test_tests_of_what_changes_are_named_and_not_given(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_tests_of_what_changes_are_named_and_not_given(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     with gatherer:
         pack = gatherer.pack(project, "list orders page")
     assert "tests/test_orders.py" in pack.also
@@ -355,7 +350,7 @@ def test_tests_of_what_changes_are_named_and_not_given(project: Path, gatherer: 
     ],
 )
 def test_what_a_task_is_about_is_given_whatever_kind_of_file_it_is(
-    project: Path, gatherer: pack_builder.Gatherer, task: str, path: str, text: str
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, path: str, text: str
 ) -> None:
     with gatherer:
         pack = gatherer.pack(project, task)
@@ -364,7 +359,7 @@ def test_what_a_task_is_about_is_given_whatever_kind_of_file_it_is(
     assert path in pack.ranked[:3]
 
 
-def test_what_needs_no_index_is_given_without_one(project: Path, gatherer: pack_builder.Gatherer) -> None:
+def test_what_needs_no_index_is_given_without_one(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     sources = requirement_sources.Sources(
         handoffs={"design": "We use cursors."}, notes="Yesterday we stopped at tests.", texts=("db/migrations/",)
     )
@@ -380,7 +375,7 @@ def test_what_needs_no_index_is_given_without_one(project: Path, gatherer: pack_
 
 
 def test_without_an_index_a_long_file_shows_its_beginning_within_the_budget(
-    project: Path, gatherer: pack_builder.Gatherer
+    project: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     (project / "long.txt").write_text("".join(f"line {at} says something\n" for at in range(3_000)))
     with gatherer:
@@ -391,7 +386,7 @@ def test_without_an_index_a_long_file_shows_its_beginning_within_the_budget(
 
 
 def test_a_text_that_is_no_unicode_finds_what_its_other_words_find(
-    project: Path, gatherer: pack_builder.Gatherer
+    project: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     with gatherer:
         pack = gatherer.pack(project, "List \ud800 orders\0", ["symbol:\udce6", "rag:orders \ud800"])
@@ -400,7 +395,7 @@ def test_a_text_that_is_no_unicode_finds_what_its_other_words_find(
 
 
 async def test_a_text_that_is_no_unicode_may_name_a_file_however_the_pack_is_made(
-    project: Path, gatherer: pack_builder.Gatherer
+    project: Path, gatherer: pack_gatherer.Gatherer
 ) -> None:
     text, keys = "\udce6 Mend \ud800", ["file:server/api/orders.py", "file:\udce6.py"]
     with gatherer:
