@@ -37,7 +37,7 @@ LOADED = (
 )
 """What a server loads on its way from its start to the report of a result."""
 
-DECIDED_AT_THE_START = ("LANG", "LC_", "PYTHONPATH", "TZ")
+DECIDED_AT_THE_START = ("LANG", "LC_", "PYTHON", "TZ")
 """How the names of variables begin that an interpreter reads before it can be forked: each has one of its own."""
 
 OF_ONE_START = ("PYTHON", "DISPATCH_MCP_FAILPOINT")
@@ -129,7 +129,8 @@ def _nursery(decided: frozenset[tuple[str, str]]) -> Nursery:
 
 def can_fork(env: Mapping[str, str]) -> bool:
     """Returns whether a forked server is the same as a fresh one in this environment."""
-    return sys.platform == "linux" and not any(name.startswith(OF_ONE_START) for name in env if name != "PYTHONPATH")
+    odd = {name for name in env if name.startswith(OF_ONE_START) and env[name] != os.environ.get(name)}
+    return sys.platform == "linux" and odd <= {"PYTHONPATH"}
 
 
 def fork(arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int) -> Child:
