@@ -102,7 +102,7 @@ async def test_asking_again_repeats_nothing_and_says_where_it_stands(tmp_path: P
         assert again["run_id"] == started["run_id"]
         answer = await answered(desk, started, {"security-sentinel": fails()})
         found = await desk.call("review_council", run_id=started["run_id"])
-        trace = await desk.call("get_trace", run_id=started["run_id"])
+        trace = await desk.call("get_trace", run_id=started["run_id"], view="council")
     assert found["outcome"] == answer["decision"]["outcome"] == trace["council"]["outcome"] == "BLOCK"
     assert {one["reviewer"] for one in trace["council"]["calibration"]} >= {"security-sentinel"}
 
