@@ -224,7 +224,7 @@ async def test_who_waits_too_long_is_told_who_has_the_lock_and_the_call_never_ha
         async with anyio.create_task_group() as group:
             group.start_soon(gate.hold)
             await gate.is_entered()
-            with pytest.raises(errors.StoreBusy, match=r"Process \d+ .*has kept") as caught:
+            with pytest.raises(errors.StoreBusy, match=r"process \d+ .*has it now") as caught:
                 await hurried.send(message())
             assert caught.value.hint
             gate.leave.set()

@@ -223,7 +223,7 @@ def test_reads_answer_and_writes_name_the_stopped_process_that_keeps_the_lock(
 ) -> None:
     with serving(tmp_path / "home", shop) as wire:
         answers(wire, READS + READS_OF_A_RUN)
-        refusals(wire, [WRITES[0]], f"Process {stopped.pid}", "10 s", "Nothing was written")
+        refusals(wire, [WRITES[0]], f"process {stopped.pid}", "10 s", "Nothing was written")
         answers(wire, READS)
 
 
