@@ -35,7 +35,7 @@ test-clients: ## Runs the tests with the real Claude Code against a fake provide
 .PHONY: test-scale
 test-scale: ## Runs the tests of the distributed engine on two small Temporal servers (installs them, once)
 	$(ENVIRONMENT) scale
-	@$(BIN)/python -m pytest -q --timeout 900 tests/temporal --scale $(ARGS)
+	@$(BIN)/python -m pytest -q --timeout 900 tests/temporal tests/telemetry --scale $(ARGS)
 
 .PHONY: conformance
 conformance: ## Runs the protocol's own conformance suite against the server over HTTP (installs it, once; needs npm)

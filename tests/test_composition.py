@@ -133,3 +133,26 @@ async def test_the_embedded_engine_needs_nothing_of_the_extra(tmp_path: Path) ->
     async with composition.open_dispatcher(settings(tmp_path), chat=False) as app:
         assert app.engine.driven_runs == frozenset()
     assert sys.modules["temporalio"] is None
+
+
+async def test_an_endpoint_without_the_extra_is_said_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    monkeypatch.delitem(sys.modules, "dispatch_mcp.telemetry.span_export", raising=False)
+    async with composition.open_dispatcher(settings(tmp_path), chat=False):
+        pass
+    assert "dispatch-mcp[otel]" in caplog.text
+
+
+@pytest.mark.parametrize("switch", [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")])
+async def test_nothing_is_loaded_for_opentelemetry_where_its_own_variables_switch_it_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, switch: tuple[str, str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv(*switch)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    async with composition.open_dispatcher(settings(tmp_path), chat=False):
+        pass
+    assert "otel" not in caplog.text

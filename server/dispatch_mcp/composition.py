@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,10 @@ from dispatch_mcp.service import checkouts, dispatcher, plan_proposals, review_s
 from dispatch_mcp.store import blobs, sqlite_store
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import host, receipt_verifier, safe_look, workspace_snapshot
+
+log = logging.getLogger(__name__)
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Verifier:
@@ -107,6 +113,37 @@ def plan_without_secrets(
 async def _gatherer(home: Path, guess: Path | None) -> AsyncGenerator[pack_gatherer.Gatherer]:
     with pack_gatherer.Gatherer(home, guess=guess, beside=True) as found:
         yield found
+
+
+async def _tell_nobody(_store: sqlite_store.Store, _run_id: str) -> None:
+    return
+
+
+@asynccontextmanager
+async def _telemetry(env: Mapping[str, str]) -> AsyncGenerator[Callable[[sqlite_store.Store, str], Awaitable[None]]]:
+    """Yields what tells OpenTelemetry of a run, where its own variables name an endpoint; else nothing is loaded."""
+    is_off = env.get("OTEL_SDK_DISABLED", "").lower() == "true" or "none" in env.get("OTEL_TRACES_EXPORTER", "")
+    if is_off or not any(env.get(name) for name in _ENDPOINTS):
+        yield _tell_nobody
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            from dispatch_mcp.telemetry import span_export  # noqa: PLC0415  # needs an extra
+
+            active = await stack.enter_async_context(span_export.opened())
+        except ModuleNotFoundError as missing:
+            log.warning("OpenTelemetry is told nothing: install `dispatch-mcp[otel]` (%s)", missing)
+            yield _tell_nobody
+        else:
+            yield active.tell
+
+
+async def _tell_end(past: route_memory.Memory, tell: Callable[[str], Awaitable[None]], run_id: str) -> None:
+    """Passes on that a run is over: to what routing learns from, and to OpenTelemetry."""
+    try:
+        await past.learn_from_run(run_id)
+    finally:
+        await tell(run_id)
 
 
 @asynccontextmanager
@@ -254,10 +291,13 @@ async def open_dispatcher(
             agents=source.catalog,
             disputes=disputed_changes.DisputedChanges(store, safe_look.states) if has_reviews(settings) else None,
         )
-        async with _open_engine(
-            settings, store, workers, make_order=maker, pace=pace, services=services, drives=drives
-        ) as engine:
-            engine.at_end = past.learn_from_run
+        async with (
+            _telemetry(os.environ) as tell,
+            _open_engine(
+                settings, store, workers, make_order=maker, pace=pace, services=services, drives=drives
+            ) as engine,
+        ):
+            engine.at_end = functools.partial(_tell_end, past, functools.partial(tell, store))
             yield dispatcher.Dispatcher(
                 store=store,
                 engine=engine,

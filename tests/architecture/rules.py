@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("pages",),
     ("service",),
     ("temporal",),
-    ("engine", "alerts"),
+    ("engine", "alerts", "telemetry"),
     ("context", "store", "workers"),
     ("git",),
     ("runs",),
@@ -56,6 +56,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # A library, and the only modules that may import it.
     "aiosqlite": ("store",),
     "temporalio": ("temporal",),
+    "opentelemetry": ("telemetry",),
     "sqlite3": ("store", "context", "cli.commands.doctor"),
     "anthropic": ("workers.anthropic",),
     "httpx2": ("workers.anthropic",),
@@ -125,10 +126,18 @@ IMPURE = frozenset(
 PURE_PARTS = frozenset({"importlib.metadata", "urllib.parse", "io.StringIO", "io.BytesIO"})
 PATHS_WITHOUT_DISK = frozenset({"PurePath", "PurePosixPath", "PureWindowsPath"})
 
-LATE_IMPORTS = ("anthropic", "genai_prices", "httpx2", "uvicorn", "opentelemetry.sdk", "temporalio")
+LATE_IMPORTS = (
+    "anthropic",
+    "genai_prices",
+    "httpx2",
+    "uvicorn",
+    "opentelemetry.sdk",
+    "opentelemetry.exporter",
+    "temporalio",
+)
 IMPORT_BY_NAME = frozenset({"__main__"})
 """Which command is typed decides which module is loaded; the layers count the name that the text begins with."""
-LATE_ROOMS = ("temporal",)
+LATE_ROOMS = ("temporal", "telemetry")
 """What needs an extra and is imported by who wires the product once the settings ask for it."""
 LATE_OWN_IMPORTS = frozenset({"__main__", "cli.commands.serve"})
 """What starts the program and the server, and imports their parts when they are needed."""
