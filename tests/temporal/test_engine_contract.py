@@ -303,7 +303,9 @@ async def outcomes(
                     pass
             rows = await store.tasks(run_id)
             state = (await engine.status(run_id)).state
-            ends.append((state, {row.id: (row.state.value, row.attempt, row.cause) for row in rows}))
+            # Of two that fail at the same time, the first one that is recorded is named as what others are skipped for.
+            kinds_of_cause = {row.id: row.cause.partition(":")[0] for row in rows}
+            ends.append((state, {row.id: (row.state.value, row.attempt, kinds_of_cause[row.id]) for row in rows}))
     return ends
 
 
