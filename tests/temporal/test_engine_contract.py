@@ -288,6 +288,15 @@ def random_plans(seed: int, number: int) -> list[Sequence[model.Task]]:
     return [[_random_task(rng, place) for place in range(rng.randint(1, 8))] for _ in range(number)]
 
 
+def fate(row: records.TaskRecord) -> tuple[str, int, str]:
+    """Returns the state of a task, how often it was tried, and why it is closed.
+
+    Of two that fail at the same time, the first one to be recorded is named as what others are skipped for. And a
+    machine without time for anybody loses an attempt now and then, which is begun again and counted apart.
+    """
+    return row.state.value, row.attempt - row.crashes, row.cause.partition(":")[0]
+
+
 async def outcomes(
     lab: engine_labs.Lab, store: sqlite_store.Store, plans: Sequence[Sequence[model.Task]]
 ) -> list[tuple[RunState, dict[str, tuple[str, int, str]]]]:
@@ -303,9 +312,7 @@ async def outcomes(
                     pass
             rows = await store.tasks(run_id)
             state = (await engine.status(run_id)).state
-            # Of two that fail at the same time, the first one that is recorded is named as what others are skipped for.
-            kinds_of_cause = {row.id: row.cause.partition(":")[0] for row in rows}
-            ends.append((state, {row.id: (row.state.value, row.attempt, kinds_of_cause[row.id]) for row in rows}))
+            ends.append((state, {row.id: fate(row) for row in rows}))
     return ends
 
 
