@@ -2,7 +2,7 @@
 
 The SDK drops what it cannot read, and whoever sent it waits for ever. So we read stdin ourselves and keep the SDK's
 stdout. Bytes that are no UTF-8 and halves of a pair of surrogates (an emoji that a client cut) become U+FFFD: a
-result that somebody paid for is not refused for one character.
+result that somebody paid for is not refused for one character. Bodies that come over HTTP are read in the same way.
 """
 
 from __future__ import annotations
@@ -128,7 +128,16 @@ def read(line: bytes | CutLine) -> JSONRPCMessage | Refusal | None:
         at_the_end = _ID_AT_THE_END.search(line.tail)
         ids = _ids_in(line.head.decode("utf-8", "replace"), {"id": json.loads(at_the_end[1])} if at_the_end else {})
         return Refusal(INVALID_REQUEST, f"The message is longer than {MAX_LINE:,} bytes. Send less at a time.", ids)
-    text = _with_whole_characters(line.decode("utf-8", "replace").removeprefix("\ufeff"))
+    return read_text(repaired(line))
+
+
+def repaired(line: bytes) -> str:
+    """Returns the text of a line, with U+FFFD for what is no character."""
+    return _with_whole_characters(line.decode("utf-8", "replace").removeprefix("\ufeff"))
+
+
+def read_text(text: str) -> JSONRPCMessage | Refusal | None:
+    """Returns the message of a text, why it is none, or None for an empty one."""
     if not text.strip():
         return None
     try:
@@ -151,7 +160,7 @@ def _unreadable(text: str, wrong: Exception) -> Refusal:
     if isinstance(wrong, RecursionError):
         return _too_deep(ids)
     if isinstance(wrong, json.JSONDecodeError):
-        reason = f"This is not JSON: {wrong.msg} at character {wrong.pos}. Send one JSON-RPC message on each line."
+        reason = f"This is not JSON: {wrong.msg} at character {wrong.pos}. Send one JSON-RPC message at a time."
         return Refusal(PARSE_ERROR, reason, ids)
     limit = f"{sys.get_int_max_str_digits():,}"
     reason = f"A whole number in the message has more than {limit} digits. Send numbers that fit 64 bits."
@@ -176,7 +185,7 @@ def _too_deep(ids: tuple[RequestId | None, ...]) -> Refusal:
 def _batch(items: Sequence[model.Json]) -> Refusal:
     ids = [_id_of(item) for item in items if json_types.is_object(item) and "id" in item]
     numbers = tuple(ids) if 0 < len(ids) <= MAX_ANSWERS else (None,)
-    return Refusal(INVALID_REQUEST, "Batches are not part of MCP. Send one JSON-RPC message on each line.", numbers)
+    return Refusal(INVALID_REQUEST, "Batches are not part of MCP. Send one JSON-RPC message at a time.", numbers)
 
 
 def _is_deep(text: str, value: model.Json) -> bool:

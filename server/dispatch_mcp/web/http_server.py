@@ -20,17 +20,20 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.web import dashboard, http_guard
+from dispatch_mcp.web import dashboard, http_guard, http_messages
 
 PATH: Final = "/mcp"
 HOST, PORT = "127.0.0.1", 8765
 
 MAX_BODY: Final = 4 * 1024 * 1024
 """Bytes of one request: a wave of forty reports with their handoffs is a few hundred thousand."""
+
+MAX_READ: Final = 3 * MAX_BODY
+"""Bytes of one request once each byte that is no UTF-8 has been replaced by the three of U+FFFD."""
 
 READY_S: Final = 2.0
 """Seconds within which the state has to open for the server to call itself ready."""
@@ -162,9 +165,8 @@ def application(
     `owner` returns whose token a token is; `is_ready` ends when the state is open, and raises when it cannot be;
     `card` is what A2A clients read of the server, and `pictures` shows runs to people, if they are to see any here.
     """
-    protocol = server.streamable_http_app(
-        streamable_http_path=PATH, transport_security=_CHECKED_BEFORE, max_request_body_size=MAX_BODY
-    )
+    # Of the SDK's application only what it serves with: the application itself answers its faults by a status alone.
+    server.streamable_http_app(transport_security=_CHECKED_BEFORE, max_request_body_size=MAX_READ)
 
     async def health(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -189,9 +191,15 @@ def application(
         Route("/ready", ready),
         Route("/.well-known/agent-card.json", agent_card),
         *(dashboard.routes(pictures) if pictures else ()),
-        Mount("/", protocol),
+        Route(PATH, http_messages.Messages(server.session_manager.handle_request, MAX_BODY)),
     ]
-    return http_guard.Guard(Starlette(routes=routes, lifespan=lifespan), owner, address)
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _fault})
+    return http_guard.Guard(app, owner, address)
+
+
+async def _fault(_request: Request, _fault: Exception) -> Response:
+    """Returns what is said of a fault of ours on the pages; uvicorn logs it."""
+    return JSONResponse({"error": http_messages.FAULT}, 500)
 
 
 class _Server(uvicorn.Server):

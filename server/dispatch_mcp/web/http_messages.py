@@ -1,0 +1,134 @@
+"""Messages in the bodies of requests: each is a message for the server, or is answered with why it is none.
+
+What is a message, and what becomes of broken characters in it, is the same as on stdin. And each request is answered:
+what fails behind it is logged with its traceback and told as an error of the protocol, never by a status alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+from mcp.types import INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR, JSONRPCMessage, JSONRPCRequest, RequestId
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dispatch_mcp import errors
+from dispatch_mcp.mcp_server import stdio_messages
+from dispatch_mcp.process import computation
+
+log = logging.getLogger(__name__)
+
+FAULT: Final = "The server failed at this request; its log (stderr) says how. Send the request again."
+STOPPED: Final = "The server was stopped before it could answer. Send the request again once it runs."
+
+MOST_DIGITS: Final = 15
+"""Digits of a length that is looked at."""
+
+LAST_WORD_S: Final = 1.0
+"""Seconds that a client has to take the answer to a request that the server's end cut off."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and what has been sent in answer to it; `message` is what the application reads as its body."""
+
+    to_read: Receive
+    to_send: Send
+    message: Message | None = None
+    has_answer: bool = False
+    is_over: bool = False
+
+    async def receive(self) -> Message:
+        """Returns what the application reads next."""
+        if self.message is not None:
+            message, self.message = self.message, None
+            return message
+        message = await self.to_read()
+        self.is_over = self.is_over or message["type"] == "http.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Sends a part of the answer."""
+        self.has_answer = True
+        await self.to_send(message)
+
+
+class Messages:
+    """An ASGI application that hands messages on to another one, and answers whatever that does not."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        """`most` is how many bytes a body may have."""
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        exchange = Exchange(receive, send)
+        request_id: RequestId | None = None
+        if scope["method"] == "POST":
+            try:
+                outcome = await self._read(Request(scope, receive), exchange)
+            except ClientDisconnect:
+                return
+            except errors.InputError as refusal:
+                await _answer(INVALID_REQUEST, str(refusal), None, 413)(scope, receive, send)
+                return
+            if isinstance(outcome, stdio_messages.Refusal):
+                [only] = outcome.ids if len(outcome.ids) == 1 else (None,)
+                await _answer(outcome.code, outcome.reason, only, 400)(scope, receive, send)
+                return
+            request_id = outcome.id if isinstance(outcome, JSONRPCRequest) else None
+        await self._hand_on(scope, exchange, request_id)
+
+    async def _read(self, request: Request, exchange: Exchange) -> JSONRPCMessage | stdio_messages.Refusal:
+        """Returns the message of a body, which `exchange` has from now on, or why it is none.
+
+        Raises:
+            InputError: it is too long.
+            ClientDisconnect: the client leaves before it is whole.
+        """
+        text = stdio_messages.repaired(await _body(request, self._most))
+        exchange.message = {"type": "http.request", "body": text.encode(), "more_body": False}
+        outcome = await computation.of_text(len(text), stdio_messages.read_text, text)
+        return outcome or stdio_messages.Refusal(PARSE_ERROR, "The body is empty. Send one JSON-RPC message in it.")
+
+    async def _hand_on(self, scope: Scope, exchange: Exchange, request_id: RequestId | None) -> None:
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except anyio.get_cancelled_exc_class():
+            if not exchange.has_answer:
+                with anyio.move_on_after(LAST_WORD_S, shield=True):
+                    await _answer(INTERNAL_ERROR, STOPPED, request_id, 503)(scope, exchange.receive, exchange.send)
+            raise
+        except Exception:
+            if exchange.has_answer:
+                raise  # whoever serves us logs it and ends the connection: half an answer cannot be taken back
+            log.exception("a request of %r failed", scope["method"])
+        else:
+            if exchange.has_answer or exchange.is_over:
+                return
+            log.error("a request of %r got no answer: what worked on it was cancelled", scope["method"])
+        await _answer(INTERNAL_ERROR, FAULT, request_id, 200)(scope, exchange.receive, exchange.send)
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Returns the body. Raises InputError when it is too long, and ClientDisconnect when it never is whole."""
+    too_long = errors.InputError(f"The message is longer than {most:,} bytes.", hint="Send less at a time.")
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and (len(length) > MOST_DIGITS or int(length) > most):
+        raise too_long
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise too_long
+    return bytes(body)
+
+
+def _answer(code: int, reason: str, request_id: RequestId | None, status: int) -> Response:
+    """Returns an error of the protocol. Its status is one that clients read bodies of."""
+    return JSONResponse({"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": reason}}, status)
