@@ -170,6 +170,18 @@ def test_a_key_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         webhook.key(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "text", ["", "\n", "whsec_", "whsec_abc\n", "whsec_a=b\n", f"{base64.b64encode(b'k' * 32).decode()}\n"]
+)
+async def test_a_file_that_holds_no_key_signs_nothing_and_the_alert_is_tried_again(tmp_path: Path, text: str) -> None:
+    (tmp_path / webhook.KEY_FILE).write_text(text)
+    with pytest.raises(errors.ConfigError, match="holds no key"):
+        webhook.key(tmp_path)
+    with pytest.raises(channels.NotTold, match="holds no key"):
+        await tell(tmp_path, "http://127.0.0.1:9/")
+    assert (tmp_path / webhook.KEY_FILE).read_text() == text
+
+
 async def test_the_key_stands_in_no_log_and_no_request(
     tmp_path: Path, receiver: alert_receiver.Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:

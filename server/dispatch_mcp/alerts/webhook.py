@@ -42,12 +42,12 @@ def key(home: Path) -> str:
     """Returns the key by which receivers know that an alert is ours; it is made when it is needed first.
 
     Raises:
-        ConfigError: it cannot be read or made.
+        ConfigError: it cannot be read or made, or is none.
     """
     file = home / KEY_FILE
     try:
         with suppress(FileNotFoundError):
-            return file.read_text("ascii").strip()
+            return _checked(file.read_text("ascii").strip(), file)
         private_files.make_folder(home)
         draft = file.with_name(f".{KEY_FILE}.{secrets.token_hex(4)}")
         try:
@@ -61,6 +61,17 @@ def key(home: Path) -> str:
         raise errors.ConfigError(
             f"The key of the webhook in {str(file)!r} cannot be used: {error}.", hint="Check the state directory."
         ) from error
+
+
+def _checked(secret: str, file: Path) -> str:
+    """Returns a key that can sign. Raises ConfigError."""
+    with suppress(ValueError):
+        if secret.startswith(PREFIX) and base64.b64decode(secret.removeprefix(PREFIX), validate=True):
+            return secret
+    raise errors.ConfigError(
+        f"{str(file)!r} holds no key of a webhook.",
+        hint="Put the key back that it held, or move the file elsewhere: then another key is made.",
+    )
 
 
 def signature(secret: str, alert_id: str, at: int, body: bytes) -> str:

@@ -48,6 +48,7 @@ def fault(url: str) -> str:
     try:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname or "", parts.port
+        host.encode("idna")  # as a look-up does, which has no other way to say that a label is empty or too long
     except ValueError as error:
         return f"it is no URL ({error})"
     if parts.scheme not in ("https", "http") or not host or not url.isascii() or not url.isprintable() or " " in url:
