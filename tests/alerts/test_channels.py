@@ -49,6 +49,17 @@ async def test_a_program_reads_the_alert_from_its_input_or_its_environment(tmp_p
     assert not (tmp_path / "alerts" / "3").exists()
 
 
+@pytest.mark.parametrize("letter", ["a", "\x01", '"', "\u00e9", "\N{GRINNING FACE}"])
+async def test_a_title_of_any_length_and_letters_is_told_in_bounds(tmp_path: Path, letter: str) -> None:
+    tasks = dict.fromkeys(["a" * 10] * 9, 10_000)
+    ceiling = {"limit": "attempts", "ceiling": 1 / 3, "used": 1 / 3, "share": 1 / 3}
+    longest = alert("near_ceiling", letter * 5_000, tasks=tasks, project="\N{GRINNING FACE}" * 100, ceiling=ceiling)
+    await tell(tmp_path, sys.executable, "-c", KEEP, said=longest)
+    by_input, _ = (tmp_path / "heard").read_text().split("\n")
+    assert len(by_input) <= alert_words.MOST_BYTES
+    assert len(json.loads(by_input)["title"]) <= alert_words.MOST_TITLE
+
+
 async def test_a_title_is_never_an_argument_of_a_program(tmp_path: Path) -> None:
     script = tmp_path / "tell"
     script.write_text('#!/bin/sh\nprintf "%s" "$#" > "$PWD/count"\n')

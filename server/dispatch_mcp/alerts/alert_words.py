@@ -19,6 +19,9 @@ TRIAL: Final = "trial"
 
 NUMBER_DIGITS: Final = 8
 
+MOST_TITLE: Final = 60
+"""Characters of a run's title that are told."""
+
 _CAUSES: Final[Mapping[str, str]] = {
     "succeeded": "has succeeded",
     "partial": "is over, and some of it was not done",
@@ -37,7 +40,8 @@ def document(alert: alert_box.Alert) -> bytes:
 def local_document(alert: alert_box.Alert) -> bytes:
     """Returns the JSON for a program of this machine: also how the run is called, and the sentence for people."""
     heading, line = sentences(alert)
-    return _dumped({**_plain(alert), "run": alert.handle, "title": alert.title, "text": f"{heading}: {line}"})
+    title = escape.one_line(alert.title, limit=MOST_TITLE)
+    return _dumped({**_plain(alert), "run": alert.handle, "title": title, "text": f"{heading}: {line}"})
 
 
 def _plain(alert: alert_box.Alert) -> dict[str, model.Json]:
@@ -62,7 +66,7 @@ def sentences(alert: alert_box.Alert) -> tuple[str, str]:
     heading = " · ".join(filter(None, ["dispatch-mcp", project]))
     if alert.kind == TRIAL:
         return heading, "This is how you are told of your runs."
-    name = escape.one_line(alert.title, limit=60) or alert.handle
+    name = escape.one_line(alert.title, limit=MOST_TITLE) or alert.handle
     return heading, f"{name} {_cause(alert)}."
 
 
