@@ -13,8 +13,8 @@ import anyio.lowlevel
 import anyio.to_thread
 import memory_client
 import pytest
-from mcp import Client
-from mcp.types import LOG_LEVEL_META_KEY, LoggingMessageNotificationParams
+from mcp import Client, MCPError
+from mcp.types import INVALID_PARAMS, LOG_LEVEL_META_KEY, LoggingMessageNotificationParams
 
 from dispatch_mcp import composition
 from dispatch_mcp.mcp_server import client_logs, server
@@ -114,6 +114,15 @@ async def test_in_the_newest_era_each_request_asks_and_hears_before_its_answer(
         assert own(heard) == [text.partition(SECRET)[0] for _, text in LINES][3 - count :]
         await client.read_resource("dispatch://agents")
         assert len(own(heard)) == count
+
+
+@pytest.mark.parametrize("wish", ["loud", ["debug"], {"level": "debug"}, 10])
+async def test_a_wish_that_is_no_level_is_the_fault_of_the_caller(house: House, wish: Any) -> None:
+    async with house.client("auto") as (client, heard):
+        with pytest.raises(MCPError) as refusal:
+            await client.read_resource("dispatch://agents", meta={LOG_LEVEL_META_KEY: wish})
+        assert refusal.value.code == INVALID_PARAMS
+    assert own(heard) == []
 
 
 async def test_what_is_logged_in_a_thread_and_after_the_answer_still_comes(house: House) -> None:

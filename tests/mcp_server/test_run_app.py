@@ -11,6 +11,7 @@ import anyio
 import memory_client
 import pytest
 from mcp import MCPError
+from mcp.types import INVALID_PARAMS
 
 from dispatch_mcp.mcp_server import run_app
 from dispatch_mcp.pages import run_page
@@ -67,6 +68,14 @@ async def test_the_app_reads_a_run_as_it_is_and_then_what_is_new(desk: memory_cl
 async def test_the_picture_of_a_run_that_is_not_there_is_not_found(desk: memory_client.Desk) -> None:
     with pytest.raises(MCPError, match="run 'nothing-1234'"):
         await desk.read("dispatch://runs/nothing-1234/picture")
+
+
+@pytest.mark.parametrize("query", ["after=soon", "after=", "revision=1.5", f"after={10**30}", "revision=--1"])
+async def test_a_number_that_is_none_is_the_fault_of_the_caller(desk: memory_client.Desk, query: str) -> None:
+    run = (await desk.call("dispatch", plan_id=await desk.planned(WRITE), worker="host"))["run_id"]
+    with pytest.raises(MCPError, match="is no number") as refusal:
+        await desk.read(f"dispatch://runs/{run}/picture?{query}")
+    assert refusal.value.code == INVALID_PARAMS
 
 
 async def test_answers_are_the_same_text_with_and_without_an_app(desk: memory_client.Desk) -> None:

@@ -144,7 +144,8 @@ def _level(ctx: ServerRequestContext[Any, Any]) -> tuple[int | None, bool]:
     if (level := change_news.connection_of(ctx).state.get(_LEVEL)) is not None:
         return level, True
     meta: Mapping[str, Any] = ctx.meta or {}
-    return LEVELS.get(meta.get(LOG_LEVEL_META_KEY, "")), False
+    wish = meta.get(LOG_LEVEL_META_KEY)  # anything: what is no level is the SDK's to refuse
+    return (LEVELS.get(wish) if isinstance(wish, str) else None), False
 
 
 def _word(number: int) -> LoggingLevel:

@@ -28,6 +28,8 @@ JSON = "application/json"
 PICTURE_WAIT_S = 20.0
 """Seconds that an app waits for news of a run: hosts give calls up after thirty."""
 
+_NUMBER = re.compile("-?[0-9]{1,15}")
+
 MAX_COMPLETIONS = 100
 """Values in one answer: the most that MCP allows."""
 
@@ -128,11 +130,12 @@ def _register_app(server: MCPServer[lazy.Opening]) -> None:
         description="A run as its app draws it; waits a moment for news behind an event and a revision.",
         mime_type=JSON,
     )
-    async def picture(run_id: str, ctx: Context[lazy.Opening], after: int = 0, revision: int = -1) -> str:
+    async def picture(run_id: str, ctx: Context[lazy.Opening], after: str = "0", revision: str = "-1") -> str:
         with _Lookup(f"run {run_id!r}"):
+            position = _number("after", after), _number("revision", revision)
             # What is secret in it is taken out with every other answer.
             pictures = live_pictures.LivePictures(lambda: app_of(ctx), tool_wording.words, redaction.Redactor())
-            return _json(await pictures.run(run_id, after, revision, wait_s=PICTURE_WAIT_S))
+            return _json(await pictures.run(run_id, *position, wait_s=PICTURE_WAIT_S))
 
 
 def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> None:
@@ -259,6 +262,15 @@ class _Lookup:
         if isinstance(error, errors.DispatchError):
             reason = error.full_text(tool_wording.words)
             raise ResourceNotFoundError(f"{self._label}: {reason}") from error
+
+
+def _number(name: str, text: str) -> int:
+    """Returns a number that stands in an address. Raises InputError."""
+    if not _NUMBER.fullmatch(text):
+        raise errors.InputError(
+            f"`{name}` is {text[:40]!r}, which is no number.", hint="Take it from the answer before, or leave it out."
+        )
+    return int(text)
 
 
 async def app_of(ctx: Context[lazy.Opening]) -> dispatcher.Dispatcher:

@@ -153,7 +153,7 @@ class Tasks(Extension):
         for source in self._sources:
             if (state := await source.look(ctx, params.task_id)) is not None:
                 return source, state
-        raise MCPError(INVALID_PARAMS, f"There is no task {params.task_id!r}.", {"taskId": params.task_id})
+        raise MCPError(INVALID_PARAMS, f"There is no task {params.task_id[:200]!r}.", {"taskId": params.task_id[:200]})
 
 
 def follows(ctx: Request) -> bool:
