@@ -145,7 +145,7 @@ def _level(ctx: ServerRequestContext[Any, Any]) -> tuple[int | None, bool]:
         return level, True
     meta: Mapping[str, Any] = ctx.meta or {}
     wish = meta.get(LOG_LEVEL_META_KEY)  # anything: what is no level is the SDK's to refuse
-    return (LEVELS.get(wish) if isinstance(wish, str) else None), False
+    return next((number for word, number in LEVELS.items() if word == wish), None), False
 
 
 def _word(number: int) -> LoggingLevel:
