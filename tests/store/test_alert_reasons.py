@@ -117,6 +117,18 @@ async def test_a_ceiling_is_near_once_for_each_of_its_heights_whoever_looks(tmp_
         assert (await store_setup.kinds(store)).count(alert_reasons.NEAR) == 2
 
 
+async def test_a_ceiling_that_stays_near_is_told_once_however_many_steps_one_process_takes(tmp_path: Path) -> None:
+    tasks = [f"t{number}" for number in range(8)]
+    async with sqlite_store.open_store(tmp_path, warn_share=0.5) as store:
+        owner, lock = await begun(store, chain(*tasks), tmp_path, limits=model.Limits(attempts=8))
+        with lock:
+            advance = await store.advance("run", step(owner))
+            for _ in range(6):
+                advance = await store.advance("run", step(owner, report(advance.starts[0])))
+        assert (await store_setup.kinds(store)).count(alert_reasons.NEAR) == 1
+        assert [alert.kind for alert in await everything(store)] == ["near_ceiling"]
+
+
 async def test_minutes_pass_without_anything_happening_and_are_found_by_a_look(tmp_path: Path) -> None:
     now = 1_000_000.0
     async with sqlite_store.open_store(tmp_path, clock=lambda: now, warn_share=0.8) as store:

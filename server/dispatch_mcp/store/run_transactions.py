@@ -442,9 +442,11 @@ class Runs:
         """Returns an event for each ceiling that the run has come near, once for each height of it."""
         share, over = self._warn_share, row.finished_at is not None
         near = [] if over else alert_reasons.near_ceilings(live.core.ledger, share, now)
-        if near and live.near is None:
+        if not near:
+            return []
+        if live.near is None:
             live.near = alert_reasons.past_mentions(conn, row.no)
-        return alert_reasons.near_notes(near, live.near or set(), share) if near else []
+        return alert_reasons.near_notes(near, live.near, share)
 
 
 def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.Changes, transition: Transition) -> None:
