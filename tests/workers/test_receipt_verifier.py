@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+import traceback
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio
@@ -838,3 +842,44 @@ async def test_what_git_keeps_for_itself_proves_nothing_also_behind_a_link(
     (repository / "door").symlink_to(".git")
     [receipt] = await looked(make(tmp_path), work(repository, criterion))
     assert not receipt.ok
+
+
+LOOKS = frozenset({"stat", "lstat", "open", "read", "readlink", "scandir", "listdir"})
+
+
+@contextlib.contextmanager
+def looks_of_this_thread() -> Generator[set[str]]:
+    """Yields where, while the block runs, this thread itself looks at a file that a task names, but for snapshots."""
+    places, before = set[str](), sys.getprofile()
+
+    def profile(frame: FrameType, event: str, called: Any) -> None:
+        if event == "c_call" and getattr(called, "__name__", "") in LOOKS:
+            codes = [step[0].f_code for step in traceback.walk_stack(frame)]
+            files = [Path(code.co_filename).stem for code in codes]
+            names = {code.co_name for code in codes}
+            if "receipt_verifier" in files and not ("workspace_snapshot" in files or "_blind" in names):
+                places.add(f"{codes[0].co_name} of {files[0]} calls {called.__name__}")
+
+    sys.setprofile(profile)
+    try:
+        yield places
+    finally:
+        sys.setprofile(before)
+
+
+async def test_what_a_task_names_is_looked_at_beside_the_event_loop_however_little_it_is(
+    tmp_path: Path, repository: Path
+) -> None:
+    (repository / "link.py").symlink_to("src/a.py")
+    found = make(tmp_path)
+    for asked in (
+        work(repository, files=("src/a.py", "src/new", "link.py")),
+        work(repository, "file:src/b.py", "diff", files=("src/a.py",)),
+        work(repository, "is quick"),
+    ):
+        with looks_of_this_thread() as places:
+            before = await noted(found, asked)
+            write(repository, "src/a.py", f"two {asked.task.acceptance}")
+            (repository / "src/new").mkdir(exist_ok=True)
+            await looked(found, asked, before, claims=("src/a.py",))
+        assert places == set(), "on the event loop"

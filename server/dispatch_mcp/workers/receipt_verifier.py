@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
 
-FEW = 8
-"""Paths that are looked at on the spot: a stat or two of each costs less than a thread."""
-
 JUDGES_S = 5.0
 """What looking for the files that decide commands may take, before the work and after it."""
 
@@ -71,8 +68,6 @@ class ReceiptVerifier:
             return {ports.HELD: earlier} if earlier else {}
         root, criteria, entries = Path(work.workspace), _criteria(work), _entries(work)
         state = first_state.FirstState()
-        if len(entries) <= FEW and not any(criterion.kind in first_state.LOOKED_AT for criterion in criteria):
-            return {ports.HELD: first_state.look(root, (), entries, _look, threading.Event()).to_json()}
         with anyio.move_on_after(first_state.LIMIT_S):
             state = await safe_look.in_thread(lambda stop: first_state.look(root, criteria, entries, _look, stop))
         return {ports.HELD: state.to_json()} if state.is_known else {}
@@ -122,12 +117,9 @@ class ReceiptVerifier:
         changes = await self._changes(work, before, around)
         deadline = anyio.current_time() + self._limit_s
         first, root = first_state.from_json(before.get(ports.HELD)), Path(work.workspace)
-        changes = receipts.with_folders(changes, first.new_folders(root, changes.untouched))
-        changes = receipts.without_links(changes, safe_paths.links_to(root, changes.untouched, changes.changed))
-        proofs = [
-            first.marked(root, criterion, await self._receipt(work, criterion, changes, deadline))
-            for criterion in criteria
-        ]
+        if changes.untouched:
+            changes = await safe_look.in_thread(lambda _stop: _with_places(changes, root, first))
+        proofs = [await self._proof(work, criterion, changes, (first, deadline)) for criterion in criteria]
         footprints = await self._footprints(work, changes, around.claims)
         if not work.task.files:
             return ports.Evidence(tuple(proofs), footprints)
@@ -248,6 +240,20 @@ class ReceiptVerifier:
             return set()
         return (await self._snapshotter.changed(work.workspace, (), first))[1]
 
+    async def _proof(
+        self,
+        work: work_order.WorkOrder,
+        criterion: Criterion,
+        changes: receipts.FileChanges,
+        before: tuple[first_state.FirstState, float],
+    ) -> Receipt:
+        """Returns the receipt of a criterion, which says whether that held `before`; the number is its deadline."""
+        first, deadline = before
+        receipt = await self._receipt(work, criterion, changes, deadline)
+        if criterion.text not in first.standing:
+            return receipt
+        return await safe_look.in_thread(lambda _stop: first.marked(Path(work.workspace), criterion, receipt))
+
     async def _receipt(
         self, work: work_order.WorkOrder, criterion: Criterion, changes: receipts.FileChanges, deadline: float
     ) -> Receipt:
@@ -349,8 +355,7 @@ async def _claimants(work: work_order.WorkOrder, paths: Sequence[str], around: p
         foreign_paths = () if work.base else around.active.names(but=work.task.id)
         return {**_doubles(root, paths, foreign_paths), **(_rivals(root, paths, rivals) if rivals else {})}
 
-    is_quick = not rivals and len(paths) <= FEW
-    return reasons(threading.Event()) if is_quick else await safe_look.in_thread(reasons)
+    return await safe_look.in_thread(reasons)
 
 
 def _rivals(root: Path, paths: Sequence[str], rivals: Sequence[ports.Rival]) -> dict[str, str]:
@@ -421,6 +426,12 @@ def _blind(work: work_order.WorkOrder) -> str:
     if not work.workspace or not Path(work.workspace).is_dir():
         return f"not checked: the workspace {work.workspace!r} is not there"
     return ""
+
+
+def _with_places(changes: receipts.FileChanges, root: Path, first: first_state.FirstState) -> receipts.FileChanges:
+    """Returns changes with the folders that are new, and without declared links beside what they lead to."""
+    changes = receipts.with_folders(changes, first.new_folders(root, changes.untouched))
+    return receipts.without_links(changes, safe_paths.links_to(root, changes.untouched, changes.changed))
 
 
 def _look(root: Path, criterion: Criterion, stop: threading.Event) -> Receipt:
