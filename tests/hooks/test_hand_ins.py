@@ -25,6 +25,7 @@ from dispatch_mcp.cli.commands import serve
 from dispatch_mcp.hooks import hand_in_clerk, hand_ins, hook_events, hook_program, hook_words, quick_answers
 from dispatch_mcp.model import reported_failures, short_ids
 from dispatch_mcp.runs import handoff_parser
+from dispatch_mcp.service.housekeeping import old_work
 from dispatch_mcp.store import owner_locks
 from dispatch_mcp.store.looks import open_runs
 from dispatch_mcp.text import redaction, token_count
@@ -226,7 +227,7 @@ async def test_what_cannot_be_read_is_put_aside_and_hides_nothing(tmp_path: Path
     await session.ends(session.briefs[0])
     await session.taken()
     assert await session.states() == {"a": "unverified"}
-    assert [file.suffix for file in session.kept.folder.iterdir() if file.name != "lock"] == [hand_in_clerk.UNTAKEN]
+    assert [file.suffix for file in session.kept.folder.iterdir() if file.name != "lock"] == [hand_ins.UNTAKEN]
     assert [line.partition(":")[0] for line in lines_of_log(session.home)] == ["JSONDecodeError"]
 
 
@@ -245,6 +246,49 @@ async def test_the_next_server_takes_what_is_kept_before_it_answers(tmp_path: Pa
     async with serve.loaders(setup, redaction.Redactor([])).dispatcher("local") as app:
         assert session.kept.waiting() == []
         assert (await app.trace(run_id=session.run)).state == "succeeded"
+
+
+async def test_a_folder_of_kept_events_that_cannot_be_used_keeps_nobody_from_working(tmp_path: Path) -> None:
+    session = await orphan(tmp_path, task("a"), begins=0)
+    session.kept.keep("a", {"name": "Stop", "event": {}})
+    (session.kept.folder / "lock").mkdir()
+    setup = configuration.load(
+        {"DISPATCH_MCP_HOME": str(session.home), "DISPATCH_MCP_WORKSPACE": str(tmp_path)}, cwd=tmp_path
+    )
+    async with serve.loaders(setup, redaction.Redactor([])).dispatcher("local") as app:
+        assert (await app.trace(run_id=session.run)).state == "running"
+    assert session.kept.waiting(), "nothing is lost"
+
+
+def test_of_what_could_not_be_taken_the_newest_stay(tmp_path: Path) -> None:
+    kept = hand_ins.HandIns(str(tmp_path), "/shop")
+    for number in range(hand_ins.MOST_UNTAKEN + 3):
+        kept.keep(str(number), {"number": number})
+        (file,) = kept.waiting()
+        os.utime(file, (number, number))
+        hand_ins.put_aside(file)
+    numbers = {hand_ins.read(file)["number"] for file in kept.folder.glob(f"*{hand_ins.UNTAKEN}")}
+    assert numbers == set(range(3, hand_ins.MOST_UNTAKEN + 3))
+    hand_ins.put_aside(kept.folder / "gone.json")
+
+
+async def test_pruning_removes_old_events_that_wait_or_could_not_be_taken_and_no_young_one(tmp_path: Path) -> None:
+    kept = hand_ins.HandIns(str(tmp_path), "/shop")
+    for key in ("untaken", "waiting", "young"):
+        kept.keep(key, {"answer": key})
+        (file,) = [file for file in kept.waiting() if hand_ins.read(file)["answer"] == key]
+        if key != "young":
+            os.utime(file, (1_000_000, 1_000_000))
+        if key == "untaken":
+            hand_ins.put_aside(file)
+    with kept.turn(waits=True):
+        pass
+    setup = configuration.load({"DISPATCH_MCP_HOME": str(tmp_path)}, cwd=tmp_path)
+    for is_dry in (True, False):
+        outcome = await old_work.prune(setup.settings, 86_400.0, dry_run=is_dry)
+        assert [(share.kind, share.count) for share in outcome.shares] == [("hook event", 2)]
+    assert [hand_ins.read(file)["answer"] for file in kept.waiting()] == ["young"]
+    assert not list(kept.folder.glob(f"*{hand_ins.UNTAKEN}"))
 
 
 async def test_whoever_waits_for_the_turn_of_another_gives_up_in_time(tmp_path: Path) -> None:

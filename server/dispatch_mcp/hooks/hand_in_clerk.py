@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from dispatch_mcp import composition, configuration, errors
 from dispatch_mcp.hooks import hand_ins, hook_answers
@@ -20,9 +21,6 @@ log = logging.getLogger(__name__)
 
 POLL_S = 0.02
 """Seconds between looks at whether somebody else has taken everything."""
-
-UNTAKEN = ".failed"
-"""The ending of what could not be taken; it stays for people to look at."""
 
 
 def take_alone(inbox: hand_ins.HandIns, tell: Tell) -> None:
@@ -38,10 +36,21 @@ async def _take_alone(settings: configuration.Settings, inbox: hand_ins.HandIns,
 
 
 async def take(app: dispatcher.Dispatcher, home: Path, level: host_assignments.Hooks, patience_s: float) -> None:
-    """Takes what is kept of a dispatcher's workspace, or sees to it that somebody has, within so many seconds."""
+    """Takes what is kept of a dispatcher's workspace, or sees to it that somebody has, within so many seconds.
+
+    What cannot be read or removed there keeps nobody from working: it is logged.
+    """
     inbox = hand_ins.HandIns(str(home), app.handles.workspace)
-    if level == "off" or not inbox.waiting():
-        return
+    try:
+        if level != "off" and inbox.waiting():
+            await _take_in_turns(app, inbox, level, patience_s)
+    except OSError as trouble:
+        log.warning("what hooks have kept cannot be taken: %s", trouble)
+
+
+async def _take_in_turns(
+    app: dispatcher.Dispatcher, inbox: hand_ins.HandIns, level: host_assignments.Hooks, patience_s: float
+) -> None:
     until = anyio.current_time() + patience_s
     while inbox.waiting() and anyio.current_time() < until:
         with inbox.turn(waits=False) as has_turn:
@@ -81,6 +90,6 @@ async def _take(app: dispatcher.Dispatcher, file: Path, level: host_assignments.
         raise
     except Exception as trouble:  # whatever it is, the next event is taken
         tell(trouble)
-        await anyio.Path(file).rename(file.with_suffix(UNTAKEN))
+        await anyio.to_thread.run_sync(hand_ins.put_aside, file)
     else:
         await anyio.Path(file).unlink(missing_ok=True)

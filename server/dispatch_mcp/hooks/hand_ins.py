@@ -26,6 +26,12 @@ ENDING: Final = ".json"
 MOST: Final = 1_000
 """Events that are kept of a workspace; with more waiting nothing takes them, and a hook loads what it needs itself."""
 
+UNTAKEN: Final = ".failed"
+"""The ending of what could not be taken; it stays for people to look at."""
+
+MOST_UNTAKEN: Final = 100
+"""Events of a workspace that could not be taken and stay, the newest."""
+
 IS_POSSIBLE: Final = hasattr(os, "fork")
 """Whether processes can be started here that go on when a hook has ended."""
 
@@ -93,6 +99,15 @@ def read(file: Path) -> Question:
     if not json_types.is_object(question):
         raise ValueError(f"{file.name} holds no event")
     return question
+
+
+def put_aside(file: Path) -> None:
+    """Keeps an event that could not be taken for people to look at, but the oldest of too many. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):  # somebody has removed it meanwhile
+        file.replace(file.with_suffix(UNTAKEN))
+    files = sorted(file.parent.glob(f"*{UNTAKEN}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    for old in files[:-MOST_UNTAKEN]:
+        old.unlink(missing_ok=True)
 
 
 def start_clerk(argv: Sequence[str], env: Mapping[str, str]) -> None:

@@ -170,7 +170,11 @@ class _Pruner:
         indexes = index_files.unused(index_files.index_files(self.home), self.before)
         if not self.dry_run:
             indexes = index_files.remove(indexes)
-        return [RemovedShare(kind="index file", count=len(indexes), size=sum(index.size for index in indexes))]
+        events = old_files.sweep_hand_ins(self.home, self.before, dry_run=self.dry_run)
+        return [
+            RemovedShare(kind="index file", count=len(indexes), size=sum(index.size for index in indexes)),
+            _share("hook event", events),
+        ]
 
     async def _compact(self) -> int:
         return await anyio.to_thread.run_sync(compaction.compact, self.home)

@@ -22,6 +22,9 @@ from dispatch_mcp.text import short_forms
 RUN_FOLDERS: Final = ("briefs", "runs")
 """Folders of the state directory with a folder for each run."""
 
+HAND_INS: Final = "hooks/hand-ins"
+"""The folder of the state directory with what hooks have kept, in a folder for each workspace."""
+
 _HEX = re.compile(rb"[0-9a-f]{64,}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DIGITS: Final = 64
@@ -119,6 +122,12 @@ def sweep_drafts(home: Path, before: float, *, dry_run: bool) -> Freed:
     """Removes files that were never finished, because their process died."""
     drafts = [path for name in (blobs.FOLDER, *RUN_FOLDERS[:1]) for path in (home / name).glob("*/.*")]
     return _unlinked([path for path in drafts if path.is_file() and _mtime(path) < before], dry_run=dry_run)
+
+
+def sweep_hand_ins(home: Path, before: float, *, dry_run: bool) -> Freed:
+    """Removes what hooks have kept before a time and nobody has taken since, or nobody could take."""
+    files = [path for path in (home / HAND_INS).glob("*/*") if path.is_file() and path.name != "lock"]
+    return _unlinked([path for path in files if _mtime(path) < before], dry_run=dry_run)
 
 
 def sweep_run_folders(home: Path, runs: Collection[str], *, dry_run: bool) -> Freed:
