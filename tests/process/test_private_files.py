@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -68,3 +69,21 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(OSError, match="a"):
         private_files.make_folder(tmp_path / "a" / "b")
+
+
+def test_what_all_processes_share_is_written_once_whole_and_for_the_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "home" / "name"
+    names: list[str] = []
+
+    def keep(text: str) -> None:
+        names.append(private_files.common(path, text))
+
+    threads = [threading.Thread(target=keep, args=(text,)) for text in "abcdefgh"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names == [path.read_text("ascii")] * 8
+    assert private_files.common(path, "later") == names[0]
+    assert mode(path) == 0o600
+    assert list(path.parent.iterdir()) == [path]

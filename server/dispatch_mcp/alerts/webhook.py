@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import http.client
-import os
 import secrets
 import socket
 import ssl
@@ -44,19 +43,9 @@ def key(home: Path) -> str:
     Raises:
         ConfigError: it cannot be read or made, or is none.
     """
-    file = home / KEY_FILE
+    file, new = home / KEY_FILE, PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
     try:
-        with suppress(FileNotFoundError):
-            return _checked(file.read_text("ascii").strip(), file)
-        private_files.make_folder(home)
-        draft = file.with_name(f".{KEY_FILE}.{secrets.token_hex(4)}")
-        try:
-            private_files.write(draft, PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode() + "\n")
-            with suppress(FileExistsError):  # another process was faster: one key is for all
-                os.link(draft, file)
-        finally:
-            draft.unlink(missing_ok=True)
-        return file.read_text("ascii").strip()
+        return _checked(private_files.common(file, f"{new}\n").strip(), file)
     except (OSError, UnicodeDecodeError) as error:
         raise errors.ConfigError(
             f"The key of the webhook in {str(file)!r} cannot be used: {error}.", hint="Check the state directory."

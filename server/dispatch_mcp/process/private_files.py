@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -56,3 +57,24 @@ def write(path: Path, text: str) -> None:
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
+
+
+def common(path: Path, text: str) -> str:
+    """Returns what a file holds in ASCII; where there is none yet, `text` is written, by whoever comes first.
+
+    Every process is told the same, and whole.
+
+    Raises:
+        OSError: it cannot be read or written.
+        UnicodeDecodeError: it holds something else.
+    """
+    with suppress(FileNotFoundError):
+        return path.read_text("ascii")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        write(draft, text)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path.read_text("ascii")

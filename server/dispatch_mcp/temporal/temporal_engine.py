@@ -27,6 +27,7 @@ from dispatch_mcp import errors
 from dispatch_mcp.engine import attempt_services, order_builder
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import WorkerKind, ports
+from dispatch_mcp.process import private_files
 from dispatch_mcp.store import owner_locks, sqlite_store
 from dispatch_mcp.temporal import agent_host, host_line, papers, run_steps, workflows
 
@@ -216,10 +217,7 @@ def workflow_id(control: str, run_id: str) -> str:
 
 def control_queue(home: Path) -> str:
     """Returns the queue of the processes that have this store, which a file in it names."""
-    path = home / IDENTITY
-    with contextlib.suppress(FileExistsError), path.open("x", encoding="ascii") as file:
-        file.write(uuid.uuid4().hex)
-    return f"dispatch-mcp-{path.read_text('ascii').strip()}"
+    return f"dispatch-mcp-{private_files.common(home / IDENTITY, uuid.uuid4().hex).strip()}"
 
 
 @asynccontextmanager
