@@ -8,16 +8,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import reviewed_runs
+import store_setup
 from reviewed_runs import BETTER, PASS, Chat, verdict
 
 from dispatch_mcp import composition, configuration
 from dispatch_mcp.cli import shell_wording
+from dispatch_mcp.engine.earlier_runs import blocked_work, disputed_changes
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import RunState
+from dispatch_mcp.model import RunState, WorkerKind, ports, records, work_order
 from dispatch_mcp.next_steps import StepKind
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.service import reviews
+from dispatch_mcp.store import sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -266,3 +271,26 @@ async def test_whoever_has_reviews_switched_off_is_not_held_up(tmp_path: Path, s
         await chat.begin(LOOK)
         worse(workspace)
         assert (await chat.report("look")).state.value == "succeeded"
+
+
+async def test_what_is_blocked_for_a_run_may_be_forgotten_while_one_of_its_attempts_begins(tmp_path: Path) -> None:
+    beat: dict[str, Any] = {}
+    async with sqlite_store.open_store(tmp_path / "home") as store:
+        await store.save_plan(store_setup.chain("a"), records.LOCAL)
+        await store.create_run(store_setup.new_run(workspace=str(tmp_path)))
+        block = blocked_work.Block("earlier", "council", (safe_paths.real_place(tmp_path, "cart.py"),))
+        looks = disputed_changes.DisputedChanges(store, lambda _, paths: dict.fromkeys(paths, "as it is"))
+        looks.blocks["run"] = [block]
+        task = store_setup.chain("a").tasks[0]
+
+        async def begin() -> None:
+            order = work_order.WorkOrder("run", task, 1, WorkerKind.HOST, workspace=str(tmp_path))
+            beat.update(await looks.before(order))
+
+        async def forget() -> None:
+            looks.blocks.clear()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(begin)
+            group.start_soon(forget)
+    assert beat == {ports.BLOCKED: {"cart.py": "as it is"}}

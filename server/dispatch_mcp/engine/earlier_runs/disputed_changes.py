@@ -42,21 +42,24 @@ class DisputedChanges:
         earlier = work.last_beat.get(ports.BLOCKED)
         if earlier:
             return {ports.BLOCKED: earlier}
-        run = None if work.run_id in self.blocks else await self.store.run(work.run_id, principal=records.ANYBODY)
-        if run is not None:
-            await self._remember(run)
-        if not self.blocks[work.run_id]:
+        blocks = self.blocks.get(work.run_id)
+        if blocks is not None and not blocks:
             return {}
-        root = (run or await self.store.run(work.run_id, principal=records.ANYBODY)).workspace
-        places = [place for block in self.blocks[work.run_id] for place in block.places]
+        run = await self.store.run(work.run_id, principal=records.ANYBODY)
+        blocks = await self._remembered(run) if blocks is None else blocks
+        if not blocks:
+            return {}
+        root, places = run.workspace, [place for block in blocks for place in block.places]
         paths = await anyio.to_thread.run_sync(_relative, root, places)
         states = await self._states(work.workspace, paths)
         return {ports.BLOCKED: dict(states)} if states else {}
 
-    async def _remember(self, run: records.RunRecord) -> None:
+    async def _remembered(self, run: records.RunRecord) -> Sequence[blocked_work.Block]:
+        blocks = await blocked_work.open_blocks(self.store, run.principal, run.workspace)
         while len(self.blocks) >= MOST_RUNS:
             self.blocks.pop(next(iter(self.blocks)))
-        self.blocks[run.id] = await blocked_work.open_blocks(self.store, run.principal, run.workspace)
+        self.blocks[run.id] = blocks
+        return blocks
 
     async def _states(self, workspace: str, paths: Collection[str]) -> Mapping[str, str]:
         return await anyio.to_thread.run_sync(self.states_of, workspace, sorted(paths)[:MOST_FILES])
