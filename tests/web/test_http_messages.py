@@ -173,6 +173,16 @@ async def test_a_fault_in_the_middle_of_an_answer_ends_the_connection() -> None:
         await posted(half, PING)
 
 
+async def test_a_fault_after_the_answer_is_logged_and_leaves_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def too_late(scope: Scope, receive: Receive, send: Send) -> None:
+        await echo(scope, receive, send)
+        raise ZeroDivisionError("when all was said")
+
+    answer = await posted(too_late, PING)
+    assert answer.content == PING
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
 async def test_a_client_that_leaves_gets_no_answer() -> None:
     sent: list[Message] = []
 

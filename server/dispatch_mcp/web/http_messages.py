@@ -34,12 +34,13 @@ LAST_WORD_S: Final = 1.0
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and what has been sent in answer to it; `message` is what the application reads as its body."""
+    """A request and how much of its answer has been sent; `message` is what the application reads as its body."""
 
     to_read: Receive
     to_send: Send
     message: Message | None = None
     has_answer: bool = False
+    is_answered: bool = False
     is_over: bool = False
 
     async def receive(self) -> Message:
@@ -55,6 +56,7 @@ class Exchange:
         """Sends a part of the answer."""
         self.has_answer = True
         await self.to_send(message)
+        self.is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 class Messages:
@@ -105,9 +107,11 @@ class Messages:
                     await _answer(INTERNAL_ERROR, STOPPED, request_id, 503)(scope, exchange.receive, exchange.send)
             raise
         except Exception:
-            if exchange.has_answer:
+            if exchange.has_answer and not exchange.is_answered:
                 raise  # whoever serves us logs it and ends the connection: half an answer cannot be taken back
             log.exception("a request of %r failed", scope["method"])
+            if exchange.is_answered:  # what comes after an answer, such as news for a session that has ended meanwhile
+                return
         else:
             if exchange.has_answer or exchange.is_over:
                 return
