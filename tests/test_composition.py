@@ -146,6 +146,17 @@ async def test_an_endpoint_without_the_extra_is_said_and_stops_nothing(
     assert "dispatch-mcp[otel]" in caplog.text
 
 
+async def test_who_only_looks_loads_nothing_for_opentelemetry_and_waits_for_no_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    monkeypatch.delitem(sys.modules, "dispatch_mcp.telemetry.span_export", raising=False)
+    async with composition.open_dispatcher(settings(tmp_path), chat=False, drives=False):
+        pass
+    assert "otel" not in caplog.text
+
+
 @pytest.mark.parametrize("switch", [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")])
 async def test_nothing_is_loaded_for_opentelemetry_where_its_own_variables_switch_it_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, switch: tuple[str, str]

@@ -292,7 +292,7 @@ async def open_dispatcher(
             disputes=disputed_changes.DisputedChanges(store, safe_look.states) if has_reviews(settings) else None,
         )
         async with (
-            _telemetry(os.environ) as tell,
+            _telemetry(os.environ if drives else {}) as tell,
             _open_engine(
                 settings, store, workers, make_order=maker, pace=pace, services=services, drives=drives
             ) as engine,
