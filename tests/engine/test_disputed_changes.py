@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from dispatch_mcp.model import RunState, WorkerKind, ports, records, work_order
 from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.service import reviews
-from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store import blobs, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -271,6 +272,16 @@ async def test_whoever_has_reviews_switched_off_is_not_held_up(tmp_path: Path, s
         await chat.begin(LOOK)
         worse(workspace)
         assert (await chat.report("look")).state.value == "succeeded"
+
+
+async def test_what_reviewers_were_shown_may_be_lost_and_what_the_work_declared_stays_blocked(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        shutil.rmtree(tmp_path / "state" / blobs.FOLDER)
+        proposal = await chat.app.plans.plan([WORK, NOTES])
+        notes = [note.message for note in proposal.prepared.notices if note.code == "blocked_before"]
+        assert len(notes) == 1
+        await began(chat, NOTES)
+        assert sorted(await chat.out()) == ["notes"]
 
 
 async def test_what_is_blocked_for_a_run_may_be_forgotten_while_one_of_its_attempts_begins(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class _Past:
         return {place: states[path] for place, path in (await _real_paths(run.workspace, states)).items()}
 
     async def _exhibits(self, run: records.RunRecord, review: model.Task) -> _Exhibits:
-        """Returns what the reviewers of a review, or the seats of a council, were shown last."""
+        """Returns what the reviewers of a review, or the seats of a council, were shown last; none if it is lost."""
         names, last = {review.id, *review.joins}, dict[str, plan_review_attempt.Shown]()
         for attempt in await self.store.attempts(run.id):
             exhibit = plan_review_attempt.exhibit_of(attempt.beat)
@@ -105,7 +105,11 @@ class _Past:
                 last[attempt.task_id] = exhibit
         texts: dict[str, str] = {}
         for digest in {exhibit.diff for exhibit in last.values()} - {""}:
-            texts |= await _real_texts(run.workspace, await review_attempt.read_text(self.store, digest))
+            try:
+                text = await review_attempt.read_text(self.store, digest)
+            except (errors.UnknownHandle, errors.StoreDamaged):
+                return _Exhibits({}, is_whole=False)
+            texts |= await _real_texts(run.workspace, text)
         return _Exhibits(texts, bool(texts) and not any(exhibit.unseen for exhibit in last.values()))
 
     async def _subjects(self, run: records.RunRecord, plan: model.Plan, review: model.Task) -> tuple[str, ...]:
