@@ -183,6 +183,16 @@ async def test_a_fault_after_the_answer_is_logged_and_leaves_the_connection(capl
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
+async def test_a_stream_that_is_left_open_ends_with_an_error_of_the_protocol() -> None:
+    async def left_open(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b": ping\r\n\r\n", "more_body": True})
+
+    *_, event = (await posted(left_open, PING)).text.split("data: ")
+    assert (json.loads(event)["id"], json.loads(event)["error"]["message"]) == (7, http_messages.CUT_OFF)
+
+
 async def test_a_client_that_leaves_gets_no_answer() -> None:
     sent: list[Message] = []
 

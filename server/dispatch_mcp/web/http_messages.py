@@ -6,6 +6,7 @@ what fails behind it is logged with its traceback and told as an error of the pr
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,7 @@ from dispatch_mcp.process import computation
 log = logging.getLogger(__name__)
 
 FAULT: Final = "The server failed at this request; its log (stderr) says how. Send the request again."
+CUT_OFF: Final = "The session ended before there was an answer. Begin a new one and send the request again."
 STOPPED: Final = "The server was stopped before it could answer. Send the request again once it runs."
 
 MOST_DIGITS: Final = 15
@@ -41,6 +43,7 @@ class Exchange:
     message: Message | None = None
     has_answer: bool = False
     is_answered: bool = False
+    is_stream: bool = False
     is_over: bool = False
 
     async def receive(self) -> Message:
@@ -55,6 +58,8 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """Sends a part of the answer."""
         self.has_answer = True
+        if message["type"] == "http.response.start":
+            self.is_stream = (b"content-type", b"text/event-stream") in message["headers"]
         await self.to_send(message)
         self.is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
@@ -113,10 +118,19 @@ class Messages:
             if exchange.is_answered:  # what comes after an answer, such as news for a session that has ended meanwhile
                 return
         else:
+            if exchange.is_stream and not (exchange.is_answered or exchange.is_over):
+                await _end_stream(exchange, request_id)
             if exchange.has_answer or exchange.is_over:
                 return
             log.error("a request of %r got no answer: what worked on it was cancelled", scope["method"])
         await _answer(INTERNAL_ERROR, FAULT, request_id, 200)(scope, exchange.receive, exchange.send)
+
+
+async def _end_stream(exchange: Exchange, request_id: RequestId | None) -> None:
+    """Ends a stream that was left open, as the SDK does when a session ends under a request."""
+    error = {"jsonrpc": "2.0", "id": request_id, "error": {"code": INTERNAL_ERROR, "message": CUT_OFF}}
+    event = b"" if request_id is None else f"event: message\r\ndata: {json.dumps(error)}\r\n\r\n".encode()
+    await exchange.send({"type": "http.response.body", "body": event, "more_body": False})
 
 
 async def _body(request: Request, most: int) -> bytes:
