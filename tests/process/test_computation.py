@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import anyio
@@ -69,3 +70,28 @@ async def test_no_more_pieces_are_at_work_than_the_interpreter_can_share() -> No
                 assert await anyio.to_thread.run_sync(begun.acquire, True, 120)  # acquire takes no names
             assert not begun.acquire(blocking=False)
             release.set()
+
+
+async def test_detached_work_returns_its_result_or_raises_its_error() -> None:
+    assert await computation.detached(lambda: sorted([3, 1, 2])) == [1, 2, 3]
+    with pytest.raises(ZeroDivisionError):
+        await computation.detached(lambda: divmod(1, 0))
+
+
+ENDLESS = """
+import threading, anyio
+from dispatch_mcp.process import computation
+
+async def main():
+    with anyio.move_on_after(0.01):
+        await computation.detached(threading.Event().wait)
+
+anyio.run(main)
+print("over")
+"""
+
+
+async def test_a_process_ends_although_detached_work_never_does() -> None:
+    with anyio.fail_after(120):
+        process = await anyio.run_process([sys.executable, "-W", "error", "-c", ENDLESS])
+    assert (process.stdout, process.stderr) == (b"over\n", b"")

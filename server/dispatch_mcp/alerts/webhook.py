@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-import anyio.to_thread
 
 from dispatch_mcp import __version__, errors
 from dispatch_mcp.alerts import alert_words, channels
-from dispatch_mcp.process import private_files, web_address
+from dispatch_mcp.process import computation, private_files, web_address
 from dispatch_mcp.store.outbox import alert_box
 
 KEY_FILE: Final = "webhook-key"
@@ -106,7 +105,7 @@ class WebhookChannel:
             "webhook-signature": signature(key(self.home), alert.id, now, body),
         }
         with anyio.move_on_after(ANSWER_S):
-            return await anyio.to_thread.run_sync(post, target, body, headers, abandon_on_cancel=True)
+            return await computation.detached(lambda: post(target, body, headers))
         raise web_address.Unreachable(f"{target.host!r} did not answer in {ANSWER_S:g} s.")
 
 

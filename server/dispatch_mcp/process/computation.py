@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import threading
 from collections.abc import Callable
+from concurrent import futures
 from typing import Final, ParamSpec, TypeVar
 
 import anyio
@@ -49,6 +52,24 @@ async def within(longest_s: float, work: Callable[[], T]) -> T:
     with anyio.move_on_after(longest_s):
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=_limiter())
     raise errors.InputError(f"This takes longer than {longest_s:g} s.", hint="Send less at a time.")
+
+
+async def detached(work: Callable[[], T]) -> T:
+    """Returns what the work returns, done in a thread that no process waits for when it ends.
+
+    For what waits for somebody outside, who may never answer. Its errors are raised here; who waits can be cancelled.
+    """
+    outcome: futures.Future[T] = futures.Future()
+
+    def carry_out() -> None:
+        outcome.set_running_or_notify_cancel()
+        try:
+            outcome.set_result(work())
+        except BaseException as trouble:  # raised where it is waited for
+            outcome.set_exception(trouble)
+
+    threading.Thread(target=carry_out, name="detached", daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 def _limiter() -> anyio.CapacityLimiter:

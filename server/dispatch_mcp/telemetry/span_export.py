@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import anyio.to_thread
+import anyio
 from opentelemetry import trace
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk import resources
@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import export as trace_export
 
 from dispatch_mcp import __version__
 from dispatch_mcp.model import records
+from dispatch_mcp.process import computation
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.telemetry import span_tree
 
@@ -99,4 +100,4 @@ async def opened() -> AsyncGenerator[RunTelemetry]:
         yield active
     finally:
         with anyio.move_on_after(5, shield=True):
-            await anyio.to_thread.run_sync(active.close, abandon_on_cancel=True)
+            await computation.detached(active.close)
