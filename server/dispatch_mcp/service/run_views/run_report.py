@@ -13,7 +13,7 @@ from dispatch_mcp.service.run_views import run_figures
 from dispatch_mcp.text import escape
 
 MOST_TASKS: Final = 20
-"""Tasks of a section that are shown; the rest_counts are counted."""
+"""Tasks of a section that are shown; the others are counted."""
 
 _MOST_CHARS: Final = 200
 _MOST_FILES: Final = 3
