@@ -62,6 +62,7 @@ LOOKS: list[list[str]] = [
     ["agents", "learned"],
     ["context", BOTH],
     ["worker", "--until-idle"],
+    ["notify"],
     [BOTH],
 ]
 NOT_PRINTING = frozenset({"serve", "demo", "hook", "statusline", "watch"})

@@ -101,6 +101,7 @@ def test_no_command_starts_a_program_that_the_repository_names(
         ("install", "--dry-run"),
         ("uninstall", "--dry-run"),
         ("completion", "bash"),
+        ("notify",),
         ("agents", "list"),
         ("route", "Fix the total in app.py"),
         ("context", "Fix the total in app.py"),

@@ -26,6 +26,7 @@ READERS = (
     ("plan", "--request", "Fix the login"),
     ("token",),
     ("where",),
+    ("notify",),
     ("prune",),
     ("install",),
     ("install", "claude-code", "--dry-run"),

@@ -230,7 +230,9 @@ async def test_a_witness_that_crashes_proves_nothing_and_refutes_nothing(shop: P
             raise OSError(work.task.id, before, around)
 
     async with opened(shop) as at:
-        at.app.engine.attempts = attempt_driver.AttemptDriver(at.app.store, attempt_services.AttemptServices(Broken()))
+        at.app.engine.means.driver = attempt_driver.AttemptDriver(
+            at.app.store, attempt_services.AttemptServices(Broken())
+        )
         plan = await at.planned(task(files=["a.py"], acceptance=["file:a.py"]))
         given = await at.app.dispatch(plan_id=plan)
         reported = await at.app.report(given.run_id, [dispatcher_setup.said(given.assignments[0])])

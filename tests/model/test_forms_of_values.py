@@ -24,6 +24,7 @@ class Example(model.Value):
     free: float = 0.0
     texts: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+    words: tuple[Literal["finished", "failed"], ...] = ()
     lists: Annotated[tuple[tuple[str, ...], ...], Field(max_length=9)] = ()
     numbers: tuple[int, ...] = ()
     whatever: bytes = b""
@@ -41,6 +42,7 @@ FORMS = {
     "free": "a number",
     "texts": "a list of texts",
     "paths": "a list of paths",
+    "words": "a list of finished, failed",
     "lists": "a list of lists of texts",
     "numbers": "a list of values",
     "whatever": "another value",

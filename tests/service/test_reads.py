@@ -187,7 +187,7 @@ class Asking:
 async def test_more_results_that_are_proven_do_not_mean_more_reads(home: Path, statements: Statements) -> None:
     async with dispatcher_setup.opened(home, rules={"max_parallel": 12}) as desk:
         equipment = attempt_services.AttemptServices(verifier=Asking())
-        desk.app.engine.attempts = attempt_driver.AttemptDriver(desk.app.store, equipment)
+        desk.app.engine.means.driver = attempt_driver.AttemptDriver(desk.app.store, equipment)
         plan_id = await desk.planned(*(host_task(f"part-{number}", files=[f"{number}.py"]) for number in range(12)))
         progress = await desk.app.dispatch(plan_id=plan_id)
         results = [dispatcher_setup.said(assignment) for assignment in progress.assignments]

@@ -63,7 +63,7 @@ class Proving:
 @pytest.fixture
 async def strict_desk(desk: dispatcher_setup.Desk) -> dispatcher_setup.Desk:
     """A desk at which a task with `acceptance` is proven."""
-    desk.app.engine.attempts = attempt_driver.AttemptDriver(
+    desk.app.engine.means.driver = attempt_driver.AttemptDriver(
         desk.app.store, attempt_services.AttemptServices(verifier=Proving())
     )
     return desk
@@ -130,7 +130,7 @@ async def test_a_run_that_the_server_drives_teaches_at_its_end_and_only_its_own_
     app = strict_desk.app
     ann = route_memory.Memory(app.store, "ann")
     assert app.memory is not None
-    app.engine.workers = {**app.engine.workers, WorkerKind.API: Agent()}
+    app.engine.means.workers = {**app.engine.workers, WorkerKind.API: Agent()}
     app.available_workers = app.available_workers.__class__(key=True)
     app.engine.at_end = app.memory.learn_from_run
     progress = await app.dispatch(plan_id=await strict_desk.planned(PROVEN), worker="api")

@@ -135,6 +135,8 @@ def _items(kind: object) -> str:
     """Returns what a list holds, in the plural."""
     if get_origin(kind) is tuple:
         return f"lists of {_items(_kind(get_args(kind)[0]))}"
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, get_args(kind)))
     return _MANY.get(_name(kind), "values")
 
 

@@ -52,15 +52,24 @@ class RunEngine(abc.ABC):
         services: attempt_services.AttemptServices,
     ) -> None:
         self.store = store
-        self.workers = workers
         self.clock = clock
         self.make_order = make_order
         self.pace = pace
-        self.attempts = attempt_driver.AttemptDriver(store, services)
-        self.means = run_attempts.AttemptMeans(store, workers, make_order, self.attempts)
+        driver = attempt_driver.AttemptDriver(store, services)
+        self.means = run_attempts.AttemptMeans(store, workers, make_order, driver)
         self.at_end: AtEnd | None = None
         self._tasks = tasks
         self._pulse = anyio.Event()
+
+    @property
+    def workers(self) -> ports.Workers:
+        """Who carries attempts out, by kind."""
+        return self.means.workers
+
+    @property
+    def attempts(self) -> attempt_driver.AttemptDriver:
+        """The one way that attempts go."""
+        return self.means.driver
 
     @abc.abstractmethod
     async def start(self, run_id: str) -> None:

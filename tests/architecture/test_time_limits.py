@@ -12,7 +12,7 @@ TESTS = source.REPOSITORY / "tests"
 LEAST_S = 120.0
 """Seconds. What has to end sooner is told by a value of the product, as in `fail_after(traces.MAX_WAIT_S - 5)`."""
 
-BY_HAND = frozenset({"chaos/step_attacks.py", "architecture/test_limits.py"})
+BY_HAND = frozenset({"chaos/step_attacks.py", "architecture/test_time_limits.py"})
 """Programs that no test runs, and this one."""
 
 EXEMPT = frozenset(
