@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -54,6 +55,26 @@ def test_every_field_of_an_order_is_held_by_the_full_example_or_known_to_be_alik
         *("run_id", "task", "attempt", "worker", "messages", "news", "last_error", "effort", "git_log"),
         *("gathered", "gathered_at", "gap", "follows", "answer_form", "schema_form", "no_role"),
     }
+
+
+@pytest.mark.parametrize(
+    ("change", "culprit"),
+    [
+        ({"urgency": 3}, "urgency"),
+        ({"task": ...}, "task"),
+        ({"attempt": "second"}, "second"),
+        ({"worker": "robot"}, "robot"),
+        ({"isolation": "nowhere"}, "nowhere"),
+        ({"task": {"id": "no such/id", "do": "x"}}, "no such/id"),
+    ],
+)
+def test_an_order_that_another_version_wrote_is_refused_by_the_name_of_what_is_wrong(
+    change: dict[str, object], culprit: str
+) -> None:
+    values = {**json.loads(order_papers.order_bytes(BARE)), **change}
+    data = json.dumps({name: value for name, value in values.items() if value is not ...}).encode()
+    with pytest.raises(ValueError, match=culprit):
+        order_papers.order_of(data)
 
 
 def test_what_nobody_has_set_takes_no_room() -> None:

@@ -38,9 +38,9 @@ async def connected(env: Mapping[str, str]) -> client.Client:
         StoreUnavailable: nobody answers there, or not us.
     """
     config = options(env)
-    address = config.get("target_host") or "localhost:7233"
+    address = config["target_host"] = config.get("target_host") or "localhost:7233"
     try:
-        connection = await client.Client.connect(**{**config, "target_host": address})
+        connection = await client.Client.connect(**config)
         await connection.service_client.check_health(timeout=timedelta(seconds=CALL_S))
     except (OSError, RuntimeError, service.RPCError) as fault:
         raise errors.StoreUnavailable(

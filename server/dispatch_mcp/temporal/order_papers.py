@@ -14,12 +14,13 @@ from dispatch_mcp.model import transitions, work_order
 from dispatch_mcp.temporal import papers
 
 _DEFAULT = work_order.WorkOrder("", model.Task(id="a", do="a"), 0, model.WorkerKind.SCRIPTED)
-_HINTS = typing.get_type_hints(work_order.WorkOrder, vars(work_order), {})
+_HINTS = typing.get_type_hints(work_order.WorkOrder, dict(vars(work_order)), {})
 """By the names of the module: the order has a field of the name of one."""
 
-_FIELDS: Mapping[str, pydantic.TypeAdapter[object]] = {
+_FIELDS: Mapping[str, pydantic.TypeAdapter[typing.Any]] = {
     name: pydantic.TypeAdapter(hint) for name, hint in _HINTS.items()
 }
+_ALWAYS = frozenset({"run_id", "task", "attempt", "worker"})
 
 
 def order_bytes(work: work_order.WorkOrder) -> bytes:
@@ -29,16 +30,18 @@ def order_bytes(work: work_order.WorkOrder) -> bytes:
         {
             name: _FIELDS[name].dump_python(value, mode="json")
             for name, value in values.items()
-            if value != getattr(_DEFAULT, name) or name in ("run_id", "task", "attempt", "worker")
+            if value != getattr(_DEFAULT, name) or name in _ALWAYS
         }
     ).encode()
 
 
 def order_of(data: bytes) -> work_order.WorkOrder:
-    """Returns the order that `order_bytes` wrote. Raises ValueError."""
-    return work_order.WorkOrder(
-        **{name: _FIELDS[name].validate_python(value) for name, value in json.loads(data).items()}
-    )  # type: ignore[arg-type]  # each by its own type
+    """Returns the order that `order_bytes` wrote. Raises ValueError, also for what another version has written."""
+    values = json.loads(data)
+    unknown, missing = sorted(values.keys() - _FIELDS.keys()), sorted(_ALWAYS - values.keys())
+    if unknown or missing:
+        raise ValueError(f"an order of another version: {unknown!r} are not known here, {missing!r} are missing")
+    return work_order.WorkOrder(**{name: _FIELDS[name].validate_python(value) for name, value in values.items()})
 
 
 def start_paper(start: transitions.Start) -> papers.StartPaper:
