@@ -65,7 +65,6 @@ def test_every_field_of_an_order_is_held_by_the_full_example_or_known_to_be_alik
         ({"attempt": "second"}, "second"),
         ({"worker": "robot"}, "robot"),
         ({"isolation": "nowhere"}, "nowhere"),
-        ({"task": {"id": "no such/id", "do": "x"}}, "no such/id"),
     ],
 )
 def test_an_order_that_another_version_wrote_is_refused_by_the_name_of_what_is_wrong(

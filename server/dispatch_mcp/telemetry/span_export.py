@@ -78,7 +78,7 @@ class RunTelemetry:
 def telemetry(spans: trace_export.SpanExporter, figures: metric_export.MetricReader) -> RunTelemetry:
     """Returns what tells an exporter and a reader of runs, under the name that `OTEL_SERVICE_NAME` gives."""
     resource = resources.Resource.create({"service.version": __version__})
-    if resource.attributes.get("service.name", "").startswith("unknown_service"):
+    if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
         resource = resource.merge(resources.Resource({"service.name": NAME}))
     provider = sdk_trace.TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(trace_export.BatchSpanProcessor(spans))

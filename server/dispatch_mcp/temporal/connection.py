@@ -16,7 +16,7 @@ from dispatch_mcp import errors
 CALL_S: Final = 10.0
 
 
-def options(env: Mapping[str, str]) -> client.ClientConnectConfig:
+def options(env: Mapping[str, str]) -> envconfig.ClientConnectConfig:
     """Returns how to connect: `TEMPORAL_ADDRESS`, `_NAMESPACE`, `_API_KEY`, `_TLS…`, or a profile of Temporal's file.
 
     Raises:
