@@ -272,7 +272,7 @@ def test_of_what_could_not_be_taken_the_newest_stay(tmp_path: Path) -> None:
     hand_ins.put_aside(kept.folder / "gone.json")
 
 
-async def test_pruning_removes_old_events_that_wait_or_could_not_be_taken_and_no_young_one(tmp_path: Path) -> None:
+async def test_pruning_removes_old_events_that_could_not_be_taken_and_none_that_waits(tmp_path: Path) -> None:
     kept = hand_ins.HandIns(str(tmp_path), "/shop")
     for key in ("untaken", "waiting", "young"):
         kept.keep(key, {"answer": key})
@@ -286,8 +286,8 @@ async def test_pruning_removes_old_events_that_wait_or_could_not_be_taken_and_no
     setup = configuration.load({"DISPATCH_MCP_HOME": str(tmp_path)}, cwd=tmp_path)
     for is_dry in (True, False):
         outcome = await old_work.prune(setup.settings, 86_400.0, dry_run=is_dry)
-        assert [(share.kind, share.count) for share in outcome.shares] == [("hook event", 2)]
-    assert [hand_ins.read(file)["answer"] for file in kept.waiting()] == ["young"]
+        assert [(share.kind, share.count) for share in outcome.shares] == [("hook event", 1)]
+    assert [hand_ins.read(file)["answer"] for file in kept.waiting()] == ["waiting", "young"]
     assert not list(kept.folder.glob(f"*{hand_ins.UNTAKEN}"))
 
 

@@ -125,8 +125,8 @@ def sweep_drafts(home: Path, before: float, *, dry_run: bool) -> Freed:
 
 
 def sweep_hand_ins(home: Path, before: float, *, dry_run: bool) -> Freed:
-    """Removes what hooks have kept before a time and nobody has taken since, or nobody could take."""
-    files = [path for path in (home / HAND_INS).glob("*/*") if path.is_file() and path.name != "lock"]
+    """Removes what hooks have kept and nobody could take, or never finished; what still waits may be paid work."""
+    files = [path for pattern in ("*/*.failed", "*/.*") for path in (home / HAND_INS).glob(pattern) if path.is_file()]
     return _unlinked([path for path in files if _mtime(path) < before], dry_run=dry_run)
 
 
