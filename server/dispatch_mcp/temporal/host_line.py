@@ -39,7 +39,11 @@ MARGIN_S: Final = 120.0
 DISTANT: Final = (WorkerKind.COMMAND, WorkerKind.API, WorkerKind.CLAUDE)
 """What hosts do; simulated work is done where the run is driven."""
 
-_RANKS: Final[Mapping[str, int]] = {"critical": 1, "high": 2, "normal": 3, "low": 4}
+_RANKS: Final[Mapping[model.Priority, int]] = {
+    model.Priority.HIGH: 2,
+    model.Priority.MEDIUM: 3,
+    model.Priority.LOW: 4,
+}
 
 
 def agent_queue(base: str, kind: WorkerKind) -> str:
@@ -78,7 +82,7 @@ class HostLine:
                 agent_queue(self.agents, work.worker),
                 UNBOUNDED_S if work.timeout_s is None else work.timeout_s + MARGIN_S,
                 SILENCE_S,
-                _RANKS.get(str(work.task.priority), 3),
+                _RANKS[work.task.priority],
             ),
             id=self._id(work.run_id, work.task.id, work.attempt),
             task_queue=self.control,
@@ -122,11 +126,9 @@ class HostLine:
 
     async def _keep(self, ctx: ports.TaskContext, digest: str) -> None:
         try:
-            details = json.loads(await anyio.to_thread.run_sync(self.blobs.get, digest))
+            ctx.beat(**json.loads(await anyio.to_thread.run_sync(self.blobs.get, digest)))
         except Exception:
             log.exception("what a host left for the next attempt is lost")
-            return
-        ctx.beat(**details)
 
     async def recall(self, run_id: str, start: transitions.Start) -> None:
         """Cancels what a host may still do for an attempt that nobody waits for any more."""
