@@ -107,6 +107,19 @@ async def test_what_fails_is_tried_again_later_each_time_after_a_longer_pause(tm
     assert ear.heard == ["one finished", "two finished"], "those behind it wait, so that the order stays"
 
 
+async def test_a_fault_of_ours_in_telling_is_a_try_that_failed(tmp_path: Path) -> None:
+    ear, clock = Ear([RuntimeError("a secret word")]), Clock()
+    async with telling(tmp_path, ear, clock) as (store, teller):
+        await end_runs(store, "one")
+        await teller.tell_due()
+        standing = await store.alerts.standing("target")
+        assert standing is not None
+        assert (standing.tries, standing.trouble) == (1, "dispatch-mcp itself failed: RuntimeError.")
+        clock.now = standing.next_at
+        await teller.tell_due()
+    assert ear.heard == ["one finished"]
+
+
 async def test_what_nobody_will_ever_take_does_not_hold_up_the_others(tmp_path: Path) -> None:
     ear = Ear([channels.NeverTold("too large")])
     async with telling(tmp_path, ear) as (store, teller):

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
@@ -17,7 +18,7 @@ import task_client
 from mcp import Client, MCPError
 from mcp.types import CallToolResult, ElicitResult
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import composition, configuration, errors
 from dispatch_mcp.mcp_server import run_tasks, server, task_extension
 
 pytestmark = pytest.mark.anyio
@@ -187,6 +188,17 @@ async def test_an_answer_that_is_none_is_refused_with_what_it_is(house: House, a
         with pytest.raises(MCPError, match=name):
             await task_client.send(client, "tasks/update", task["taskId"], {name: answer})
         assert (await task_client.send(client, "tasks/get", task["taskId"]))["status"] == "input_required"
+
+
+@pytest.mark.parametrize("is_answer", [True, False])
+async def test_a_store_that_cannot_be_used_is_told_in_words_with_what_to_do(*, is_answer: bool) -> None:
+    async def refuse() -> None:
+        raise errors.StoreBusy("The store is busy.", hint="Call again.")
+
+    tasks = run_tasks.RunTasks(cast("run_tasks.Respond", None))
+    ctx: Any = SimpleNamespace(lifespan_context=SimpleNamespace(get=refuse))
+    with pytest.raises(MCPError, match=r"The store is busy\. Call again\."):
+        await (tasks.answer(ctx, "dispatch:x", {}) if is_answer else tasks.cancel(ctx, "dispatch:x"))
 
 
 async def test_a_client_that_cannot_ask_is_told_that_a_person_is_waited_for(house: House) -> None:

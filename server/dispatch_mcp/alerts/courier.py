@@ -157,18 +157,26 @@ class Courier:
         try:
             await self._target.channel.tell(alert)
         except channels.NotTold as trouble:
-            standing = await self._store.alerts.standing(digest)
-            tries = standing.tries + 1 if standing else 1
-            pause_s = min(_FIRST_PAUSE_S * 2 ** min(tries - 1, _MOST_DOUBLINGS), _LONGEST_PAUSE_S)
-            log.warning("alert %s was not told, try %d: %s", alert.id, tries, trouble)
-            await self._store.alerts.postpone(digest, tries, self._clock() + pause_s, trouble.message)
+            log.warning("alert %s was not told: %s", alert.id, trouble)
+            await self._postpone(trouble.message)
             return False
         except channels.NeverTold as refusal:
             log.warning("alert %s will not be told: %s", alert.id, refusal)
             await self._store.alerts.settle(digest, alert, refusal.message)
             return True
+        except Exception as fault:
+            log.exception("telling alert %s failed", alert.id)
+            await self._postpone(f"dispatch-mcp itself failed: {type(fault).__name__}.")
+            return False
         await self._store.alerts.settle(digest, alert)
         return True
+
+    async def _postpone(self, why: str) -> None:
+        """Notes a try that told nobody; the next one comes after a pause that doubles."""
+        standing = await self._store.alerts.standing(self._target.digest)
+        tries = standing.tries + 1 if standing else 1
+        pause_s = min(_FIRST_PAUSE_S * 2 ** min(tries - 1, _MOST_DOUBLINGS), _LONGEST_PAUSE_S)
+        await self._store.alerts.postpone(self._target.digest, tries, self._clock() + pause_s, why)
 
 
 class Backlog(NamedTuple):

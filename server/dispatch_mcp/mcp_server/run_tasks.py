@@ -88,7 +88,7 @@ class RunTasks:
         except errors.UnknownHandle:
             return None
         except errors.DispatchError as trouble:
-            raise MCPError(INTERNAL_ERROR, trouble.full_text(tool_wording.words)) from trouble
+            raise _in_words(trouble) from trouble
         over = sum(task.state in model.TASK_FINAL for task in view.tasks)
         waits = [f"Waits for a person: {decision.question} ({decision.task_id})" for decision in decisions[:1]]
         state = task_extension.ProtocolTask(
@@ -112,26 +112,32 @@ class RunTasks:
         """Records what a person said to decisions of the run; who declines, or says later, is not asked again here.
 
         Raises:
-            MCPError: an answer is none.
+            MCPError: an answer is none, or cannot be recorded now.
         """
         opening, run_id = _opening(ctx), task_id.partition(_BETWEEN)[2]
-        app = await opening.get()
-        for decision in await app.decisions(run_id):
-            name = f"{decision.task_id}.{decision.attempt}"
-            if name not in answers:
-                continue
-            verdict = _verdict(name, answers[name])
-            if verdict is None or verdict.decision == "later":
-                self._declined.add((run_id, name))
-            else:
-                await opening.loaders.tools().decide(app, run_id, decision.task_id, verdict)
+        try:
+            app = await opening.get()
+            for decision in await app.decisions(run_id):
+                name = f"{decision.task_id}.{decision.attempt}"
+                if name not in answers:
+                    continue
+                verdict = _verdict(name, answers[name])
+                if verdict is None or verdict.decision == "later":
+                    self._declined.add((run_id, name))
+                else:
+                    await opening.loaders.tools().decide(app, run_id, decision.task_id, verdict)
+        except errors.DispatchError as trouble:
+            raise _in_words(trouble) from trouble
 
     async def cancel(self, ctx: task_extension.Request, task_id: str) -> None:
-        """Cancels the run, unless it is over."""
-        app = await _opening(ctx).get()
+        """Cancels the run, unless it is over. Raises MCPError if it cannot be cancelled now."""
         run_id = task_id.partition(_BETWEEN)[2]
-        if (await app.store.run(run_id, principal=app.principal)).state not in model.RUN_FINAL:
-            await app.steer(run_id, "cancel", "", "The client has cancelled its task.")
+        try:
+            app = await _opening(ctx).get()
+            if (await app.store.run(run_id, principal=app.principal)).state not in model.RUN_FINAL:
+                await app.steer(run_id, "cancel", "", "The client has cancelled its task.")
+        except errors.DispatchError as trouble:
+            raise _in_words(trouble) from trouble
 
     async def _result(self, ctx: task_extension.Request, tool: str, run_id: str) -> model.Json:
         """Returns what the call would answer now that the run is over: where it stands, or what the council decided."""
@@ -139,6 +145,10 @@ class RunTasks:
         args = tool_arguments.ReviewCouncil(run_id=run_id) if is_review else tool_arguments.GetTrace(run_id=run_id)
         answer = await self._respond(tool if is_review else "get_trace", _opening(ctx), args)
         return answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _in_words(trouble: errors.DispatchError) -> MCPError:
+    return MCPError(INTERNAL_ERROR, trouble.full_text(tool_wording.words))
 
 
 def _answer(result: HandlerResult) -> Mapping[str, model.Json]:
