@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from temporalio import client, envconfig, service
+from temporalio import client, converter, envconfig, exceptions, service
 from temporalio.api.enums import v1 as enums
+from temporalio.api.failure import v1 as failures
 from temporalio.api.taskqueue import v1 as taskqueue
 from temporalio.api.workflowservice import v1 as workflowservice
 
 from dispatch_mcp import errors
 
 CALL_S: Final = 10.0
+
+
+class KindsOfFailures(converter.DefaultFailureConverter):
+    """Leaves of an exception only its kind: its words and its traceback may quote a prompt, a result or a secret."""
+
+    def to_failure(
+        self, exception: BaseException, payload_converter: converter.PayloadConverter, failure: failures.Failure
+    ) -> None:
+        """Fills a failure for the history; what is meant for it, Temporal's own exceptions, keeps its words."""
+        if not isinstance(exception, exceptions.FailureError):
+            kind, cause = type(exception).__name__, exception.__cause__
+            exception = exceptions.ApplicationError(f"{kind}: the log of its process says more", type=kind)
+            exception.__cause__ = cause
+        super().to_failure(exception, payload_converter, failure)
+        failure.stack_trace = ""
+
+
+DATA_CONVERTER: Final = replace(converter.DataConverter.default, failure_converter_class=KindsOfFailures)
 
 
 def options(env: Mapping[str, str]) -> envconfig.ClientConnectConfig:
@@ -40,7 +60,7 @@ async def connected(env: Mapping[str, str]) -> client.Client:
     config = options(env)
     address = config["target_host"] = config.get("target_host") or "localhost:7233"
     try:
-        connection = await client.Client.connect(**config)
+        connection = await client.Client.connect(**config, data_converter=DATA_CONVERTER)
         await connection.service_client.check_health(timeout=timedelta(seconds=CALL_S))
     except (OSError, RuntimeError, service.RPCError) as fault:
         raise errors.StoreUnavailable(
