@@ -63,3 +63,16 @@ def test_a_request_is_read_whole_up_to_the_limit_and_never_more_than_that(size: 
     excerpt = excerpts.request(text)
     assert (excerpt == text) == (size <= excerpts.WHOLE_REQUEST)
     assert len(excerpt) <= min(size, excerpts.WHOLE_REQUEST)
+
+
+@given(st.text(alphabet="ab é日\n", min_size=excerpts.WHOLE_REQUEST + 1, max_size=2 * excerpts.WHOLE_REQUEST))
+def test_what_is_read_of_a_long_request_is_its_own_beginning_and_end(text: str) -> None:
+    excerpt = excerpts.request(text)
+    parts = [(excerpt[:at], excerpt[at + 1 :]) for at, sign in enumerate(excerpt) if sign == "\n"]
+    assert any(head and tail and text.startswith(head) and text.endswith(tail) for head, tail in parts)
+
+
+def test_where_the_end_counts_a_verdict_behind_a_flood_of_words_is_seen() -> None:
+    answer = "I looked at everything. " * 40_000 + "\nVERDICT: FAIL"
+    assert excerpts.REVIEW.of(answer).endswith("\nVERDICT: FAIL")
+    assert "VERDICT" not in excerpts.Excerpt(excerpts.REVIEW.chars).of(answer)
