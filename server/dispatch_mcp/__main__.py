@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dispatch_mcp import __version__
+from dispatch_mcp.process import undisturbed_loading
 
 if TYPE_CHECKING:
     from dispatch_mcp.cli.program import RunCommand
@@ -35,7 +36,8 @@ def main() -> int:
     try:
         if help_for(arguments):
             return 0
-        from dispatch_mcp.cli import program  # noqa: PLC0415  # `--version` and help do not wait for it
+        with undisturbed_loading.undisturbed():
+            from dispatch_mcp.cli import program  # noqa: PLC0415  # `--version` and help do not wait for it
     except KeyboardInterrupt:
         return 130
     return program.main(arguments, command)
@@ -68,7 +70,8 @@ def light_command(name: str, *arguments: str) -> int:
 
 def command(module: str) -> RunCommand:
     """Returns what carries out a command: `main` of its module in `cli`."""
-    run_command: RunCommand = import_module(f"dispatch_mcp.cli.{module}").main
+    with undisturbed_loading.undisturbed():
+        run_command: RunCommand = import_module(f"dispatch_mcp.cli.{module}").main
     return run_command
 
 

@@ -140,7 +140,15 @@ def _load(header: str) -> object:
         raise ValueError("aliases are not read")
     if header.count("[") + header.count("{") > 200 or header.count("- - ") > 20:
         raise ValueError("nested too deeply")
-    loader = _LOADER(header)
+    return _document(_LOADER(header))
+
+
+def yaml_value(text: str) -> object:
+    """Returns the value of a YAML text of our own, read by libyaml where it is there. Raises yaml.YAMLError."""
+    return _document(_BASE(text))
+
+
+def _document(loader: yaml.SafeLoader | yaml.CSafeLoader) -> object:
     try:
         return loader.get_single_data()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped
     finally:

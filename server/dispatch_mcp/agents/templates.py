@@ -12,6 +12,7 @@ import pydantic
 import yaml
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.agents import frontmatter
 
 ARGUMENT = r"^[a-z][a-z0-9_]{0,39}$"
 MAX_RENDERED = 200_000
@@ -95,7 +96,7 @@ def read_template(text: str, name: str = "") -> Template:
     if not head:
         raise _broken(name, "it does not begin with front matter between two `---` lines")
     try:
-        front = _Front.model_validate(yaml.safe_load(head[1]))
+        front = _Front.model_validate(frontmatter.yaml_value(head[1]))
         body = text[head.end() :]
         tree = _ENVIRONMENT.parse(body)
     except (yaml.YAMLError, pydantic.ValidationError, jinja2.TemplateSyntaxError, RecursionError) as error:

@@ -22,7 +22,7 @@ from dispatch_mcp.hooks import hand_ins, hook_listener, hook_socket
 from dispatch_mcp.mcp_server import lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
 from dispatch_mcp.model import records
-from dispatch_mcp.process import workspace_sense
+from dispatch_mcp.process import undisturbed_loading, workspace_sense
 from dispatch_mcp.text import redaction
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def loaders(
 
     @contextlib.asynccontextmanager
     async def dispatcher_of_settings(principal: str) -> AsyncGenerator[dispatcher.Dispatcher]:
-        from dispatch_mcp import composition  # noqa: PLC0415
+        with undisturbed_loading.undisturbed():
+            from dispatch_mcp import composition  # noqa: PLC0415
 
         settings = place.setup.settings
         async with composition.open_dispatcher(
@@ -134,17 +135,20 @@ def loaders(
             yield app
 
     def tools() -> lazy.ToolCalls:
-        from dispatch_mcp.mcp_server import tools  # noqa: PLC0415
+        with undisturbed_loading.undisturbed():
+            from dispatch_mcp.mcp_server import tools  # noqa: PLC0415
 
         return tools
 
     def documents() -> lazy.Documents:
-        from dispatch_mcp.mcp_server import resources  # noqa: PLC0415
+        with undisturbed_loading.undisturbed():
+            from dispatch_mcp.mcp_server import resources  # noqa: PLC0415
 
         return resources
 
     def prompts() -> lazy.Prompts:
-        from dispatch_mcp.mcp_server import prompts  # noqa: PLC0415
+        with undisturbed_loading.undisturbed():
+            from dispatch_mcp.mcp_server import prompts  # noqa: PLC0415
 
         return prompts
 
