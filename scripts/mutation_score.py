@@ -1,6 +1,7 @@
 """How many small wrong changes of store, runs, engine and review the tests notice.
 
-python scripts/mutation_score.py WORK [--sample 12] [--seed 1] [--only store/writer …] [--tests tests/service …]
+python scripts/mutation_score.py WORK [--sample 12] [--seed 1] [--enough 12] [--only store/writer …]
+    [--tests tests/service …]
 
 Each module of the four rooms gives a random sample of its changes (`mutants.py`); the tests that run the changed line
 judge it, those of the module's own name first. The tests are collected once; each change is made in a fork of that
@@ -42,9 +43,6 @@ import mutants
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "server" / "dispatch_mcp"
 ROOMS = ("store", "runs", "engine", "review")
-ENOUGH_S = 12.0
-"""Seconds that the tests of one change may take together when nothing is wrong."""
-
 _PLAIN = frozenset({str, bytes, int, float, tuple, list, dict, set, frozenset, re.Pattern})
 
 _ENDS = {0: "survived", 3: "not made", -signal.SIGXCPU: "timeout"}
@@ -58,7 +56,10 @@ EXAMPLES, FEW_EXAMPLES = 50, 5
 
 @dataclass(frozen=True)
 class Test:
-    """One test: how long it took, whether it passed, and which lines of which modules (`store/writer`) it ran."""
+    """One test: whether it passed, and which lines of which modules (`store/writer`) it ran.
+
+    `seconds` are of the processor, those of its programs too: how busy the machine is makes no difference.
+    """
 
     seconds: float
     passed: bool
@@ -146,9 +147,9 @@ class Run:
             _look_briefly(item, FEW_EXAMPLES)
             self._failed = False
             cover.switch_context(item.nodeid)
-            began = time.perf_counter()
+            began = sum(os.times()[:4])
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            tests[item.nodeid] = Test(time.perf_counter() - began, not self._failed, {})
+            tests[item.nodeid] = Test(sum(os.times()[:4]) - began, not self._failed, {})
         cover.stop()
         data = cover.get_data()
         for file in data.measured_files():
@@ -188,7 +189,7 @@ class Run:
         names.sort(key=lambda pair: (own not in pair[0], pair[1].seconds))
         chosen, seconds = list[str](), 0.0
         for name, test in names:
-            if seconds + test.seconds <= ENOUGH_S or not chosen:
+            if seconds + test.seconds <= self._options.enough or not chosen:
                 chosen.append(name)
                 seconds += test.seconds
         return chosen
@@ -334,6 +335,7 @@ def main() -> int:
     parser.add_argument("work", type=Path)
     parser.add_argument("--sample", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--enough", type=float, default=12.0, help="seconds of tests for each change")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--again", action="store_true", help="do anew what was not noticed")
     parser.add_argument("--tests", nargs="*", default=[])
