@@ -10,7 +10,6 @@ from typing import Any
 import dispatcher_setup
 import pytest
 
-from dispatch_mcp.engine import artifacts
 from dispatch_mcp.service import answers
 
 pytestmark = pytest.mark.anyio
@@ -95,7 +94,20 @@ async def test_long_artifacts_are_paged_and_nothing_is_lost(desk: dispatcher_set
     assert pages == 3
 
 
-async def test_too_large_a_file_is_named_but_not_read(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
-    (tmp_path / "huge.log").write_bytes(b"x" * (artifacts.MAX_BYTES + 1))
-    run_id = await after(desk, "huge.log")
-    assert (await listed(desk, run_id)).artifacts[0].digest == ""
+async def test_files_are_kept_up_to_four_megabytes_and_larger_ones_named(
+    desk: dispatcher_setup.Desk, tmp_path: Path
+) -> None:
+    most = 4 * 1024 * 1024
+    (tmp_path / "large.log").write_bytes(b"x" * most)
+    (tmp_path / "huge.log").write_bytes(b"x" * (most + 1))
+    run_id = await after(desk, "large.log", "huge.log")
+    large, huge = (await listed(desk, run_id)).artifacts
+    assert large.size == most
+    assert (huge.digest, huge.size) == ("", 0)
+
+
+async def test_a_file_with_a_zero_byte_anywhere_is_no_text(desk: dispatcher_setup.Desk, tmp_path: Path) -> None:
+    (tmp_path / "late.dat").write_bytes(b"words " * 2_000 + b"\0")
+    run_id = await after(desk, "late.dat")
+    (line,) = (await listed(desk, run_id, "a")).artifacts
+    assert (line.size, line.text) == (12_001, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import mimetypes
 from collections.abc import Callable
@@ -67,13 +66,12 @@ class Archive:
 
 
 def _relative(root: safe_read.Root, path: str) -> str:
-    inside = functools.reduce(lambda rest, lead: rest.removeprefix(lead), (f"{root.path}/", "./"), path)
-    return inside if path else "."
+    return path.removeprefix(f"{root.path}/").removeprefix("./")
 
 
 def _text(data: bytes) -> str | None:
     """Returns what the bytes say if they are text."""
-    if b"\0" in data[:8192]:
+    if b"\0" in data:
         return None
     try:
         return data.decode("utf-8")

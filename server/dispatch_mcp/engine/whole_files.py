@@ -48,12 +48,12 @@ def read(workspace: str, paths: Sequence[str]) -> WholeFiles:
     return WholeFiles("\n".join(parts), tuple(unseen), tuple(user_only), tuple(missing))
 
 
-def _added(root: safe_read.Root, path: str) -> str:
-    """Returns a file as a change that adds it, or that it is binary; nothing where it cannot be read."""
+def _added(root: safe_read.Root, path: str) -> str | None:
+    """Returns a file as a change that adds it, or that it is binary; None where it cannot be read."""
     try:
         content = root.read(path, limit=MAX_WHOLE_BYTES)
     except errors.DispatchError:
-        return ""
+        return None
     if b"\0" in content.data[:8_000]:
         return unified_diff.render(unified_diff.FileChange(path, path, "new", binary=True))
     lines = tuple(f"+{line}" for line in content.text.removesuffix("\n").split("\n"))
