@@ -204,8 +204,13 @@ async def test_a_round_whose_change_is_lost_or_damaged_is_inconclusive(tmp_path:
         run_id = await interrupted(room, PASS, spoil)
         trace = await room.app.trace(run_id=run_id)
         assert trace.state == RunState.INCONCLUSIVE.value
-        events = await council_rounds.events(room.app.store, run_id)
-        assert "can no longer be read" in str(events[-2:])
+        [event] = [
+            event
+            for event in await council_rounds.events(room.app.store, run_id)
+            if event.kind == council_rounds.DECIDED
+        ]
+        assert (event.data["outcome"], event.data["blocks"]) == ("INCONCLUSIVE", True)
+        assert str(event.data["why"]).startswith("What was reviewed can no longer be read: ")
 
 
 async def test_the_event_of_a_decision_says_who_said_what_and_whether_it_blocks(tmp_path: Path) -> None:
@@ -217,4 +222,25 @@ async def test_the_event_of_a_decision_says_who_said_what_and_whether_it_blocks(
             if event.kind == "council_decided"
         ]
     assert (event.data["outcome"], event.data["blocks"], event.data["refuted"]) == ("BLOCK", True, [])
+    assert (event.data["round"], event.data["waived"], event.data["gone"], len(event.data["open"])) == (1, [], [], 1)
+    assert str(event.data["why"])
+    assert str(event.data["rules"])
     assert set(event.data["verdicts"].values()) == {"FAIL"}
+
+
+async def test_who_gives_no_verdict_is_said_to_have_given_none(tmp_path: Path) -> None:
+    async with council_setup.opened(tmp_path) as room:
+        started = await answered(room, "I like it.")
+        events = await council_rounds.events(room.app.store, started.run_id)
+    [event] = [event for event in events if event.kind == council_rounds.DECIDED]
+    assert set(event.data["verdicts"].values()) == {"INCONCLUSIVE"}
+
+
+async def test_what_a_person_lets_go_counts_however_much_has_happened_before(tmp_path: Path) -> None:
+    async with council_setup.opened(tmp_path / "state") as room:
+        started = await answered(room, fails(LINE))
+        noise = [transitions.NewEvent("noise")] * (2 * council_rounds.MANY_EVENTS)
+        await room.app.store.note(started.run_id, noise)
+        [finding] = await room.council.waivable(started.run_id)
+        assert (await room.council.waive(started.run_id, finding.id, "known", "Ada")).outcome == "PASS"
+        assert await decisions(room, started.run_id) == ["BLOCK", "PASS"]

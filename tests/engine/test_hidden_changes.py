@@ -53,6 +53,23 @@ async def test_what_git_does_not_show_of_declared_files_is_shown_to_reviewers(tm
             shown = await chat.prompt(assignment.task_id)
             assert "+LIMIT = eval(input())" in shown
             assert "line.price" in shown
+            assert "nobody can pass it here" not in shown
+
+
+async def test_hidden_files_are_shown_in_the_order_of_their_names(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    (workspace / ".gitignore").write_text("*.gen.py\n")
+    reviewed_runs.commit(workspace)
+    names = [f"app/part{number}.gen.py" for number in range(8)]
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin({**FIX, "files": ["app/cart.py", *reversed(names)]})
+        (workspace / "app/cart.py").write_text(BETTER)
+        for name in names:
+            (workspace / name).write_text("LIMIT = 3\n")
+        await chat.report("fix")
+        shown = await chat.prompt("review")
+    places = [shown.index(f"+++ b/{name}") for name in names]
+    assert places == sorted(places)
 
 
 async def test_a_file_that_git_ignores_and_nobody_changed_is_shown_to_nobody(tmp_path: Path) -> None:

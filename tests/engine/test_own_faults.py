@@ -261,6 +261,42 @@ async def test_an_answer_is_not_asked_for_again_by_whoever_takes_over(stage: Sta
     assert (await stage.store.spend(RUN)).cost_usd == USAGE.cost_usd
 
 
+async def test_whoever_goes_on_from_an_answer_leaves_word_of_what_its_asker_was_shown(stage: Stage) -> None:
+    class Shown(Model):
+        async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+            ctx.beat(shown="the change")
+            return await super().carry_out(ctx, work)
+
+    stage.model, stage.faults = Shown(), Faults("merge", 1)
+    assert await stage.run() is RunState.SUCCEEDED
+    assert [past.beat.get("shown") for past in await stage.store.attempts(RUN)] == ["the change"] * 2
+
+
+@dataclass
+class Jammed:
+    """Blobs that take nothing so many times."""
+
+    inner: ports.Blobs
+    times: int
+
+    def put(self, data: bytes) -> str:
+        self.times -= 1
+        if self.times >= 0:
+            raise errors.StoreDamaged("no room", hint="Make some.")
+        return self.inner.put(data)
+
+    def get(self, digest: str) -> bytes:
+        return self.inner.get(digest)
+
+
+async def test_an_answer_that_the_disk_does_not_take_is_not_paid_for_again_either(stage: Stage) -> None:
+    stage.store = Moody(stage.store)
+    stage.store.blobs = Jammed(stage.store.inner.blobs, times=2)  # the answer, and the file that it names
+    assert await stage.run() is RunState.SUCCEEDED
+    assert [past.error_kind for past in await stage.store.attempts(RUN)] == ["internal_error", ""]
+    assert stage.model.requests == 1
+
+
 async def test_an_answer_that_was_judged_and_found_wanting_is_asked_for_anew(stage: Stage) -> None:
     class Picky(Places):
         async def within(

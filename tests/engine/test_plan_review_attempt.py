@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,24 @@ async def test_no_combination_of_answers_lets_through_what_a_usable_pass_of_ever
         else:
             assert core.state is (RunState.SUCCEEDED if began else RunState.INCONCLUSIVE)
     assert seen == (15_504 if FULL else 1_581)
+
+
+async def test_a_reviewer_reads_the_servers_account_and_the_results_of_what_it_judges_alone(
+    store: sqlite_store.Store,
+) -> None:
+    told = tuple(
+        work_order.Upstream(name, model.Handoff(completed_work=f"{name} is done")) for name in ("work", "other")
+    )
+    kind = task_kinds.kind_of(review("a"), WorkerKind.API)
+    work, *_ = await kind.prepare(
+        store, attempt_services.BARE, replace(order(review("a"), WorkerKind.API), upstream=told)
+    )
+    account = next(block for block in work.material if block.kind == "account")
+    assert account.source == "the server"
+    assert "Work under review: work." in account.text
+    text = kind.brief(work).text
+    assert "work is done" in text
+    assert "other is done" not in text
 
 
 @pytest.mark.parametrize("kind", ["timeout", "refusal", "no_worker", transitions.RATE_LIMIT])
