@@ -13,7 +13,7 @@ from dispatch_mcp.agents import catalog, frontmatter, loader, rosters
 from dispatch_mcp.context import chunks, context_query, gitignore, requirements
 from dispatch_mcp.hooks import agent_transcripts, hook_events
 from dispatch_mcp.mcp_server import stdio_messages
-from dispatch_mcp.model import Json, agent_refusals, reported_failures, usage_reader
+from dispatch_mcp.model import Json, agent_refusals, usage_reader
 from dispatch_mcp.planning import acceptance, plan_checks, plan_documents
 from dispatch_mcp.planning.drafts import classifier
 from dispatch_mcp.registration import toml_tables
@@ -31,7 +31,7 @@ from dispatch_mcp.text import (
     tokenizer,
     unified_diff,
 )
-from dispatch_mcp.text.reading import excerpts
+from dispatch_mcp.text.reading import excerpts, reported_failures
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -172,17 +172,22 @@ async def test_the_last_result_of_a_run_tells_by_a_look_that_it_has_ended_and_ho
     assert hook_setup.words(server).startswith(hook_setup.words(told)), "what to do about it takes the whole run"
 
 
-async def test_prose_is_asked_for_once_more_by_a_look_and_a_verdict_is_left_to_who_reads_verdicts(case: Case) -> None:
+async def test_what_is_no_handoff_is_asked_for_once_more_by_a_look_and_one_that_is_left_to_who_judges_it(
+    case: Case,
+) -> None:
     _, names = await case.run(task("a"), task("r", "a", reviews=["a"]))
     brief = (await case.session.begins(names[0]))["prompt"]
     path = str(case.session.writes(brief))
     fields = {"agent_transcript_path": path, "last_assistant_message": "It is done."}
-    asked = await case.agrees("SubagentStop", **fields)
-    assert asked is not None
-    assert asked["decision"] == "block"
-    assert "has no JSON block" in asked["reason"]
+    damaged = '```json\n{"completed_work": "x" "files": []}\n```'
+    for text, fault in ((fields["last_assistant_message"], "has no JSON block"), (damaged, "could not be read")):
+        asked = await case.agrees("SubagentStop", **{**fields, "last_assistant_message": text})
+        assert asked is not None
+        assert asked["decision"] == "block"
+        assert fault in asked["reason"]
     assert await case.agrees("SubagentStop", **fields, stop_hook_active=True) is None
-    assert await case.agrees("SubagentStop", **{**fields, "last_assistant_message": "{}"}) is None
+    for text in ("", " ", hook_setup.ANSWER):
+        assert await case.agrees("SubagentStop", **{**fields, "last_assistant_message": text}) is None
     home = str(case.folder / "home")
     run = open_runs.at_work(home, open_runs.places(str(case.folder)))[0].run
     assert [open_runs.is_review(home, run, name) for name in ("a", "r")] == [False, True]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.model import reported_failures, short_ids
+from dispatch_mcp.model import short_ids
+from dispatch_mcp.text.reading import reported_failures
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-1_000, 1_000) | st.text("abc {}[]\"'\\", max_size=8),

@@ -85,50 +85,6 @@ def test_what_a_worker_claims_about_digests_and_sizes_is_not_believed() -> None:
     assert handoff.artifacts == (model.Artifact(name="a", path="a"),)
 
 
-@pytest.mark.parametrize("text", ["", "All done.", "```json\n[1, 2]\n```", "{}", '```json\n{"a": 1}\n```'])
-def test_an_answer_without_a_handoff_says_so(text: str) -> None:
-    handoff, problem = handoff_parser.parse_answer(text)
-    assert handoff is None
-    assert "no JSON block" in problem
-
-
-def test_a_handoff_before_a_broken_block_is_read() -> None:
-    text = f'```json\n{JSON}\n```\n```json\n{{"completed_work": "x" "open_questions": []}}\n```'
-    assert handoff_parser.parse_answer(text) == (READ, "")
-
-
-@pytest.mark.parametrize("wrapper", ["handoff", "payload", "result", "Result"])
-def test_a_handoff_in_a_wrapper_is_read(wrapper: str) -> None:
-    assert handoff_parser.parse_answer(json.dumps({"from": "a", wrapper: HANDOFF})) == (READ, "")
-
-
-@pytest.mark.parametrize(
-    ("field", "names"),
-    {
-        "completed_work": ("completed", "summary", "work_completed", "Work completed"),
-        "files_modified": ("files", "files_changed", "modified_files"),
-        "decisions_made": ("decisions",),
-        "open_questions": ("questions",),
-        "mistakes_learned": ("lessons", "lessons_learned", "mistakes"),
-    }.items(),
-)
-def test_fields_are_read_under_the_names_that_models_write(field: str, names: tuple[str, ...]) -> None:
-    for name in names:
-        renamed = {name if key == field else key: value for key, value in HANDOFF.items()}
-        assert handoff_parser.parse_handoff(renamed) == (READ, ""), name
-
-
-@pytest.mark.parametrize("field", sorted(handoff_parser.FIELDS))
-def test_any_field_alone_makes_a_handoff(field: str) -> None:
-    assert handoff_parser.parse_handoff({field: []}) == (model.Handoff(), "")
-
-
-def test_a_broken_block_is_named_with_its_place() -> None:
-    handoff, problem = handoff_parser.parse_answer('```json\n{"completed_work": "x" "files_modified": []}\n```')
-    assert handoff is None
-    assert "line 1 column 24" in problem
-
-
 @pytest.mark.promise("R13")
 @given(
     st.text()

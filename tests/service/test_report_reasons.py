@@ -15,8 +15,9 @@ from dispatcher_setup import Desk
 from dispatch_mcp import model
 from dispatch_mcp.engine import review_attempt
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import problems, reported_failures
 from dispatch_mcp.service import answers
+from dispatch_mcp.text import json_types
+from dispatch_mcp.text.reading import reported_failures
 
 pytestmark = pytest.mark.anyio
 
@@ -120,7 +121,7 @@ async def test_a_handoff_whose_status_is_no_known_end_is_not_done_and_asked_for_
         answer = await desk.app.report(run_id, [{**entry("t", **fields), "attempt": attempt}])
         [line] = answer.results
         assert line.state == "running"
-        assert f"its status is {problems.quoted(word)}, which is no end" in line.why
+        assert f"its status is {json_types.quoted(word)}, which is no end" in line.why
         assert [one.attempt for one in answer.assignments] == [attempt + 1]
         assert "look, do not repeat it" in await desk.app.brief(run_id, "t")
     answer = await desk.app.report(run_id, [{**entry("t", **fields), "attempt": 3}])

@@ -69,3 +69,17 @@ def test_what_json_can_say_in_sixty_levels_has_no_fault(value: Json) -> None:
 def test_a_fault_is_seen_wherever_it_stands(value: Json, fault: Json, levels: int) -> None:
     faulty: Json = {"a": [value, nested(levels, fault), value]}
     assert json_types.fault_in(faulty, "v") is not None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_a_value_is_quoted_as_python_writes_it(value: json_types.Json) -> None:
+    assert json_types.quoted(value).removesuffix("…") == repr(value)[:80]
+
+
+def test_a_number_of_thousands_of_digits_is_not_written_out() -> None:
+    assert json_types.quoted(10**5_000) == "'a number of thousands of digits'"

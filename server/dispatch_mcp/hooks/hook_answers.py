@@ -18,11 +18,12 @@ from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_listener, hook_words, host_calls
 from dispatch_mcp.mcp_server import tool_wording
-from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, reported_failures, short_ids
+from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.runs import handoff_parser, report_reader
+from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import dispatcher, host_assignments
 from dispatch_mcp.text import attempt_names, escape, json_types
+from dispatch_mcp.text.reading import handoff_texts
 
 MOST_STOPS: Final = 3
 """How often in a row a session is kept going that would end with ready work in its hands."""
@@ -333,12 +334,7 @@ def _progress(view: run_view.RunView) -> hook_words.RunProgress:
 
 def _fault(attempt: Attempt, text: str) -> str:
     """Returns why an answer cannot be read as the handoff that its brief asks for, empty where it can."""
-    if attempt.view.spec(attempt.row.id).reviews or not text.strip():
-        return ""
-    handoff, problem = handoff_parser.parse_answer(text)
-    if handoff is not None:
-        problem = reported_failures.doubt(reported_failures.last_object(text))
-    return problem
+    return "" if attempt.view.spec(attempt.row.id).reviews or not text.strip() else handoff_texts.fault(text)
 
 
 def _content(event: hook_events.Event) -> str:

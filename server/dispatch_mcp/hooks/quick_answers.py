@@ -7,7 +7,6 @@ event for who moves runs. Where these return None too, everything is needed at o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +14,10 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp.hooks import agent_transcripts, hand_ins, holders, hook_events, hook_words
 from dispatch_mcp.store.looks import open_runs
-from dispatch_mcp.text import attempt_names, json_types
+from dispatch_mcp.text import attempt_names
 
 OF_FULL_HOOKS: Final = ("PreToolUse", "Stop")
 """What is answered only where hooks do all that they can."""
-
-_FIELDS: Final = frozenset(
-    {
-        *("completed_work", "files_modified", "decisions_made", "open_questions", "mistakes_learned", "artifacts"),
-        *("proposed_edits", "messages", "status"),
-    }
-)
-_FENCE: Final = "```"
-_MOST_ANSWER: Final = 100_000
-"""Characters of an answer that is looked into here."""
 
 SILENCE: Final[hook_words.Reply] = {}
 
@@ -130,11 +119,7 @@ def hand_in(look: Look, question: hand_ins.Question) -> HandIn | None:
     """
     match look.name:
         case "SubagentStop":
-            may_wait = look.event.get("stop_hook_active") is True or is_plain_handoff(
-                look.text("last_assistant_message")
-            )
-            last = {**question, "event": {**look.event, "stop_hook_active": True}}
-            return _kept_result(look, last) if may_wait else None
+            return _kept_result(look, {**question, "event": {**look.event, "stop_hook_active": True}})
         case "PostToolUse" | "PostToolUseFailure":
             return _kept_result(look, question)
         case "UserPromptSubmit":
@@ -170,26 +155,6 @@ def _kept(
     if not tasks or not hand_ins.HandIns(look.home, tasks[0].workspace).keep(key, question):
         return None
     return HandIn(tasks[0].workspace, reply)
-
-
-def is_plain_handoff(answer: str) -> bool:
-    """Returns whether an answer is so plainly the handoff that a brief asks for that nobody has to look twice.
-
-    What is not may still be one: that is judged by who can ask for it once more.
-    """
-    text = answer.strip()
-    if text.endswith(_FENCE):
-        text = text.removesuffix(_FENCE).rpartition(f"{_FENCE}json\n")[2]
-    if len(text) > _MOST_ANSWER or not text.startswith("{"):
-        return False
-    try:
-        value: json_types.Json = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    if not json_types.is_object(value) or not value.keys() <= _FIELDS:
-        return False
-    work = value.get("completed_work")
-    return isinstance(work, str) and bool(work.strip()) and value.get("status", "succeeded") == "succeeded"
 
 
 def _welcome(look: Look) -> hook_words.Reply | None:
@@ -248,18 +213,20 @@ def brief(look: Look) -> hook_words.Reply | None:
 
 
 def _end(look: Look) -> hook_words.Reply | None:
-    """Says nothing to a subagent whose attempt is over; one that is out is reported by who can judge it.
+    """Says nothing to a subagent whose attempt is over; an answer that is no handoff is asked for once more.
 
-    An answer without any object holds no handoff, however it is read, and is asked for once more.
+    One that is out is reported by who can judge it.
     """
     task = _newest(look)
     if task is None or not _is_out(look, task) or _is_of_others(look, task):
         return SILENCE
     answer = look.text("last_assistant_message")
-    is_prose = bool(answer.strip()) and "{" not in answer and task.session and not look.event.get("stop_hook_active")
-    if not is_prose or open_runs.is_review(look.home, task.run, task.id):
+    if not task.session or not answer.strip() or look.event.get("stop_hook_active"):
         return None
-    return hook_words.asked_again("the answer has no JSON block of the form that was asked for")
+    from dispatch_mcp.text.reading import handoff_texts
+
+    fault = handoff_texts.fault(answer)
+    return hook_words.asked_again(fault) if fault and not open_runs.is_review(look.home, task.run, task.id) else None
 
 
 def _news(look: Look) -> hook_words.Reply | None:

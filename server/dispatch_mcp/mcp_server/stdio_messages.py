@@ -38,7 +38,6 @@ from mcp.types import (
 from pydantic import ValidationError
 
 from dispatch_mcp import model
-from dispatch_mcp.model import problems
 from dispatch_mcp.text import json_types
 
 MAX_LINE: Final = 16 * 2**20
@@ -171,7 +170,7 @@ def _message(value: model.Json, text: str) -> JSONRPCMessage | Refusal:
     if json_types.is_list(value):
         return _batch(value)
     if not json_types.is_object(value):
-        return Refusal(INVALID_REQUEST, f"{problems.quoted(value)} is not a message. Send a JSON-RPC object.")
+        return Refusal(INVALID_REQUEST, f"{json_types.quoted(value)} is not a message. Send a JSON-RPC object.")
     if _is_deep(text, value):
         return _too_deep((_id_of(value),))
     return _of_object(value)
@@ -214,7 +213,7 @@ def _of_object(value: Mapping[str, model.Json]) -> JSONRPCMessage | Refusal:
     except ValidationError as wrong:
         fault = wrong.errors(include_url=False, include_context=False)[0]
         field = str(fault["loc"][0])
-        value_of = "missing" if field not in value else problems.quoted(value[field])
+        value_of = "missing" if field not in value else json_types.quoted(value[field])
         code = INVALID_PARAMS if field == "params" else INVALID_REQUEST
         return Refusal(code, f"{field} is {value_of}; it must be {_RIGHT[field]}.", (_id_of(value),))
 

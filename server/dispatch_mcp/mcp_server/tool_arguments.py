@@ -327,7 +327,7 @@ def _explain(tool: str, args_type: type[Args], wrong: ValidationError) -> str:
         elif fault["type"] == "missing":
             lines.append(f"{place!r} is missing.")
         else:
-            lines.append(f"{place}: {fault['msg']} (got {problems.quoted(fault['input'])}).")
+            lines.append(f"{place}: {fault['msg']} (got {json_types.quoted(fault['input'])}).")
     return " ".join(lines)
 
 

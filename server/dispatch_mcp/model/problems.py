@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from dispatch_mcp import model
-from dispatch_mcp.text import json_types
 
 FUZZY_LIMIT: Final = 10
 """Fuzzy look-ups per check: more problems than that are read one by one by nobody."""
@@ -19,10 +17,8 @@ FUZZY_NAMES: Final = 20_000
 
 _SEPARATORS = re.compile(r"[\s_.-]+")
 _WHOLE = re.compile(r"tasks\[\d+\](\.id)?|tasks")
-_SHOWN = 80
-"""Characters of a value in a message."""
-_HUGE = 14_000
-"""Bits of whole numbers beyond which Python refuses to write them."""
+_MOST_NAME = 80
+"""Characters of a name that is looked for among those that are like it."""
 
 
 class Problem(model.Value):
@@ -47,30 +43,6 @@ class Notice(model.Value):
     code: str
     message: str
     tasks: tuple[str, ...] = ()
-
-
-def quoted(value: model.Json) -> str:
-    """Returns `repr(value)` cut to a length that fits in a message; of a great value only the beginning is read."""
-    text = repr(_head(value))
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
-def _head(value: model.Json) -> model.Json:
-    """Returns so much of a value that the shown part of its `repr` is right: each part takes at least a character."""
-    room = _SHOWN
-
-    def first(part: model.Json) -> model.Json:
-        nonlocal room
-        room -= 1
-        if isinstance(part, str):
-            return part[: _SHOWN * 2]
-        if json_types.is_object(part):
-            return {key: first(item) for key, item in itertools.takewhile(lambda _: room > 0, part.items())}
-        if json_types.is_list(part):
-            return [first(item) for item in itertools.takewhile(lambda _: room > 0, part)]
-        return "a number of thousands of digits" if isinstance(part, int) and part.bit_length() > _HUGE else part
-
-    return first(value)
 
 
 def in_backticks(names: Sequence[str], limit: int = 8) -> str:
@@ -102,7 +74,7 @@ class Names:
         form = _form(name)
         if form in self._by_form:
             return self._by_form[form]
-        if self._fuzzy_left == 0 or len(name) > _SHOWN:
+        if self._fuzzy_left == 0 or len(name) > _MOST_NAME:
             return ""
         self._fuzzy_left -= 1
         close = difflib.get_close_matches(form, self._by_form, n=8, cutoff=0.5)

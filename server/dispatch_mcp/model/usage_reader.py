@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 
 from dispatch_mcp import model
-from dispatch_mcp.model import bounds, problems
+from dispatch_mcp.model import bounds
 from dispatch_mcp.text import json_types
 from dispatch_mcp.text.reading import excerpts
 
@@ -199,7 +199,7 @@ def collect(usage: model.Json, entry: Mapping[str, model.Json]) -> model.Json:
 
 def _of_object(raw: model.Json, place: str) -> ReportedUsage:
     if not json_types.is_object(raw):
-        raise UnreadableUsage(f"{place} is {problems.quoted(raw)}, not an object.")
+        raise UnreadableUsage(f"{place} is {json_types.quoted(raw)}, not an object.")
     fields = dict(_fields(raw, place, 0))
     return _of_models(fields) or _of_map(raw, place) or _of_fields(fields)
 
@@ -308,7 +308,7 @@ def _number(where: str, value: model.Json, most: float, *, whole: bool = False) 
     if json_types.is_number(number) and 0 <= number <= most and (not whole or number == int(number)):
         return number
     kind = "a whole number" if whole else "a number"
-    raise UnreadableUsage(f"{where} is {problems.quoted(value)}; {kind} from 0 to {most:,.0f} is possible.")
+    raise UnreadableUsage(f"{where} is {json_types.quoted(value)}; {kind} from 0 to {most:,.0f} is possible.")
 
 
 def _of_digits(text: str) -> float | None:
@@ -335,7 +335,7 @@ def _of_text(text: str, place: str) -> model.Json:
     if isinstance(value, str) or (
         json_types.is_object(value) and not any(json_types.plain_name(key) in _OF_USAGE for key in value)
     ):
-        raise UnreadableUsage(f"{place} is {problems.quoted(text)}, in which no figure could be read.")
+        raise UnreadableUsage(f"{place} is {json_types.quoted(text)}, in which no figure could be read.")
     return value
 
 

@@ -24,7 +24,7 @@ from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import json_types, path_globs
 
 Kind = Literal["file", "absent", "glob", "command", "diff", "words"]
 
@@ -144,7 +144,7 @@ def _misspelt(name: str, rest: str) -> Kind | None:
 
 def _typo(name: str, nearest: Kind, rest: str) -> Fault:
     return Fault(
-        f"{problems.quoted(name)} is no form of acceptance.",
+        f"{json_types.quoted(name)} is no form of acceptance.",
         f"Use `{nearest}:`, or put it into words that do not begin with a name and a colon.",
         f"{nearest}:{' ' if nearest == 'command' else ''}{rest}"[:200],
     )
@@ -154,7 +154,7 @@ def _baseless(criterion: Criterion, task: model.Task) -> Fault | None:
     if criterion.kind != "diff" or criterion.subject or task.files:
         return None
     return Fault(
-        f"Task {problems.quoted(task.id)} asks for a diff and declares no files.",
+        f"Task {json_types.quoted(task.id)} asks for a diff and declares no files.",
         "List `files` that the task writes, or name what changes, such as `diff:src/**`.",
     )
 
@@ -164,14 +164,14 @@ def _read_file(text: str, rest: str, workspace: str) -> Criterion | Fault:
         return _read_glob(text, rest, workspace)
     place = _place("file", rest, workspace)
     if isinstance(place, str) and path_globs.BRACES.search(place):
-        return Fault(f"`file:` takes one path, not {problems.quoted(place)}.", "Write one criterion per file.")
+        return Fault(f"`file:` takes one path, not {json_types.quoted(place)}.", "Write one criterion per file.")
     return place if isinstance(place, Fault) else Criterion(text, "file", place)
 
 
 def _read_absent(text: str, rest: str, workspace: str) -> Criterion | Fault:
     place = _place("absent", rest, workspace)
     if isinstance(place, str) and re.search(r"[*?]", place):
-        return Fault(f"`absent:` takes a path, not the pattern {problems.quoted(place)}.", "Name one path.")
+        return Fault(f"`absent:` takes a path, not the pattern {json_types.quoted(place)}.", "Name one path.")
     return place if isinstance(place, Fault) else Criterion(text, "absent", place.rstrip("/"))
 
 
@@ -184,9 +184,13 @@ def _read_glob(text: str, rest: str, workspace: str) -> Criterion | Fault:
     if not 1 <= least <= MAX_LEAST:
         return Fault(f"`glob:` asks for {least} files.", f"Ask for 1 to {MAX_LEAST}; `absent:PATH` asks for none.")
     if len(path_globs.alternatives(place)) >= path_globs.MAX_ALTERNATIVES:
-        return Fault(f"The braces of {problems.quoted(place)} stand for too many patterns.", "Write several criteria.")
+        return Fault(
+            f"The braces of {json_types.quoted(place)} stand for too many patterns.", "Write several criteria."
+        )
     if any(".." in choice.split("/") for choice in path_globs.alternatives(place)):
-        return Fault(f"{problems.quoted(place)} leads outside the workspace.", "Name a path relative to the workspace.")
+        return Fault(
+            f"{json_types.quoted(place)} leads outside the workspace.", "Name a path relative to the workspace."
+        )
     return Criterion(text, "glob", f"{place}**" if place.endswith("/") else place, least=least)
 
 
@@ -202,13 +206,14 @@ def _read_command(text: str, rest: str, _workspace: str) -> Criterion | Fault:
     try:
         argv = _argv(rest)
     except (ValueError, RecursionError) as wrong:
-        return Fault(f"The command {problems.quoted(rest)} cannot be read: {wrong}.", example)
+        return Fault(f"The command {json_types.quoted(rest)} cannot be read: {wrong}.", example)
     if not argv or not argv[0] or any(_UNSEEN.search(word) for word in argv):
         return Fault("`command:` names no program, or holds characters that cannot be seen.", example)
     shell = next((word for word in argv if word in _SHELL or word.startswith("$(") or word.endswith(";")), "")
     if shell:
         return Fault(
-            f"There is no shell, so {problems.quoted(shell)} means nothing.", f"{example} Give each its own criterion."
+            f"There is no shell, so {json_types.quoted(shell)} means nothing.",
+            f"{example} Give each its own criterion.",
         )
     return Criterion(text, "command", argv=argv)
 
@@ -244,7 +249,7 @@ def _place(kind: Kind, subject: str, workspace: str) -> str | Fault:
         first = subject.split(maxsplit=1)[0]
         example = f"{kind}:{first}"[:200] if re.search(r"[/.*]", first) else ""
         return Fault(
-            f"`{kind}:` takes one path, not {problems.quoted(subject)}.",
+            f"`{kind}:` takes one path, not {json_types.quoted(subject)}.",
             f"Put a path with blanks into quotes; a criterion in words must not begin with `{kind}:`.",
             example,
         )
@@ -253,9 +258,11 @@ def _place(kind: Kind, subject: str, workspace: str) -> str | Fault:
         return Fault(f"`{kind}:` names no path.", f"Name one inside the workspace, such as `{kind}:src/users.py`.")
     inside = _inside(path, posixpath.normpath(workspace.replace("\\", "/")) if workspace else "")
     if not inside:
-        return Fault(f"{problems.quoted(path)} is not inside the workspace.", "Name a path relative to the workspace.")
+        return Fault(
+            f"{json_types.quoted(path)} is not inside the workspace.", "Name a path relative to the workspace."
+        )
     if path_globs.is_of_git(inside):
-        return Fault(f"{problems.quoted(path)} is git's own and shows no work.", "Name a file that the work makes.")
+        return Fault(f"{json_types.quoted(path)} is git's own and shows no work.", "Name a file that the work makes.")
     return inside + "/" * path.endswith("/")
 
 

@@ -46,7 +46,7 @@ class FieldReader:
 
     def wrong(self, key: str, value: model.Json, wanted: str) -> None:
         """Notes that a value has the wrong type."""
-        self.problem("wrong_type", key, f"{problems.quoted(key)} is {_kind(value)}.", fix=f"Send {wanted}.")
+        self.problem("wrong_type", key, f"{json_types.quoted(key)} is {_kind(value)}.", fix=f"Send {wanted}.")
 
     def text(self, key: str, value: model.Json, limit: int = MAX_TEXT) -> str | None:
         """Returns a text of at most `limit` characters, or None."""
@@ -54,11 +54,11 @@ class FieldReader:
             self.wrong(key, value, "a string")
             return None
         if len(value) > limit:
-            message = f"{problems.quoted(key)} has {len(value)} characters; at most {limit} are allowed."
+            message = f"{json_types.quoted(key)} has {len(value)} characters; at most {limit} are allowed."
             self.problem("too_long", key, message, fix="Shorten it, or put it into a file and name the file.")
             return None
         if _BAD_TEXT.search(value):
-            message = f"{problems.quoted(key)} holds a NUL or half a character: {problems.quoted(value)}."
+            message = f"{json_types.quoted(key)} holds a NUL or half a character: {json_types.quoted(value)}."
             self.problem("bad_text", key, message, fix="Remove that character.")
             return None
         return value
@@ -95,11 +95,11 @@ class FieldReader:
             return None
         if not (math.isfinite(value) if isinstance(value, float) else True) or not low <= value <= high:
             self.problem(
-                "bad_value", key, f"{problems.quoted(key)} is {_digits(value)}.", fix=f"Use {low:g} to {high:g}."
+                "bad_value", key, f"{json_types.quoted(key)} is {_digits(value)}.", fix=f"Use {low:g} to {high:g}."
             )
             return None
         if whole and value != int(value):
-            self.problem("bad_value", key, f"{problems.quoted(key)} is {value!r}.", fix="Use a whole number.")
+            self.problem("bad_value", key, f"{json_types.quoted(key)} is {value!r}.", fix="Use a whole number.")
             return None
         return value
 
@@ -112,7 +112,7 @@ class FieldReader:
         for word in words:
             if word.casefold() == word_form:
                 return word
-        message = f"{problems.quoted(key)} is {problems.quoted(value)}."
+        message = f"{json_types.quoted(key)} is {json_types.quoted(value)}."
         nearest = problems.nearest(value, words)
         self.problem("bad_value", key, message, fix=f"Use one of {problems.in_backticks(tuple(words))}.", meant=nearest)
         return None
@@ -124,7 +124,9 @@ class FieldReader:
             return None
         fault = _fault(value)
         if fault:
-            self.problem("bad_value", key, f"{problems.quoted(key)} {fault}.", fix="Send plain, finite, smaller JSON.")
+            self.problem(
+                "bad_value", key, f"{json_types.quoted(key)} {fault}.", fix="Send plain, finite, smaller JSON."
+            )
             return None
         return {str(name): item for name, item in value.items()}
 
@@ -137,7 +139,7 @@ class FieldReader:
         if wrapped:
             self.repaired["strings taken as lists"] = None
         if len(value) > MAX_LIST:
-            message = f"{problems.quoted(key)} has {len(value)} entries; at most {MAX_LIST} are allowed."
+            message = f"{json_types.quoted(key)} has {len(value)} entries; at most {MAX_LIST} are allowed."
             self.problem("too_long", key, message, fix="Name a folder or a glob, or split the task.")
             return None
         return value
@@ -151,7 +153,7 @@ def _kind(value: model.Json) -> str:
     if isinstance(value, int | float):
         return f"a number ({_digits(value)})"
     if isinstance(value, str):
-        return f"a string ({problems.quoted(value)})"
+        return f"a string ({json_types.quoted(value)})"
     return "an object" if json_types.is_object(value) else f"a list of {len(value)}"
 
 
@@ -187,4 +189,4 @@ def _leaf_fault(item: model.Json) -> str:
         return "" if math.isfinite(item) else f"holds {item!r}"
     if isinstance(item, int):
         return "" if abs(item) < bounds.MAX_INTEGER else "holds an integer beyond 64 bits"
-    return "" if item is None else f"holds {problems.quoted(item)}"
+    return "" if item is None else f"holds {json_types.quoted(item)}"

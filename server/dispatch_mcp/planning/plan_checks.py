@@ -10,7 +10,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import bounds, problems
 from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import acceptance, conflicts, graph, plan_advice, schedule
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import json_types, path_globs
 
 MAX_CONFLICTS = conflicts.MAX_CONFLICTS
 """Problems that an answer lists one by one."""
@@ -121,7 +121,7 @@ def _check_ids(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterabl
                 code="bad_id",
                 task=task.id,
                 where=f"tasks[{position}].id",
-                message=f"Id {problems.quoted(task.id)} is not a task id." if task.id else "The task has no id.",
+                message=f"Id {json_types.quoted(task.id)} is not a task id." if task.id else "The task has no id.",
                 fix="Use 1-64 letters, digits, `.`, `_` or `-`, starting with a letter or digit.",
             )
         elif index[task.id] != position:
@@ -144,7 +144,7 @@ def _check_goals(tasks: Sequence[model.Task]) -> Iterable[Problem]:
                 code="empty_goal",
                 task=task.id,
                 where=f"tasks[{position}].do",
-                message=f"Task {problems.quoted(task.id)} does not say what to do.",
+                message=f"Task {json_types.quoted(task.id)} does not say what to do.",
                 fix="Give one measurable goal in `do`.",
             )
 
@@ -171,7 +171,7 @@ def _unknown_choice(task: model.Task, kind: str, where: str, names: problems.Nam
         code=f"unknown_{kind}",
         task=task.id,
         where=where,
-        message=f"There is no {kind} {problems.quoted(choice)}.",
+        message=f"There is no {kind} {json_types.quoted(choice)}.",
         did_you_mean=nearest,
         fix=f"Use `{nearest}`." if nearest else f"{otherwise}.",
     )
@@ -186,7 +186,7 @@ def _check_deps(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Iterab
                     code="self_dependency",
                     task=task.id,
                     where=f"tasks[{position}].deps[{place}]",
-                    message=f"Task {problems.quoted(task.id)} waits for itself.",
+                    message=f"Task {json_types.quoted(task.id)} waits for itself.",
                     fix=f"Remove `{task.id}` from its own deps.",
                 )
             elif dep not in index:
@@ -199,13 +199,13 @@ def _check_reviews(tasks: Sequence[model.Task], index: Mapping[str, int]) -> Ite
         reviews = [name for name in task.reviews if name in index and name != task.id and tasks[index[name]].reviews]
         faults: list[tuple[str, str]] = []
         if reviews:
-            fault = f"reviews {problems.quoted(reviews[0])}, a review itself"
+            fault = f"reviews {json_types.quoted(reviews[0])}, a review itself"
             faults.append((fault, "Name the work that both are to judge."))
         if task.reviews and (task.command or task.files):
             act, field = ("runs a command", "command") if task.command else ("writes files", "files")
             faults.append((f"reviews others and {act}", f"Leave `{field}` to a task of its own."))
         for fault, fix in faults:
-            message = f"Task {problems.quoted(task.id)} {fault}."
+            message = f"Task {json_types.quoted(task.id)} {fault}."
             yield Problem(code="bad_review", task=task.id, where=f"tasks[{position}].reviews", message=message, fix=fix)
 
 
@@ -222,7 +222,7 @@ def _check_files(tasks: Sequence[model.Task]) -> Iterable[Problem]:
                     fix = "Declare files of the project; what git is to do belongs into a task with a `command`."
                 else:
                     continue
-                where, message = f"tasks[{position}].{field}[{place}]", f"{problems.quoted(path)} {why}"
+                where, message = f"tasks[{position}].{field}[{place}]", f"{json_types.quoted(path)} {why}"
                 yield Problem(code="bad_file", task=task.id, where=where, message=message, fix=fix)
 
 
@@ -241,7 +241,7 @@ def _check_councils(tasks: Sequence[model.Task], index: Mapping[str, int]) -> It
                     code="bad_review",
                     task=task.id,
                     where=f"tasks[{position}].joins",
-                    message=f"Task {problems.quoted(task.id)} cannot join {problems.quoted(seat_id)}.",
+                    message=f"Task {json_types.quoted(task.id)} cannot join {json_types.quoted(seat_id)}.",
                     fix="A council joins reviews of just its own work, for which nothing but itself waits.",
                 )
 
@@ -253,7 +253,7 @@ def _unknown_dependency(task: model.Task, dep: str, where: str, names: problems.
         code="unknown_dependency",
         task=task.id,
         where=where,
-        message=f"Task {problems.quoted(task.id)} waits for {problems.quoted(dep)}, which is not in the plan.",
+        message=f"Task {json_types.quoted(task.id)} waits for {json_types.quoted(dep)}, which is not in the plan.",
         did_you_mean=nearest,
         fix=f"Use `{nearest}`." if nearest else "Add that task or remove the dep.",
     )

@@ -222,7 +222,7 @@ def _known_only(
     for key in strange[:MAX_UNKNOWN]:
         nearest = problems.nearest(str(key), names)
         fix = f"Use `{nearest}`." if nearest else f"Known fields: {problems.in_backticks(names, len(names))}."
-        quotation = problems.quoted(key)
+        quotation = json_types.quoted(key)
         reader.problem(
             "unknown_field", json_reader.printable(str(key)), f"There is no field {quotation}.", fix=fix, meant=nearest
         )

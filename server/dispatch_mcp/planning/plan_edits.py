@@ -65,9 +65,9 @@ def _misformed(
     if op not in OPS:
         nearest = problems.nearest(op, OPS) if isinstance(op, str) else ""
         fix = f"Use `{nearest}`." if nearest else f"Use one of {', '.join(OPS)}."
-        return _bad_edit(task_id, f"{where}.op", f"op {problems.quoted(op)} is unknown.", fix, nearest)
+        return _bad_edit(task_id, f"{where}.op", f"op {json_types.quoted(op)} is unknown.", fix, nearest)
     if not isinstance(task_id, str) or not task_id:
-        return _bad_edit("", f"{where}.id", f"id {problems.quoted(task_id)} is not a task id.", "Name the task.")
+        return _bad_edit("", f"{where}.id", f"id {json_types.quoted(task_id)} is not a task id.", "Name the task.")
     wrong = _misplaced(where, task_id, edit)
     if wrong is not None:
         return wrong
@@ -91,11 +91,11 @@ def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> prob
         nearest = problems.nearest(strange, FIELDS)
         fix = f"Use `{nearest}`." if nearest else "Fields of the task belong into `task`."
         return _bad_edit(
-            task_id, f"{where}.{strange[:80]}", f"There is no {problems.quoted(strange)} here.", fix, nearest
+            task_id, f"{where}.{strange[:80]}", f"There is no {json_types.quoted(strange)} here.", fix, nearest
         )
     cascade = edit.get("cascade", False)
     if not isinstance(cascade, bool):
-        message = f"cascade is {problems.quoted(cascade)}."
+        message = f"cascade is {json_types.quoted(cascade)}."
         return _bad_edit(
             task_id, f"{where}.cascade", message, "Send true to drop all that depends on it too, or false."
         )
@@ -103,11 +103,11 @@ def _misplaced(where: str, task_id: str, edit: Mapping[str, model.Json]) -> prob
         return None
     fields = edit.get("task")
     if not isinstance(fields, dict) or not fields:
-        message = f"op {edit['op']} needs `task`, not {problems.quoted(fields)}."
+        message = f"op {edit['op']} needs `task`, not {json_types.quoted(fields)}."
         return _bad_edit(task_id, f"{where}.task", message, "Send the fields of the task as an object.")
     own_id: model.Json = edit["task"].get("id", task_id)
     if str(own_id).strip() != task_id:
-        message = f"The edit is of {task_id!r}, its task has the id {problems.quoted(own_id)}."
+        message = f"The edit is of {task_id!r}, its task has the id {json_types.quoted(own_id)}."
         return _bad_edit(task_id, f"{where}.task.id", message, "Leave the id out of `task`; to rename, remove and add.")
     return None
 
@@ -168,7 +168,7 @@ def _prove(position: int, task_id: str, current: dict[str, model.Task], propose:
     if any(proposals.values()):
         return []
     fix = "A task that declares no `files`, has begun or asks for proof already gets none: modify its `acceptance`."
-    message = f"There is no proof to propose for {problems.quoted(task_id)}."
+    message = f"There is no proof to propose for {json_types.quoted(task_id)}."
     return [_bad_edit(task_id, f"edits[{position}].id", message, fix)]
 
 

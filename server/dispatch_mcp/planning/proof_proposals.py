@@ -183,7 +183,7 @@ def refused_commands(
             if allow_list.find(argv) is None:
                 task_ids.setdefault(argv, []).append(task.id)
     for argv, ids in list(task_ids.items())[:MOST_COMMANDS]:
-        message = f"{problems.quoted(shlex.join(argv))} is not on the user's allow-list. {how_to_allow(argv)}"
+        message = f"{json_types.quoted(shlex.join(argv))} is not on the user's allow-list. {how_to_allow(argv)}"
         yield problems.Notice(code="not_allowed", tasks=tuple(ids[:20]), message=message)
     if len(task_ids) > MOST_COMMANDS:
         rest = len(task_ids) - MOST_COMMANDS

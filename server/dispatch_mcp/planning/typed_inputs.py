@@ -124,7 +124,7 @@ def _faults(task: model.Task, form: Form, where: str) -> Iterator[Problem]:
         elif properties and form.get("additionalProperties") is False:
             nearest = problems.nearest(name, list(properties))
             fix = f"Use `{nearest}`." if nearest else f"Inputs are {problems.in_backticks(list(properties), 20)}."
-            message = f"`{task.agent}` takes no input {problems.quoted(name)}."
+            message = f"`{task.agent}` takes no input {json_types.quoted(name)}."
             yield _fault(task, "unknown_input", f"{where}.{name[:80]}", message, fix, nearest)
 
 
@@ -136,7 +136,9 @@ def _strays(task: model.Task, form: Form, where: str, workspace: str) -> Iterato
             continue
         for text in _names(value)[:100]:
             if _leads_out(text, workspace):
-                message = f"`{name}` is {problems.quoted(text)}, outside the workspace {problems.quoted(workspace)}."
+                message = (
+                    f"`{name}` is {json_types.quoted(text)}, outside the workspace {json_types.quoted(workspace)}."
+                )
                 yield _fault(task, "wrong_input", f"{where}.{name}", message, "Name a path inside the workspace.")
 
 
@@ -158,7 +160,7 @@ def _wrong(  # noqa: PLR0917  # a value, its place and what is asked of it
         return
     kinds = [kind for kind in _names(spec.get("type")) if kind in _TYPES]
     choices = _allowed(spec)
-    got = f"`{name}` is {problems.quoted(value)}"
+    got = f"`{name}` is {json_types.quoted(value)}"
     if kinds and not any(_TYPES[kind](value) for kind in kinds):
         yield _fault(task, "wrong_input", where, f"{got}, no {' or '.join(kinds)}.", _fix_of_type(kinds, choices))
     elif choices and not any(value == choice and type(value) is type(choice) for choice in _list(spec.get("enum"))):

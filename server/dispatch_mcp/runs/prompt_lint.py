@@ -8,9 +8,10 @@ from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import work_order
-from dispatch_mcp.model.problems import Notice, Problem, quoted
+from dispatch_mcp.model.problems import Notice, Problem
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.runs import prompt_builder
+from dispatch_mcp.text import json_types
 
 _FIGURE_OR_CODE: Final = r"\d|`[^`]+`"
 # Words by which a goal says how one can tell that it is reached; each as it stands, with no other endings.
@@ -113,10 +114,10 @@ def _missing(name: str) -> Problem:
 def _goal(section: prompt_builder.Section) -> Iterator[Problem]:
     goal = section.words().strip()
     if len(_WORD.findall(goal)) < 2:
-        message = f"The goal {quoted(goal)} does not say what is to be done."
+        message = f"The goal {json_types.quoted(goal)} does not say what is to be done."
         yield Problem(code="goal_empty", where="GOAL", message=message, fix="Say in a sentence what will be true.")
     elif not section.items(prompt_builder.DONE_WHEN) and not _measurable(goal):
-        message = f"Nobody could tell when {quoted(goal)} is reached."
+        message = f"Nobody could tell when {json_types.quoted(goal)} is reached."
         fix = "Name the figure, test or behaviour that shows it, or list `acceptance`."
         yield Problem(code="goal_unmeasurable", where="GOAL", message=message, fix=fix)
 
@@ -145,7 +146,7 @@ def _output(section: prompt_builder.Section) -> Iterator[Problem]:
         yield Problem(code="deliverables_missing", where="OUTPUT", message="No deliverables are named.", fix=fix)
     for item in own:
         if _VAGUE.search(item) or (len(_WORD.findall(item)) < 2 and not re.search(r"[./]", item)):
-            message = f"The deliverable {quoted(item)} is vague."
+            message = f"The deliverable {json_types.quoted(item)} is vague."
             yield Problem(
                 code="deliverable_vague", where="OUTPUT", message=message, fix="Name the path or the content."
             )

@@ -20,11 +20,11 @@ from dispatch_mcp.model import (
     bounds,
     problems,
     records,
-    reported_failures,
     usage_reader,
 )
 from dispatch_mcp.runs import handoff_parser
 from dispatch_mcp.text import json_types
+from dispatch_mcp.text.reading import handoff_texts, reported_failures
 
 MAX_REPORT_CHARS: Final = 2_000_000
 """Characters of an answer that one report may carry; what is longer belongs into files."""
@@ -108,7 +108,7 @@ def _object(raw: model.Json, place: str) -> Mapping[str, model.Json]:
     """Returns an object, also one that comes as text."""
     entry = _unpacked(raw) if isinstance(raw, str) else raw
     if not json_types.is_object(entry):
-        raise _Wrong(f"{place} is {problems.quoted(raw)}, not an object of task_id, attempt, status and text.")
+        raise _Wrong(f"{place} is {json_types.quoted(raw)}, not an object of task_id, attempt, status and text.")
     fault = json_types.fault_in(entry, place)
     if fault:
         raise _Wrong(f"{fault.message} {fault.fix}")
@@ -140,7 +140,7 @@ def _task_id(fields: Mapping[str, model.Json], place: str, rows: Mapping[str, re
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        subject = "is missing" if value is None else f"is {problems.quoted(value)}"
+        subject = "is missing" if value is None else f"is {json_types.quoted(value)}"
         raise _Wrong(f"{place}.task_id {subject}; {_list_out(rows.values())}.")
     name = value.strip()
     if name in rows:
@@ -182,7 +182,7 @@ def _attempt(fields: Mapping[str, model.Json], place: str, row: records.TaskReco
     number = int(value) if isinstance(value, str) and value.strip().isdecimal() and len(value) <= 9 else value
     if json_types.is_number(number) and 1 <= number <= bounds.MAX_ATTEMPT and number == int(number):
         return int(number)
-    raise _Wrong(f"{place}.attempt is {problems.quoted(value)}, not the number of an attempt{newest}.")
+    raise _Wrong(f"{place}.attempt is {json_types.quoted(value)}, not the number of an attempt{newest}.")
 
 
 def _report(
@@ -234,12 +234,12 @@ def _end(fields: Mapping[str, model.Json], place: str) -> Literal[End, "partial"
         return "succeeded" if value else "failed"
     meaning = reported_failures.meaning(value)
     if meaning == "out":
-        raise _Wrong(f"{place}.status is {problems.quoted(value)}; report it when it has ended.")
+        raise _Wrong(f"{place}.status is {json_types.quoted(value)}; report it when it has ended.")
     if meaning is None:
         word = value.strip().casefold() if isinstance(value, str) else ""
         nearest = problems.nearest(word, list(reported_failures.MEANINGS)) if word else ""
         instead = f"did you mean {nearest!r}?" if nearest else f"use one of {', '.join(ENDS)}."
-        raise _Wrong(f"{place}.status is {problems.quoted(value)}; {instead}")
+        raise _Wrong(f"{place}.status is {json_types.quoted(value)}; {instead}")
     return "failed" if meaning == "succeeded" and _is_true(fields.get("is_error")) else meaning
 
 
@@ -252,7 +252,7 @@ def _handoff(value: model.Json, entry: Mapping[str, model.Json], place: str) -> 
     if json_types.is_list(value) and len(value) == 1:
         value = value[0]
     if value is None:
-        return {key: entry[key] for key in handoff_parser.FIELDS if not json_types.is_left_out(entry.get(key))} or None
+        return {key: entry[key] for key in handoff_texts.FIELDS if not json_types.is_left_out(entry.get(key))} or None
     if isinstance(value, str):
         whole = reported_failures.last_object(value)
         if json_types.is_object(whole) and handoff_parser.parse_handoff(whole).handoff is not None:
@@ -260,5 +260,5 @@ def _handoff(value: model.Json, entry: Mapping[str, model.Json], place: str) -> 
         handoff = handoff_parser.parse_answer(value).handoff
         return {"completed_work": value} if handoff is None else handoff.model_dump(mode="json")
     if not json_types.is_object(value):
-        raise _Wrong(f"{place}.handoff is {problems.quoted(value)}, not an object.")
+        raise _Wrong(f"{place}.handoff is {json_types.quoted(value)}, not an object.")
     return value

@@ -20,7 +20,6 @@ from dispatch_mcp.model import (
     like_failures,
     problems,
     records,
-    reported_failures,
     transitions,
 )
 from dispatch_mcp.planning import forecast
@@ -32,6 +31,7 @@ from dispatch_mcp.service import answers, host_assignments, messaging, route_mem
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.store.looks import host_begins
 from dispatch_mcp.text import escape, json_types
+from dispatch_mcp.text.reading import handoff_texts, reported_failures
 
 MOST_REFUSALS = 5
 """Refusals that one error tells."""
@@ -361,7 +361,7 @@ def says_nothing(report: report_reader.HostReport, verdict: model.Outcome) -> bo
 
 def is_unreadable(outcome: model.Outcome) -> bool:
     """Returns whether a claimed success tried to hand over and nobody could read it."""
-    return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(handoff_parser.BROKEN)
+    return outcome.state is AttemptState.SUCCEEDED and outcome.error.startswith(handoff_texts.BROKEN)
 
 
 def again(report: report_reader.HostReport, why: str) -> model.Outcome:

@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping
 from pydantic import ValidationError
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import bounds, problems, short_ids
+from dispatch_mcp.model import bounds, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
 from dispatch_mcp.planning import limits, plan_checks, proof_proposals, review_rules
 from dispatch_mcp.planning.drafts import plan_offer
 from dispatch_mcp.service import plan_proposals
+from dispatch_mcp.text import json_types
 
 
 def plan_answer(proposal: plan_proposals.PlanProposal, words: Words, *, diagram: bool) -> dict[str, model.Json]:
@@ -141,5 +142,5 @@ def _wrong_limit(name: str, value: model.Json) -> errors.InputError:
     ceiling = bounds.CEILINGS.get(name)
     reason = f"it can be {ceiling}." if ceiling else "there is no such limit."
     return errors.InputError(
-        f"limits.{name[:80]} is {problems.quoted(value)}; {reason}", hint=f"Limits are {', '.join(bounds.CEILINGS)}."
+        f"limits.{name[:80]} is {json_types.quoted(value)}; {reason}", hint=f"Limits are {', '.join(bounds.CEILINGS)}."
     )

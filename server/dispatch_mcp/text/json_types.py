@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,12 @@ Json = Any
 
 MAX_DEPTH: Final = 60
 """Levels of nesting that anybody's values may have."""
+
+_SHOWN: Final = 80
+"""Characters of a value in a message."""
+
+_HUGE: Final = 14_000
+"""Bits of whole numbers beyond which Python refuses to write them."""
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -51,6 +58,30 @@ def without_left_out(values: Mapping[str, Json]) -> dict[str, Json]:
 def plain_name(key: str) -> str:
     """Returns a key in small letters with underscores, however its author joins words."""
     return _HUMP.sub("_", key.strip()).lower().replace("-", "_").replace(" ", "_")
+
+
+def quoted(value: Json) -> str:
+    """Returns `repr(value)` cut to a length that fits in a message; of a great value only the beginning is read."""
+    text = repr(_head(value))
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _head(value: Json) -> Json:
+    """Returns so much of a value that the shown part of its `repr` is right: each part takes at least a character."""
+    room = _SHOWN
+
+    def first(part: Json) -> Json:
+        nonlocal room
+        room -= 1
+        if isinstance(part, str):
+            return part[: _SHOWN * 2]
+        if is_object(part):
+            return {key: first(item) for key, item in itertools.takewhile(lambda _: room > 0, part.items())}
+        if is_list(part):
+            return [first(item) for item in itertools.takewhile(lambda _: room > 0, part)]
+        return "a number of thousands of digits" if isinstance(part, int) and part.bit_length() > _HUGE else part
+
+    return first(value)
 
 
 def fault_in(value: Json, place: str) -> Impossible | None:

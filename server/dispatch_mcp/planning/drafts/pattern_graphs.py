@@ -14,7 +14,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import problems
 from dispatch_mcp.model.problems import Problem
 from dispatch_mcp.planning.drafts import patterns
-from dispatch_mcp.text import tokenizer
+from dispatch_mcp.text import json_types, tokenizer
 from dispatch_mcp.text.reading import excerpts
 
 THOROUGH: Final = "sonnet"
@@ -99,13 +99,13 @@ def _unknown(pattern: str) -> Problem:
     names = [shape.name for shape in patterns.SHAPES]
     nearest = problems.nearest(pattern, names)
     fix = f"Use `{nearest}`." if nearest else f"Use one of {problems.in_backticks(names, len(names))}."
-    message = f"There is no pattern {problems.quoted(pattern)}."
+    message = f"There is no pattern {json_types.quoted(pattern)}."
     return Problem(code="unknown_pattern", where="pattern", message=message, did_you_mean=nearest, fix=fix)
 
 
 def _blank(at: int, part: str) -> Problem:
     where = f"parts[{at}]"
-    message = f"{where} is {problems.quoted(part)}: it does not say what to do."
+    message = f"{where} is {json_types.quoted(part)}: it does not say what to do."
     return Problem(code="empty_part", where=where, message=message, fix="Say it in the words of the request.")
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import model
-from dispatch_mcp.model import problems, reported_failures
-from dispatch_mcp.runs import handoff_parser
+from dispatch_mcp.text import json_types
+from dispatch_mcp.text.reading import handoff_texts, reported_failures
 
 FAILED: list[model.Json] = [
     *({"status": word} for word in ("failed", "ERROR", "Blocked", "cancelled", "partial", "timed-out", "incomplete")),
@@ -67,7 +67,7 @@ WORDS: list[model.Json] = [
 def test_a_word_that_names_no_end_leaves_it_open_and_is_quoted(word: model.Json) -> None:
     for handoff in ({"completed_work": "x", "status": word}, {"State": word}, {"handoff": {"status": word}}):
         doubt = reported_failures.doubt(handoff)
-        assert problems.quoted(word) in doubt
+        assert json_types.quoted(word) in doubt
         assert reported_failures.of_value(handoff) == ""
 
 
@@ -128,6 +128,6 @@ def test_no_text_breaks_the_reader(text: str) -> None:
     assert isinstance(reported_failures.of_text(text + "}"), str)
 
 
-@given(st.sampled_from(sorted(handoff_parser.FIELDS)), st.text(alphabet="abc FAILed error:", max_size=60))
+@given(st.sampled_from(sorted(handoff_texts.FIELDS)), st.text(alphabet="abc FAILed error:", max_size=60))
 def test_what_is_said_within_the_fields_of_a_handoff_is_prose(field: str, text: str) -> None:
     assert reported_failures.of_value({field: text}) == ""

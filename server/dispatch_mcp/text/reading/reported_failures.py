@@ -10,8 +10,6 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from dispatch_mcp import model
-from dispatch_mcp.model import problems
 from dispatch_mcp.text import damaged_json, escape, json_types
 from dispatch_mcp.text.reading import excerpts
 
@@ -51,12 +49,12 @@ _BEGINNINGS: Final = (
 _WHOLE: Final = frozenset({"Execution error", "Prompt is too long", "Credit balance is too low"})
 
 
-def meaning(word: model.Json) -> Meaning | None:
+def meaning(word: json_types.Json) -> Meaning | None:
     """Returns what a word for the state of work means; None for anything else."""
     return MEANINGS.get(_NO_LETTERS.sub("_", word.casefold()).strip("_")) if isinstance(word, str) else None
 
 
-def of_value(value: model.Json) -> str:
+def of_value(value: json_types.Json) -> str:
     """Returns what a handoff or another object says of its work's failure, quoted; an empty string if it says none."""
     if not json_types.is_object(value):
         return ""
@@ -66,16 +64,16 @@ def of_value(value: model.Json) -> str:
     return _of_fields(fields) or next(filter(None, (of_value(fields.get(name)) for name in _WRAPPERS)), "")
 
 
-def _of_fields(fields: Mapping[str, model.Json]) -> str:
+def _of_fields(fields: Mapping[str, json_types.Json]) -> str:
     ends = {name: meaning(fields.get(name)) for name in ("status", "state")}
     for name, end in ends.items():
         if end in ("failed", "cancelled", "partial") or fields.get(name) is False:
-            return f"its {name} is {problems.quoted(fields[name])}"
+            return f"its {name} is {json_types.quoted(fields[name])}"
     if fields.get("is_error") is True or fields.get("success") is False:
         return "is_error is true" if fields.get("is_error") is True else "success is false"
     error = fields.get("error")
     is_error = bool(error) and not (isinstance(error, str) and error.strip().casefold() in _NO_ERRORS)
-    return f"its error is {problems.quoted(error)}" if is_error and "succeeded" not in ends.values() else ""
+    return f"its error is {json_types.quoted(error)}" if is_error and "succeeded" not in ends.values() else ""
 
 
 def of_text(text: str) -> str:
@@ -87,7 +85,7 @@ def of_text(text: str) -> str:
     return of_value(last_object(body))
 
 
-def doubt(handoff: model.Json) -> str:
+def doubt(handoff: json_types.Json) -> str:
     """Returns why a handoff leaves open how its work ended: a word that names no end; an empty string if it does not.
 
     Only words that are known to say so say that work is done; one in another language, or that it goes on, does not.
@@ -100,11 +98,11 @@ def doubt(handoff: model.Json) -> str:
     for name in ("status", "state"):
         value = fields.get(name)
         if not json_types.is_left_out(value) and value is not True and meaning(value) in (None, "out"):
-            return f"its {name} is {problems.quoted(value)}, which is no end; {_ENDS}"
+            return f"its {name} is {json_types.quoted(value)}, which is no end; {_ENDS}"
     return next(filter(None, (doubt(fields.get(name)) for name in _WRAPPERS)), "")
 
 
-def last_object(text: str) -> model.Json:
+def last_object(text: str) -> json_types.Json:
     """Returns the JSON object that ends an answer, also within a fence, or None."""
     tail = excerpts.HANDOFF.of(text.strip()).rstrip("`~ \n\t")
     if not tail.endswith("}"):
