@@ -24,8 +24,9 @@ PATHS = (
 
 def meant(text: str) -> list[str]:
     """Returns the files that a text means, each once and in order."""
-    names = file_mentions.of(text, ("/srv/shop",))
-    return list(dict.fromkeys(path for paths in file_mentions.meant(names, PATHS).values() for path in paths))
+    names = file_mentions.FileNames(PATHS)
+    mentions = file_mentions.of(text, ("/srv/shop",))
+    return list(dict.fromkeys(path for mention in mentions for path in names.meant(mention)))
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,6 @@ def test_no_text_breaks_the_reading(text: str) -> None:
 )
 def test_a_name_that_is_not_there_means_the_same_document_under_another_one_or_a_new_file(path: str, near: str) -> None:
     assert file_mentions.nearest(path, PATHS) == near
+    names = file_mentions.FileNames(PATHS)
+    assert names.nearest(path, lambda _: True) == near
+    assert names.nearest(path, lambda other: other != near) == ""

@@ -155,6 +155,17 @@ def test_what_was_probably_meant_is_offered(resolve: Resolve, key: str, nearest:
     assert [(one.key, one.nearest) for one in found.unresolved] == [(key, nearest)]
 
 
+def test_a_file_that_the_task_may_have_to_make_is_no_misspelt_name_of_another_one(resolve: Resolve) -> None:
+    def nearest(key: str, *new: str) -> list[str]:
+        sources = requirement_sources.Sources(new=frozenset(new))
+        return [miss.nearest for miss in resolve(key, sources=sources).unresolved]
+
+    assert nearest("file:shop/moneys.py") == ["file:shop/money.py"]
+    assert nearest("file:shop/moneys.py", "file:shop/moneys.py") == [""]
+    assert nearest("file:docs/money.rst", "file:docs/money.rst") == ["file:docs/money.md"]
+    assert nearest("file:shop/moneys.py", "file:shop/other.py") == ["file:shop/money.py"]
+
+
 @pytest.mark.promise("S4")
 @pytest.mark.parametrize("key", ["file:.env", "file:../outside.txt", "file:/etc/passwd", "file:.git/config"])
 def test_a_refused_path_says_why_and_brings_nothing(resolve: Resolve, key: str) -> None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from dispatch_mcp.context import chunks, context_query, file_index, file_kinds, ranking, search_scope
+from dispatch_mcp.context.documents import file_mentions
 from dispatch_mcp.context.indexing import index_tables
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages
@@ -65,6 +66,8 @@ class Files:
 
     generation: int
     ids: Mapping[str, int]
+    names: file_mentions.FileNames
+    folders: frozenset[str]
     roles: Mapping[str, languages.Role]
     imports: Mapping[str, Sequence[str]]
     by_stem: Mapping[str, Sequence[str]]
@@ -124,9 +127,19 @@ def load(db: sqlite3.Connection) -> Files:
     for paths in by_kind.values():
         paths.sort(key=lambda path: (path.count("/"), path))
     generation = index_tables.generation(db)
+    names, parents = file_mentions.FileNames(ids), frozenset(parent for path in ids for parent in folders(path))
     return Files(
-        generation, ids, roles, imports, by_stem, by_subject, by_base, by_kind, beside_by_stem, importers, tests
+        *(generation, ids, names, parents, roles, imports),
+        *(by_stem, by_subject, by_base, by_kind, beside_by_stem, importers, tests),
     )
+
+
+def folders(path: str) -> Iterator[str]:
+    """Yields the folders that a file lies in, the outermost first."""
+    at = path.find("/")
+    while at >= 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
 
 
 def _end(name: str) -> str:

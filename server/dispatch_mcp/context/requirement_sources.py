@@ -53,7 +53,8 @@ class Sources:
 
     `texts` are what names files besides the task's own words, such as its inputs. `knowledge_share` of the budget is
     what a knowledge document may take before it comes as its outline and the sections that the task is about;
-    `addresses` are where all of it can be read.
+    `addresses` are where all of it can be read. `new` are keys of files that the task may have to make: where one is
+    not there, no name like it is looked for.
     """
 
     knowledge: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -61,6 +62,7 @@ class Sources:
     notes: str = ""
     handoffs: Mapping[str, str] = field(default_factory=dict[str, str])
     texts: tuple[str, ...] = ()
+    new: frozenset[str] = frozenset()
     knowledge_share: float = 1 / 3
 
 
@@ -153,7 +155,7 @@ class Resolver:
         """Finds the files that the task's words and inputs name, and which files are at hand."""
         texts = (self._interest.query.text, *self._sources.texts)
         mentions = dict.fromkeys(name for text in texts for name in file_mentions.of(text, self._workspaces))
-        self._mentions = file_mentions.meant(mentions, self._search.files.ids)
+        self._mentions = {mention: self._search.files.names.meant(mention) for mention in mentions}
         keys = [requirement.subject for requirement in entries if requirement.kind == "file"]
         targets = [
             path for paths in self._mentions.values() if len(paths) <= file_mentions.MOST_ALIKE for path in paths
@@ -181,7 +183,7 @@ class Resolver:
         files, subject = self._search.files, requirement.subject
         if any(mark in subject for mark in "*?{") and subject not in files.ids:
             return self._glob(requirement, result)
-        if not subject or any(path.startswith(f"{subject}/") for path in files.ids):
+        if not subject or subject in files.folders:
             return self._structure(requirement, result)
         try:
             text = self._read(subject)
@@ -202,7 +204,9 @@ class Resolver:
         is_absent = subject not in self._search.files.ids and not self._is_file(subject)
         reason = "" if is_absent and "cannot be read" in why.message else why.message
         near = self._near(subject)
-        nearest = near or requirements.nearest(subject, self._allowed_paths())
+        nearest = near
+        if not near and (reason or requirement.key not in self._sources.new):
+            nearest = requirements.nearest(subject, self._allowed_paths())
         result.miss(packs.Unresolved(requirement.key, _as_file(nearest), reason))
         return self._whole(near, result) if near and not reason else None
 
@@ -231,7 +235,7 @@ class Resolver:
 
     def _near(self, path: str) -> str:
         """Returns the file that a path which is not there surely means, empty for none."""
-        return file_mentions.nearest(path, self._allowed_paths())
+        return self._search.files.names.nearest(path, self._scope.allows)
 
     def _whole(
         self, path: str, result: Resolved, mention: file_mentions.Mention | None = None
@@ -348,7 +352,7 @@ class Resolver:
         below = [path for path in files.ids if not folder or path.startswith(f"{folder}/")]
         visible = [path for path in below if self._scope.allows(path)]
         if not visible:
-            folders = {parent: None for path in self._allowed_paths() for parent in _folders(path)}
+            folders = {parent: None for path in self._allowed_paths() for parent in index_search.folders(path)}
             near = requirements.nearest(folder, folders)
             result.unresolved.append(packs.Unresolved(requirement.key, f"structure:{near}" if near else ""))
             return None
@@ -465,14 +469,6 @@ def _is_called(name: str, subject: str) -> bool:
 def _reference(guide: packs.Item) -> str:
     """Returns the key by which the rest of a text can be read."""
     return f"file:{guide.path}" if guide.why == "rules" else guide.key
-
-
-def _folders(path: str) -> Iterator[str]:
-    """Yields the folders that a file lies in, the outermost first."""
-    at = path.find("/")
-    while at >= 0:
-        yield path[:at]
-        at = path.find("/", at + 1)
 
 
 def _as_file(path: str) -> str:

@@ -204,6 +204,7 @@ class Briefing:
             notes=await self._continuity(work.run_id),
             handoffs={name: _handoff(outcome) for name, outcome in outcomes.items()},
             texts=tuple(_strings(work.task.inputs)),
+            new=frozenset(f"file:{path}" for path in work.task.files),
             knowledge_share=1 / 3 if opens else _WHOLE_KNOWLEDGE,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -103,25 +103,35 @@ def _is_name(path: str) -> bool:
     return "/" in path or "." in path[:-1] or bool(_CAPITAL.search(path)) or path.lower() in _EVERYDAY
 
 
-def meant(mentions: Iterable[Mention], paths: Iterable[str]) -> dict[Mention, list[str]]:
-    """Returns which of the `paths` each mention means: the path itself, else those that end with it, in any case.
+class FileNames:
+    """The files of a workspace by the stems of their names, so that each question looks at few of them."""
 
-    A name without a folder or an ending means a file of the root: `Makefile`, `README`.
-    """
-    by_name: dict[str, list[str]] = {}
-    mentions = list(mentions)
-    names = {mention.path.rpartition("/")[2].lower() for mention in mentions}
-    for path in paths:
-        name = path.rpartition("/")[2].lower()
-        if name in names or ("/" not in path and name.rpartition(".")[0] in names):
-            by_name.setdefault(name, []).append(path)
-            if "/" not in path and "." in name[1:]:
-                by_name.setdefault(name.rpartition(".")[0], []).append(path)
-    return {mention: _means(mention.path, by_name) for mention in mentions}
+    def __init__(self, paths: Iterable[str]) -> None:
+        """Sorts the paths by their stems, in any case."""
+        self._by_stem: dict[str, list[str]] = {}
+        for path in paths:
+            self._by_stem.setdefault(_stem(path), []).append(path)
+
+    def meant(self, mention: Mention) -> list[str]:
+        """Returns which files a mention means: the path itself, else those that end with it, in any case.
+
+        A name without a folder or an ending means a file of the root: `Makefile`, `README`.
+        """
+        return _means(mention.path, self._by_stem.get(_stem(mention.path), ()))
+
+    def nearest(self, path: str, allows: Callable[[str], bool]) -> str:
+        """Returns what `nearest` returns of those files that `allows` lets through."""
+        candidates = (other for stem in _stems(_stem(path)) for other in self._by_stem.get(stem, ()))
+        return nearest(path, filter(allows, candidates))
 
 
-def _means(path: str, by_name: Mapping[str, Sequence[str]]) -> list[str]:
-    candidates = by_name.get(path.rpartition("/")[2].lower(), ())
+def _stem(path: str) -> str:
+    """Returns the name of a file in small letters and without its ending."""
+    return posixpath.splitext(path.rpartition("/")[2].lower())[0]
+
+
+def _means(path: str, candidates: Sequence[str]) -> list[str]:
+    """Returns which of the files with the stem of a path are meant by it."""
     if path in candidates:
         return [path]
     if "/" not in path and "." not in path[1:]:
@@ -162,12 +172,16 @@ def nearest(path: str, paths: Iterable[str]) -> str:
     """
     low = path.lower()
     folder, stem, end = _split(low)
-    stems = next((names for names in _SAME_DOCUMENT if stem in names), (stem,))
-    starts = tuple(f"{folder}{name}" for name in stems)
+    starts = tuple(f"{folder}{name}" for name in _stems(stem))
     candidates = ((other.lower(), other) for other in paths)
     alike = ((lower, other) for lower, other in candidates if lower.startswith(starts))
     best = min(((_distance(low, (folder, stem, end), lower), other) for lower, other in alike), default=(_FAR, ""))
     return best[1] if best[0] < _FAR else ""
+
+
+def _stems(stem: str) -> Iterable[str]:
+    """Returns the stems of names that mean the same as one of this stem."""
+    return next((names for names in _SAME_DOCUMENT if stem in names), (stem,))
 
 
 _FAR = 9
