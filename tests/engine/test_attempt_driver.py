@@ -10,8 +10,18 @@ from typing import Any
 import pytest
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import artifacts, attempt_driver, attempt_services, claim_evidence, run_view, task_runner
+from dispatch_mcp.engine import (
+    artifacts,
+    attempt_driver,
+    attempt_services,
+    claim_evidence,
+    plan_review_attempt,
+    run_view,
+    task_runner,
+)
+from dispatch_mcp.git import diff_source, git_process
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, ports, records, transitions, work_order
+from dispatch_mcp.process import child_environment
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
 
@@ -201,6 +211,17 @@ async def test_work_that_is_out_with_the_host_is_never_closed_as_needless(store:
     view = await begun(store, PART, model.Task(id="other", do="Do more"))
     assert await attempt_driver.AttemptDriver(store).close_needless(view, 1_001.0) == {}
     assert set((await run_view.load(store, RUN, records.LOCAL)).states.values()) == {TaskState.RUNNING}
+
+
+async def test_a_command_that_begins_again_goes_by_how_files_were_before_its_first_attempt(
+    store: sqlite_store.Store,
+) -> None:
+    changes = diff_source.GitChanges(git_process.Git(store.home, child_environment.ChildPolicy({})))
+    evidence = plan_review_attempt.ReviewEvidence(changes, states_of=lambda _place, _paths: {"a.py": "as it is now"})
+    driver = attempt_driver.AttemptDriver(store, attempt_services.AttemptServices(evidence=evidence))
+    first = {ports.REWORKED: {"a.py": "as it was"}}
+    prepared = await driver.prepare(order(PART, WorkerKind.COMMAND, last_beat=first))
+    assert dict(prepared.beat) == first
 
 
 async def test_what_was_asked_for_between_two_turns_is_told_apart_from_the_brief(store: sqlite_store.Store) -> None:

@@ -110,6 +110,9 @@ async def test_a_run_that_changed_blocked_files_ends_blocked_whatever_it_declare
         (shop_of(chat) / "CHANGES.md").write_text("# Changes\n\n- totals\n")
         ended = await chat.report(task["id"])
         assert ended.state.value == end
+        doubts = [one for one in ended.results[0].receipts if one.kind == "touched" and "has blocked" in one.detail]
+        assert [(one.ok, one.checked) for one in doubts] == [(False, False)] * (end == "needs_changes")
+        assert all(one.detail.startswith("changed `app/cart.py`, of which") for one in doubts)
         step = ended.next
         assert step is not None
         assert (step.kind is StepKind.HAVE_REVIEWED) == (end == "needs_changes")

@@ -204,12 +204,15 @@ async def test_a_criterion_that_was_taken_out_after_it_had_refused_an_attempt_is
         assert result.state == "succeeded"
 
 
+LOOKS = "open('app/cart.py').read()"
 FORMAT = "path = 'app/cart.py'; text = open(path).read().rstrip('# \\n'); open(path, 'w').write(text + '\\n#\\n')"
 BACK = "open('app/cart.py', 'w').write('def total(cart):\\n    return sum(cart)\\n')"
 
 
 @pytest.mark.parametrize(
-    ("program", "redone"), [(FORMAT, []), (BACK, ["fix"])], ids=["a formatter", "what puts it back"]
+    ("program", "redone"),
+    [(LOOKS, []), (FORMAT, []), (BACK, ["fix"])],
+    ids=["what only reads it", "a formatter", "what puts it back"],
 )
 async def test_what_a_command_without_files_makes_of_finished_work_undoes_it_only_by_putting_it_back(
     tmp_path: Path, program: str, redone: list[str]
@@ -225,6 +228,7 @@ async def test_what_a_command_without_files_makes_of_finished_work_undoes_it_onl
         for _ in range(2):
             async for _event in chat.app.engine.events(chat.run_id):
                 pass
+            assert (await chat.trace()).state == "succeeded"
             progress = await again(chat)
             assert [one.task_id for one in progress.assignments] == redone
             assert list(progress.stale) == redone

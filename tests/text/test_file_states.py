@@ -93,3 +93,12 @@ def test_a_state_is_the_same_as_itself_also_as_an_earlier_build_noted_it(data: b
     assert file_states.same(now, now)
     assert file_states.same(earlier, now)
     assert not file_states.same(now, file_states.of_content(data + b"!", "a.py", is_executable=executable))
+
+
+def test_states_differ_only_where_both_are_of_something_that_was_read() -> None:
+    one, other = (file_states.of_content(data, "a.py") for data in (b"x = 1\n", b"x = 2\n"))
+    assert file_states.differ(one, other)
+    assert file_states.differ("", one)
+    assert not file_states.differ(one, one)
+    for before, now in ((one, file_states.UNREAD), (file_states.UNREAD, one), (file_states.UNREAD, "")):
+        assert not file_states.differ(before, now)

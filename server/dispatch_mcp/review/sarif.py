@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Sequence
 from typing import Final
 
@@ -82,15 +83,9 @@ def _location(finding: MergedFinding) -> dict[str, model.Json]:
     return {"physicalLocation": place}
 
 
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
-
-
 def uri(path: str) -> str:
     """Returns a path as a relative URI reference."""
-    reference = "".join(
-        char if char in _PLAIN else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "replace"))
-        for char in path.lstrip("/")
-    )
+    reference = urllib.parse.quote(path.lstrip("/"), errors="replace")
     return f"./{reference}" if ":" in path.split("/", maxsplit=1)[0] else reference
 
 

@@ -119,6 +119,11 @@ def same(before: str, now: str) -> bool:
     return _parts(before)._replace(words=None, checks="") == _parts(now)._replace(words=None, checks="")
 
 
+def differ(before: str, now: str) -> bool:
+    """Returns whether two states are known to be of another content or mode; False where one is `UNREAD`."""
+    return UNREAD not in (before, now) and not same(before, now)
+
+
 def checks(state: str) -> Checks:
     """Returns how much a file in a state checks; nothing where it is no file of tests, or nobody has counted."""
     text = _parts(state).checks

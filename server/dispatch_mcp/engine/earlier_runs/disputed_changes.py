@@ -73,7 +73,7 @@ class DisputedChanges:
         if any(work.task.id in task.reviews for task in view.plan.tasks):
             return outcome
         now = await self._states(work.workspace, [*before])
-        paths = [path for path, state in now.items() if _differs(str(before[path]), state)]
+        paths = [path for path, state in now.items() if file_states.differ(str(before[path]), state)]
         own = await self._without_rivals(paths, claim, view) if work.task.files and not work.base else paths
         block = await self._block_of(own, view) if own else None
         if block is None:
@@ -116,7 +116,3 @@ def _beside(paths: Collection[str], view: run_view.RunView, work: work_order.Wor
     """Returns the other tasks of a run that declare the paths and have begun, if together they declare all of them."""
     owners = [view.active.owner(path, but=work.task.id) for path in paths] if not work.base else [""]
     return sorted({*owners}) if all(owners) else []
-
-
-def _differs(before: str, now: str) -> bool:
-    return file_states.UNREAD not in (before, now) and not file_states.same(before, now)

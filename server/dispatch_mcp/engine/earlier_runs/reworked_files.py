@@ -47,7 +47,7 @@ async def with_footprints(
     steps = {
         path: model.Footprint(str(states[path]), state)
         for path, state in now.items()
-        if path not in outcome.footprints and _differs(str(states[path]), state)
+        if file_states.differ(str(states[path]), state)
     }
     if not steps:
         return outcome
@@ -57,8 +57,4 @@ async def with_footprints(
         for path, step in steps.items()
         if not any(file_states.same(origin, step.after) for origin in origins.get(path, ()))
     }
-    return outcome.model_copy(update={"footprints": {**outcome.footprints, **own}})
-
-
-def _differs(earlier: str, now: str) -> bool:
-    return file_states.UNREAD not in (earlier, now) and not file_states.same(earlier, now)
+    return outcome.model_copy(update={"footprints": {**own, **outcome.footprints}})
