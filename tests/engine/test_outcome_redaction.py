@@ -8,7 +8,7 @@ import dispatcher_setup
 import pytest
 import store_setup
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.engine import outcome_redaction
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 from dispatch_mcp.text import redaction
@@ -82,8 +82,22 @@ async def test_nothing_that_a_worker_leaves_behind_holds_a_secret() -> None:
 
 
 def test_an_outcome_without_secrets_stays_the_same_object() -> None:
-    outcome = model.Outcome(state=AttemptState.SUCCEEDED, summary="fine", output={"a": [1, None, "b"]})
+    outcome = model.Outcome(
+        state=AttemptState.SUCCEEDED,
+        summary="fine",
+        output={"a": [1, None, "b"]},
+        handoff=model.Handoff(decisions_made=("cents",), artifacts=(model.Artifact(name="a", path="a.md"),)),
+        receipts=(model.Receipt(kind="exit_code", ok=True, detail="exit code 0"),),
+        footprints={"a.py": model.Footprint("before", "after")},
+    )
     assert outcome_redaction.outcome(REDACTOR, outcome) is outcome
+
+
+def test_the_states_of_files_stay_but_for_one_whose_name_is_a_secret() -> None:
+    states = {name: model.Footprint("before", "after") for name in ("a.py", f"{SECRET}.py")}
+    outcome = model.Outcome(state=AttemptState.SUCCEEDED, summary="fine", footprints=states)
+    clean = outcome_redaction.outcome(REDACTOR, outcome)
+    assert clean == outcome.model_copy(update={"footprints": {"a.py": states["a.py"]}})
 
 
 async def test_what_the_host_reports_is_kept_without_secrets(tmp_path: Path) -> None:
@@ -104,8 +118,17 @@ def test_what_a_task_works_on_keeps_words_that_are_some_variables_value_and_what
     known = redaction.Redactor(["postgres-main"])
     paths = ("postgres-main/a.sql",)
     task = model.Task(id="t", do="Migrate", files=paths, reads=paths, command=("psql", "postgres-main"), context=paths)
+    task = task.model_copy(update={"deps": ("first",)})
     (clean,) = outcome_redaction.tasks(known, [task])
     assert clean is task
     (clean,) = outcome_redaction.tasks(known, [task.model_copy(update={"goal": "Migrate postgres-main"})])
     assert (clean.goal, clean.files, clean.reads) == ("Migrate [redacted:secret]", paths, paths)
-    assert (clean.command, clean.context) == (task.command, paths)
+    assert (clean.command, clean.context, clean.deps) == (task.command, paths, task.deps)
+
+
+@pytest.mark.parametrize("name", ["id", "deps"])
+def test_an_id_that_looks_like_a_secret_is_refused_wherever_it_stands(name: str) -> None:
+    token = "ghp_" + "a1B2c3D4e5" * 4
+    fields = {"id": "t", "do": "Go on", name: token if name == "id" else [token]}
+    with pytest.raises(errors.InputError, match="looks like a secret"):
+        outcome_redaction.tasks(redaction.Redactor(), [model.Task.model_validate(fields)])
