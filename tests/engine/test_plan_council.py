@@ -173,3 +173,47 @@ def test_who_lets_a_council_go_lets_its_seats_go() -> None:
     core.skip("council", by_person=True)
     assert {core.row(name).state for name in ("seat0", "seat1", "council")} == {TaskState.SKIPPED}
     assert [start.task_id for start in core.next(0.0, ALL)] == ["last"]
+
+
+def test_a_decision_that_blocks_is_kept_with_who_found_what_and_goes_back_with_its_words() -> None:
+    report = plan_reviews.report("seat0", reviewed_runs.verdict("FAIL", "critical"), None)
+    decision = council_decision.decide([report, plan_reviews.report("seat1", "I like it.", None)])
+    [finding] = decision.findings
+    outcome = plan_council.outcome_of(decision, FILES, claimed("x").model_copy(update={"retryable": True}))
+    assert outcome.output == {
+        "outcome": "BLOCK",
+        "why": decision.why,
+        "rules": decision.rules,
+        "verdicts": {"seat0": "FAIL", "seat1": "none: it has no verdict"},
+        "findings": [
+            {
+                "id": finding.id,
+                "standing": finding.standing,
+                "by": ["seat0"],
+                "text": "critical: app/cart.py:2: A critical fault\nIt says: return sum(cart)\nEvidence: any number",
+            }
+        ],
+    }
+    assert (outcome.state, outcome.error_kind, outcome.sends_back) == (
+        AttemptState.FAILED,
+        transitions.NEEDS_CHANGES,
+        ("work",),
+    )
+    assert outcome.error == outcome.output["findings"][0]["text"]
+    assert (outcome.summary, outcome.retryable, outcome.unverified) == (f"BLOCK: {decision.why}", False, False)
+    assert [(receipt.kind, receipt.ok, receipt.detail) for receipt in outcome.receipts] == [
+        ("words", False, decision.why)
+    ]
+
+
+def test_a_decision_that_passes_is_done_and_hands_over_what_is_left_to_do() -> None:
+    reports = [plan_reviews.report("seat0", reviewed_runs.verdict("PASS", "medium"), None)]
+    reports.append(plan_reviews.report("advocate", reviewed_runs.PASS, None, role="advocate"))
+    decision = council_decision.decide(reports)
+    broken = claimed("x").model_copy(update={"state": AttemptState.FAILED, "error": "no", "error_kind": "host"})
+    outcome = plan_council.outcome_of(decision, FILES, broken)
+    assert (outcome.state, outcome.error, outcome.error_kind) == (AttemptState.SUCCEEDED, "", "")
+    assert outcome.handoff.completed_work == "Reviewed: PASS."
+    [todo] = outcome.handoff.open_questions
+    assert "medium: app/cart.py:2: A medium fault" in todo
+    assert [(receipt.kind, receipt.ok) for receipt in outcome.receipts] == [("words", True)]
