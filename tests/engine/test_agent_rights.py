@@ -6,9 +6,9 @@ import pytest
 
 from dispatch_mcp import model
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import order_builder
+from dispatch_mcp.engine import order_builder, task_kinds
 from dispatch_mcp.model import WorkerKind, work_order
-from dispatch_mcp.runs import tool_permissions
+from dispatch_mcp.runs import prompt_builder, tool_permissions
 
 pytestmark = pytest.mark.promise("S7")
 
@@ -42,6 +42,14 @@ def test_an_agent_of_a_project_that_nobody_approved_only_looks() -> None:
     assert work.agent_prompt.strip() == "You build things."
     assert (work.model, work.effort) == (None, "")
     assert tool_permissions.tools_for(work, commands=True) == tool_permissions.LOOK
+
+
+def test_the_role_text_of_an_agent_that_nobody_approved_stands_in_the_brief_as_data() -> None:
+    text = task_kinds.brief(placed("project")).text
+    blocks = [block for section in prompt_builder.parse(text).sections for block in section.data]
+    assert [block.text.strip() for block in blocks] == ["You build things."]
+    assert text.count("You build things.") == 1
+    assert "You build things." not in task_kinds.brief(placed("user")).text
 
 
 def test_what_a_definition_disallows_is_not_given() -> None:

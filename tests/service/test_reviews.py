@@ -278,7 +278,13 @@ async def test_refuting_takes_a_quote_that_is_there(tmp_path: Path, proof: str, 
         )
         room.model.answers = {"architecture-strategist": answer.replace("'", '"')}
         second = await room.reviewed(DIFF + "\n", after=first.run_id)
+        [event] = [
+            event
+            for event in await council_rounds.events(room.app.store, second.run_id)
+            if event.kind == council_rounds.DECIDED
+        ]
     assert second.outcome == outcome
+    assert event.data["refuted"] == [first.findings[0].id] * (outcome == "PASS")
 
 
 async def test_rounds_are_bounded(tmp_path: Path) -> None:
