@@ -23,6 +23,7 @@ def example(text: str) -> dict[str, Any]:
 def filled(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Returns values of a schema, as an API makes them that is held to it."""
     if "enum" in schema:
+        assert schema["type"] == "string"
         return st.sampled_from(schema["enum"])
     if schema["type"] == "object":
         assert schema["required"] == list(schema["properties"])

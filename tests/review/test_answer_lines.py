@@ -35,6 +35,7 @@ def test_a_verdict_stands_at_the_beginning_of_a_line_or_below_its_heading(text: 
         ("- severity: high\n  file: a.py", [{"severity": "high", "file": "a.py"}]),
         ("1. Severity: low\n2. Severity: high", [{"severity": "low"}, {"severity": "high"}]),
         ("* **claim**: one\ntwo\n\nthree", [{"claim": "one\ntwo"}]),
+        ("- severity: high\n  so bad\n  file: a.py", [{"severity": "high", "file": "a.py"}]),
         ("- quote: a\n\nb", [{"quote": "a\nb"}]),
         ("- quote: |\n    file: x\n    y\n  claim: z", [{"quote": "    file: x\n    y", "claim": "z"}]),
         ("- quote: |\n  x\n\n  y", [{"quote": "  x\n\n  y"}]),

@@ -33,6 +33,7 @@ SPOKEN = [
     "**Severity**: critical",
 ]
 PLAIN = [
+    "It logs `FAIL` and raises `Blocked` as before.",
     *(
         "LGTM, one nit that is not blocking.",
         "I was ready to reject this until I saw the check for None.",

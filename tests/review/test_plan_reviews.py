@@ -77,6 +77,11 @@ def test_a_judgement_says_why(said: model.Json, why: str) -> None:
     assert plan_reviews.judge("reviewer", said, GROUND).why == why
 
 
+def test_a_report_is_of_the_role_in_which_its_reviewer_was_asked() -> None:
+    assert plan_reviews.report("a", '{"verdict": "PASS"}', None).role == "reviewer"
+    assert plan_reviews.report("a", '{"verdict": "PASS"}', None, role="advocate").role == "advocate"
+
+
 def test_medium_findings_are_left_to_do_and_no_others() -> None:
     said = answer("PASS", finding("low"), finding("medium", fix="bind it"), finding("medium", file="", quote=""))
     todos = plan_reviews.todos(plan_reviews.judge("reviewer", said, GROUND).report)

@@ -36,6 +36,7 @@ CLAIM = findings.Finding(
         ({"quote": "+    return run(sql)"}, ("app/db.py", 12)),
         ({"quote": "return run(SAFE, name)"}, ("app/db.py", 11)),
         ({"quote": "def find(name)"}, ("app/db.py", 10)),
+        ({"quote": "find("}, ("app/db.py", 10)),
         ({"quote": "sql = f\"SELECT * FROM users WHERE name = '{name}'\"\n    return run(sql)"}, ("app/db.py", 11)),
         ({"quote": "return run(sql)\n    pass"}, ("app/db.py", 12)),
         ({"quote": "only_here(1)", "file": "wrong.py"}, ("other.py", 1)),
@@ -244,6 +245,13 @@ def test_however_lines_of_a_change_are_copied_they_are_found_where_they_stand(
     )
     assert (finding.anchored, finding.severity, finding.file) == (True, "high", "a.py")
     assert (finding.line, finding.last) == (before + 1, before + len(lines))
+
+
+def test_lines_that_begin_with_a_mark_of_their_own_are_found_with_those_of_the_diff_before_them() -> None:
+    page = unified_diff.parse("--- a/a.md\n+++ b/a.md\n@@ -1,3 +1,4 @@\n - first\n+- second\n - third\n - fourth\n")
+    quote = " - first\n+- second\n - third"
+    finding = quotes.anchored(CLAIM.model_copy(update={"file": "a.md", "quote": quote}), quotes.ground(page))
+    assert (finding.anchored, finding.line, finding.last) == (True, 1, 3)
 
 
 def test_rulings_are_anchored_as_findings_are() -> None:

@@ -32,6 +32,8 @@ def scope(*changes: unified_diff.FileChange) -> review_scope.ReviewScope:
         ("static/APP.MIN.CSS", "generated"),
         ("api/order_pb2.py", "generated"),
         ("api/order.pb.go", "generated"),
+        ("api/order.pb.h", "generated"),
+        ("Views/Form.g.cs", "generated"),
         ("api/zz_generated.deepcopy.go", "generated"),
         ("store/mock_store.go", "generated"),
         ("Form1.Designer.cs", "generated"),

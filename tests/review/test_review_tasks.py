@@ -159,13 +159,15 @@ def test_a_part_that_the_manifest_does_not_know_shows_no_file_as_its_own() -> No
 
 
 def test_the_form_asks_for_rulings_only_when_there_are_earlier_findings() -> None:
-    plain, again = (
-        review_tasks.form(review_tasks.ReviewAssignment(manifest="m", diff="d", reviewer="r", earlier=earlier))
-        for earlier in ("", "m")
+    first, later = (
+        review_tasks.ReviewAssignment(manifest="m", diff="d", reviewer="r", earlier=earlier) for earlier in ("", "m")
     )
+    plain, again = review_tasks.form(first), review_tasks.form(later)
     assert again.startswith(plain)
     assert '"earlier"' in again
     assert '"earlier"' not in plain
+    assert "`earlier`" in review_tasks.schema_form(later)
+    assert "`earlier`" not in review_tasks.schema_form(first)
     assert all(word in plain for word in ("verdict", *findings.SEVERITIES, "quote"))
 
 

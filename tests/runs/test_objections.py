@@ -536,3 +536,39 @@ def test_a_review_that_is_retried_when_nothing_is_left_to_judge_ends_with_what_w
         core.retry(name)
     assert core.over
     assert restored(core).state is core.state
+
+
+@pytest.mark.parametrize(
+    ("owners", "word", "is_settled"),
+    [
+        ((), "pass", False),
+        (("work",), "pass", True),
+        (("work",), "fail", False),
+        (("work", "other"), "pass", False),
+    ],
+)
+def test_work_on_files_that_were_blocked_is_disputed_until_a_review_of_all_their_owners_has_passed(
+    owners: tuple[str, ...], word: Word, *, is_settled: bool
+) -> None:
+    core = begun(task("work"), task("other"), task("look"), review("check", "work"))
+    started(core)
+    for name in ("work", "other"):
+        end(core, name, "done")
+    disputed = outcome("done").model_copy(update={"disputes": ("`council` of run x", *owners)})
+    assert core.finish(transitions.Finished("look", 1, disputed), 0.0)
+    assert objections.disputes(core.rows, core.plan.tasks) == {"look": "`council` of run x"}
+    assert started(core) == ["check"]
+    end(core, "check", word)
+    assert (objections.disputes(core.rows, core.plan.tasks) == {}) is is_settled
+    assert (core.state is RunState.SUCCEEDED) is is_settled
+
+
+def test_a_review_of_the_disputed_work_itself_settles_it() -> None:
+    core = begun(task("look"), review("check", "look"))
+    started(core)
+    disputed = outcome("done").model_copy(update={"disputes": ("`council` of run x",)})
+    assert core.finish(transitions.Finished("look", 1, disputed), 0.0)
+    assert started(core) == ["check"]
+    end(core, "check", "pass")
+    assert objections.disputes(core.rows, core.plan.tasks) == {}
+    assert core.state is RunState.SUCCEEDED
