@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,3 +74,10 @@ def test_markers_are_found_wherever_they_stand() -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to/keep-within-a-budget.md"])
 def test_what_ceilings_promise_is_said_in_the_same_words_everywhere(page: str) -> None:
     assert PROMISES["S9"]["says"] in (TESTS.parent / page).read_text(encoding="utf-8")
+
+
+def test_the_page_on_reliability_lists_what_is_shown_in_the_words_of_the_list() -> None:
+    page = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| R\d+ \|", line)]
+    shown = {key: promise for key, promise in PROMISES.items() if key[0] == "R" and promise["status"] == "shown"}
+    assert rows == [f"| {key} | {promise['says']} |" for key, promise in shown.items()]

@@ -60,6 +60,7 @@ async def brief(desk: memory_client.Desk, run_id: str) -> str:
     return (await desk.call("get_trace", run_id=run_id, task_id="mend", view="brief"))["text"]
 
 
+@pytest.mark.promise("R23")
 async def test_an_assignment_is_handed_out_before_the_workspace_is_read_and_says_where_the_rest_will_be(
     desk: memory_client.Desk,
 ) -> None:
@@ -83,6 +84,7 @@ async def test_who_reads_the_brief_too_early_gets_what_there_is_and_is_told_so(d
     assert "def moor_7" in text, "a file that is named needs no search"
 
 
+@pytest.mark.promise("R23")
 async def test_once_the_workspace_is_read_the_brief_is_whole_and_its_saving_is_told(
     desk: memory_client.Desk, turn: file_lock.FileLock
 ) -> None:
