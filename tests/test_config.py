@@ -59,6 +59,7 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "engine": ("temporal", "temporal"),
     "temporal_queue": ("gpu", "gpu"),
     "temporal_slots": (0, "0"),
+    "temporal_blobs": ("s3://agents/blobs", "s3://agents/blobs"),
     "log_level": ("debug", "debug"),
     "notify": ("desktop", "desktop"),
     "notify_command": (["/opt/tell", "me"], '["/opt/tell", "me"]'),

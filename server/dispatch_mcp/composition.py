@@ -172,8 +172,7 @@ async def _open_engine(
         os.environ,
         store,
         workers,
-        queue=settings.temporal_queue,
-        slots=settings.temporal_slots,
+        plan=doors.plan(settings, checkouts.git(settings)),
         make_order=make_order,
         pace=pace,
         services=services,
@@ -222,8 +221,7 @@ def serve_host(
         os.environ,
         worker_setup.server_workers(settings, os.environ, redactor),
         blobs.FileBlobs(settings.home),
-        queue=settings.temporal_queue,
-        slots=settings.temporal_slots,
+        doors.plan(settings, checkouts.git(settings)),
     )
 
 

@@ -56,6 +56,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     # A library, and the only modules that may import it.
     "aiosqlite": ("store",),
     "temporalio": ("temporal",),
+    "obstore": ("temporal",),
     "opentelemetry": ("telemetry",),
     "sqlite3": ("store", "context", "cli.commands.doctor"),
     "anthropic": ("workers.anthropic",),
@@ -134,6 +135,7 @@ LATE_IMPORTS = (
     "opentelemetry.sdk",
     "opentelemetry.exporter",
     "temporalio",
+    "obstore",
 )
 IMPORT_BY_NAME = frozenset({"__main__"})
 """Which command is typed decides which module is loaded; the layers count the name that the text begins with."""

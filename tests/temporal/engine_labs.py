@@ -29,7 +29,7 @@ FAST = run_engine.Pace(look_s=0.01, takeover_s=0.05)
 BIRTH_S = 120.0
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -43,32 +43,38 @@ def program(name: str) -> str:
     return path or pytest.skip(f"{name} is not installed: `make test-scale` installs it")
 
 
+def wait_for(host: str, port: int) -> None:
+    """Returns once somebody listens there."""
+    deadline = time.monotonic() + BIRTH_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=120):
+            return
+    raise AssertionError(f"nobody listens at {host}:{port} within {BIRTH_S:g} s")
+
+
 @dataclass
 class Server:
     """A Temporal server that a test may kill and start again; `state` keeps its file between both."""
 
     kind: str
     state: Path
-    port: int = field(default_factory=_free_port)
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    host: str = "127.0.0.1"
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def start(self) -> None:
         arguments = [program("temporal-test-server"), str(self.port)]
         if self.kind == DEV:
-            places = ["--ip", "127.0.0.1", "--port", str(self.port), "--db-filename", str(self.state / "temporal.db")]
+            places = ["--ip", self.host, "--port", str(self.port), "--db-filename", str(self.state / "temporal.db")]
             arguments = [program("temporal"), "server", "start-dev", "--headless", "--log-level", "never", *places]
         self.process = subprocess.Popen(
             arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        deadline = time.monotonic() + BIRTH_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=120):
-                return
-        raise AssertionError(f"the {self.kind} did not listen within {BIRTH_S:g} s")
+        wait_for(self.host, self.port)
 
     def kill(self) -> None:
         if self.process is not None:
@@ -78,9 +84,9 @@ class Server:
 
 
 @contextmanager
-def serving(kind: str, state: Path) -> Generator[Server]:
+def serving(kind: str, state: Path, *, address: str = "127.0.0.1") -> Generator[Server]:
     """Yields a server of a kind that listens."""
-    server = Server(kind, state)
+    server = Server(kind, state, host=address)
     server.start()
     try:
         yield server

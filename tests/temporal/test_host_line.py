@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
-from collections.abc import Mapping
 from typing import Any
 
+import memory_blobs
 import pytest
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, transitions, work_order
 
 pytest.importorskip("temporalio", reason="the extra `temporal` is not installed")
-from temporalio import activity, service, testing
+import host_wires
+from temporalio import activity, testing
 
 from dispatch_mcp.temporal import agent_host, host_line, order_papers, papers
 
@@ -28,20 +28,6 @@ WORDS = "Rebuild the vault of the Northwind bank"
 def anyio_backend() -> str:
     """Temporal's library runs on asyncio alone."""
     return "asyncio"
-
-
-class Shelf(dict[str, bytes]):
-    """Blobs in memory."""
-
-    def put(self, data: bytes) -> str:
-        digest = hashlib.sha256(data).hexdigest()
-        self[digest] = data
-        return digest
-
-    def get(self, digest: str) -> bytes:  # type: ignore[override]
-        if digest not in self:
-            raise errors.UnknownHandle(f"There is no blob {digest!r}.")
-        return self[digest]
 
 
 class Leaving:
@@ -64,57 +50,13 @@ class Leaving:
         return self.outcome
 
 
-class Handle:
-    """The workflow of one order, whose host is this process."""
-
-    def __init__(self, work: asyncio.Task[papers.CarriedPaper], environment: testing.ActivityEnvironment) -> None:
-        self.work = work
-        self.environment = environment
-
-    async def result(self) -> papers.CarriedPaper:
-        return await asyncio.shield(self.work)
-
-    async def cancel(self) -> None:
-        self.environment.cancel()
-
-    async def describe(self, **_: object) -> object:
-        raise service.RPCError("not now", service.RPCStatusCode.UNAVAILABLE, b"")
-
-
-class Wire:
-    """A connection that hands each order to a host at once, or says that the host fell silent."""
-
-    def __init__(self, host: agent_host.AgentHost, *, silent: str | None = None) -> None:
-        self.host = host
-        self.silent = silent
-        self.sent: list[tuple[papers.CarryPaper, Mapping[str, Any]]] = []
-        self.handles: dict[str, Handle] = {}
-
-    async def start_workflow(self, name: str, paper: papers.CarryPaper, **options: Any) -> Handle:
-        assert name == papers.CARRY_WORKFLOW
-        self.sent.append((paper, options))
-        environment = testing.ActivityEnvironment()
-        handle = Handle(asyncio.create_task(self._carry(environment, paper)), environment)
-        return self.handles.setdefault(options["id"], handle)
-
-    async def _carry(self, environment: testing.ActivityEnvironment, paper: papers.CarryPaper) -> papers.CarriedPaper:
-        if self.silent is not None:
-            return papers.CarriedPaper(beat=self.silent, is_lost=True)
-        return await environment.run(self.host.carry_out, paper)
-
-    def get_workflow_handle(self, workflow_id: str) -> Handle:
-        if workflow_id not in self.handles:
-            raise service.RPCError("no such workflow", service.RPCStatusCode.NOT_FOUND, b"")
-        return self.handles[workflow_id]
-
-
 class Place:
     """A line whose host has one worker, and the context of an attempt that goes through it."""
 
     def __init__(self, worker: Leaving, *, silent: str | None = None, open_at_once: bool = True) -> None:
         self.worker = worker
-        self.blobs = Shelf()
-        self.wire = Wire(agent_host.AgentHost({WorkerKind.CLAUDE: worker}, self.blobs), silent=silent)
+        self.blobs = memory_blobs.Shelf()
+        self.wire = host_wires.Wire(agent_host.AgentHost({WorkerKind.CLAUDE: worker}, self.blobs), silent=silent)
         self.line = host_line.HostLine(self.blobs, "control", "agents")
         self.ctx = agent_host.HostContext("run", "a", 2, {}, self.blobs)
         if open_at_once:

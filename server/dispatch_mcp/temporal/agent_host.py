@@ -15,10 +15,10 @@ from typing import Final
 import anyio.to_thread
 from temporalio import activity, client, worker
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.engine import task_runner
-from dispatch_mcp.model import WorkerKind, ports
-from dispatch_mcp.temporal import host_line, order_papers, papers
+from dispatch_mcp.model import WorkerKind, ports, work_order
+from dispatch_mcp.temporal import host_line, order_papers, papers, places
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +57,14 @@ class HostContext:
 
 @dataclass(frozen=True, slots=True)
 class AgentHost:
-    """Carries orders out with the workers of this machine."""
+    """Carries orders out with the workers of this machine.
+
+    `blobs` are what it shares with the control plane; without `places` it shares the folders of the work too.
+    """
 
     workers: ports.Workers
     blobs: ports.Blobs
+    places: places.Places | None = None
 
     @activity.defn(name="carry_out")
     async def carry_out(self, paper: papers.CarryPaper) -> papers.CarriedPaper:
@@ -69,7 +73,7 @@ class AgentHost:
         ctx = HostContext(work.run_id, work.task.id, work.attempt, work.last_beat, self.blobs)
         try:
             async with _heartbeats(ctx):
-                outcome = await task_runner.run_task(ctx, work, self.workers)
+                outcome, change = await self._carried_out(ctx, work, paper.place)
         except asyncio.CancelledError:
             # Its programs are stopped. What they had used is said all the same; a host that stops in order is lost too.
             await ctx.send()
@@ -78,7 +82,36 @@ class AgentHost:
         data = outcome.model_dump_json(exclude_unset=True).encode("utf-8", "surrogatepass")
         digest = await anyio.to_thread.run_sync(self.blobs.put, data)
         await ctx.send()
-        return papers.CarriedPaper(digest, beat=ctx.digest)
+        return papers.CarriedPaper(digest, change, beat=ctx.digest)
+
+    async def _carried_out(
+        self, ctx: HostContext, work: work_order.WorkOrder, place_digest: str
+    ) -> tuple[model.Outcome, str]:
+        """Returns how an order ended, and the digest of what it has changed here, empty where folders are shared."""
+        if not place_digest:
+            return await task_runner.run_task(ctx, work, self.workers), ""
+        if self.places is None:
+            text = "This host shares no blobs with the control plane: set temporal_blobs here as it is there."
+            return task_runner.failure("git_failed", text, retryable=True), ""
+        try:
+            data = await anyio.to_thread.run_sync(self.blobs.get, place_digest)
+            place = await self.places.take(work, places.parcel_of(data))
+        except (errors.DispatchError, OSError, ValueError) as trouble:
+            return task_runner.failure(
+                "git_failed", f"The work's folder could not be made: {trouble}", retryable=True
+            ), ""
+        ctx.beat(**{places.PLACE: str(place.folder)})
+        outcome = await task_runner.run_task(ctx, place.work, self.workers)
+        try:
+            change = await self.places.change(place)
+        except errors.DispatchError as trouble:
+            lost = task_runner.failure(
+                "git_failed", f"What was changed could not be sent back: {trouble}", retryable=True
+            )
+            return lost.model_copy(update={"usage": outcome.usage}), ""
+        if not places.is_to_stay(outcome, ctx.details):
+            await self.places.leave(place)
+        return outcome, change
 
 
 @asynccontextmanager
@@ -122,6 +155,8 @@ async def serving(
     make: Callable[..., worker.Worker] = worker.Worker,
 ) -> AsyncGenerator[None]:
     """Takes orders for every kind of worker that is here until the block ends."""
+    if host.places is not None:
+        await host.places.sweep()
     async with AsyncExitStack() as stack:
         for kind in host_line.DISTANT:
             if kind in host.workers and plan.slots:

@@ -7,11 +7,24 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple
 
+from dispatch_mcp import configuration
 from dispatch_mcp.engine import attempt_services, order_builder
 from dispatch_mcp.engine.driving import run_engine
+from dispatch_mcp.git import git_process
 from dispatch_mcp.model import WorkerKind, ports
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.temporal import agent_host, connection, host_line, temporal_engine
+from dispatch_mcp.temporal import agent_host, connection, host_line, object_blobs, places, temporal_engine
+
+
+def plan(settings: configuration.Settings, git: git_process.Git) -> temporal_engine.TemporalPlan:
+    """Returns how a process goes through Temporal, and what it does itself, as the settings say.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    address = settings.temporal_blobs
+    sharing = places.sharing(object_blobs.ObjectBlobs(address), git, settings.home) if address else None
+    return temporal_engine.TemporalPlan(settings.temporal_queue, settings.temporal_slots, sharing=sharing)
 
 
 def open_engine(
@@ -19,19 +32,18 @@ def open_engine(
     store: sqlite_store.Store,
     workers: ports.Workers,
     *,
-    queue: str,
-    slots: int,
+    plan: temporal_engine.TemporalPlan,
     make_order: order_builder.MakeOrder,
     pace: run_engine.Pace,
     services: attempt_services.AttemptServices,
     drives: bool,
 ) -> AbstractAsyncContextManager[run_engine.RunEngine]:
-    """Returns the engine over the server that `env` names; `slots` of each kind are done in this process."""
+    """Returns the engine over the server that `env` names."""
     return temporal_engine.open_engine(
         store,
         workers,
         functools.partial(connection.connected, env),
-        plan=temporal_engine.TemporalPlan(queue, slots),
+        plan=plan,
         make_order=make_order,
         pace=pace,
         services=services,
@@ -41,7 +53,7 @@ def open_engine(
 
 @asynccontextmanager
 async def serve_host(
-    env: Mapping[str, str], workers: ports.Workers, blobs: ports.Blobs, *, queue: str, slots: int
+    env: Mapping[str, str], workers: ports.Workers, blobs: ports.Blobs, plan: temporal_engine.TemporalPlan
 ) -> AsyncGenerator[Sequence[str]]:
     """Takes work from queues until the block ends; yields the kinds of worker that are here.
 
@@ -50,8 +62,7 @@ async def serve_host(
         StoreUnavailable: no Temporal server answers.
     """
     client = await connection.connected(env)
-    host = agent_host.AgentHost(workers, blobs)
-    async with agent_host.serving(client, host, agent_host.HostPlan(queue, slots)):
+    async with agent_host.serving(client, plan.host(workers, blobs), plan.host_plan):
         yield [kind.value for kind in host_line.DISTANT if kind in workers]
 
 

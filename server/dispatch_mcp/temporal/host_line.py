@@ -14,10 +14,11 @@ from typing import Final
 import anyio.to_thread
 from temporalio import client, service
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.engine import task_runner
-from dispatch_mcp.model import WorkerKind, ports, transitions, work_order
-from dispatch_mcp.temporal import order_papers, papers
+from dispatch_mcp.git import git_process, parcels
+from dispatch_mcp.model import WorkerKind, failures, ports, transitions, work_order
+from dispatch_mcp.temporal import order_papers, papers, places
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,17 @@ def agent_queue(base: str, kind: WorkerKind) -> str:
 
 @dataclass(slots=True)
 class HostLine:
-    """The way to the hosts. `blobs` is what both sides reach; `control` is the queue of the process with the store."""
+    """The way to the hosts. `blobs` is what both sides reach; `control` is the queue of the process with the store.
+
+    With a `sender` hosts see no folder of this machine: what they work on is sent to them, and what they change comes
+    back; `own_blobs` then keeps what results refer to.
+    """
 
     blobs: ports.Blobs
     control: str
     agents: str
+    sender: parcels.Sender | None = None
+    own_blobs: ports.Blobs | None = None
     connection: client.Client | None = None
     opening: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -73,6 +80,28 @@ class HostLine:
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         """Returns what a host has made of an order; a host that falls silent is a fault that counts as a crash."""
+        if self.sender is None or not work.cwd:
+            return await self._outcome(await self._carried(ctx, work))
+        try:
+            parcel = await self.sender.pack(work.cwd, places.declared_files(work))
+            digest = await anyio.to_thread.run_sync(self.blobs.put, places.parcel_bytes(parcel))
+        except errors.WorkerError as trouble:
+            return _failure(trouble, "git_failed", "The work could not be sent to a host")
+        paper = await self._carried(ctx, work, digest)
+        outcome = await self._outcome(paper)
+        if not paper.change:
+            return outcome
+        try:
+            await self.sender.take_back(work.cwd, parcel, paper.change, moves_head=bool(work.directory))
+        except errors.WorkerError as trouble:
+            failure = _failure(trouble, "not_kept", "What a host has changed could not be taken over")
+            return failure.model_copy(update={"usage": outcome.usage})
+        return outcome
+
+    async def _carried(
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, place: str = ""
+    ) -> papers.CarriedPaper:
+        """Returns what came back from a host."""
         connection = await self._client()
         order = await anyio.to_thread.run_sync(self.blobs.put, order_papers.order_bytes(work))
         handle = await connection.start_workflow(
@@ -83,6 +112,7 @@ class HostLine:
                 UNBOUNDED_S if work.timeout_s is None else work.timeout_s + MARGIN_S,
                 SILENCE_S,
                 _RANKS[work.task.priority],
+                place,
             ),
             id=self._id(work.run_id, work.task.id, work.attempt),
             task_queue=self.control,
@@ -98,9 +128,26 @@ class HostLine:
             watching.cancel()
         if paper.beat:
             await self._keep(ctx, paper.beat)
+        return paper
+
+    async def _outcome(self, paper: papers.CarriedPaper) -> model.Outcome:
         if paper.is_lost:
             return task_runner.failure(transitions.FAULT, "The host that did this work fell silent.", retryable=True)
-        return model.Outcome.model_validate_json(await anyio.to_thread.run_sync(self.blobs.get, paper.outcome))
+        data = await anyio.to_thread.run_sync(self.blobs.get, paper.outcome)
+        outcome = model.Outcome.model_validate_json(data)
+        if self.own_blobs is not None:
+            for artifact in outcome.handoff.artifacts:
+                if artifact.digest:
+                    await anyio.to_thread.run_sync(self._copy, artifact.digest)
+        return outcome
+
+    def _copy(self, digest: str) -> None:
+        """Keeps here what a host's result refers to; what is not there any more is missed by whoever reads it."""
+        assert self.own_blobs is not None
+        try:
+            self.own_blobs.put(self.blobs.get(digest))
+        except errors.UnknownHandle:
+            log.warning("a host's result refers to %s, which is nowhere", digest)
 
     async def _stop(self, ctx: ports.TaskContext, handle: client.WorkflowHandle[object, papers.CarriedPaper]) -> None:
         """Has a host stop its programs, and waits until it says so and what they had used."""
@@ -138,6 +185,11 @@ class HostLine:
 
     def _id(self, run_id: str, task_id: str, attempt: int) -> str:
         return f"{self.control}/carry/{run_id}/{task_id}/{attempt}"
+
+
+def _failure(trouble: errors.WorkerError, kind: failures.FailureKind, what: str) -> model.Outcome:
+    kind = trouble.kind if isinstance(trouble, git_process.Lasting) else kind
+    return task_runner.failure(kind, f"{what}: {trouble}", retryable=failures.is_retryable(kind))
 
 
 async def _beat_of(handle: client.WorkflowHandle[object, papers.CarriedPaper]) -> str:

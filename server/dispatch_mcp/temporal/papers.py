@@ -94,7 +94,8 @@ class Standing:
 class CarryPaper:
     """Work for a host of workers: `order` is the digest of a blob, `queue` where hosts that can do it look for it.
 
-    `deadline_s` bounds the work itself, not the time until a host takes it; `priority` is 1 to 5, 1 first.
+    `deadline_s` bounds the work itself, not the time until a host takes it; `priority` is 1 to 5, 1 first. `place` is
+    the digest of what the folder of the work holds, empty where hosts see it themselves.
     """
 
     order: str
@@ -102,6 +103,7 @@ class CarryPaper:
     deadline_s: float
     silence_s: float
     priority: int = 3
+    place: str = ""
 
 
 @dataclass(frozen=True)

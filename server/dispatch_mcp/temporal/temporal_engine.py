@@ -29,7 +29,7 @@ from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import WorkerKind, ports
 from dispatch_mcp.process import private_files
 from dispatch_mcp.store import owner_locks, sqlite_store
-from dispatch_mcp.temporal import agent_host, host_line, papers, run_steps, workflows
+from dispatch_mcp.temporal import agent_host, host_line, papers, places, run_steps, workflows
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ class TemporalPlan:
     """How runs go through Temporal: the queues of the hosts, and how much this process takes of them itself.
 
     `kept_workflows` stay in memory between two steps; 0 reads each from its history, for servers that do not notice
-    when a process that keeps them has ended. Without `distant` all work is done where runs are driven.
+    when a process that keeps them has ended. Without `distant` all work is done where runs are driven; without
+    `sharing` hosts see the state folder and the workspaces of runs themselves.
     """
 
     agents: str = "agents"
@@ -63,6 +64,18 @@ class TemporalPlan:
     most_events: int = papers.MOST_EVENTS
     distant: bool = True
     kept_workflows: int = 1_000
+    sharing: places.Sharing | None = None
+
+    @property
+    def host_plan(self) -> agent_host.HostPlan:
+        """What this process takes from the queues."""
+        return agent_host.HostPlan(self.agents, self.slots, self.per_second)
+
+    def host(self, workers: ports.Workers, blobs: ports.Blobs) -> agent_host.AgentHost:
+        """Returns who carries orders out here; `blobs` are those of the state folder."""
+        if self.sharing is None:
+            return agent_host.AgentHost(workers, blobs)
+        return agent_host.AgentHost(workers, self.sharing.blobs, self.sharing.places)
 
 
 class TemporalEngine(run_engine.RunEngine):
@@ -82,6 +95,8 @@ class TemporalEngine(run_engine.RunEngine):
         control: str,
     ) -> None:
         line = host_line.HostLine(store.blobs, control, plan.agents)
+        if plan.sharing is not None:
+            line = host_line.HostLine(plan.sharing.blobs, control, plan.agents, plan.sharing.sender, store.blobs)
         distant = host_line.DistantWorker(line)
         all_workers = {**workers, **dict.fromkeys(host_line.DISTANT, distant)} if plan.distant else workers
         super().__init__(
@@ -162,11 +177,10 @@ class TemporalEngine(run_engine.RunEngine):
         """Connects, however long that takes, and offers what workflows ask of this process; until cancelled."""
         connection = await self._connected(connect)
         self.line.open(connection)
-        host = agent_host.AgentHost(self.local_workers, self.store.blobs)
-        plan = agent_host.HostPlan(self.plan.agents, self.plan.slots, self.plan.per_second)
+        host = self.plan.host(self.local_workers, self.store.blobs)
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(agent_host.serving(connection, host, plan))
+                await stack.enter_async_context(agent_host.serving(connection, host, self.plan.host_plan))
                 await stack.enter_async_context(self._control_worker(connection))
                 await self.resume()
                 await anyio.sleep_forever()
@@ -233,7 +247,10 @@ async def open_engine(
     services: attempt_services.AttemptServices = attempt_services.BARE,
     drives: bool = True,
 ) -> AsyncGenerator[TemporalEngine]:
-    """Yields an engine whose runs go on without it; one that does not drive only starts and tells of them."""
+    """Yields an engine whose runs go on without it; one that does not drive only starts and tells of them.
+
+    Without `sharing` hosts see the state folder of the store and the workspaces of its runs themselves.
+    """
     store.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     control = control_queue(store.home)
     async with anyio.create_task_group() as group:
