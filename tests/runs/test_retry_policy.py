@@ -86,7 +86,7 @@ def test_holds_are_spread_over_a_tenth_and_backoffs_over_half_from_the_very_leas
 def test_the_times_are_those_that_the_comment_gives_reasons_for() -> None:
     assert (POLICY.backoff_base_s, POLICY.backoff_cap_s, POLICY.fault_base_s) == (1.0, 60.0, 2.0)
     assert (POLICY.hold_base_s, POLICY.hold_cap_s, POLICY.longest_hold_s) == (15.0, 900.0, 21_600.0)
-    assert POLICY.max_crashes == 3
+    assert (POLICY.max_crashes, POLICY.max_host_losses) == (3, 10)
 
 
 @pytest.mark.parametrize(("failures", "most"), [(1, 2.0), (2, 4.0), (3, 5.0), (9, 5.0)])

@@ -227,6 +227,19 @@ def test_a_task_that_dies_with_its_owner_three_times_is_quarantined() -> None:
     assert core.row("b").state is TaskState.SKIPPED
 
 
+@pytest.mark.parametrize(("cause", "starts"), [(transitions.HOST_LOST, 10), (transitions.FAULT, 3)])
+def test_work_whose_hosts_are_lost_is_begun_again_oftener_than_work_that_may_be_what_crashes(
+    cause: str, starts: int
+) -> None:
+    core = begin(plan(("a", ()), max_attempts=1))
+    outcome = model.Outcome(state=AttemptState.FAILED, error_kind=cause, retryable=True)
+    for number in range(starts):
+        assert core.row("a").state is not TaskState.FAILED
+        [start] = core.next(1e6 * number)
+        core.finish(transitions.Finished("a", start.attempt, outcome), 1e6 * number)
+    assert (core.row("a").state, core.row("a").cause) == (TaskState.FAILED, cause)
+
+
 def test_crashes_do_not_use_up_attempts() -> None:
     core = begin(plan(("a", ()), max_attempts=1))
     core.next(0.0)

@@ -69,7 +69,9 @@ class Server:
     def start(self) -> None:
         arguments = [program("temporal-test-server"), str(self.port)]
         if self.kind == DEV:
-            places = ["--ip", self.host, "--port", str(self.port), "--db-filename", str(self.state / "temporal.db")]
+            # Reached from elsewhere, it listens everywhere: its parts speak to each other on the loopback.
+            listens_at = self.host if self.host == "127.0.0.1" else "0.0.0.0"
+            places = ["--ip", listens_at, "--port", str(self.port), "--db-filename", str(self.state / "temporal.db")]
             arguments = [program("temporal"), "server", "start-dev", "--headless", "--log-level", "never", *places]
         self.process = subprocess.Popen(
             arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

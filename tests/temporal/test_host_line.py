@@ -127,7 +127,7 @@ async def test_a_host_that_falls_silent_is_a_fault_that_is_tried_again_with_what
     place = Place(Leaving(DONE), silent="")
     place.wire.silent = place.blobs.put(b'{"session_id": "left"}')
     outcome = await place.carry_out()
-    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, transitions.FAULT, True)
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, transitions.HOST_LOST, True)
     assert place.ctx.details == {"session_id": "left"}
 
 
@@ -137,7 +137,7 @@ async def test_what_a_host_left_that_cannot_be_read_is_lost_alone_and_not_the_at
     if content is not None:
         place.wire.silent = place.blobs.put(content)
     outcome = await place.carry_out()
-    assert outcome.error_kind == transitions.FAULT
+    assert outcome.error_kind == transitions.HOST_LOST
     assert place.ctx.details == {}
 
 

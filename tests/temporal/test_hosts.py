@@ -62,7 +62,7 @@ async def test_work_of_a_host_that_is_killed_moves_to_another_and_no_program_of_
                 assert await host_labs.over(app.engine, run_id) is RunState.SUCCEEDED
         lost, done = await app.store.attempts(run_id)
     assert not is_alive(pid)
-    assert (lost.error_kind, done.state) == ("internal_error", AttemptState.SUCCEEDED)
+    assert (lost.error_kind, done.state) == ("host_lost", AttemptState.SUCCEEDED)
     row = (await _rows(home, run_id))[0]
     assert (row.crashes, row.failures) == (1, 0)
 

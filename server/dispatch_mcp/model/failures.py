@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args
 
 Ours = Literal[
     "git_failed",  # a lock, a full disk, a slow machine
+    "host_lost",  # a machine that did work for a run driven elsewhere fell silent
     "internal_error",  # a fault of this program, or of the machine that it runs on
     "not_kept",  # a lock, a full disk, a slow machine
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from dispatch_mcp.model import transitions
 from dispatch_mcp.model.transitions import TaskRow
 
 _DOUBLINGS = 30
@@ -21,7 +22,7 @@ class RetryPolicy:
 
     A rate limit that does not say for how long holds for `hold_base_s`, doubling up to `hold_cap_s`; one that does is
     obeyed up to `longest_hold_s`. A task that met `max_crashes` is not begun again: its owner died while it ran, or an
-    exception of ours ended its attempt.
+    exception of ours ended its attempt. Where only hosts were lost, it is begun again until it met `max_host_losses`.
     """
 
     # Chosen, not fitted. A second lets a flaky command's cause pass; a minute is as long as a person waits before
@@ -36,10 +37,16 @@ class RetryPolicy:
     fault_base_s: float = 2.0
     # Once may be the machine and twice an accident; work that takes its server with it three times does so each time.
     max_crashes: int = 3
+    # A fleet loses hosts for its own reasons, preempted ones above all, and every one of them with all that it does.
+    max_host_losses: int = 10
 
     def backoff_s(self, run_id: str, row: TaskRow) -> float:
         """Returns a delay in seconds that doubles with each failure, cut to 50-100 %."""
         return self._delay_s(run_id, row, self.backoff_base_s, row.failures)
+
+    def most_crashes(self, cause: str) -> int:
+        """Returns how many crashes a task may meet whose last one has that cause."""
+        return self.max_host_losses if cause == transitions.HOST_LOST else self.max_crashes
 
     def fault_s(self, run_id: str, row: TaskRow) -> float:
         """Returns the same for each crash: a machine that is short of something has that long to recover."""

@@ -442,7 +442,7 @@ class RunCore:
 
     def _take_back(self, position: int, at: float, cause: str) -> None:
         """Puts a task back, from `at` on; one that has met too many crashes fails for that `cause` instead."""
-        if cause and self._tasks.rows[position].crashes >= self.policy.max_crashes:
+        if cause and self._tasks.rows[position].crashes >= self.policy.most_crashes(cause):
             self._fail_for_good(position, cause)
         else:
             self._tasks.ready(position, at)

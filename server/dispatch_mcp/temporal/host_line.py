@@ -132,7 +132,9 @@ class HostLine:
 
     async def _outcome(self, paper: papers.CarriedPaper) -> model.Outcome:
         if paper.is_lost:
-            return task_runner.failure(transitions.FAULT, "The host that did this work fell silent.", retryable=True)
+            return task_runner.failure(
+                transitions.HOST_LOST, "The host that did this work fell silent.", retryable=True
+            )
         data = await anyio.to_thread.run_sync(self.blobs.get, paper.outcome)
         outcome = model.Outcome.model_validate_json(data)
         if self.own_blobs is not None:

@@ -1,0 +1,364 @@
+"""How many hosts a stream of runs needs: a simulation, and how far it is from a real run on this machine.
+
+python benchmarks/scale.py                 the table of docs/how-to/size-a-fleet.md
+python benchmarks/scale.py --check         measures what a task costs here, predicts a run over several worker
+                                           processes, carries it out, and fails when the prediction is off by more
+                                           than a quarter; needs what `make test-scale` installs
+
+Runs arrive at random at a given rate. A run is layers of tasks; a task waits for those of the layer before. Lengths of
+tasks are lognormal. A slot of a host takes the task that has been ready for longest. The process with the store spends
+processor time on every task, one task after another, and what passes through Temporal takes a moment besides. A host
+fails now and then: what it does is noticed after its silence and begun again, and the host comes back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import itertools
+import math
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "tests" / "support"), str(HERE.parent / "tests" / "temporal")]
+
+BOUND = 0.25
+"""How far the prediction of a real run may be off: its machine has other work, and lengths of sleeps are exact."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Hosts, and what the way to them costs; times are seconds."""
+
+    hosts: int
+    slots: int
+    control_s: float = 0.010
+    way_s: float = 0.15
+    silence_s: float = 15.0
+    fails_every_s: float = math.inf
+    back_after_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """Runs that arrive: so many an hour, of so many tasks in layers of a width, of a median length and its spread."""
+
+    runs_an_hour: float
+    tasks: int = 12
+    width: int = 4
+    median_s: float = 240.0
+    spread: float = 0.8
+    runs: int = 400
+
+
+@dataclass(slots=True)
+class SimulatedTask:
+    """A task: how long it takes, whom it waits for, and when it became ready and ended."""
+
+    length_s: float
+    missing: int = 0
+    followers: list[SimulatedTask] = field(default_factory=list["SimulatedTask"])
+    run: int = 0
+    ready_at: float = 0.0
+    ended_at: float = math.nan
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a simulation shows: seconds in the queue, use of slots and of the control plane, length of runs."""
+
+    makespan_s: float
+    wait_p50_s: float
+    wait_p95_s: float
+    run_p50_s: float
+    run_p95_s: float
+    use: float
+    control_use: float
+    begun_again: int
+
+
+def arrivals(load: Load, dice: random.Random) -> Iterator[tuple[float, list[SimulatedTask]]]:
+    """Yields when each run comes, and its tasks."""
+    at = 0.0
+    for run in range(load.runs):
+        at += dice.expovariate(load.runs_an_hour / 3600.0)
+        lengths = [dice.lognormvariate(math.log(load.median_s), load.spread) for _ in range(load.tasks)]
+        tasks = [SimulatedTask(length, run=run) for length in lengths]
+        layers = [tasks[begin : begin + load.width] for begin in range(0, load.tasks, load.width)]
+        for before, after in itertools.pairwise(layers):
+            link(before, after)
+        yield at, tasks
+
+
+def link(before: Sequence[SimulatedTask], after: Sequence[SimulatedTask]) -> None:
+    """Has every task of `after` wait for all of `before`."""
+    for task in after:
+        task.missing = len(before)
+    for task in before:
+        task.followers.extend(after)
+
+
+class Simulation:
+    """Carries out what arrives on a fleet, by the events that happen next."""
+
+    def __init__(self, fleet: Fleet, dice: random.Random) -> None:
+        self.fleet = fleet
+        self.dice = dice
+        self.now = 0.0
+        self.events: list[tuple[float, int, str, object]] = []
+        self.numbers = itertools.count()
+        self.queue: deque[SimulatedTask] = deque()
+        self.at_work: list[dict[int, tuple[SimulatedTask, float]]] = [{} for _ in range(fleet.hosts)]
+        self.is_up = [True] * fleet.hosts
+        self.offers = [(0, host) for host in range(fleet.hosts)]
+        self.control_free_at = 0.0
+        self.control_s = self.busy_s = self.window_end = 0.0
+        self.waits: list[float] = []
+        self.begun_again = self.left = 0
+
+    def add(self, at: float, kind: str, what: object) -> None:
+        """Has something happen later."""
+        heapq.heappush(self.events, (at, next(self.numbers), kind, what))
+
+    def carry_out(self, stream: Iterator[tuple[float, list[SimulatedTask]]]) -> list[list[SimulatedTask]]:
+        """Returns the runs once all are over."""
+        runs: list[list[SimulatedTask]] = []
+        for at, tasks in stream:
+            runs.append(tasks)
+            self.left += len(tasks)
+            self.window_end = at
+            self.add(at, "arrival", tasks)
+        if math.isfinite(self.fleet.fails_every_s):
+            for host in range(self.fleet.hosts):
+                self.add(self.dice.expovariate(1 / self.fleet.fails_every_s), "failure", host)
+        while self.left:
+            self.now, _, kind, what = heapq.heappop(self.events)
+            getattr(self, f"on_{kind}")(what)
+        return runs
+
+    def on_arrival(self, tasks: list[SimulatedTask]) -> None:
+        """Begins a run."""
+        for task in tasks:
+            if not task.missing:
+                self.make_ready(task)
+
+    def make_ready(self, task: SimulatedTask) -> None:
+        """Puts a task into the queue once the control plane has had its turn, and Temporal has passed it on."""
+        turn = max(self.now, self.control_free_at) + self.fleet.control_s
+        self.control_free_at = turn
+        self.control_s += self.fleet.control_s
+        task.ready_at = self.now
+        self.add(turn + self.fleet.way_s, "queued", task)
+
+    def on_queued(self, task: SimulatedTask) -> None:
+        """Gives a task to a host, or has it wait."""
+        self.queue.append(task)
+        self.fill()
+
+    def fill(self) -> None:
+        """Gives tasks to free slots, the emptiest host first."""
+        while self.queue and (host := self.emptiest()) is not None:
+            task = self.queue.popleft()
+            task.attempt += 1
+            self.waits.append(self.now - task.ready_at)
+            self.at_work[host][id(task)] = task, self.now
+            self.offer(host)
+            self.add(self.now + task.length_s, "end", (host, task, task.attempt))
+
+    def offer(self, host: int) -> None:
+        """Notes that a host may have a free slot."""
+        heapq.heappush(self.offers, (len(self.at_work[host]), host))
+
+    def emptiest(self) -> int | None:
+        """Returns the host with the least work that has a free slot; None when there is none."""
+        while self.offers:
+            load, host = heapq.heappop(self.offers)
+            if self.is_up[host] and load == len(self.at_work[host]) < self.fleet.slots:
+                return host
+        return None
+
+    def on_end(self, what: tuple[int, SimulatedTask, int]) -> None:
+        """Records a task that has come to its end, unless its host has failed meanwhile."""
+        host, task, attempt = what
+        if id(task) not in self.at_work[host] or task.attempt != attempt:
+            return
+        _, begun = self.at_work[host].pop(id(task))
+        self.offer(host)
+        self.note_work(begun)
+        task.ended_at = self.now
+        self.left -= 1
+        for follower in task.followers:
+            follower.missing -= 1
+            if not follower.missing:
+                self.make_ready(follower)
+        self.fill()
+
+    def note_work(self, begun: float) -> None:
+        """Counts what a slot did between the first quarter of the arrivals and the last one: then all is steady."""
+        self.busy_s += max(0.0, min(self.now, self.window_end) - max(begun, self.window_end / 4))
+
+    def on_failure(self, host: int) -> None:
+        """Takes a host away, and what it does with it."""
+        self.is_up[host] = False
+        for task, begun in self.at_work[host].values():
+            self.note_work(begun)
+            self.begun_again += 1
+            self.add(self.now + self.fleet.silence_s, "loss", task)
+        self.at_work[host].clear()
+        self.add(self.now + self.fleet.back_after_s, "return", host)
+
+    def on_loss(self, task: SimulatedTask) -> None:
+        """Begins a task again whose host has been silent for long enough."""
+        self.make_ready(task)
+
+    def on_return(self, host: int) -> None:
+        """Has a host back, until it fails the next time."""
+        self.is_up[host] = True
+        self.offer(host)
+        self.add(self.now + self.dice.expovariate(1 / self.fleet.fails_every_s), "failure", host)
+        self.fill()
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Returns the value below which that share of them lies."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def figures(fleet: Fleet, stream: Iterator[tuple[float, list[SimulatedTask]]], seed: int = 1) -> Figures:
+    """Returns what a fleet makes of a stream of runs."""
+    simulation = Simulation(fleet, random.Random(seed))
+    comes: list[float] = []
+
+    def noted() -> Iterator[tuple[float, list[SimulatedTask]]]:
+        for at, tasks in stream:
+            comes.append(at)
+            yield at, tasks
+
+    runs = simulation.carry_out(noted())
+    lengths = [max(task.ended_at for task in tasks) - at for at, tasks in zip(comes, runs, strict=True)]
+    return Figures(
+        makespan_s=simulation.now - comes[0],
+        wait_p50_s=percentile(simulation.waits, 0.5),
+        wait_p95_s=percentile(simulation.waits, 0.95),
+        run_p50_s=percentile(lengths, 0.5),
+        run_p95_s=percentile(lengths, 0.95),
+        use=simulation.busy_s / max(1.0, simulation.window_end * 0.75 * fleet.hosts * fleet.slots),
+        control_use=simulation.control_s / simulation.now,
+        begun_again=simulation.begun_again,
+    )
+
+
+def table(fleet: Fleet) -> list[str]:
+    """Returns rows for growing loads, with as many hosts as keep seven of ten slots busy."""
+    rows = [
+        "| runs an hour | slots | hosts of 4 | waits p50 / p95 | a run p50 / p95 | slots busy | control plane busy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for runs_an_hour in (10, 50, 200, 1_000, 5_000):
+        load = Load(runs_an_hour, runs=min(6_000, max(300, runs_an_hour * 2)))
+        mean_s = load.median_s * math.exp(load.spread**2 / 2)
+        slots = math.ceil(runs_an_hour * load.tasks * mean_s / 3600 / 0.7)
+        sized = replace(fleet, hosts=math.ceil(slots / 4), slots=4, fails_every_s=86_400.0)
+        shown = figures(sized, arrivals(load, random.Random(7)))
+        rows.append(
+            f"| {runs_an_hour:,} | {slots:,} | {sized.hosts:,} | {shown.wait_p50_s:.1f} / {shown.wait_p95_s:.1f} s "
+            f"| {shown.run_p50_s / 60:.0f} / {shown.run_p95_s / 60:.0f} min | {shown.use:.0%} "
+            f"| {shown.control_use:.1%} |"
+        )
+    return rows
+
+
+def check() -> int:
+    """Returns 0 when a real run over three worker processes takes about as long as predicted."""
+    # Only here: the simulation needs nothing installed.
+    import anyio  # noqa: PLC0415
+    import engine_labs  # noqa: PLC0415
+    import host_labs  # noqa: PLC0415
+    import pytest  # noqa: PLC0415
+
+    from dispatch_mcp.model import RunState  # noqa: PLC0415
+
+    dice = random.Random(3)
+    lengths = [round(dice.lognormvariate(math.log(1.5), 0.6), 2) for _ in range(90)]
+
+    async def carried_out(folder: Path, server: engine_labs.Server, name: str, sleeps: Sequence[float]) -> float:
+        home = folder / name
+        tasks = [
+            host_labs.command(
+                f"t{number}",
+                f"import time; time.sleep({seconds})",
+                deps=[f"t{number - 30}"] if number >= 30 else [],
+            )
+            for number, seconds in enumerate(sleeps)
+        ]
+        env = host_labs.environment(server, home)
+        command = ("worker", "--engine", "temporal", "--queue", "agents", "--slots", "4")
+        async with host_labs.control(home, folder) as app:
+            with (
+                host_labs.process(env, *command, cwd=folder),
+                host_labs.process(env, *command, cwd=folder),
+                host_labs.process(env, *command, cwd=folder),
+            ):
+                warm = await host_labs.new_commands(app.store, folder, host_labs.command("w", "pass"), run_id="a" * 32)
+                await app.engine.start(warm)
+                assert await host_labs.over(app.engine, warm) is RunState.SUCCEEDED
+                run_id = await host_labs.new_commands(app.store, folder, *tasks, max_parallel=1_000)
+                begun = time.perf_counter()
+                await app.engine.start(run_id)
+                assert await host_labs.over(app.engine, run_id) is RunState.SUCCEEDED
+                return time.perf_counter() - begun
+
+    def predicted(fleet: Fleet, sleeps: Sequence[float]) -> float:
+        tasks = [SimulatedTask(seconds) for seconds in sleeps]
+        for number in range(30, len(tasks)):
+            link([tasks[number - 30]], [tasks[number]])
+        return figures(fleet, iter([(0.0, tasks)])).makespan_s
+
+    with (
+        tempfile.TemporaryDirectory() as name,
+        pytest.MonkeyPatch.context() as patch,
+        engine_labs.serving(engine_labs.DEV, Path(name)) as server,
+    ):
+        folder = Path(name)
+        patch.setenv("TEMPORAL_ADDRESS", server.address)
+        cpu = time.process_time()
+        empty = anyio.run(carried_out, folder, server, "empty", [0.0] * 60)
+        control_s = (time.process_time() - cpu) / 60
+        # Empty tasks cost what starting a program costs, on all slots at once.
+        start_s = empty * 12 / 60 - control_s
+        real = anyio.run(carried_out, folder, server, "real", lengths)
+    fleet = Fleet(3, 4, control_s=control_s, way_s=0.1)
+    guess = predicted(fleet, [seconds + start_s for seconds in lengths])
+    error = guess / real - 1
+    load = os.getloadavg()[0]
+    print(f"a task: {control_s * 1000:.1f} ms of processor where the run is driven, {start_s:.2f} s to start")
+    print(
+        f"90 tasks of {statistics.median(lengths):.1f} s on 3 processes of 4, at a load of {load:.0f}: "
+        f"{real:.1f} s, predicted {guess:.1f} s ({error:+.0%})"
+    )
+    return int(abs(error) > BOUND)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="compare with a real run on this machine")
+    parser.add_argument("--control-ms", type=float, default=10.0, help="processor time of a task where runs are driven")
+    options = parser.parse_args()
+    if options.check:
+        return check()
+    print("\n".join(table(Fleet(1, 4, control_s=options.control_ms / 1000))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
