@@ -15,12 +15,11 @@ RUN apt-get update \
 COPY . /src
 RUN pip install --no-cache-dir "/src[temporal,otel]" && rm -rf /src
 
-RUN useradd --create-home --uid 10001 worker
+RUN useradd --create-home --uid 10001 worker && install -d -m 700 -o worker /var/lib/dispatch
 USER worker
-WORKDIR /home/worker
-ENV DISPATCH_MCP_HOME=/home/worker/state \
+WORKDIR /var/lib/dispatch
+ENV DISPATCH_MCP_HOME=/var/lib/dispatch \
     DISPATCH_MCP_ENGINE=temporal
-RUN mkdir -m 700 state
 
 # Programs of tasks are children of the worker; tini buries those whose parent has died.
 ENTRYPOINT ["tini", "--", "dispatch-mcp"]

@@ -66,7 +66,7 @@ class Attack(NamedTuple):
         return self.beginning + (self.unit * (length // len(self.unit) + 1))[:length] + self.end
 
 
-EXTRAS = frozenset({"temporalio", "opentelemetry.sdk"})
+EXTRAS = frozenset({"temporalio", "obstore", "opentelemetry.sdk"})
 """Libraries that an extra brings: what imports one is looked at where it is installed."""
 
 

@@ -70,8 +70,8 @@ class _Carrier(NamedTuple):
     async def bundle(self, tip: str, without: Sequence[str] = ()) -> bytes:
         """Returns a commit with all that leads to it, but for what leads to those of `without`."""
         await self.git.run(self.folder, "update-ref", TIP, tip)
-        file, excluded = self.folder / "bundle", [f"^{commit}" for commit in without]
-        await self.git.run(self.folder, "bundle", "create", "--quiet", str(file), TIP, *excluded)
+        file, limits = self.folder / "bundle", [f"^{commit}" for commit in without]
+        await self.git.run(self.folder, "bundle", "create", "--quiet", str(file), TIP, *limits)
         return await anyio.Path(file).read_bytes()
 
 
@@ -89,9 +89,9 @@ async def _new_repository(git: git_process.Git, folder: Path, form: str, objects
     kind = ("--bare",) if bare else ()
     await git.run(folder, "init", "--quiet", "--template=", f"--object-format={form}", *kind, ".")
     if objects is not None:
-        borrowed = (folder if bare else folder / ".git") / "objects" / "info" / "alternates"
-        await anyio.Path(borrowed.parent).mkdir(parents=True, exist_ok=True)
-        await anyio.Path(borrowed).write_bytes(os.fsencode(objects) + b"\n")
+        alternates = (folder if bare else folder / ".git") / "objects" / "info" / "alternates"
+        await anyio.Path(alternates.parent).mkdir(parents=True, exist_ok=True)
+        await anyio.Path(alternates).write_bytes(os.fsencode(objects) + b"\n")
 
 
 @asynccontextmanager

@@ -105,10 +105,10 @@ class AgentHost:
         try:
             change = await self.places.change(place)
         except errors.DispatchError as trouble:
-            lost = task_runner.failure(
+            failure = task_runner.failure(
                 "git_failed", f"What was changed could not be sent back: {trouble}", retryable=True
             )
-            return lost.model_copy(update={"usage": outcome.usage}), ""
+            return failure.model_copy(update={"usage": outcome.usage}), ""
         if not places.is_to_stay(outcome, ctx.details):
             await self.places.leave(place)
         return outcome, change

@@ -189,9 +189,9 @@ class HostLine:
         return f"{self.control}/carry/{run_id}/{task_id}/{attempt}"
 
 
-def _failure(trouble: errors.WorkerError, kind: failures.FailureKind, what: str) -> model.Outcome:
+def _failure(trouble: errors.WorkerError, kind: failures.FailureKind, event: str) -> model.Outcome:
     kind = trouble.kind if isinstance(trouble, git_process.Lasting) else kind
-    return task_runner.failure(kind, f"{what}: {trouble}", retryable=failures.is_retryable(kind))
+    return task_runner.failure(kind, f"{event}: {trouble}", retryable=failures.is_retryable(kind))
 
 
 async def _beat_of(handle: client.WorkflowHandle[object, papers.CarriedPaper]) -> str:
