@@ -1,9 +1,7 @@
-"""How many hosts a stream of runs needs: a simulation, and how far it is from a real run on this machine.
+"""How many hosts a stream of runs needs: a simulation, `python benchmarks/scale.py [--control-ms MS]`.
 
-python benchmarks/scale.py                 the table of docs/how-to/size-a-fleet.md
-python benchmarks/scale.py --check         measures what a task costs here, predicts a run over several worker
-                                           processes, carries it out, and fails when the prediction is off by more
-                                           than a quarter; needs what `make test-scale` installs
+It prints the table of docs/how-to/size-a-fleet.md. `tests/temporal/test_fleet_simulation.py` predicts a real run over
+several worker processes with it, and carries that out.
 
 Runs arrive at random at a given rate. A run is layers of tasks; a task waits for those of the layer before. Lengths of
 tasks are lognormal. A slot of a host takes the task that has been ready for longest. The process with the store spends
@@ -17,22 +15,11 @@ import argparse
 import heapq
 import itertools
 import math
-import os
 import random
-import statistics
 import sys
-import tempfile
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "tests" / "support"), str(HERE.parent / "tests" / "temporal")]
-
-BOUND = 0.25
-"""How far the prediction of a real run may be off: its machine has other work, and lengths of sleeps are exact."""
 
 
 @dataclass(frozen=True)
@@ -278,84 +265,10 @@ def table(fleet: Fleet) -> list[str]:
     return rows
 
 
-def check() -> int:
-    """Returns 0 when a real run over three worker processes takes about as long as predicted."""
-    # Only here: the simulation needs nothing installed.
-    import anyio  # noqa: PLC0415
-    import engine_labs  # noqa: PLC0415
-    import host_labs  # noqa: PLC0415
-    import pytest  # noqa: PLC0415
-
-    from dispatch_mcp.model import RunState  # noqa: PLC0415
-
-    dice = random.Random(3)
-    lengths = [round(dice.lognormvariate(math.log(1.5), 0.6), 2) for _ in range(90)]
-
-    async def carried_out(folder: Path, server: engine_labs.Server, name: str, sleeps: Sequence[float]) -> float:
-        home = folder / name
-        tasks = [
-            host_labs.command(
-                f"t{number}",
-                f"import time; time.sleep({seconds})",
-                deps=[f"t{number - 30}"] if number >= 30 else [],
-            )
-            for number, seconds in enumerate(sleeps)
-        ]
-        env = host_labs.environment(server, home)
-        command = ("worker", "--engine", "temporal", "--queue", "agents", "--slots", "4")
-        async with host_labs.control(home, folder) as app:
-            with (
-                host_labs.process(env, *command, cwd=folder),
-                host_labs.process(env, *command, cwd=folder),
-                host_labs.process(env, *command, cwd=folder),
-            ):
-                warm = await host_labs.new_commands(app.store, folder, host_labs.command("w", "pass"), run_id="a" * 32)
-                await app.engine.start(warm)
-                assert await host_labs.over(app.engine, warm) is RunState.SUCCEEDED
-                run_id = await host_labs.new_commands(app.store, folder, *tasks, max_parallel=1_000)
-                begun = time.perf_counter()
-                await app.engine.start(run_id)
-                assert await host_labs.over(app.engine, run_id) is RunState.SUCCEEDED
-                return time.perf_counter() - begun
-
-    def predicted(fleet: Fleet, sleeps: Sequence[float]) -> float:
-        tasks = [SimulatedTask(seconds) for seconds in sleeps]
-        for number in range(30, len(tasks)):
-            link([tasks[number - 30]], [tasks[number]])
-        return figures(fleet, iter([(0.0, tasks)])).makespan_s
-
-    with (
-        tempfile.TemporaryDirectory() as name,
-        pytest.MonkeyPatch.context() as patch,
-        engine_labs.serving(engine_labs.DEV, Path(name)) as server,
-    ):
-        folder = Path(name)
-        patch.setenv("TEMPORAL_ADDRESS", server.address)
-        cpu = time.process_time()
-        empty = anyio.run(carried_out, folder, server, "empty", [0.0] * 60)
-        control_s = (time.process_time() - cpu) / 60
-        # Empty tasks cost what starting a program costs, on all slots at once.
-        start_s = empty * 12 / 60 - control_s
-        real = anyio.run(carried_out, folder, server, "real", lengths)
-    fleet = Fleet(3, 4, control_s=control_s, way_s=0.1)
-    guess = predicted(fleet, [seconds + start_s for seconds in lengths])
-    error = guess / real - 1
-    load = os.getloadavg()[0]
-    print(f"a task: {control_s * 1000:.1f} ms of processor where the run is driven, {start_s:.2f} s to start")
-    print(
-        f"90 tasks of {statistics.median(lengths):.1f} s on 3 processes of 4, at a load of {load:.0f}: "
-        f"{real:.1f} s, predicted {guess:.1f} s ({error:+.0%})"
-    )
-    return int(abs(error) > BOUND)
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare with a real run on this machine")
+    parser = argparse.ArgumentParser(description="How many hosts a stream of runs needs: a simulation.")
     parser.add_argument("--control-ms", type=float, default=10.0, help="processor time of a task where runs are driven")
     options = parser.parse_args()
-    if options.check:
-        return check()
     print("\n".join(table(Fleet(1, 4, control_s=options.control_ms / 1000))))
     return 0
 

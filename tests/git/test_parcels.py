@@ -180,19 +180,24 @@ async def test_a_history_that_begins_anew_is_sent_anew(way: Way) -> None:
     assert temp_repository.git(workspace, "log", "--format=%s") == "Begin anew"
 
 
+def without_repository(repo: Path) -> None:
+    shutil.rmtree(repo / ".git")
+
+
+def without_folder(repo: Path) -> None:
+    shutil.rmtree(repo)
+
+
+def shallow(repo: Path) -> None:
+    (repo / ".git" / "shallow").write_text(temp_repository.git(repo, "rev-parse", "HEAD"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
-    [
-        (lambda repo: shutil.rmtree(repo / ".git"), "not in a git repository"),
-        (shutil.rmtree, "is not there"),
-        (
-            lambda repo: (repo / ".git" / "shallow").write_text(temp_repository.git(repo, "rev-parse", "HEAD")),
-            "shallow",
-        ),
-    ],
+    [(without_repository, "not in a git repository"), (without_folder, "is not there"), (shallow, "shallow")],
 )
 async def test_what_cannot_be_sent_says_why_and_is_not_tried_again(
-    way: Way, spoil: Callable[[Path], object], reason: str
+    way: Way, spoil: Callable[[Path], None], reason: str
 ) -> None:
     spoil(way.repo)
     with pytest.raises(git_process.Lasting, match=reason) as refusal:
