@@ -278,11 +278,19 @@ def _is_constant_changed(change: Sampled) -> bool:
     is_changed = False
     for name, value in vars(fresh).items():
         old = vars(module).get(name)
-        texts = repr(old), repr(value)
+        texts = _whole_text(old), _whole_text(value)
         if type(value) is type(old) and type(value) in _PLAIN and texts[0] != texts[1] and " at 0x" not in texts[1]:
             setattr(module, name, value)
             is_changed = True
     return is_changed
+
+
+def _whole_text(value: object) -> str:
+    """Returns a constant as text, with all of its patterns, of which `repr` shows the beginning."""
+    try:
+        return json.dumps(value, default=lambda each: repr(getattr(each, "pattern", each)))
+    except (TypeError, ValueError):
+        return repr(value)
 
 
 def _codes(source: bytes, path: str) -> dict[str, CodeType]:
