@@ -435,6 +435,8 @@ def test_a_task_that_stopped_at_its_own_ceiling_fails_with_that_cause() -> None:
     core.finish(transitions.Finished("a", 1, stop), 0.0)
     assert core.next(0.0) == []
     assert (core.row("a").state, core.row("a").cause) == (TaskState.FAILED, "limit:dollars")
+    [note] = [note for note in core.drain().notes if note.kind == "limit_reached"]
+    assert (note.task_id, note.data) == ("a", {"limit": "dollars", "of": "task"})
 
 
 def test_without_ceilings_an_attempt_has_none() -> None:

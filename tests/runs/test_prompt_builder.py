@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -247,8 +248,11 @@ def test_a_role_comes_first_and_cannot_open_a_section_either() -> None:
 
 
 def test_a_lone_surrogate_cannot_make_the_prompt_unsendable() -> None:
-    text = prompt_builder.build(work(), nonce=NONCE, context=(fences.Data("file", "a", "x\ud800y"),)).text
+    guide = work_order.Guide("rules", "AGENTS.md", "p\ud800q")
+    order = replace(work(), guides=(guide,))
+    text = prompt_builder.build(order, nonce=NONCE, context=(fences.Data("file", "a", "x\ud800y"),)).text
     assert "x\ufffdy" in text
+    assert "p\ufffdq" in text
     assert text.encode()
 
 

@@ -57,7 +57,14 @@ def test_what_a_definition_takes_away_cannot_come_back(tools: tuple[str, ...] | 
 
 @pytest.mark.parametrize(
     ("name", "tool"),
-    [("Bash(git status)", "Bash"), ("  multiedit", "Edit"), ("NotebookEdit", "Edit"), ("ls", "Glob"), ("VIEW", "Read")],
+    [
+        ("Bash(git status)", "Bash"),
+        ("  multiedit", "Edit"),
+        ("NotebookEdit", "Edit"),
+        ("ls", "Glob"),
+        ("List", "Glob"),
+        ("VIEW", "Read"),
+    ],
 )
 def test_tools_are_known_by_the_names_of_other_programs(name: str, tool: str) -> None:
     assert tool_permissions.tools_of_agent((name,), ("Write",)) == (tool,)
