@@ -222,6 +222,8 @@ async def test_a_command_that_begins_again_goes_by_how_files_were_before_its_fir
     first = {ports.REWORKED: {"a.py": "as it was"}}
     prepared = await driver.prepare(order(PART, WorkerKind.COMMAND, last_beat=first))
     assert dict(prepared.beat) == first
+    in_copy = await driver.prepare(order(PART, WorkerKind.COMMAND, last_beat=first, base="c0ffee"))
+    assert dict(in_copy.beat) == {}, "its copy has what was merged, and nothing of it is anybody's yet"
 
 
 async def test_what_was_asked_for_between_two_turns_is_told_apart_from_the_brief(store: sqlite_store.Store) -> None:

@@ -15,7 +15,7 @@ import reviewed_runs
 import store_setup
 from reviewed_runs import BETTER, PASS, Chat, verdict
 
-from dispatch_mcp import composition, configuration
+from dispatch_mcp import composition, configuration, model
 from dispatch_mcp.cli import shell_wording
 from dispatch_mcp.engine.earlier_runs import blocked_work, disputed_changes
 from dispatch_mcp.mcp_server import tool_wording
@@ -191,6 +191,20 @@ async def test_an_attempt_that_failed_after_its_change_hides_it_from_nobody(tmp_
         assert (await chat.report("look")).state.value == "running"
         (shop_of(chat) / "done.txt").write_text("done\n")
         assert (await chat.report("look")).state.value == "needs_changes"
+
+
+async def test_of_several_blocks_of_a_file_the_newest_is_named(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        first, shop = chat.run_id, shop_of(chat)
+        await chat.begin({**WORK, "do": "Make the totals right at last"})
+        worse(shop)
+        await chat.report("fix")
+        await answer_all(chat, verdict("FAIL", "critical", quote="line.price * 2"))
+        await chat.app.steer(chat.run_id, "cancel", "", "no", by_person=True)
+        assert chat.run_id != first
+        task = model.Task(id="next", do="Go on", files=("app/cart.py",))
+        blocks = await blocked_work.touched(chat.app.store, records.LOCAL, str(shop), [task])
+    assert {name: block.run_id for name, block in blocks.items()} == {"next": chat.run_id}
 
 
 async def reviewed(chat: Chat, text: str, **request: Any) -> str:

@@ -112,11 +112,12 @@ def test_a_line_too_long_to_be_shown_again_is_shown_once_though_short_ones_follo
     assert [sum(letter * 900 in part.text for part in parts) for letter in "abc"] == [1, 1, 1]
 
 
-def test_short_lines_before_one_that_fills_a_prompt_are_not_shown_again_and_again() -> None:
-    change = diff_samples.new_file("a.py", "a = 1", "b = 2", f"c = '{'x' * 1_500}'", "d = 4")
+@pytest.mark.parametrize("after", [(), ("d = 4",), ("d = 4", "e = 5")])
+def test_short_lines_before_one_that_fills_a_prompt_are_not_shown_again_and_again(after: tuple[str, ...]) -> None:
+    change = diff_samples.new_file("a.py", "a = 1", "b = 2", f"c = '{'x' * 1_500}'", *after)
     split = diff_parts.split(unified_diff.Diff((change,)), limit=1_000)
     text = "\n".join(part.text for part in split.parts)
-    assert [text.count(line) for line in ("+a = 1", "+d = 4")] == [1, 1]
+    assert [text.count(f"+{line}") for line in ("a = 1", *after)] == [1] * (1 + len(after))
     assert text.count("x") >= 1_500
 
 
