@@ -52,9 +52,11 @@ async def answer_all(chat: Chat, text: str) -> None:
 
 
 @asynccontextmanager
-async def blocked(tmp_path: Path, *, files: dict[str, str] | None = None, **own: Any) -> AsyncGenerator[Chat]:
+async def blocked(
+    tmp_path: Path, *, files: dict[str, str] | None = None, git: bool = True, **own: Any
+) -> AsyncGenerator[Chat]:
     """Yields a chat of a workspace in which a council has blocked a change, of a run that was cancelled then."""
-    workspace = reviewed_runs.shop(tmp_path / "shop")
+    workspace = reviewed_runs.shop(tmp_path / "shop", git=git)
     flags = {"reviews": "end", "allow_commands": (("python3", "-c", "*"),), **own}
     async with reviewed_runs.opened(tmp_path / "state", workspace, **flags) as chat:
         changes = files or {"app/cart.py": BETTER}
@@ -128,6 +130,17 @@ async def test_a_command_that_writes_blocked_files_and_declares_none_ends_its_ru
             pass
         run = await chat.app.store.run(progress.run_id, principal="local")
         assert run.state is RunState.NEEDS_CHANGES
+
+
+async def test_a_command_that_declares_others_and_writes_blocked_files_in_the_workspace_ends_its_run_blocked(
+    tmp_path: Path,
+) -> None:
+    async with blocked(tmp_path, git=False) as chat:
+        command = ["python3", "-c", f"{WRITES}; open('CHANGES.md', 'a').write('totals')"]
+        await began(chat, {**COMMAND, "command": command, "files": ["CHANGES.md"]})
+        async for _ in chat.app.engine.events(chat.run_id):
+            pass
+        assert (await chat.trace()).state == "needs_changes"
 
 
 async def test_a_command_that_declares_blocked_files_has_its_council_that_no_edit_takes_out(tmp_path: Path) -> None:
