@@ -99,13 +99,17 @@ async def test_no_review_passes_a_hidden_change_that_nobody_can_read(tmp_path: P
         assert path in last.results[0].why
 
 
-async def test_no_review_passes_a_declared_folder_that_became_a_repository_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [[], ["fresh/limit.py"]], ids=["by folder", "and one of its files by name"])
+async def test_no_review_passes_a_declared_folder_that_became_a_repository_of_its_own(
+    tmp_path: Path, names: list[str]
+) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, council_rounds=1) as chat:
-        await chat.begin({**FIX, "files": ["app/cart.py", "fresh/**"]})
+        await chat.begin({**FIX, "files": ["app/cart.py", "fresh/**", *names]})
         path = hide(workspace, "own repository")
         (workspace / "app/cart.py").write_text(BETTER)
         (workspace / path).write_text("LIMIT = eval(input())\n")
+        (workspace / "fresh/other.py").write_text("OTHER = 1\n")
         await chat.report("fix")
         assert "nobody can pass it here: `fresh/`" in await chat.prompt("review")
         assert (await chat.report("review", reviewed_runs.PASS)).state.value == "inconclusive"

@@ -366,7 +366,6 @@ async def _hidden(
         by_name |= {pattern for pattern in patterns if not path_globs.WILD.search(pattern)}
         changed_paths = await evidence.changed_files(workspace, own, look) if look and own else ()
         paths |= {path for path in changed_paths if any(path_globs.touch(pattern, path) for pattern in patterns)}
-    paths -= {path for path in paths if any(name.startswith(f"{path.rstrip('/')}/") for name in by_name)}
     odd = {path for path in paths - by_name if not secret_paths.readable(path)}
     folders = {path for path in paths if path.endswith("/")}  # repositories of their own
     whole = await anyio.to_thread.run_sync(
