@@ -228,6 +228,16 @@ async def test_the_event_of_a_decision_says_who_said_what_and_whether_it_blocks(
     assert set(event.data["verdicts"].values()) == {"FAIL"}
 
 
+async def test_a_reviewer_of_the_host_is_told_where_its_brief_is_however_short_that_is(tmp_path: Path) -> None:
+    async with council_setup.opened(tmp_path) as room:
+        started = await room.council.review(reviews.ReviewRequest(diff=DIFF, worker="host"))
+        out = (await room.app.dispatch(run_id=started.run_id)).assignments
+        assert out
+        for assignment in out:
+            assert LINE not in assignment.call.prompt
+            assert LINE in await room.app.brief(started.run_id, assignment.task_id)
+
+
 async def test_who_gives_no_verdict_is_said_to_have_given_none(tmp_path: Path) -> None:
     async with council_setup.opened(tmp_path) as room:
         started = await answered(room, "I like it.")

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 DIFF = "diff --git a/app/b.py b/app/b.py\n--- a/app/b.py\n+++ b/app/b.py\n@@ -1 +1 @@\n-old = 1\n+new = 2\n"
 WORK = model.Task(id="work", do="Do it", files=("app/",))
 REVIEW = model.Task(id="review", do="Review it", deps=("work",), reviews=("work",))
+LEFT = [f"app/part{number}.py" for number in range(8)]
 PASSED = model.Outcome(state=AttemptState.SUCCEEDED, summary="PASS")
 BLOCKED = model.Outcome(state=AttemptState.FAILED, summary="FAIL", error_kind=transitions.NEEDS_CHANGES)
 
@@ -29,12 +30,12 @@ def states(_workspace: str, paths: Collection[str], /) -> Mapping[str, str]:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncGenerator[sqlite_store.Store]:
-    """Returns a store in which the work has left two files."""
+    """Returns a store in which the work has left its files."""
     async with sqlite_store.open_store(tmp_path / "state") as opened:
         await opened.save_plan(model.Plan(id="p", tasks=(WORK, REVIEW)), records.LOCAL)
         await opened.create_run(records.NewRun(id="r", plan_id="p", plan_version=1, worker=WorkerKind.HOST))
         await opened.advance("r", records.Step(now=1.0, start=transitions.HOST_WORKERS))
-        footprints = {name: model.Footprint("before", "after") for name in ("app/z.py", "app/a.py")}
+        footprints = {name: model.Footprint("before", "after") for name in reversed(LEFT)}
         done = PASSED.model_copy(update={"footprints": footprints})
         await opened.advance("r", records.Step(now=2.0, finished=[transitions.Finished("work", 1, done)]))
         yield opened
@@ -56,8 +57,8 @@ async def judged(
 
 
 async def test_a_pass_holds_for_what_the_work_left_and_what_its_reviewer_was_shown(store: sqlite_store.Store) -> None:
-    assert await judged(store, PASSED) == ["app/a.py", "app/z.py"]
-    assert await judged(store, PASSED, diff=DIFF) == ["app/a.py", "app/b.py", "app/z.py"]
+    assert await judged(store, PASSED) == LEFT
+    assert await judged(store, PASSED, diff=DIFF) == ["app/b.py", *LEFT]
 
 
 async def test_what_is_no_pass_holds_for_nothing(store: sqlite_store.Store) -> None:

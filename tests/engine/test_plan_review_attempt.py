@@ -160,6 +160,15 @@ async def test_a_reviewer_reads_the_servers_account_and_the_results_of_what_it_j
     assert "other is done" not in text
 
 
+async def test_an_attempt_that_has_begun_is_shown_the_same_again(store: sqlite_store.Store) -> None:
+    kind = task_kinds.kind_of(review("a"), WorkerKind.API)
+    first = await kind.prepare(store, attempt_services.BARE, order(review("a"), WorkerKind.API))
+    began = replace(order(review("a"), WorkerKind.API), last_beat=dict(first.beat))
+    again = await kind.prepare(store, attempt_services.BARE, began)
+    assert again.work.material == first.work.material
+    assert again.beat == first.beat
+
+
 @pytest.mark.parametrize("kind", ["timeout", "refusal", "no_worker", transitions.RATE_LIMIT])
 async def test_trouble_of_a_worker_stays_what_it_was_unless_there_is_a_usable_answer(
     store: sqlite_store.Store, kind: str

@@ -28,6 +28,7 @@ def test_a_file_is_shown_as_a_change_that_adds_all_of_its_lines(shop: Path) -> N
     whole = whole_files.read(str(shop), ["src/pay.py"])
     [file] = unified_diff.parse(whole.text).files
     assert (file.path, file.kind) == ("src/pay.py", "new")
+    assert "@@ -0,0 +1,2 @@" in whole.text
     assert [line for hunk in file.hunks for line in hunk.lines] == ["+a = 1", "+b = 2"]
     assert (whole.unseen, whole.user_only, whole.missing) == ((), (), ())
 
