@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -40,13 +41,15 @@ class Boom(Exception):
 
 @dataclass
 class Faults:
-    """Raises at one port, so many times."""
+    """Raises at one port, so many times, and counts who came by."""
 
     port: Port | None = None
     times: int = 0
     kind: Callable[[str], Exception] = Boom
+    seen: Counter[str] = field(default_factory=Counter[str])
 
     def at(self, port: Port) -> None:
+        self.seen[port] += 1
         if port == self.port and self.times > 0:
             self.times -= 1
             raise self.kind(f"{port} is broken")
@@ -240,6 +243,7 @@ async def test_what_fails_once_the_outcome_is_known_changes_nothing_of_it(stage:
     )
     assert (stage.model.requests, stage.ends) == (2, [RUN])
     assert len(await stage.store.attempts(RUN)) == 2
+    assert (stage.faults.seen["leaving"], stage.faults.seen["end"]) == (2, 1)
 
 
 async def test_a_fault_of_one_attempt_leaves_those_beside_it_alone(stage: Stage) -> None:
