@@ -94,3 +94,15 @@ async def test_what_was_only_rehearsed_was_not_decided(room: Room) -> None:
     rehearsal = await room.begin(inputs=engine_conformance.script(handoff={"decisions_made": ["cents"]}), dry_run=True)
     await room.desk.ended(rehearsal)
     assert await room.notes(await room.begin()) == []
+
+
+async def test_what_another_task_of_the_run_handed_over_is_given_to_who_asks_for_it_as_it_was_written(
+    room: Room,
+) -> None:
+    run_id = await room.begin()
+    [row] = await room.desk.app.store.tasks(run_id)
+    await room.end(run_id, decisions_made=["Größen in Käse"])
+    task = model.Task(id="now", do="Add the totals up", context=(f"task:{row.id}",))
+    work = work_order.WorkOrder(run_id, task, 1, WorkerKind.HOST, workspace=str(room.root))
+    blocks = (await room.briefing.brief(work)).work.gathered
+    assert any("Größen in Käse" in data.text for data in blocks)

@@ -189,3 +189,17 @@ async def test_work_that_a_review_sent_back_is_ordered_again_with_what_it_found(
     await handed_out(store, end("open", **no, error_kind=transitions.NEEDS_CHANGES))
     again = await (await builder(store)).order(start("a", 2))
     assert [(each.review, each.text) for each in again.objections] == [("open", "line 3 is wrong")]
+
+
+async def test_work_that_several_reviews_have_objected_to_is_told_what_each_of_them_found(
+    store: sqlite_store.Store,
+) -> None:
+    reviews = [
+        {"id": name, "do": "Look", "deps": ["work"], "reviews": ["work"], "rounds": 2} for name in ("one", "two")
+    ]
+    await begun(store, {"id": "work", "do": "Work"}, *reviews)
+    await handed_out(store, end("work"))
+    no: dict[str, Any] = {"state": AttemptState.FAILED, "error_kind": transitions.NEEDS_CHANGES}
+    await handed_out(store, *(end(name, error=f"{name} objects", **no) for name in ("one", "two")))
+    again = await (await builder(store)).order(start("work", 2))
+    assert [(each.review, each.text) for each in again.objections] == [("one", "one objects"), ("two", "two objects")]

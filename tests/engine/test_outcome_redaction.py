@@ -27,6 +27,7 @@ class Leaky:
         ctx.beat(note=SECRET)
         text = ctx.blobs.put(f"log: {SECRET}".encode())
         raw = ctx.blobs.put(b"\xff" + SECRET.encode())
+        assert ctx.blobs.get(text) == b"log: [redacted:secret]"
         return model.Outcome(
             state=AttemptState.FAILED,
             summary=SECRET,

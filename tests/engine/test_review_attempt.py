@@ -41,6 +41,13 @@ def test_an_answer_without_a_verdict_counts_where_it_proves_a_fault_that_blocks(
     assert problem("PASS", severity, "new = compute(2)") == ""
 
 
+def test_values_that_are_the_same_have_one_text_which_is_json() -> None:
+    one, other = {"b": [1, None, "ü"], "a": {"x": "y"}}, {"a": {"x": "y"}, "b": [1, None, "ü"]}
+    text = review_attempt.canonical_json(one)
+    assert text == review_attempt.canonical_json(other)
+    assert json.loads(text) == one
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("text", ["plain", "half an emoji: \ud83d", "Käse\r\n\0"])
 async def test_a_change_is_read_as_it_was_stored(tmp_path: Path, text: str) -> None:

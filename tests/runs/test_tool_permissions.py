@@ -17,7 +17,7 @@ lists = st.none() | st.lists(names, max_size=6).map(tuple)
 
 
 def rights(tools: tuple[str, ...] | None, directory: str, *, commands: bool) -> frozenset[str]:
-    work = work_order.WorkOrder("r", model.Task(id="t", goal="x"), 1, WorkerKind.API, directory=directory, tools=tools)
+    work = work_order.WorkOrder("r", model.Task(id="t", do="x"), 1, WorkerKind.API, directory=directory, tools=tools)
     return frozenset(tool_permissions.tools_for(work, commands=commands))
 
 
