@@ -848,16 +848,21 @@ LOOKS = frozenset({"stat", "lstat", "open", "read", "readlink", "scandir", "list
 
 
 @contextlib.contextmanager
-def looks_of_this_thread() -> Generator[set[str]]:
-    """Yields where, while the block runs, this thread itself looks at a file that a task names, but for snapshots."""
+def looks_of_this_thread(root: Path) -> Generator[set[str]]:
+    """Yields where, while the block runs, this thread itself looks at something in a folder."""
     places, before = set[str](), sys.getprofile()
 
     def profile(frame: FrameType, event: str, called: Any) -> None:
         if event == "c_call" and getattr(called, "__name__", "") in LOOKS:
             codes = [step[0].f_code for step in traceback.walk_stack(frame)]
             files = [Path(code.co_filename).stem for code in codes]
-            names = {code.co_name for code in codes}
-            if "receipt_verifier" in files and not ("workspace_snapshot" in files or "_blind" in names):
+            values = [value for value in frame.f_locals.values() if isinstance(value, (str, Path))]
+            is_pipe = files[0] == "subprocess"  # the folder that git works in is among its values
+            if (
+                "receipt_verifier" in files
+                and not is_pipe
+                and any(str(value).startswith(str(root)) for value in values)
+            ):
                 places.add(f"{codes[0].co_name} of {files[0]} calls {called.__name__}")
 
     sys.setprofile(profile)
@@ -876,10 +881,21 @@ async def test_what_a_task_names_is_looked_at_beside_the_event_loop_however_litt
         work(repository, files=("src/a.py", "src/new", "link.py")),
         work(repository, "file:src/b.py", "diff", files=("src/a.py",)),
         work(repository, "is quick"),
+        work(repository, files=("src/", "new/", ".gitignore", ".git/HEAD")),
     ):
-        with looks_of_this_thread() as places:
+        with looks_of_this_thread(repository) as places:
             before = await noted(found, asked)
             write(repository, "src/a.py", f"two {asked.task.acceptance}")
             (repository / "src/new").mkdir(exist_ok=True)
             await looked(found, asked, before, claims=("src/a.py",))
         assert places == set(), "on the event loop"
+
+
+async def test_nothing_is_noted_of_a_workspace_that_is_gone_and_its_criteria_say_so(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    for asked in (work(gone, "file:a.py", files=("a.py",)), replace(work(gone, "file:a.py", "diff"), attempt=2)):
+        verifier = make(tmp_path)
+        assert await noted(verifier, asked) == {}
+        receipt, *_ = await looked(verifier, asked)
+        assert not receipt.checked
+        assert "is not there" in receipt.detail

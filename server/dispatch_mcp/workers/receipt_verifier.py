@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 LIMIT_S = 45.0
 """What all checks of one attempt may take together; whoever reports waits for them."""
 
+FOLDER_S = 30.0
+"""What a workspace may take to say whether it is there, as one on a network that is gone never does."""
+
 JUDGES_S = 5.0
 """What looking for the files that decide commands may take, before the work and after it."""
 
@@ -57,19 +60,28 @@ class ReceiptVerifier:
         A later attempt goes on with the first one's: what counts is what the task changed, and an attempt that finds
         the work done is not refuted for it. In a worktree it does so with a snapshot only if that is of its commit.
         """
-        if work.worker is WorkerKind.SCRIPTED or _blind(work):
+        if work.worker is WorkerKind.SCRIPTED or _works_elsewhere(work) or not work.workspace:
             return {}
-        look = await self._snapshot(work)
-        return {**await self._first_state(work), **look}
+        look = await self._snapshot(work)  # first: those who begin together share what git says
+        state = await self._first_state(work)
+        return {} if state is None else {**state, **look}
 
-    async def _first_state(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
+    async def _first_state(self, work: work_order.WorkOrder) -> Mapping[str, model.Json] | None:
+        """Returns what held of the criteria; nothing where nobody looked in time, None where there is no workspace."""
+        root, entries = Path(work.workspace), _entries(work)
         earlier = work.last_beat.get(ports.HELD)
+        criteria = () if earlier or work.attempt > 1 else _criteria(work)
+
+        def look(stop: threading.Event) -> first_state.FirstState | None:
+            return first_state.look(root, criteria, entries, _look, stop) if root.is_dir() else None
+
+        state: first_state.FirstState | None = first_state.FirstState()
+        with anyio.move_on_after(first_state.LIMIT_S):
+            state = await safe_look.in_thread(look)
+        if state is None:
+            return None
         if earlier or work.attempt > 1:
             return {ports.HELD: earlier} if earlier else {}
-        root, criteria, entries = Path(work.workspace), _criteria(work), _entries(work)
-        state = first_state.FirstState()
-        with anyio.move_on_after(first_state.LIMIT_S):
-            state = await safe_look.in_thread(lambda stop: first_state.look(root, criteria, entries, _look, stop))
         return {ports.HELD: state.to_json()} if state.is_known else {}
 
     async def _snapshot(self, work: work_order.WorkOrder) -> Mapping[str, model.Json]:
@@ -112,7 +124,7 @@ class ReceiptVerifier:
         criteria = _criteria(work)
         if work.worker is WorkerKind.SCRIPTED:
             return ports.Evidence(receipts.simulated(criteria))
-        if blind := _blind(work):
+        if blind := await _blind(work):
             return ports.Evidence(tuple(receipts.unproven(criterion, blind) for criterion in criteria))
         changes = await self._changes(work, before, around)
         deadline = anyio.current_time() + self._limit_s
@@ -419,13 +431,20 @@ def _asks_for_certain_changes(work: work_order.WorkOrder) -> bool:
     return any(criterion.kind == "diff" and criterion.subject for criterion in _criteria(work))
 
 
-def _blind(work: work_order.WorkOrder) -> str:
+def _works_elsewhere(work: work_order.WorkOrder) -> bool:
+    return work.task.isolation == "worktree" and not work.base
+
+
+async def _blind(work: work_order.WorkOrder) -> str:
     """Returns why nothing can be looked at, or an empty string."""
-    if work.task.isolation == "worktree" and not work.base:
+    if _works_elsewhere(work):
         return "not checked: the task works in a worktree of its own, where this server does not look"
-    if not work.workspace or not Path(work.workspace).is_dir():
+    if not work.workspace:
         return f"not checked: the workspace {work.workspace!r} is not there"
-    return ""
+    with anyio.move_on_after(FOLDER_S):
+        is_there = await safe_look.in_thread(lambda _stop: Path(work.workspace).is_dir())
+        return "" if is_there else f"not checked: the workspace {work.workspace!r} is not there"
+    return f"not checked: the workspace {work.workspace!r} gave no answer within {FOLDER_S:g} s"
 
 
 def _with_places(changes: receipts.FileChanges, root: Path, first: first_state.FirstState) -> receipts.FileChanges:

@@ -99,10 +99,11 @@ class FileFate(NamedTuple):
 class _Listing(NamedTuple):
     """What git says of a workspace: the commit, empty without git, and the files that differ from it.
 
-    `extras` are declared files that git ignores; `unclear` is as in a snapshot.
+    `top` is the repository's folder. `extras` are declared files that git ignores; `unclear` is as in a snapshot.
     """
 
     head: str = ""
+    top: Path | None = None
     differing: frozenset[str] = frozenset()
     extras: frozenset[str] = frozenset()
     unclear: str = ""
@@ -117,6 +118,7 @@ class _Status:
     """
 
     root: Path
+    top: Path
     head: str
     differing: frozenset[str]
     digests: dict[str, str]
@@ -148,7 +150,7 @@ class Snapshotter:
     git: git_process.Git
     max_files: int = MAX_FILES
     max_seconds: float = MAX_SECONDS
-    _looks: shared_looks.SharedLooks[_Status] = field(default_factory=shared_looks.SharedLooks[_Status])
+    _looks: shared_looks.SharedLooks[_Status | None] = field(default_factory=shared_looks.SharedLooks["_Status | None"])
     _paths: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     _moves: shared_looks.SharedLooks[set[str]] = field(default_factory=shared_looks.SharedLooks[set[str]])
 
@@ -206,8 +208,8 @@ class Snapshotter:
             return False
         if any(path_globs.touch(name, path) for name in names for path in differing):
             return False
-        open_ended = _open_ended(root, names)
-        if any(name in open_ended and _is_bare(root / name) for name in names):
+        open_ended, is_any_bare = await safe_look.in_thread(lambda _stop: _open_ended_and_bare(root, names))
+        if is_any_bare:
             return False
         states = await self._states(workspace, sorted(names.difference(open_ended)), look, now)
         return all(file_states.same(earlier, state) for earlier, state in states.values())
@@ -224,7 +226,7 @@ class Snapshotter:
         if now.problem:
             return now, set()
         try:
-            between = await self._moved(Path(workspace), before.head, now.head)
+            between = await self._moved(Path(workspace), listing.top, before.head, now.head)
         except Unmeasured as why:
             return WorkspaceSnapshot(problem=str(why)), set()
         differing = {
@@ -234,7 +236,7 @@ class Snapshotter:
         new = listing.differing | listing.extras | between if now.head else now.files.keys()
         paths = differing | (new - before.files.keys())
         by_name = {path_globs.normalise(path, workspace) for path in files}
-        own = {path for path in paths & by_name if safe_look.leads_into_git(Path(workspace), path)}
+        own = await _of_git(Path(workspace), paths & by_name)
         return now, {path for path in paths - own if path in by_name or not merge_rules.is_litter(path)}
 
     async def hidden_recipes(self, workspace: str) -> list[str]:
@@ -244,7 +246,7 @@ class Snapshotter:
             Unmeasured: git fails, or prints too much.
         """
         root = Path(workspace)
-        top = _top(root)
+        top = await safe_look.in_thread(lambda _stop: _top(root))
         if top is None:
             return []
         command = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", "--full-name")
@@ -328,12 +330,14 @@ class Snapshotter:
 
     async def _status(self, root: Path) -> _Status | None:
         """Returns what git says of a workspace now; None without git."""
-        top = _top(root)
-        if top is None or self.git.policy.too_deep:
+        if self.git.policy.too_deep:
             return None
-        return await self._looks.get(str(root), lambda: self._git_status(root, top))
+        return await self._looks.get(str(root), lambda: self._git_status(root))
 
-    async def _git_status(self, root: Path, top: Path) -> _Status:
+    async def _git_status(self, root: Path) -> _Status | None:
+        top = await safe_look.in_thread(lambda _stop: _top(root))
+        if top is None:
+            return None
         head, paths = "", set[str]()
         for entry in (await self._git(root, *_STATUS)).split("\0"):
             if entry.startswith(_HEAD):
@@ -347,19 +351,25 @@ class Snapshotter:
             return _digests(root, few, stop), frozenset(path for path in differing if (root / path).is_dir())
 
         digests, folders = await safe_look.in_thread(states) if differing else ({}, frozenset[str]())
-        return _Status(root, head, differing, digests, folders, dict(sorted(digests.items())))
+        return _Status(root, top, head, differing, digests, folders, dict(sorted(digests.items())))
 
     async def _listing(self, root: Path, files: Collection[str], status: _Status) -> _Listing:
-        top, head, differing = _top(root) or root, status.head, status.differing
+        top, head, differing = status.top, status.head, status.differing
         patterns = [path_globs.normalise(path, str(root)) for path in files]
+        if not patterns:
+            return _Listing(head, top, differing)
+
+        def places(_stop: threading.Event) -> tuple[list[str], str]:
+            return _open_ended(root, patterns), _inner(root, status.folders, patterns)
+
+        open_ended, inner = await safe_look.in_thread(places)
         try:
-            extras = await self._ignored_files(root, top, patterns)
+            extras = await self._ignored_files(root, top, open_ended)
         except Unmeasured:
-            return _Listing(head, differing, unclear="git ignores too many files there")
-        inner = next((path for path in sorted(status.folders) if _is_inner(root, path, patterns)), "")
-        inner = inner or await self._submodule(root, top, _open_ended(root, patterns))
+            return _Listing(head, top, differing, unclear="git ignores too many files there")
+        inner = inner or await self._submodule(root, top, open_ended)
         unclear = f"`{inner}` is a repository of its own" if inner else ""
-        return _Listing(head, differing, extras, unclear)
+        return _Listing(head, top, differing, extras, unclear)
 
     async def _submodule(self, root: Path, top: Path, patterns: Collection[str]) -> str:
         """Returns a submodule in which a declared folder or glob may lie; git does not say what changed in there."""
@@ -367,11 +377,11 @@ class Snapshotter:
             names = await foreign_repositories.submodule_names(self.git, top) if patterns else {}
         except errors.WorkerError as trouble:
             raise Unmeasured(str(trouble)) from None
-        return next((path for path in sorted(_below(root, top, set(names))) if _is_inner(root, path, patterns)), "")
+        inside = _below(root, top, set(names))
+        return await safe_look.in_thread(lambda _stop: _inner(root, inside, patterns)) if inside else ""
 
-    async def _ignored_files(self, root: Path, top: Path, patterns: Collection[str]) -> frozenset[str]:
+    async def _ignored_files(self, root: Path, top: Path, open_ended: Collection[str]) -> frozenset[str]:
         """Returns files in declared folders and globs that git ignores, but for what tools leave behind."""
-        open_ended = _open_ended(root, patterns)
         specs = [
             f":(top,glob){_prefix(root, top)}{text}{end}"
             for text in open_ended
@@ -388,9 +398,8 @@ class Snapshotter:
             raise Unmeasured("git ignores too many files there")
         return files
 
-    async def _moved(self, root: Path, before: str, now: str) -> set[str]:
+    async def _moved(self, root: Path, top: Path | None, before: str, now: str) -> set[str]:
         """Returns the files that differ between two commits."""
-        top = _top(root)
         if before == now or top is None:
             return set()
         key = f"{root}\0{before}\0{now}"
@@ -467,6 +476,21 @@ def _open_ended(root: Path, patterns: Collection[str]) -> list[str]:
     return [text for text in patterns if path_globs.WILD.search(text) or safe_look.is_folder(root, text)]
 
 
+def _open_ended_and_bare(root: Path, names: Collection[str]) -> tuple[list[str], bool]:
+    """Returns the names that are no single file, and whether one of them is a folder that is empty or unreadable."""
+    open_ended = _open_ended(root, names)
+    return open_ended, any(_is_bare(root / name) for name in open_ended)
+
+
+async def _of_git(root: Path, paths: Collection[str]) -> set[str]:
+    """Returns those paths that lie where git keeps its own."""
+
+    def own(_stop: threading.Event) -> set[str]:
+        return {path for path in paths if safe_look.leads_into_git(root, path)}
+
+    return await safe_look.in_thread(own) if paths else set()
+
+
 def _is_bare(folder: Path) -> bool:
     """Returns whether this is a folder with nothing in it, of which git does not tell; or with what nobody can read."""
     try:
@@ -499,10 +523,17 @@ def is_inside(pattern: str) -> bool:
     return not pattern.startswith(("/", ".."))
 
 
-def _is_inner(root: Path, path: str, patterns: Collection[str]) -> bool:
-    """Returns whether a path that git names is a folder, which git does not look into, and declared."""
-    folder = path.rstrip("/")
-    return (root / folder).is_dir() and any(path_globs.touch(pattern, folder) for pattern in patterns)
+def _inner(root: Path, paths: Collection[str], patterns: Collection[str]) -> str:
+    """Returns the first of paths that git names that is a folder, which git does not look into, and declared."""
+    folders = ((path, path.rstrip("/")) for path in sorted(paths))
+    return next(
+        (
+            path
+            for path, folder in folders
+            if (root / folder).is_dir() and any(path_globs.touch(pattern, folder) for pattern in patterns)
+        ),
+        "",
+    )
 
 
 def _below(root: Path, top: Path, paths: Collection[str]) -> set[str]:
