@@ -12,9 +12,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+sys.dont_write_bytecode = False  # compiling our code and tests anew is half of a start, here and in every child
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.path.insert(0, str(Path(__file__).parent / "support"))
-import fake_provider
-from thoroughness import examples
+import fake_provider  # noqa: E402
+from thoroughness import examples  # noqa: E402
 
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True, max_examples=examples(100))
 hypothesis.settings.load_profile("house")

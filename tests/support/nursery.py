@@ -21,8 +21,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any, NoReturn
+from types import FrameType, TracebackType
+from typing import IO, Any, NoReturn, Self
 
 from dispatch_mcp.agents import bundled_files, loader
 
@@ -64,6 +64,16 @@ class Child:
                 raise ChildProcessError("the interpreter that servers are forked from has ended")
             line += byte
         return line
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _what: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self.wait()
+        self.stdin.close()
+        self.stdout.close()
 
     def poll(self) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -148,6 +158,7 @@ def main() -> None:
         importlib.import_module(name)
     agents = loader.Folder(bundled_files.shipped_folder("agents"), "bundled", nested=True)
     loader.Source((agents,)).catalog()
+    bundled_files.all_templates()
     gc.collect()
     gc.freeze()
     told, tell = os.pipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -16,6 +17,9 @@ from dispatch_mcp.agents import frontmatter
 
 ARGUMENT = r"^[a-z][a-z0-9_]{0,39}$"
 MAX_RENDERED = 200_000
+
+_KEPT = 256
+"""Templates that are kept as they were read: every server of a process reads the same fifty, several times each."""
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 _ENVIRONMENT = jinja2.sandbox.ImmutableSandboxedEnvironment(
@@ -86,6 +90,7 @@ def _check(template: Template, arguments: Mapping[str, str]) -> None:
         )
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def read_template(text: str, name: str = "") -> Template:
     """Returns the template that a `.md.j2` file holds.
 

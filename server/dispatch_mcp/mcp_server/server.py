@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import io
 import json
@@ -299,8 +300,9 @@ def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[An
     return redact
 
 
+@functools.cache
 def tool(name: str) -> Tool:
-    """Returns the tool; its schema is that of its arguments' model without what only costs tokens."""
+    """Returns the tool, the same for all servers; its schema is its arguments' model without what only costs tokens."""
     arguments_type = tool_arguments.TOOLS[name]
 
     async def call(*, ctx: Context[lazy.Opening], **arguments: model.Json) -> CallToolResult:
