@@ -14,10 +14,8 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -217,20 +215,13 @@ class Siege:
     def live(self, job: str, *, is_calm: bool) -> tuple[int, str]:
         """Runs one process until it ends or is killed: by its git, in the store, or at a random instant."""
         chance = 1.0 if is_calm else self.rng.random()
-        env, life_s = dict(self.env), None
+        life_s, failpoint = None, ""
         if chance < 0.25:
-            life_s = self.rng.uniform(0.8, 8.0)
+            life_s = self.rng.uniform(0.1, 7.3)
         elif chance < 0.5 and job == "drive":
-            env["DISPATCH_MCP_FAILPOINT"] = f"{self.rng.choice(PLACES)}:kill:{self.rng.randint(1, 6)}"
-        argv = [sys.executable, __file__, "--job", job, str(self.folder)]
-        with (self.folder / "stderr").open("w+") as log, subprocess.Popen(argv, env=env, stderr=log) as process:
-            killer = threading.Timer(life_s or 0.0, process.kill)
-            if life_s is not None:
-                killer.start()
-            code = merge_kills.patiently(process)
-            killer.cancel()
-            log.seek(0)
-            return code, log.read()
+            failpoint = f"{self.rng.choice(PLACES)}:kill:{self.rng.randint(1, 6)}"
+        work = functools.partial({"drive": drive, "apply": apply}[job], self.folder)
+        return chaos_processes.live(work, self.folder / "stderr", self.env, life_s, failpoint)
 
     def work_lost(self) -> int:
         """Counts what was done inside of a submodule and is neither in the user's copy of it nor in a worktree."""
@@ -319,14 +310,9 @@ def besiege(folder: Path, rng: random.Random, kills: int) -> dict[str, Any]:
 
 def main() -> int:
     parser = chaos_processes.parser(__doc__)
-    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--each", type=int, default=8, help="kills of one run at most")
-    parser.add_argument("--job", choices=("drive", "apply"))
     asked = parser.parse_args()
-    if asked.job:
-        anyio.run({"drive": drive, "apply": apply}[asked.job], asked.folder)
-        return 0
     rng, began = random.Random(asked.seed), time.perf_counter()
     total: Counter[str] = Counter()
     faults: list[str] = []

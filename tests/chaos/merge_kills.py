@@ -9,6 +9,7 @@ random instant.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -18,7 +19,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -42,7 +42,6 @@ import store_setup
 
 RUN = "run"
 SLOTS = 4
-PATIENCE_S = 300.0
 MODEL = "claude-haiku-5-5"
 WRAPPER = """\
 #!/bin/sh
@@ -238,7 +237,9 @@ def rage(folder: Path, rng: random.Random, kills: int, provider: fake_provider.P
     died = 0
     while True:
         hasty = provider is not None and died < kills and rng.random() < 0.5
-        code, said = live(folder, env, rng.uniform(0.8, 4.0) if hasty else None, mixed=provider is not None)
+        life_s = rng.uniform(0.1, 3.3) if hasty else None
+        work = functools.partial(drive, folder, mixed=provider is not None)
+        code, said = chaos_processes.live(work, folder / "stderr", env, life_s)
         watch.look(over=code == 0)
         if code == 0:
             break
@@ -246,19 +247,6 @@ def rage(folder: Path, rng: random.Random, kills: int, provider: fake_provider.P
             return {"kills": died, "faults": [*watch.faults, f"exit {code}: {said[-600:]}"]}
         died += 1
     return {"kills": died, **verdict(watch)}
-
-
-def live(folder: Path, env: dict[str, str], life_s: float | None, *, mixed: bool) -> tuple[int, str]:
-    """Runs one server until it ends, is killed by its git, or has lived for `life_s`; returns its exit code."""
-    argv = [sys.executable, __file__, "--child", str(folder), *(["--mixed"] if mixed else [])]
-    with (folder / "stderr").open("w+") as log, subprocess.Popen(argv, env=env, stderr=log) as server:
-        killer = threading.Timer(life_s or 0.0, server.kill)
-        if life_s is not None:
-            killer.start()
-        code = patiently(server)
-        killer.cancel()
-        log.seek(0)
-        return code, log.read()
 
 
 def verdict(watch: Watch) -> dict[str, Any]:
@@ -290,15 +278,6 @@ def verdict(watch: Watch) -> dict[str, Any]:
     }
 
 
-def patiently(server: subprocess.Popen[bytes]) -> int:
-    """Returns the exit code of a server; one that does not end in time is asked for its stacks and counts as hung."""
-    try:
-        return server.wait(PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        server.send_signal(signal.SIGABRT)
-        return server.wait()
-
-
 def tidied(watch: Watch) -> int:
     """Returns how many worktrees are still there after tidying up."""
     anyio.run(lambda: checkouts.left_over(settings_of(watch.folder), prune=True))
@@ -326,11 +305,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--each", type=int, default=8, help="kills of one run at most")
     parser.add_argument("--mixed", action="store_true", help="agents too, and kills at random instants")
-    parser.add_argument("--child", type=Path)
     asked = parser.parse_args()
-    if asked.child:
-        anyio.run(lambda: drive(asked.child, mixed=asked.mixed))
-        return 0
     rng, began = random.Random(asked.seed), time.perf_counter()
     total: Counter[str] = Counter()
     faults: list[str] = []

@@ -26,6 +26,7 @@ import anyio
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import chaos_processes
 import fake_provider
+import nursery
 import rogue_processes
 import server_kills
 import store_setup
@@ -93,7 +94,9 @@ class Yard:
 
     @property
     def env(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if name.startswith("GIT_") or name == "HOME"}
+        kept = {
+            name: value for name, value in os.environ.items() if name.startswith(("GIT_", "PYTHON")) or name == "HOME"
+        }
         return kept | self.fake.env(
             DISPATCH_MCP_HOME=str(self.home),
             DISPATCH_MCP_WORKSPACE=str(self.repository),
@@ -145,10 +148,9 @@ class Yard:
             plan = await app.plans.plan(self.tasks())
             self.runs.append((await app.dispatch(plan_id=plan.plan.id, worker="api")).run_id)
 
-    def serve(self) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-m", "dispatch_mcp", "worker", "--quiet"]
+    def serve(self) -> nursery.Child:
         with (self.folder / "stderr").open("ab") as stderr:
-            return subprocess.Popen(argv, env=self.env, cwd=self.repository, stdout=stderr, stderr=stderr)
+            return nursery.fork(["worker", "--quiet"], self.env, self.repository, stderr.fileno())
 
     def begun(self) -> int:
         """Returns how many attempts have begun."""
@@ -196,7 +198,7 @@ def finish(yard: Yard) -> None:
     with yard.serve() as server:
         while anyio.run(yard.tend) and time.monotonic() < deadline:
             time.sleep(0.3)
-        server.terminate()
+        server.send_signal(signal.SIGTERM)
     yard.count_survivors()
 
 

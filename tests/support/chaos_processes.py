@@ -7,8 +7,10 @@ milliseconds and can be killed a thousand times.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import importlib
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -17,14 +19,14 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio._backends._asyncio  # anyio loads it late, and every fork would do so again
+import anyio._backends._asyncio  # pyright: ignore[reportUnusedImport]  # anyio loads it late, and every fork would, too
 import anyio.abc
 
 from dispatch_mcp import errors, model
@@ -35,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import store_setup  # the consistency check of the store's own tests
 
 BATCH = 16
+PATIENCE_S = 300.0
 
 
 class Log:
@@ -59,7 +62,7 @@ def layered(plan_id: str, layers: int, width: int, parallel: int = 16) -> model.
     for layer in range(layers):
         for place in range(width):
             deps = [f"t{layer - 1}.{other % width}" for other in (place, place + 1)] if layer else []
-            tasks.append(model.Task(id=f"t{layer}.{place}", goal=f"{layer} {place}", deps=tuple(dict.fromkeys(deps))))
+            tasks.append(model.Task(id=f"t{layer}.{place}", do=f"{layer} {place}", deps=tuple(dict.fromkeys(deps))))
     return model.Plan(id=plan_id, tasks=tuple(tasks), max_parallel=parallel)
 
 
@@ -236,6 +239,41 @@ def fork(work: Callable[[], Coroutine[Any, Any, None]], failpoint: str = "") -> 
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def live(
+    work: Callable[[], Coroutine[Any, Any, None]],
+    log: Path,
+    env: Mapping[str, str],
+    life_s: float | None = None,
+    failpoint: str = "",
+) -> tuple[int, str]:
+    """Lets a forked process do `work` in an environment until it ends, is killed or has lived for `life_s`.
+
+    Returns its exit code, negative for a signal, and what it wrote to `log`; one that does not end in time is asked for
+    its stacks.
+    """
+
+    def begin() -> None:
+        os.dup2(file.fileno(), 2)
+        faulthandler.enable()
+        os.environ.clear()
+        os.environ.update(env)
+        if failpoint:
+            os.environ["DISPATCH_MCP_FAILPOINT"] = failpoint
+            importlib.reload(failpoints)
+        anyio.run(work)
+
+    with log.open("w+") as file:
+        process = multiprocessing.get_context("fork").Process(target=begin)
+        process.start()
+        process.join(PATIENCE_S if life_s is None else life_s)
+        if process.is_alive():
+            assert process.pid
+            os.kill(process.pid, signal.SIGABRT if life_s is None else signal.SIGKILL)
+        process.join()
+        file.seek(0)
+        return process.exitcode or 0, file.read()
 
 
 def is_running(child: int) -> bool:
