@@ -14,7 +14,7 @@ import memory_client
 
 def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
     """Plays the demo in a folder; returns what held and what was said."""
-    with command_runs.own_process("demo", "--json", *words, cwd=folder) as demo:
+    with command_runs.OwnProcess("demo", "--json", *words, cwd=folder) as demo:
         out, err = demo.communicate()
     assert demo.returncode == 0, err
     return json.loads(out), err
@@ -55,7 +55,7 @@ def test_over_a_repository_it_works_in_a_copy(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_repository_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with command_runs.own_process("demo", "--repo", str(tmp_path)) as demo:
+    with command_runs.OwnProcess("demo", "--repo", str(tmp_path)) as demo:
         _, err = demo.communicate()
     assert demo.returncode == 2
     assert "Leave --repo out" in err

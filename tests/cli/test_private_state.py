@@ -90,8 +90,8 @@ def test_whatever_command_is_the_first_leaves_nothing_that_others_can_read(
 
 
 def test_a_server_that_is_the_first_leaves_nothing_that_others_can_read(own_home: Path) -> None:
-    with command_runs.own_process("serve", stdin=subprocess.DEVNULL, umask=0o022) as server:
-        server.communicate()
+    command = [sys.executable, "-m", "dispatch_mcp", "serve"]
+    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, umask=0o022, check=True)
     state = own_home / "state"
     paths = [state, *state.rglob("*")] if state.exists() else []
     assert [path for path in paths if stat.S_IMODE(path.lstat().st_mode) & 0o077] == []

@@ -268,13 +268,13 @@ def test_an_interrupted_document_goes_on_where_it_was_and_repeats_nothing_finish
     monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", ALLOW)
     gate = Gate(tmp_path)
     document = command_runs.written(tmp_path, gate.tasks())
-    with command_runs.own_process("run", document) as first:
+    with command_runs.OwnProcess("run", document) as first:
         assert gate.reached() == "begun"
         first.send_signal(how)
         out, err = first.communicate(timeout=120)
     assert (first.returncode, out) == (code, "")
     assert "Traceback" not in err
-    with command_runs.own_process("run", document) as second:
+    with command_runs.OwnProcess("run", document) as second:
         assert gate.reached() == "begun"
         gate.let_through()
         out, err = second.communicate(timeout=120)

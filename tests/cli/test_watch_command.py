@@ -37,13 +37,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def started(place: Path) -> Iterator[subprocess.Popen[str]]:
+def started(place: Path) -> Iterator[command_runs.OwnProcess]:
     """Gives the process that carries on a run of two tasks, the first of which waits."""
     tasks = [
         {"id": "tide", "do": "Write the tide table", "command": [sys.executable, "-c", WAITING], "worker": "command"},
         {"id": "moon", "do": "Write the moon table", "command": [sys.executable, "-c", "pass"], "deps": ["tide"]},
     ]
-    process = command_runs.own_process("run", command_runs.written(place, tasks), "--quiet")
+    process = command_runs.OwnProcess("run", command_runs.written(place, tasks), "--quiet")
     yield process
     (place / "go").touch()
     process.communicate(timeout=PATIENCE_S)
@@ -102,7 +102,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def test_keys_pause_and_resume_a_run_that_another_process_carries_on(started: subprocess.Popen[str]) -> None:
+def test_keys_pause_and_resume_a_run_that_another_process_carries_on(started: command_runs.OwnProcess) -> None:
     eventually(at_work)
     terminal = Terminal("watch")
     terminal.until("q leave")
@@ -160,7 +160,7 @@ def test_a_terminal_without_pictures_or_keys_is_told_in_lines_or_without_keys(pl
         os.close(slave)
 
 
-def test_cancelling_needs_a_second_key(started: subprocess.Popen[str]) -> None:
+def test_cancelling_needs_a_second_key(started: command_runs.OwnProcess) -> None:
     eventually(at_work)
     terminal = Terminal("watch", "latest")
     terminal.until("q leave")
@@ -177,10 +177,10 @@ def test_cancelling_needs_a_second_key(started: subprocess.Popen[str]) -> None:
 
 
 def test_without_a_terminal_each_change_is_a_line_and_the_end_the_exit_code(
-    place: Path, started: subprocess.Popen[str]
+    place: Path, started: command_runs.OwnProcess
 ) -> None:
     eventually(at_work)
-    watcher = command_runs.own_process("watch", "latest", "--json")
+    watcher = command_runs.OwnProcess("watch", "latest", "--json")
     (place / "go").touch()
     out, err = watcher.communicate(timeout=PATIENCE_S)
     assert watcher.returncode == 0, err
@@ -189,6 +189,6 @@ def test_without_a_terminal_each_change_is_a_line_and_the_end_the_exit_code(
 
 
 def test_there_is_nothing_to_watch_where_nothing_ever_ran(place: Path) -> None:
-    process = command_runs.own_process("watch")
+    process = command_runs.OwnProcess("watch")
     assert "run" in process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 2

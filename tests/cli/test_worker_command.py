@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import command_runs
 import pulse_waits
 import pytest
 import rogue_processes
@@ -47,16 +47,11 @@ async def record(project: Path, run_id: str) -> records.RunRecord:
         return await app.store.run(run_id, principal=records.LOCAL)
 
 
-def started(*argv: str) -> subprocess.Popen[str]:
-    return begun("worker", *argv)
+def started(*argv: str) -> command_runs.OwnProcess:
+    return command_runs.OwnProcess("worker", *argv)
 
 
-def begun(*argv: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "dispatch_mcp", *argv]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-async def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+async def ended(process: command_runs.OwnProcess) -> tuple[str, str]:
     with anyio.fail_after(120):
         return await anyio.to_thread.run_sync(process.communicate)
 
@@ -87,7 +82,7 @@ async def test_a_run_of_commands_that_was_killed_says_that_nobody_carries_it_on_
     document = tmp_path / "plan.json"
     document.write_text(json.dumps({"tasks": [{"id": "one", "do": "Build", "command": wait}]}))
     monkeypatch.chdir(tmp_path)
-    with begun("run", str(document)) as runner:
+    with command_runs.OwnProcess("run", str(document)) as runner:
         async with chat(tmp_path) as app:
 
             async def at_work() -> list[records.RunRecord]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
+import nursery
 import pytest
 
 from dispatch_mcp import __main__ as entry
@@ -42,15 +48,75 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
             code = entry.main()
         except SystemExit as end:
             code = int(end.code or 0)
-        return Said(code, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return Said(code, str(printed.out), str(printed.err))
 
     return typed
 
 
-def own_process(*arguments: str, **how: Any) -> subprocess.Popen[str]:
-    """Starts a command in a process of its own; its output is there when it ends."""
-    command = [sys.executable, "-m", "dispatch_mcp", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+class OwnProcess:
+    """A command in a process of its own, with nothing on its stdin; its output is there when it ends.
+
+    It is forked from an interpreter that has loaded the product, where such a process is the same as a fresh one.
+    """
+
+    def __init__(self, *arguments: str, cwd: Path | None = None) -> None:
+        """Starts the command, in our environment."""
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        env, folder = dict(os.environ), cwd or Path.cwd()
+        self._process = (
+            nursery.fork(arguments, env, folder, self._errors.fileno())
+            if nursery.can_fork(env)
+            else subprocess.Popen(
+                [sys.executable, "-m", "dispatch_mcp", *arguments],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                bufsize=0,
+            )
+        )
+        assert self._process.stdin
+        self._process.stdin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _what: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
+        self._errors.close()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def communicate(self, timeout: float = 120.0) -> tuple[str, str]:
+        """Returns what it has written to stdout and stderr, once it has ended. Raises subprocess.TimeoutExpired."""
+        assert self._process.stdout
+        until, out, pipe = time.monotonic() + timeout, b"", self._process.stdout.fileno()
+        while select.select([pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+            part = os.read(pipe, 65_536)
+            if not part:
+                break
+            out += part
+        self._process.wait(max(0.0, until - time.monotonic()))
+        self._errors.seek(0)
+        err = self._errors.read()
+        with self:
+            return out.decode(), err.decode()
 
 
 def written(folder: Path, tasks: list[dict[str, Any]], **config: Any) -> str:

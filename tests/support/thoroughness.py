@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
-SHARE, LEAST = 5, 50
+SHARE, LEAST = 10, 20
 """`make test` tries one in so many examples of a property, but no fewer than this: most faults show within ten."""
 
 
