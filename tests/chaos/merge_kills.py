@@ -306,6 +306,8 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=8, help="kills of one run at most")
     parser.add_argument("--mixed", action="store_true", help="agents too, and kills at random instants")
     asked = parser.parse_args()
+    if asked.mixed:
+        fake_provider.load()  # once, and not in every life
     rng, began = random.Random(asked.seed), time.perf_counter()
     total: Counter[str] = Counter()
     faults: list[str] = []

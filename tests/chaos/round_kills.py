@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -63,13 +64,13 @@ def suffer(outcome: str, worker: str, failpoint: str) -> dict[str, Any]:
     return {"point": f"{outcome} {worker} {failpoint}", "died": died, "faults": faults}
 
 
-def rounds(outcomes: Sequence[str], points: Sequence[str], step: int) -> list[dict[str, Any]]:
-    """Kills at every `step`-th hit of each point, until a process lives to the end of its round."""
+def rounds(outcomes: Sequence[str], points: Sequence[str], step: int, rng: random.Random) -> list[dict[str, Any]]:
+    """Kills at every `step`-th hit of each point from a random one on, until a process lives through it."""
     results: list[dict[str, Any]] = []
     for outcome in outcomes:
         for worker in ("host", "api"):
             for point in points:
-                nth, died = 1, True
+                nth, died = rng.randint(1, step), True
                 while died:
                     results.append(suffer(outcome, worker, f"{point}:kill:{nth}"))
                     died, nth = results[-1]["died"], nth + step
@@ -82,7 +83,7 @@ def main() -> int:
     parser.add_argument("--points", nargs="*", default=POINTS)
     parser.add_argument("--outcomes", nargs="*", default=sorted(ANSWERS))
     asked = parser.parse_args()
-    found = rounds(asked.outcomes, asked.points, asked.step)
+    found = rounds(asked.outcomes, asked.points, asked.step, random.Random(asked.seed))
     faults = [f"{one['point']}: {fault}" for one in found for fault in one["faults"]]
     print(json.dumps({"rounds": len(found), "killed": sum(one["died"] for one in found), "faults": faults}))  # noqa: T201
     return 1 if faults else 0

@@ -137,8 +137,8 @@ def rage(client: Client, kills: int, mean_life_s: float) -> int:
         with client.start() as server:
             killer = threading.Timer(client.rng.expovariate(1 / mean_life_s), server.process.kill)
             try:
-                if client.rng.random() < 0.8:  # the others may die while they start
-                    server.request("tools/list")
+                if client.rng.random() < 0.8 and not client.unfinished(server):  # the others may die while they start
+                    client.begin(server)
                 killer.start()
                 client.work(server, endless=True)
             except raw_server.Gone:

@@ -26,7 +26,7 @@ NEVER = ("lost", "merged_twice", "accepted_twice", "paid_twice", "unfinished", "
 
 @pytest.mark.promise("R2")
 def test_a_server_killed_at_its_git_commands_loses_no_change_and_merges_none_twice() -> None:
-    kills = 120 if FULL else 20
+    kills = 120 if FULL else 10
     found = attack("--kills", str(kills), "--each", "10")
     assert found["kills"] >= kills
     assert {name: found[name] for name in NEVER} == dict.fromkeys(NEVER, 0)

@@ -17,7 +17,7 @@ pytestmark = [
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 SCRIPT = Path(__file__).parent / "round_kills.py"
-CI_SIZE = ("--points", "before_commit", "after_commit", "--step", "4")
+CI_SIZE = ("--points", "before_commit", "after_commit", "--step", "8")
 
 
 @pytest.mark.promise("R1")
