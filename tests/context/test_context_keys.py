@@ -3,6 +3,7 @@ from __future__ import annotations
 import difflib
 import re
 
+import growth
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +61,14 @@ def test_of_names_without_folders_the_nearest_is_the_one_that_difflib_would_put_
 ) -> None:
     best = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     assert requirements.nearest(name, names) == next(iter(best), "")
+
+
+def test_names_that_are_all_alike_take_hardly_longer_than_names_that_are_not() -> None:
+    name = "moor_the_vessel_at_its_berth"
+    alike = [f"quay{number // 200}/{name}{number}.py" for number in range(5_000)]
+    unlike = [f"quay{number // 200}/{'0123456789' * 3}{number}" for number in range(5_000)]
+    assert requirements.nearest(f"{name}.py", alike) == f"quay0/{name}9.py"
+    assert growth.is_at_most(4, lambda at: requirements.nearest(f"{name}.py", (unlike, alike)[at]), 0, 1)
 
 
 def test_the_nearest_name_is_found_by_its_last_part() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 Kind = Literal["file", "symbol", "structure", "pattern", "rag", "task", "rules"]
@@ -119,16 +119,14 @@ def nearest(name: str, candidates: Iterable[str], *, apart: str = "/") -> str:
 
 
 def _closest(name: str, names: Iterable[str], least: float = 0.6) -> str:
-    """Returns what `difflib.get_close_matches` would put first, sooner: what cannot be nearer than the best is passed.
+    """Returns what `difflib.get_close_matches` would put first, sooner: what can be nearest is compared first.
 
     An empty text where nothing is as near as `least`.
     """
-    matcher, best, letters = difflib.SequenceMatcher(None, "", name), "", frozenset(name)
-    for other in names:
-        size, other_letters = len(name) + len(other), frozenset(other)
-        most = min(len(name) - len(letters - other_letters), len(other) - len(other_letters - letters))
-        if size and 2.0 * most / size < least:
-            continue
+    matcher, best = difflib.SequenceMatcher(None, "", name), ""
+    for ceiling, other in sorted(_bounds(name, names, least), reverse=True):
+        if ceiling < least:
+            break  # nor can any of those behind it be as near as the best
         matcher.set_seq1(other)
         if matcher.quick_ratio() < least:
             continue
@@ -136,6 +134,17 @@ def _closest(name: str, names: Iterable[str], least: float = 0.6) -> str:
         if ratio > least or (ratio == least and other > best):
             best, least = other, ratio
     return best
+
+
+def _bounds(name: str, names: Iterable[str], least: float) -> Iterator[tuple[float, str]]:
+    """Yields the names that may be as near as `least` by their lengths and letters, each with the nearest it may be."""
+    letters = frozenset(name)
+    for other in names:
+        size, other_letters = len(name) + len(other), frozenset(other)
+        most = min(len(name) - len(letters - other_letters), len(other) - len(other_letters - letters))
+        ceiling = 2.0 * most / size if size else 1.0
+        if ceiling >= least:
+            yield ceiling, other
 
 
 def _alike(name: str, other: str) -> float:
