@@ -59,6 +59,8 @@ OTHER_VALUES: dict[str, tuple[Any, str]] = {
     "engine": ("temporal", "temporal"),
     "temporal_queue": ("gpu", "gpu"),
     "temporal_slots": (0, "0"),
+    "temporal_per_second": (2.5, "2.5"),
+    "temporal_read_only": (True, "yes"),
     "temporal_blobs": ("s3://agents/blobs", "s3://agents/blobs"),
     "log_level": ("debug", "debug"),
     "notify": ("desktop", "desktop"),

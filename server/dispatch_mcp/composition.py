@@ -207,7 +207,7 @@ async def distributed_engine(settings: configuration.Settings) -> str:
 def serve_host(
     settings: configuration.Settings, redactor: redaction.Redactor
 ) -> AbstractAsyncContextManager[Sequence[str]]:
-    """Takes work from the queues of Temporal until the block ends; yields the kinds of worker that are here.
+    """Takes work from the queues of Temporal until the block ends; yields their names.
 
     Raises:
         ConfigError: the engine is not installed, or Temporal's settings cannot be used.

@@ -139,6 +139,8 @@ class Settings(model.Value):
     engine: Literal["embedded", "temporal"] = "embedded"
     temporal_queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "agents"
     temporal_slots: Annotated[bounds.Count, Field(ge=0, le=1000)] = 5
+    temporal_per_second: Annotated[bounds.Number, Field(gt=0, le=10_000)] | None = None
+    temporal_read_only: bool = False
     temporal_blobs: Annotated[str, Field(max_length=2048, pattern=r"^$|^(s3|gs|az|file)://[^\s?#]+$")] = ""
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
 

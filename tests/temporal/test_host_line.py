@@ -111,7 +111,7 @@ async def test_a_host_gets_more_time_than_its_work_so_that_it_can_say_that_it_ra
     place = Place(Leaving(DONE))
     await place.carry_out(timeout_s=timeout_s)
     [(paper, options)] = place.wire.sent
-    assert (paper.deadline_s, paper.queue, options["task_queue"]) == (expected, "agents-claude", "control")
+    assert (paper.deadline_s, paper.queue, options["task_queue"]) == (expected, "agents-claude-look", "control")
 
 
 async def test_work_waits_for_the_connection_and_goes_on_once_there_is_one() -> None:
@@ -197,3 +197,33 @@ async def test_a_host_that_is_stopped_in_order_gives_its_work_up_as_lost(*, shut
     carried = await work
     assert (carried.is_lost, carried.outcome) == (shutdown, "")
     assert place.blobs.get(carried.beat) == b'{"session_id": "s-1"}'
+
+
+@pytest.mark.parametrize(
+    ("worker", "directory", "queue"),
+    [
+        (WorkerKind.CLAUDE, "", "agents-claude-look"),
+        (WorkerKind.CLAUDE, "/there", "agents-claude"),
+        (WorkerKind.API, "", "agents-api-look"),
+        (WorkerKind.COMMAND, "", "agents-command"),
+    ],
+)
+async def test_what_changes_nothing_has_a_queue_of_its_own(worker: WorkerKind, directory: str, queue: str) -> None:
+    place = Place(Leaving(DONE))
+    await place.carry_out(worker=worker, directory=directory)
+    assert place.wire.sent[0][0].queue == queue
+
+
+@pytest.mark.parametrize(
+    ("plan", "queues"),
+    [
+        (agent_host.HostPlan("q", 4), ["q-command", "q-claude", "q-claude-look"]),
+        (agent_host.HostPlan("q", 4, read_only=True), ["q-claude-look"]),
+        (agent_host.HostPlan("q", 0), []),
+    ],
+)
+def test_a_host_takes_what_its_workers_can_do_and_one_that_only_reads_no_more(
+    plan: agent_host.HostPlan, queues: list[str]
+) -> None:
+    worker = Leaving(DONE)
+    assert plan.queues({WorkerKind.COMMAND: worker, WorkerKind.CLAUDE: worker}) == queues

@@ -121,7 +121,8 @@ COMMANDS: Mapping[str, Command] = {
             flag("--quiet", action="store_true", help="no progress on stderr"),
             flag("--engine", choices=("embedded", "temporal"), help="what drives runs (default: as the settings say)"),
             flag("--queue", metavar="NAME", help="only do work from the queues of this name, with --engine temporal"),
-            flag("--slots", type=int, metavar="N", help="so many attempts of each kind at a time (default: 5)"),
+            flag("--slots", type=int, metavar="N", help="so many attempts from each queue at a time (default: 5)"),
+            flag("--read-only", action="store_true", help="with --queue: only work that changes no files"),
         ),
     ),
     "context": Command(

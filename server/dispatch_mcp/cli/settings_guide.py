@@ -86,6 +86,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "warn_at": ("The share of a ceiling from which a run counts as near it.", "0.5"),
     "engine": ("What drives runs: this server, or a Temporal server and workers on many hosts.", "temporal"),
     "temporal_queue": ("With what the names of the queues begin from which hosts take work.", "gpu-agents"),
+    "temporal_per_second": ("The most attempts that begin in a second on a queue, whichever hosts take them.", "20"),
+    "temporal_read_only": ("Whether this host takes only work that changes no files.", "true"),
     "temporal_blobs": (
         "A bucket through which hosts get work that share no disk with the process that drives runs; empty: they do.",
         "s3://our-agents/dispatch",

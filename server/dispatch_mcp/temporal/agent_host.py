@@ -17,7 +17,7 @@ from temporalio import activity, client, worker
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import task_runner
-from dispatch_mcp.model import WorkerKind, ports, work_order
+from dispatch_mcp.model import ports, transitions, work_order
 from dispatch_mcp.temporal import host_line, order_papers, papers, places
 
 log = logging.getLogger(__name__)
@@ -138,12 +138,23 @@ async def _beat(ctx: HostContext) -> None:
 class HostPlan:
     """What a host takes: from which queues, and how many orders of each kind at a time.
 
-    `per_second` bounds how many begin on a queue in all, whichever hosts take them; None for no bound.
+    `per_second` bounds how many begin on a queue in all, whichever hosts take them; None for no bound. One that is
+    `read_only` takes only orders that change nothing.
     """
 
     agents: str
     slots: int
     per_second: float | None = None
+    read_only: bool = False
+
+    def queues(self, workers: ports.Workers) -> list[str]:
+        """Returns the queues of what a host with these workers takes."""
+        kinds = [kind for kind in host_line.DISTANT if kind in workers] if self.slots else []
+        looks = [kind for kind in kinds if kind in transitions.MODEL_WORKERS]
+        return [
+            *(host_line.agent_queue(self.agents, kind) for kind in kinds if not self.read_only),
+            *(host_line.agent_queue(self.agents, kind, looks=True) for kind in looks),
+        ]
 
 
 @asynccontextmanager
@@ -158,9 +169,8 @@ async def serving(
     if host.places is not None:
         await host.places.sweep()
     async with AsyncExitStack() as stack:
-        for kind in host_line.DISTANT:
-            if kind in host.workers and plan.slots:
-                await stack.enter_async_context(_served(connection, host, plan, kind, make))
+        for queue in plan.queues(host.workers):
+            await stack.enter_async_context(_served(connection, host, plan, queue, make))
         yield
 
 
@@ -168,12 +178,12 @@ def _served(
     connection: client.Client,
     host: AgentHost,
     plan: HostPlan,
-    kind: WorkerKind,
+    queue: str,
     make: Callable[..., worker.Worker],
 ) -> worker.Worker:
     return make(
         connection,
-        task_queue=host_line.agent_queue(plan.agents, kind),
+        task_queue=queue,
         activities=[host.carry_out],
         max_concurrent_activities=plan.slots,
         max_task_queue_activities_per_second=plan.per_second,

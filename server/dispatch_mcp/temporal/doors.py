@@ -24,7 +24,13 @@ def plan(settings: configuration.Settings, git: git_process.Git) -> temporal_eng
     """
     address = settings.temporal_blobs
     sharing = places.sharing(object_blobs.ObjectBlobs(address), git, settings.home) if address else None
-    return temporal_engine.TemporalPlan(settings.temporal_queue, settings.temporal_slots, sharing=sharing)
+    return temporal_engine.TemporalPlan(
+        settings.temporal_queue,
+        settings.temporal_slots,
+        settings.temporal_per_second,
+        sharing=sharing,
+        read_only=settings.temporal_read_only,
+    )
 
 
 def open_engine(
@@ -55,7 +61,7 @@ def open_engine(
 async def serve_host(
     env: Mapping[str, str], workers: ports.Workers, blobs: ports.Blobs, plan: temporal_engine.TemporalPlan
 ) -> AsyncGenerator[Sequence[str]]:
-    """Takes work from queues until the block ends; yields the kinds of worker that are here.
+    """Takes work from queues until the block ends; yields their names.
 
     Raises:
         ConfigError: Temporal's settings cannot be used.
@@ -63,7 +69,7 @@ async def serve_host(
     """
     client = await connection.connected(env)
     async with agent_host.serving(client, plan.host(workers, blobs), plan.host_plan):
-        yield [kind.value for kind in host_line.DISTANT if kind in workers]
+        yield plan.host_plan.queues(workers)
 
 
 class ServerLook(NamedTuple):

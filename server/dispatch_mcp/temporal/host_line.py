@@ -47,9 +47,17 @@ _RANKS: Final[Mapping[model.Priority, int]] = {
 }
 
 
-def agent_queue(base: str, kind: WorkerKind) -> str:
-    """Returns the queue of what needs a certain kind of worker."""
-    return f"{base}-{kind.value}"
+def agent_queue(base: str, kind: WorkerKind, *, looks: bool = False) -> str:
+    """Returns the queue of what needs a certain kind of worker, or of that part of it which only looks."""
+    return f"{base}-{kind.value}{'-look' if looks else ''}"
+
+
+def only_looks(work: work_order.WorkOrder) -> bool:
+    """Returns whether an order changes nothing: a model without a directory of its own has no tools that could.
+
+    What a command does, nobody knows before.
+    """
+    return work.worker in transitions.MODEL_WORKERS and not work.directory
 
 
 @dataclass(slots=True)
@@ -108,7 +116,7 @@ class HostLine:
             papers.CARRY_WORKFLOW,
             papers.CarryPaper(
                 order,
-                agent_queue(self.agents, work.worker),
+                agent_queue(self.agents, work.worker, looks=only_looks(work)),
                 UNBOUNDED_S if work.timeout_s is None else work.timeout_s + MARGIN_S,
                 SILENCE_S,
                 _RANKS[work.task.priority],

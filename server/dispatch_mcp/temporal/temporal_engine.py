@@ -65,11 +65,12 @@ class TemporalPlan:
     distant: bool = True
     kept_workflows: int = 1_000
     sharing: places.Sharing | None = None
+    read_only: bool = False
 
     @property
     def host_plan(self) -> agent_host.HostPlan:
         """What this process takes from the queues."""
-        return agent_host.HostPlan(self.agents, self.slots, self.per_second)
+        return agent_host.HostPlan(self.agents, self.slots, self.per_second, self.read_only)
 
     def host(self, workers: ports.Workers, blobs: ports.Blobs) -> agent_host.AgentHost:
         """Returns who carries orders out here; `blobs` are those of the state folder."""

@@ -42,11 +42,13 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 def _chosen(options: argparse.Namespace, settings: configuration.Settings) -> configuration.Settings:
     """Returns the settings as the options change them. Raises InputError for options that do not go together."""
     choices = {"engine": options.engine, "temporal_queue": options.queue, "temporal_slots": options.slots}
+    if options.read_only:
+        choices["temporal_read_only"] = True
     changes = {key: value for key, value in choices.items() if value is not None}
     engine = changes.get("engine", settings.engine)
-    if engine != "temporal" and changes.keys() & {"temporal_queue", "temporal_slots"}:
+    if engine != "temporal" and changes.keys() - {"engine"}:
         raise errors.InputError(
-            f"--queue and --slots say what is taken from Temporal, and the engine is {engine!r}.",
+            f"--queue, --slots and --read-only say what is taken from Temporal, and the engine is {engine!r}.",
             hint="Add --engine temporal.",
         )
     try:
@@ -63,8 +65,8 @@ async def _serve_host(options: argparse.Namespace, setup: configuration.LoadedSe
     redactor = logs.to_stderr(setup, waits=False)
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, group.cancel_scope)
-        async with composition.serve_host(setup.settings, redactor) as kinds:
-            _say(options, f"taking work from {setup.settings.temporal_queue!r}: {', '.join(kinds)}")
+        async with composition.serve_host(setup.settings, redactor) as queues:
+            _say(options, f"taking work from {', '.join(queues) or 'no queue, as there is no worker here'}")
             await anyio.sleep_forever()
 
 
