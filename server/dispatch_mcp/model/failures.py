@@ -20,6 +20,7 @@ MayPass = Literal[
     "budget",  # a higher ceiling may have been given
     "conflict",  # the provider is busy with an earlier request
     "cut_off",  # the connection broke
+    "given_up",  # the worker's own answer says so; another one may get further
     "interrupted",  # something ended the program from outside
     "max_tokens",  # the next attempt gets more room
     "max_turns",  # the next attempt goes on where this one stopped

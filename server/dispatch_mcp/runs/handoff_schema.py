@@ -15,6 +15,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import work_order
 from dispatch_mcp.runs import handoff_parser, prompt_builder
 from dispatch_mcp.text import escape, json_types
+from dispatch_mcp.text.reading import reported_failures
 
 _TEXTS: Final[Mapping[str, model.Json]] = {"type": "array", "items": {"type": "string"}}
 _FILE: Final[Mapping[str, model.Json]] = {
@@ -125,7 +126,7 @@ def read(work: work_order.WorkOrder, value: model.Json, text: str = "") -> tuple
     an order takes the one or the other, and whoever asked judges it.
     """
     if work.schema is None:
-        return parse(value)
+        return _failure(reported_failures.of_value(value)) or parse(value)
     whole = text.strip() if value is None else json.dumps(value, ensure_ascii=False)
     if not whole:
         return None, "", "there is no answer"
@@ -134,7 +135,14 @@ def read(work: work_order.WorkOrder, value: model.Json, text: str = "") -> tuple
 
 def read_text(work: work_order.WorkOrder, text: str) -> tuple[model.Handoff | None, str, str]:
     """Returns what `read` does for a structured answer that is still text."""
-    return parse_text(text) if work.schema is None else read(work, None, text)
+    if work.schema is not None:
+        return read(work, None, text)
+    return _failure(reported_failures.of_text(text)) or parse_text(text)
+
+
+def _failure(sign: str) -> tuple[None, str, str] | None:
+    """Returns what is wrong with an answer that itself reports a failure, whatever else it holds."""
+    return (None, "", f"{reported_failures.LEAD}{sign}") if sign else None
 
 
 def parse(value: model.Json) -> tuple[model.Handoff | None, str, str]:

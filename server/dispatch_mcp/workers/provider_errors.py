@@ -8,10 +8,14 @@ from typing import Final, NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, failures, transitions
 from dispatch_mcp.planning import forecast
+from dispatch_mcp.text import escape
+from dispatch_mcp.text.reading import reported_failures
 
 MAX_HOLDS: Final = 30
 """The last attempt of a task that is put back by a rate limit or overload; hours later it fails like any other."""
 
+SHOWN: Final = 600
+"""Characters of an answer that an error shows."""
 LONGEST_ASKED_S: Final = 3_600.0
 """A provider that asks for a longer pause is asked again after this one."""
 
@@ -86,6 +90,14 @@ def unpriced(name: str, ceiling: model.TaskLimits, price: forecast.Price) -> mod
         Trouble("no_price", "Name another model, or give a ceiling of tokens alone."),
         f"Nobody knows a price of {name!r}, and there is a ceiling of dollars.",
     )
+
+
+def no_handoff(problem: str, answer: str, usage: model.Usage) -> model.Outcome:
+    """Returns the outcome of an attempt whose last answer is no handoff, or one that itself reports a failure."""
+    gist = escape.one_line(answer, limit=SHOWN)
+    if problem.startswith(reported_failures.LEAD):
+        return failed(Trouble("given_up"), f"{problem}. The answer: {gist}", usage)
+    return failed(Trouble("no_handoff"), f"No structured result: {problem}. The answer: {gist}", usage)
 
 
 def failed(

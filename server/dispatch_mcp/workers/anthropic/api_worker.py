@@ -261,9 +261,7 @@ class AnthropicWorker:
         talk.add({"role": "assistant", "content": answer.content})
         handoff, whole, problem = handoff_schema.read_text(task.work, answer.text)
         if handoff is None:
-            return provider_errors.failed(
-                provider_errors.Trouble("no_handoff"), f"No structured result: {problem}.", talk.spent
-            )
+            return provider_errors.no_handoff(problem, answer.text, talk.spent)
         return provider_errors.succeeded(handoff, whole, talk.spent, task.model)
 
     async def _use_tools(self, task: _Task, answer: _Answer) -> None:

@@ -76,9 +76,7 @@ def outcome(
         )
     handoff, answer, problem = _answer(transcript, work)
     if handoff is None:
-        return provider_errors.failed(
-            provider_errors.Trouble("no_handoff"), f"No structured result ({problem}): {_gist(transcript)}", usage
-        )
+        return provider_errors.no_handoff(problem, _gist(transcript), usage)
     return provider_errors.succeeded(_with_denials(handoff, transcript), answer, usage, _NAME)
 
 
