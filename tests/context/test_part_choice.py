@@ -14,7 +14,7 @@ from dispatch_mcp.text import token_count
 
 LEAST = 1e-5
 LINE = "value = compute(first, second)"
-FILES = {name: [f"{LINE}  # {number}" for number in range(1, 400)] for name in ("a.py", "b.py", "c/d.py")}
+FILES = {name: [f"{LINE}  # {number} of {name}" for number in range(1, 400)] for name in ("a.py", "b.py", "c/d.py")}
 
 
 def read(path: str, first: int, last: int) -> str:
@@ -113,8 +113,30 @@ def test_worth_keeps_every_part_and_prefers_the_shorter_of_two_equally_good_ones
     same = [(one, 1.0) for one, _ in ranked]
     ordered = part_choice.by_worth(same)
     assert sorted(ordered) == sorted(one for one, _ in ranked)
-    lengths = [token_count.estimate(one.size) for one in ordered]
-    assert lengths == sorted(lengths)
+    for path in FILES:
+        lengths = [token_count.estimate(one.size) for one in ordered if one.path == path]
+        assert lengths == sorted(lengths)
+
+
+def test_a_file_that_has_much_already_leaves_room_for_a_part_of_another_that_is_nearly_as_good() -> None:
+    home = [(part("a.py", 1 + 10 * at, 10 + 10 * at), 2.0) for at in range(8)]
+    order = part_choice.by_worth([*home, (part("b.py", 1, 10), 1.9)])
+    assert [row.path for row in order[:2]] == ["a.py", "b.py"]
+    assert part_choice.by_worth([*home, (part("b.py", 1, 10), 0.5)])[-1].path == "b.py"
+
+
+def test_a_part_that_another_file_has_word_for_word_is_given_once() -> None:
+    texts = {"a.py": FILES["a.py"], "deno/a.py": FILES["a.py"], "b.py": FILES["b.py"]}
+
+    def lines(path: str, first: int, last: int) -> str:
+        return "\n".join(texts[path][first - 1 : last])
+
+    parts = [part("a.py", 1, 20)._replace(path=path) for path in texts]
+    chosen = part_choice.choose([(row, 1.0) for row in parts], lines, 10**4)
+    assert [choice.part.path for choice in chosen.parts] == ["a.py", "b.py"]
+    assert chosen.leftovers == ()
+    short = [(row._replace(last=1, size=len(lines(row.path, 1, 1))), 1.0) for row in parts]
+    assert len(part_choice.choose(short, lines, 10**4).parts) == len(texts)
 
 
 @pytest.mark.parametrize(

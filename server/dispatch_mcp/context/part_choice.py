@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 from collections import Counter
@@ -21,6 +22,13 @@ GAP: Final = 3
 LENGTH_POWER: Final = 0.7
 """How much a part's length counts against its score: 0 not at all, 1 as score for each token. Raised by hand on
 development cases of benchmarks/context.py (ADR 0015)."""
+SPREAD: Final = 0.5
+_AT_HOME: Final = 500
+"""How much less a part is worth of a file that has much of the pack already, and the tokens from which that is much:
+the score falls by `SPREAD` times the logarithm of 1 + tokens / `_AT_HOME`. A file that is likely is seldom as likely as
+its score says; set on 442 development commits (ADR 0015)."""
+_COPIED: Final = 80
+"""Characters from which on a part that another file has word for word is not given twice."""
 _TRIES: Final = 40
 """Parts that may be too large for what is left before the search for a smaller one ends."""
 _SHOWN: Final = 8
@@ -163,13 +171,18 @@ def _place(part: ranking.FilePart) -> _Place:
 
 @dataclass(slots=True)
 class _Draft:
-    """What is chosen so far, and what did not fit, by their files and lines."""
+    """What is chosen so far, and what did not fit, by their files and lines.
+
+    `texts` are the files of what is given by its text, `sizes` the characters of each.
+    """
 
     read: Read
     budget: int
     characters: float
     choices: dict[_Place, CostedPart] = field(default_factory=dict[_Place, CostedPart])
     leftovers: dict[_Place, CostedPart] = field(default_factory=dict[_Place, CostedPart])
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    sizes: set[int] = field(default_factory=set[int])
     spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, list[tuple[int, int]]])
 
     def fill(self, order: Sequence[ranking.FilePart], room: int) -> None:
@@ -181,11 +194,17 @@ class _Draft:
             full = min(room, self.budget) < HEADER * 2
             if misses >= (_SHOWN if full else _TRIES):
                 break
-            cost = 0 if full else self._add(part, min(room, self.budget))
+            cost = 0 if full or self._is_copy(part) else self._add(part, min(room, self.budget))
             room -= cost
-            if not cost:
+            if not cost and not self._is_copy(part):
                 misses += 1
                 self.leftovers.setdefault(_place(part), CostedPart(part, "", token_count.estimate(part.size) + HEADER))
+
+    def _is_copy(self, part: ranking.FilePart) -> bool:
+        """Returns whether another file that is given from has the part word for word."""
+        if part.size < _COPIED or part.size not in self.sizes:
+            return False
+        return self.texts.get(self.read(part.path, part.first, part.last), part.path) != part.path
 
     def _add(self, part: ranking.FilePart, room: int) -> int:
         """Returns what a part costs that is chosen now; 0 for one that does not fit."""
@@ -199,6 +218,8 @@ class _Draft:
         if cost > room or size > self.characters:
             return 0
         self.choices[_place(part)] = CostedPart(part, text, cost)
+        self.texts.setdefault(text, part.path)
+        self.sizes.add(part.size)
         self.leftovers.pop(_place(part), None)
         self.budget -= cost
         self.characters -= size
@@ -214,12 +235,25 @@ def _price(part: ranking.FilePart, text: str, near: Sequence[tuple[int, int]] | 
 
 
 def by_worth(parts: Sequence[tuple[ranking.FilePart, float]]) -> list[ranking.FilePart]:
-    """Returns the parts, those first whose score is highest for their length."""
+    """Returns the parts, those first whose score is highest for their length and for what their file has already."""
     worth = [
         (score - LENGTH_POWER * math.log(token_count.estimate(part.size) + HEADER * 2), part) for part, score in parts
     ]
     worth.sort(key=lambda row: (-row[0], row[1].path, row[1].first))
-    return [part for _, part in worth]
+    heap = [(-value, at, 0.0) for at, (value, _) in enumerate(worth)]
+    order: list[ranking.FilePart] = []
+    tokens: Counter[str] = Counter()
+    while heap:
+        _, at, counted = heap[0]
+        value, part = worth[at]
+        loss = SPREAD * math.log1p(tokens[part.path] / _AT_HOME)
+        if loss > counted:
+            heapq.heapreplace(heap, (loss - value, at, loss))
+            continue
+        heapq.heappop(heap)
+        order.append(part)
+        tokens[part.path] += token_count.estimate(part.size) + HEADER
+    return order
 
 
 def adjoins(spans: Sequence[tuple[int, int]], first: int, last: int) -> bool:
