@@ -1,7 +1,8 @@
 #!/bin/sh
-# Makes .clients ready and prints the path of Claude Code in it; does nothing when it already is.
+# Makes .clients ready and prints the path of a client in it: Claude Code, or the one that the argument names (codex,
+# opencode; those only from npm). Does nothing when it already is there.
 # Where packages come from is the machine's own pip, uv or npm configuration. A program that is installed already can be
-# named instead: CLIENTS_CLAUDE=/path/to/claude make test-clients
+# named instead: CLIENTS_CLAUDE=/path/to/claude make test-clients, likewise CLIENTS_CODEX and CLIENTS_OPENCODE.
 set -eu
 
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -11,6 +12,28 @@ venv=$folder/venv
 works() {
   [ -n "$1" ] && [ -x "$1" ] && "$1" --version >/dev/null 2>&1
 }
+
+other() {
+  # Prints where the client lies whose npm package is $2, its name $1, and $3 where the user says it lies.
+  for program in "$3" "$folder/$1/node_modules/.bin/$1"; do
+    if works "$program"; then
+      printf '%s\n' "$program"
+      return
+    fi
+  done
+  command -v npm >/dev/null 2>&1 || return 1
+  mkdir -p "$folder"
+  echo "Setting up .clients ($1), once ..." >&2
+  npm install --silent --no-save --prefix "$folder/$1" "$2" >&2 || return 1
+  works "$folder/$1/node_modules/.bin/$1" && printf '%s\n' "$folder/$1/node_modules/.bin/$1"
+}
+
+case ${1:-claude} in
+  claude) ;;
+  codex) other codex @openai/codex "${CLIENTS_CODEX:-}"; exit ;;
+  opencode) other opencode opencode-ai "${CLIENTS_OPENCODE:-}"; exit ;;
+  *) echo "clients.sh: unknown client '$1'" >&2; exit 2 ;;
+esac
 
 bundled() {
   # The wheel for this platform brings the program along.

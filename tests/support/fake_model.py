@@ -31,6 +31,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import responses_api
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -351,6 +352,17 @@ def noted(request: Request, body: Json) -> dict[str, Json]:
     return entry
 
 
+async def responses(request: Request) -> Response:
+    """The same scripts for clients that speak the Responses API, streamed and without faults."""
+    asked = await request.json()
+    body = responses_api.messages_of(asked)
+    step, number = choose(body)
+    entry = noted(request, asked)
+    entry["reply"] = message = answer(body, step, number)
+    lines = [event(kind, **data) for kind, data in responses_api.events(asked, message)]
+    return Response(b"".join(lines), media_type="text/event-stream")
+
+
 async def count_tokens(request: Request) -> Response:
     body = await request.json()
     noted(request, body)
@@ -375,6 +387,7 @@ async def control(request: Request) -> Response:
 app = Starlette(
     routes=[
         Route("/v1/messages", messages, methods=["POST"]),
+        Route("/v1/responses", responses, methods=["POST"]),
         Route("/v1/messages/count_tokens", count_tokens, methods=["POST"]),
         Route("/_fake/{what}", control, methods=["GET", "POST"]),
     ]

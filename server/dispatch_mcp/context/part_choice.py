@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -240,19 +240,23 @@ def by_worth(parts: Sequence[tuple[ranking.FilePart, float]]) -> list[ranking.Fi
         (score - LENGTH_POWER * math.log(token_count.estimate(part.size) + HEADER * 2), part) for part, score in parts
     ]
     worth.sort(key=lambda row: (-row[0], row[1].path, row[1].first))
-    heap = [(-value, at, 0.0) for at, (value, _) in enumerate(worth)]
+    queues: dict[str, deque[tuple[float, int]]] = defaultdict(deque)
+    for at, (value, part) in enumerate(worth):
+        queues[part.path].append((value, at))
+    tops = [(-queue[0][0], queue[0][1], path) for path, queue in queues.items()]
+    heapq.heapify(tops)
     order: list[ranking.FilePart] = []
     tokens: Counter[str] = Counter()
-    while heap:
-        _, at, counted = heap[0]
-        value, part = worth[at]
-        loss = SPREAD * math.log1p(tokens[part.path] / _AT_HOME)
-        if loss > counted:
-            heapq.heapreplace(heap, (loss - value, at, loss))
+    while tops:
+        _, at, path = tops[0]
+        order.append(worth[at][1])
+        tokens[path] += token_count.estimate(worth[at][1].size) + HEADER
+        queues[path].popleft()
+        if not queues[path]:
+            heapq.heappop(tops)
             continue
-        heapq.heappop(heap)
-        order.append(part)
-        tokens[part.path] += token_count.estimate(part.size) + HEADER
+        value, follower = queues[path][0]
+        heapq.heapreplace(tops, (SPREAD * math.log1p(tokens[path] / _AT_HOME) - value, follower, path))
     return order
 
 
