@@ -1,5 +1,7 @@
 """From starting the server to its first `tools/list`, beside an MCPServer with one tool, in one run.
 
+`loaded` is our server when it has to answer itself, `stored` is it in a state folder where a client has asked before.
+
 python benchmarks/startup.py [--rounds N]; exit code 1 when a bound is missed. The two take turns, so that whatever
 else the machine does falls on both; bytecode is compiled before the first counted start.
 """
@@ -18,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-RATIO, VERSION_S = 1.2, 0.150
+RATIO, STORED_S, VERSION_S = 1.2, 0.250, 0.150
 ONE_TOOL = '''
 from mcp.server.mcpserver import MCPServer
 
@@ -115,28 +117,32 @@ def main() -> int:
         env |= {"DISPATCH_MCP_HOME": str(Path(folder) / "home"), "HOME": folder}
         commands = {
             "one tool": [sys.executable, str(script)],
-            "dispatch-mcp": [sys.executable, "-m", "dispatch_mcp", "serve"],
+            "loaded": [sys.executable, "-m", "dispatch_mcp", "serve", "--home", env["DISPATCH_MCP_HOME"]],
+            "stored": [sys.executable, "-m", "dispatch_mcp", "serve"],
         }
         starts: dict[str, list[Start]] = {name: [] for name in commands}
         for lap in range(rounds + 1):
             for name, command in commands.items():
                 one = start(command, env)
-                if lap:  # the first of each writes bytecode and makes the store
+                if lap:  # the first of each writes bytecode, makes the store and keeps the answer
                     starts[name].append(one)
         versions = version_s(rounds, env)
     for name, found in starts.items():
         told(name, found)
-    return judged(starts["one tool"], starts["dispatch-mcp"], min(versions))
+    return judged(starts["one tool"], starts["loaded"], starts["stored"], min(versions))
 
 
-def judged(bound: Sequence[Start], own: Sequence[Start], version: float) -> int:
+def judged(bound: Sequence[Start], own: Sequence[Start], stored: Sequence[Start], version: float) -> int:
     """Prints the ratios; returns the exit code. The best start counts: a busy machine only ever adds to it."""
     best = min(one.wall_s for one in own) / min(one.wall_s for one in bound)
     median = statistics.median(one.wall_s for one in own) / statistics.median(one.wall_s for one in bound)
     cpu = statistics.median(one.cpu_s for one in own) / statistics.median(one.cpu_s for one in bound)
     print(f"ratio: best {best:.2f} (at most {RATIO}), median {median:.2f}, CPU {cpu:.2f}")
+    first = min(one.wall_s for one in stored)
+    print(f"stored: best {first * 1000:.0f} ms (at most {STORED_S * 1000:.0f})")
     print(f"--version: best {version * 1000:.0f} ms (at most {VERSION_S * 1000:.0f})")
-    missed = [f"start-up ratio {best:.2f}"] * (best > RATIO) + [f"--version {version:.3f} s"] * (version > VERSION_S)
+    missed = [f"start-up ratio {best:.2f}"] * (best > RATIO) + [f"stored {first:.3f} s"] * (first > STORED_S)
+    missed += [f"--version {version:.3f} s"] * (version > VERSION_S)
     for miss in missed:
         print(f"  MISSED: {miss}")
     return 1 if missed else 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,9 @@ from dispatch_mcp import __version__
 from dispatch_mcp.process import undisturbed_loading
 
 if TYPE_CHECKING:
-    from dispatch_mcp.cli.program import RunCommand
+    from collections.abc import Callable
+
+    from dispatch_mcp.cli.program import Load
 
 FAST = (["--version"], ["-V"])
 HELP = ("--help", "-h", "help")
@@ -36,11 +40,12 @@ def main() -> int:
     try:
         if help_for(arguments):
             return 0
+        load = begun_session() if arguments == ["serve"] else command
         with undisturbed_loading.undisturbed():
             from dispatch_mcp.cli import program  # noqa: PLC0415  # `--version` and help do not wait for it
     except KeyboardInterrupt:
         return 130
-    return program.main(arguments, command)
+    return program.main(arguments, load)
 
 
 def help_for(arguments: list[str]) -> bool:
@@ -68,10 +73,19 @@ def light_command(name: str, *arguments: str) -> int:
     return status_line.main()
 
 
-def command(module: str) -> RunCommand:
+def begun_session() -> Load:
+    """Answers a client what a session before was answered, while the server is loaded; returns what loads it."""
+    from dispatch_mcp.hooks import hook_program  # noqa: PLC0415  # only a session needs it
+    from dispatch_mcp.mcp_server.handshake import early_answers  # noqa: PLC0415
+
+    beginning = early_answers.begin(hook_program.home(os.environ), os.environ)
+    return lambda module: partial(command(module), beginning=beginning)
+
+
+def command(module: str) -> Callable[..., int]:
     """Returns what carries out a command: `main` of its module in `cli`."""
     with undisturbed_loading.undisturbed():
-        run_command: RunCommand = import_module(f"dispatch_mcp.cli.{module}").main
+        run_command: Callable[..., int] = import_module(f"dispatch_mcp.cli.{module}").main
     return run_command
 
 

@@ -13,6 +13,7 @@ from dispatch_mcp.agents import catalog, frontmatter, loader, rosters
 from dispatch_mcp.context import chunks, context_query, gitignore, requirements
 from dispatch_mcp.hooks import agent_transcripts, hook_events
 from dispatch_mcp.mcp_server import stdio_messages
+from dispatch_mcp.mcp_server.handshake import input_lines
 from dispatch_mcp.model import Json, agent_refusals, usage_reader
 from dispatch_mcp.planning import acceptance, plan_checks, plan_documents
 from dispatch_mcp.planning.drafts import classifier
@@ -126,7 +127,7 @@ def _usage(text: str, _folder: Path) -> object:
 
 
 def _line(text: str, _folder: Path) -> object:
-    lines = stdio_messages.Lines(io.BytesIO(text.encode("utf-8", "replace")), most=1_000)
+    lines = input_lines.Lines(io.BytesIO(text.encode("utf-8", "replace")), most=1_000)
     return [stdio_messages.read(line) for line in iter(lines.next, None)]
 
 

@@ -54,7 +54,7 @@ _FIELDS = (
 )
 
 
-class Session:
+class SessionQuestions:
     """A server and what was tried of it."""
 
     def __init__(self, wire: raw_server.Wire, log: Path, chance: random.Random) -> None:

@@ -12,7 +12,7 @@ import memory_client
 import pytest
 import raw_server
 
-from dispatch_mcp.mcp_server import stdio_messages
+from dispatch_mcp.mcp_server.handshake import input_lines
 
 pytestmark = [pytest.mark.promise("R13"), pytest.mark.promise("R20")]
 
@@ -61,7 +61,7 @@ def test_what_is_no_message_is_answered_at_once(env: dict[str, str], shop: Path,
             server.greet()
             server.request("tools/list")
         for data, code, number in REFUSED.values():
-            server.write(data.replace(b"%s", b"x" * stdio_messages.MAX_LINE))
+            server.write(data.replace(b"%s", b"x" * input_lines.MAX_LINE))
             answer = answered(server)
             assert (answer["error"]["code"], answer["id"]) == (code, number), answer
         if moment == "first":

@@ -18,8 +18,9 @@ from mcp.types import (
     JSONRPCResponse,
 )
 
-from dispatch_mcp.mcp_server import stdio_messages
-from dispatch_mcp.mcp_server.stdio_messages import MAX_DEPTH, CutLine, Lines, Refusal, read
+from dispatch_mcp.mcp_server.handshake import input_lines
+from dispatch_mcp.mcp_server.handshake.input_lines import CutLine, Lines
+from dispatch_mcp.mcp_server.stdio_messages import MAX_DEPTH, Refusal, read
 
 CALL = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "route_task", "arguments": {"task": "x"}}}
 JSON = st.recursive(
@@ -213,4 +214,4 @@ def test_a_cut_line_is_answered_to_the_id_at_its_beginning_or_end(
     refusal = read(CutLine(head, tail))
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.ids) == (INVALID_REQUEST, (request_id,))
-    assert f"{stdio_messages.MAX_LINE:,} bytes" in refusal.reason
+    assert f"{input_lines.MAX_LINE:,} bytes" in refusal.reason

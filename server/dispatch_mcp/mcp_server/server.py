@@ -58,6 +58,7 @@ from dispatch_mcp.mcp_server import (
     tool_wording,
     user_documents,
 )
+from dispatch_mcp.mcp_server.handshake import answer_keeper, early_answers
 from dispatch_mcp.model import problems, records
 from dispatch_mcp.process import computation
 from dispatch_mcp.text import json_types, redaction
@@ -114,27 +115,31 @@ class Server(user_documents.Registry):
         add("resources/unsubscribe", UnsubscribeRequestParams, news.unsubscribe)
         add("logging/setLevel", SetLevelRequestParams, logs.set_level)
 
-    async def run_stdio_async(self) -> None:
-        """Serves on stdin and stdout until the client closes one of them, and not much longer."""
+    async def run_stdio_async(self, beginning: early_answers.Beginning | None = None) -> None:
+        """Serves on stdin and stdout until the client closes one of them, and not much longer.
+
+        `beginning` is the session, if it has begun already.
+        """
         try:
-            await self._serve_stdio()
+            await self._serve_stdio(beginning or early_answers.Beginning())
         except* BrokenPipeError:
             log.info("The client has closed the pipe that it read from.")
 
-    async def _serve_stdio(self) -> None:
+    async def _serve_stdio(self, beginning: early_answers.Beginning) -> None:
         send, inbox = anyio.create_memory_object_stream[SessionMessage | Exception]()
         empty = anyio.wrap_file(io.StringIO())
-        with stdio_messages.private_stdin() as stdin:
+        with beginning.lines() as lines:
             async with (
                 stdio.stdio_server(stdin=empty) as (no_messages, outbox),
                 no_messages,
                 outbox.clone() as answers,
                 anyio.create_task_group() as group,
             ):
-                group.start_soon(stdio_messages.relay, stdio_messages.Lines(stdin), send, answers.send)
+                keeper = answer_keeper.AnswerKeeper(beginning, outbox)
+                group.start_soon(stdio_messages.relay, lines, send, answers.send, keeper.hear)
                 try:
                     options = self._lowlevel_server.create_initialization_options()
-                    await self._lowlevel_server.run(inbox, outbox, options)
+                    await self._lowlevel_server.run(inbox, keeper, options)
                 finally:
                     stdio_messages.exit_within(LAST_ANSWERS_S)
 

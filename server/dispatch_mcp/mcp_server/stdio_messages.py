@@ -7,17 +7,16 @@ result that somebody paid for is not refused for one character. Bodies that come
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -38,10 +37,8 @@ from mcp.types import (
 from pydantic import ValidationError
 
 from dispatch_mcp import model
+from dispatch_mcp.mcp_server.handshake import input_lines
 from dispatch_mcp.text import json_types
-
-MAX_LINE: Final = 16 * 2**20
-"""Bytes of one message. The largest diff that `review_council` takes fits, written as any client writes JSON."""
 
 MAX_DEPTH: Final = 200
 """Levels of objects and lists in one message."""
@@ -52,7 +49,6 @@ MAX_ANSWERS: Final = 100
 _ID_AT_THE_END: Final = re.compile(rb'"jsonrpc" ?: ?"2\.0" ?, ?"id" ?: ?(-?[0-9]{1,18}|"[^"\\]{0,200}") ?\}\s{0,8}$')
 """How clients end a request that put the id last."""
 
-_TAIL: Final = 512
 _TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[^"]++', re.DOTALL)
 """A JSON text as strings, the last one perhaps not closed, and what stands between them."""
 
@@ -91,42 +87,14 @@ class Refusal:
             yield JSONRPCError(jsonrpc="2.0", id=request_id, error=ErrorData(code=self.code, message=self.reason))
 
 
-@dataclass(frozen=True, slots=True)
-class CutLine:
-    """The beginning and the end of a line that is longer than a message may be."""
-
-    head: bytes
-    tail: bytes
-
-
-class Lines:
-    """The lines of a file, none of them longer than `MAX_LINE` bytes."""
-
-    def __init__(self, file: BinaryIO, most: int = MAX_LINE) -> None:
-        self._file = file
-        self._most = most
-
-    def next(self) -> bytes | CutLine | None:
-        """Waits for a line and returns it without its end; None when there are no more."""
-        line = self._file.readline(self._most + 1)
-        if not line:
-            return None
-        if len(line) <= self._most or line.endswith(b"\n"):
-            return line
-        tail = b""
-        while part := self._file.readline(2**16):
-            tail = (tail + part)[-_TAIL:]
-            if part.endswith(b"\n"):
-                break
-        return CutLine(line[: 2**16], tail)
-
-
-def read(line: bytes | CutLine) -> JSONRPCMessage | Refusal | None:
+def read(line: bytes | input_lines.CutLine) -> JSONRPCMessage | Refusal | None:
     """Returns the message of a line, why it is none, or None for an empty line."""
-    if isinstance(line, CutLine):
+    if isinstance(line, input_lines.CutLine):
         at_the_end = _ID_AT_THE_END.search(line.tail)
         ids = _ids_in(line.head.decode("utf-8", "replace"), {"id": json.loads(at_the_end[1])} if at_the_end else {})
-        return Refusal(INVALID_REQUEST, f"The message is longer than {MAX_LINE:,} bytes. Send less at a time.", ids)
+        return Refusal(
+            INVALID_REQUEST, f"The message is longer than {input_lines.MAX_LINE:,} bytes. Send less at a time.", ids
+        )
     return read_text(repaired(line))
 
 
@@ -270,26 +238,16 @@ def _string(piece: str) -> str | None:
         return None
 
 
-@contextmanager
-def private_stdin() -> Generator[BinaryIO]:
-    """Yields stdin for us alone: meanwhile children that inherit it, and stray reads, find the null device."""
-    number = sys.stdin.fileno()
-    own = os.dup(number)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, number)
-    os.close(null)
-    try:
-        yield io.BufferedReader(io.FileIO(own, closefd=False), 2**16)
-    finally:
-        os.dup2(own, number)
-
-
 async def relay(
-    lines: Lines,
+    lines: input_lines.LineSource,
     inbox: MemoryObjectSendStream[SessionMessage | Exception],
     answer: Callable[[SessionMessage], Awaitable[None]],
+    hear: Callable[[JSONRPCMessage], None],
 ) -> None:
-    """Passes on what is a message and answers what is none, until there are no more lines or nobody listens."""
+    """Passes on what is a message and answers what is none, until there are no more lines or nobody listens.
+
+    `hear` is told of each message before it is passed on.
+    """
     own = anyio.CapacityLimiter(1)  # whoever else keeps threads busy, lines are read
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         async with inbox:
@@ -298,10 +256,11 @@ async def relay(
                     for error in outcome.answers():
                         await answer(SessionMessage(error))
                 else:
+                    hear(outcome)
                     await inbox.send(SessionMessage(outcome))
 
 
-def _next(lines: Lines) -> JSONRPCMessage | Refusal | None:
+def _next(lines: input_lines.LineSource) -> JSONRPCMessage | Refusal | None:
     """Waits for the next line that is not empty and returns what it says; None at the end. For a thread."""
     while (line := lines.next()) is not None:
         if (outcome := read(line)) is not None:

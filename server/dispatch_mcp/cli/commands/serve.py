@@ -21,6 +21,7 @@ from dispatch_mcp.cli import logs
 from dispatch_mcp.hooks import hand_ins, hook_listener, hook_socket
 from dispatch_mcp.mcp_server import lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
+from dispatch_mcp.mcp_server.handshake import early_answers
 from dispatch_mcp.model import records
 from dispatch_mcp.process import undisturbed_loading, workspace_sense
 from dispatch_mcp.text import redaction
@@ -40,8 +41,12 @@ EXIT_GRACE_S = 2.0
 """Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
 
 
-def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+def main(
+    options: argparse.Namespace, setup: configuration.LoadedSettings, beginning: early_answers.Beginning | None = None
+) -> int:
     """Serves until the client closes stdin or a signal comes; returns the exit code.
+
+    `beginning` is the session, if it has begun while this was loaded.
 
     Raises:
         InputError: the address to serve at is none, or one that must not be served at.
@@ -54,7 +59,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     for warning in setup.warnings:
         log.warning("%s", warning)
     sys.setswitchinterval(SWITCH_S)
-    anyio.run(_serve, setup, redactor)
+    anyio.run(_serve, setup, redactor, beginning)
     end_now()
     return 0
 
@@ -155,7 +160,9 @@ def loaders(
     return lazy.Loaders(dispatcher_of_settings, tools, documents, prompts, place if has_one_client else None)
 
 
-async def _serve(setup: configuration.LoadedSettings, redactor: redaction.Redactor) -> None:
+async def _serve(
+    setup: configuration.LoadedSettings, redactor: redaction.Redactor, beginning: early_answers.Beginning | None
+) -> None:
     settings = setup.settings
     server = mcp_server.make_server(
         loaders(setup, redactor, has_one_client=True),
@@ -166,7 +173,7 @@ async def _serve(setup: configuration.LoadedSettings, redactor: redaction.Redact
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":
             group.start_soon(_stop_on_signal, group.cancel_scope)
-        await server.run_stdio_async()
+        await server.run_stdio_async(beginning)
         group.cancel_scope.cancel()
 
 

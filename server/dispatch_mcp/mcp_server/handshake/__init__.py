@@ -1,0 +1,1 @@
+"""How a session begins: its lines, and answers that an earlier session of the same program has given."""
