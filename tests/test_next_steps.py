@@ -114,3 +114,30 @@ def test_a_few_ids_are_named_and_the_others_counted(ids: tuple[str, ...], text: 
 def test_what_ended_unread_names_its_tasks() -> None:
     step = NextStep(StepKind.WATCH, unread=("api", "web"))
     assert next_steps.ended_unread(step, "a note") == "'api' and 'web' ended without having read a note"
+
+
+@pytest.mark.parametrize(
+    ("state", "work", "lines"),
+    [
+        ("running", {}, ()),
+        ("paused", {}, ("a person: it is paused",)),
+        ("waiting_input", {("human", "running"): 1}, ("a person: 1 decision",)),
+        ("running", {("host", "running"): 2}, ("the assistant: 2 assignments out",)),
+        ("running", {("host", "ready"): 1}, ("the assistant: 1 task to fetch",)),
+        ("running", {("api", "ready"): 1, ("command", "running"): 2}, ("the server: 3 tasks",)),
+        (
+            "running",
+            {("scripted", "running"): 1, ("host", "ready"): 2, ("human", "ready"): 2, ("host", "running"): 1},
+            (
+                "a person: 2 decisions",
+                "the assistant: 1 assignment out",
+                "the assistant: 2 tasks to fetch",
+                "the server: 1 task",
+            ),
+        ),
+    ],
+)
+def test_a_run_waits_for_people_before_it_waits_for_programs(
+    state: str, work: dict[tuple[str, str], int], lines: tuple[str, ...]
+) -> None:
+    assert next_steps.who_is_waited_for(state, work.items()) == lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -22,6 +23,8 @@ HELP = ("--help", "-h", "help")
 MOST_WORDS_OF_HELP = 2
 LIGHT = (["hook"], ["statusline"])
 """What a host starts at every turn: nothing that it does not need is loaded."""
+LISTS = (["status"], ["status", "--all"])
+"""What people type again and again, and one look at the store can answer."""
 
 
 def main() -> int:
@@ -38,7 +41,7 @@ def main() -> int:
     if not arguments:
         arguments = ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve"]
     try:
-        if help_for(arguments):
+        if help_for(arguments) or (arguments in LISTS and listed_at_once(every="--all" in arguments)):
             return 0
         load = begun_session() if arguments == ["serve"] else command
         with undisturbed_loading.undisturbed():
@@ -60,6 +63,13 @@ def help_for(arguments: list[str]) -> bool:
     with suppress(SystemExit):
         command_line.parser().parse_args([*words, "--help"])
     return True
+
+
+def listed_at_once(*, every: bool) -> bool:
+    """Prints the list of runs without loading what could change one; returns whether that was possible."""
+    with undisturbed_loading.undisturbed():
+        from dispatch_mcp.cli import run_list  # noqa: PLC0415
+    return run_list.show_at_once(os.environ, time.time(), every=every)
 
 
 def light_command(name: str, *arguments: str) -> int:

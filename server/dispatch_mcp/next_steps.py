@@ -6,7 +6,7 @@ An assistant reads tool calls and a person at a shell reads commands, so nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -196,6 +196,31 @@ def age(seconds: float) -> str:
     if hours:
         return f"{hours} h"
     return f"{minutes} min" if minutes else f"{int(max(0.0, seconds))} s"
+
+
+def who_is_waited_for(state: str, work: Iterable[tuple[tuple[str, str], int]]) -> tuple[str, ...]:
+    """Returns what of a run that goes on waits for whom, the person first.
+
+    `work` is how many tasks are ready or at work, by who does them and by their state.
+    """
+    decisions, fetch, out, elsewhere = 0, 0, 0, 0
+    for (worker, task_state), count in work:
+        if worker == "human":
+            decisions += count
+        elif worker != "host":
+            elsewhere += count
+        elif task_state == "ready":
+            fetch += count
+        else:
+            out += count
+    lines = (
+        (decisions, f"a person: {counted(decisions, 'decision')}"),
+        (state == "paused", "a person: it is paused"),
+        (out, f"the assistant: {counted(out, 'assignment')} out"),
+        (fetch, f"the assistant: {counted(fetch, 'task')} to fetch"),
+        (elsewhere, f"the server: {counted(elsewhere, 'task')}"),
+    )
+    return tuple(text for holds, text in lines if holds)
 
 
 def have_been_out(step: NextStep, number: int) -> str:

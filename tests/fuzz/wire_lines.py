@@ -54,7 +54,7 @@ _FIELDS = (
 )
 
 
-class SessionQuestions:
+class Session:
     """A server and what was tried of it."""
 
     def __init__(self, wire: raw_server.Wire, log: Path, chance: random.Random) -> None:

@@ -19,6 +19,7 @@ from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.service import answers, traces
+from dispatch_mcp.store.looks import listed_runs
 
 pytestmark = pytest.mark.anyio
 
@@ -231,7 +232,7 @@ def test_no_cursor_is_the_beginning() -> None:
 
 @hypothesis.given(sent=st.integers(0, 10**6), whole=st.integers(0, 10**6))
 def test_a_saving_compares_with_the_whole_files_and_is_negative_where_a_pack_has_more(sent: int, whole: int) -> None:
-    saving = traces.saving(sent, whole)
+    saving = listed_runs.saving(sent, whole)
     if not whole:
         assert saving == {}
     else:

@@ -19,7 +19,7 @@ USAGE = {"input_tokens": 100, "output_tokens": 20, "cache_read_input_tokens": 5,
 
 
 @dataclass
-class SessionQuestions:
+class Session:
     """A session at a desk; `answers` are those of its own server."""
 
     desk: dispatcher_setup.Desk

@@ -12,9 +12,9 @@ import rich.console
 import rich.table
 import rich.text
 
-from dispatch_mcp import model
 from dispatch_mcp.cli import clean_output, help_pages
 from dispatch_mcp.text import escape
+from dispatch_mcp.text.json_types import Json
 
 OK, FAILED, USAGE, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes of every command."""
@@ -93,12 +93,12 @@ def plain(text: str, style: str = "") -> rich.text.Text:
     return rich.text.Text(clean_output.text(escape.terminal(text)), style=style)
 
 
-def emit(value: model.Json) -> None:
+def emit(value: Json) -> None:
     """Prints one JSON document."""
     sys.stdout.write(json.dumps(clean_output.document(value), ensure_ascii=_ascii(), indent=2) + "\n")
 
 
-def line(value: model.Json) -> None:
+def line(value: Json) -> None:
     """Prints one JSON line."""
     sys.stdout.write(json.dumps(clean_output.document(value), ensure_ascii=_ascii(), separators=(",", ":")) + "\n")
 

@@ -78,7 +78,7 @@ def excuse(error: BaseException, *, as_json: bool = False) -> int:
         sys.stderr.write("dispatch-mcp: interrupted\n")
         return 130
     if isinstance(first, BrokenPipeError):
-        _silence(sys.stdout)
+        clean_output.silence(sys.stdout)
         return 0
     if isinstance(first, OSError):
         hint = "Check the path, its rights and the space on its disk."
@@ -103,14 +103,6 @@ _EXPECTED = (KeyboardInterrupt, errors.DispatchError, BrokenPipeError, OSError)
 def _rank(error: BaseException) -> int | None:
     """Returns how much an exception explains, 0 the most; None for one that is not expected."""
     return next((rank for rank, kind in enumerate(_EXPECTED) if isinstance(error, kind)), None)
-
-
-def _silence(stream: object) -> None:
-    """Lets what is left in a stream's buffer go nowhere, because nobody reads it any more."""
-    if isinstance(stream, io.TextIOWrapper):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
 
 
 def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from dispatch_mcp.model import short_ids
 from dispatch_mcp.next_steps import (
     NextStep,
     StepKind,
@@ -22,6 +21,7 @@ from dispatch_mcp.next_steps import (
     sentences,
     settle_alike,
 )
+from dispatch_mcp.text import short_forms
 
 MOST_TASKS: Final = 5
 """Tasks that a sentence names; the table above it lists all."""
@@ -29,7 +29,7 @@ MOST_TASKS: Final = 5
 
 def words(step: NextStep) -> str:
     """Returns a step as one or a few sentences that name the commands to type."""
-    step = replace(step, run=short_ids.short(step.run), plan=short_ids.short(step.plan))
+    step = replace(step, run=short_forms.short(step.run), plan=short_forms.short(step.plan))
     beside = _carry_on(step) if step.ownerless and step.kind is not StepKind.CARRY_ON else ""
     return in_words(step, sentences(beside, _PHRASES[step.kind](step)), _messages(step), _changes(step))
 

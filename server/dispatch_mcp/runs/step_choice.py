@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, problems, records, transitions
-from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, counted, duration, names
+from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, duration, names, who_is_waited_for
 from dispatch_mcp.planning import proof_edits
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, objections, task_isolation
@@ -254,24 +254,7 @@ def waits(state: RunState, work: records.OpenWork) -> tuple[str, ...]:
     """Returns what of a run in that state waits for whom, the person first; nothing when it is over."""
     if state in model.RUN_FINAL:
         return ()
-    decisions, fetch, out, elsewhere = 0, 0, 0, 0
-    for (worker, task_state), count in work.items():
-        if worker is WorkerKind.HUMAN:
-            decisions += count
-        elif worker is not WorkerKind.HOST:
-            elsewhere += count
-        elif task_state is TaskState.READY:
-            fetch += count
-        else:
-            out += count
-    lines = (
-        (decisions, f"a person: {counted(decisions, 'decision')}"),
-        (state is RunState.PAUSED, "a person: it is paused"),
-        (out, f"the assistant: {counted(out, 'assignment')} out"),
-        (fetch, f"the assistant: {counted(fetch, 'task')} to fetch"),
-        (elsewhere, f"the server: {counted(elsewhere, 'task')}"),
-    )
-    return tuple(text for holds, text in lines if holds)
+    return who_is_waited_for(state, work.items())
 
 
 def why_waiting(

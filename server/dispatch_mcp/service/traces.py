@@ -23,6 +23,7 @@ from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles, messaging
 from dispatch_mcp.service.run_views import run_figures, run_report
 from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store.looks import listed_runs
 
 T = TypeVar("T")
 
@@ -45,9 +46,7 @@ View = Literal[
 MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""
 
-PAGE = 50
-MOST_OWNERLESS = 1_000
-"""Runs without an owner of which a list of runs says so, the oldest first."""
+PAGE = listed_runs.PAGE
 
 SHOWN_DOUBTS = 5
 INLINE_CHARS = 4_000
@@ -69,7 +68,7 @@ async def read(
 async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool, after: str = "") -> answers.Trace:
     """Returns the principal's runs, newest first: the open ones, or all of them."""
     runs = await store.runs(principal, open_only=not all_runs, limit=PAGE, after=after)
-    ownerless = frozenset(await store.adoptable(limit=MOST_OWNERLESS))
+    ownerless = frozenset(await store.adoptable(limit=listed_runs.MOST_OWNERLESS))
     work = await store.open_work([run.id for run in runs if run.state not in model.RUN_FINAL])
     now = store.now()
     lines = [
@@ -80,7 +79,7 @@ async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool,
     ]
     step = NextStep(StepKind.READ_RUN) if lines else await _without_runs(store, principal)
     cursor = runs[-1].id if len(runs) == PAGE else ""
-    context = saving(*await store.context_tokens(principal))
+    context = listed_runs.saving(*await store.context_tokens(principal))
     return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=step)
 
 
@@ -317,20 +316,11 @@ def _doubts(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
 
 
 def _context(attempts: Sequence[records.AttemptRecord]) -> dict[str, float]:
-    """Returns what `saving` returns for the attempts whose tasks named files."""
+    """Returns what `listed_runs.saving` returns for the attempts whose tasks named files."""
     packs: list[dict[str, float]] = [attempt.beat["context"] for attempt in attempts if "context" in attempt.beat]
     comparable = [pack for pack in packs if pack.get("named_files")]
-    return saving(sum(int(pack["tokens"]) for pack in comparable), sum(int(pack["named_files"]) for pack in comparable))
-
-
-def saving(tokens: int, whole: int) -> dict[str, float]:
-    """Returns what packs saved against sending the files that their tasks name, whole; nothing if they name none.
-
-    The share saved is below 0 where a pack brings more than those files.
-    """
-    if not whole:
-        return {}
-    return {"sent": tokens, "named_files": whole, "saved": round(1 - tokens / whole, 3)}
+    tokens, whole = (sum(int(pack[name]) for pack in comparable) for name in ("tokens", "named_files"))
+    return listed_runs.saving(tokens, whole)
 
 
 async def held(store: sqlite_store.Store, view: run_view.RunView) -> str:

@@ -18,6 +18,7 @@ from dispatch_mcp.model import like_failures, ports, records, short_ids, transit
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec, messages, owner_locks, plan_shelf, samples, table_rows
+from dispatch_mcp.store.looks import listed_runs
 from dispatch_mcp.store.reader import Reader, Row
 from dispatch_mcp.text.reading import excerpts
 
@@ -120,11 +121,6 @@ SELECT task.id, attempt.attempt, attempt.state, attempt.worker, started_at, ende
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
 WHERE run.id = ?1 AND task.id = coalesce(?2, task.id) ORDER BY started_at, task.no, attempt.attempt
 """  # noqa: S608  # constants
-_OPEN_WORK = """
-SELECT run.id, task.worker, task.state, count(*) FROM json_each(?) AS wanted
-JOIN run ON run.id = wanted.value JOIN task ON task.run = run.no
-WHERE task.state IN ('ready', 'running') AND cause <> 'removed' GROUP BY run.id, task.worker, task.state
-"""
 _EVENTS = """
 SELECT seq, kind, at, task, attempt, data FROM event
 WHERE run = (SELECT no FROM run WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
@@ -155,16 +151,6 @@ SELECT CAST(total(input_tokens) AS INTEGER), CAST(total(output_tokens) AS INTEGE
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no WHERE run.id = ?
 """
 # An open run without an open task is a round of the council that nobody has settled.
-_ADOPTABLE = """
-SELECT id, owner FROM run
-WHERE finished_at IS NULL AND server_driven AND (
-  EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('ready', 'running')
-    AND task.worker NOT IN ('host', 'human'))
-  OR NOT EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('blocked', 'ready', 'running')))
-AND NOT EXISTS (SELECT 1 FROM task WHERE task.run = run.no AND task.state IN ('blocked', 'ready', 'running')
-  AND task.worker NOT IN ('host', 'human') AND task.worker NOT IN (SELECT value FROM json_each(?)))
-ORDER BY no
-"""
 _KEPT_BY = "SELECT id, revision FROM run WHERE owner = ? AND finished_at IS NULL ORDER BY no"
 _BEGUN = f"""
 SELECT task.id, task.attempt, task.worker,
@@ -356,7 +342,9 @@ def _plan_to_run(
 async def open_work(reader: Reader, run_ids: Iterable[str]) -> dict[str, records.OpenWork]:
     """Returns how many tasks of each run are ready or at work, by who does them."""
     work: dict[str, dict[tuple[model.WorkerKind, model.TaskState], int]] = {}
-    for run_id, worker, state, count in await reader.rows(_OPEN_WORK, (json.dumps([*map(codec.clean, run_ids)]),)):
+    for run_id, worker, state, count in await reader.rows(
+        listed_runs.OPEN_WORK, (json.dumps([*map(codec.clean, run_ids)]),)
+    ):
         key = table_rows.KINDS[str(worker)], table_rows.STATES[str(state)]
         work.setdefault(str(run_id), {})[key] = _number(count)
     return dict(work)
@@ -444,17 +432,9 @@ async def spend(reader: Reader, run_id: str) -> model.Usage:
     return table_rows.usage_of((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
 
 
-_CONTEXT = """
-SELECT CAST(total(json_extract(beat, '$.context.tokens')) AS INTEGER),
-  CAST(total(json_extract(beat, '$.context.named_files')) AS INTEGER)
-FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no
-WHERE principal = ? AND beat LIKE '%"context"%' AND json_extract(beat, '$.context.named_files') > 0
-"""
-
-
 async def context_tokens(reader: Reader, principal: str) -> tuple[int, int]:
     """Returns the tokens of a principal's packs whose tasks named files, and of those files, each whole."""
-    ((tokens_sent, whole),) = await reader.rows(_CONTEXT, (codec.clean(principal),))
+    ((tokens_sent, whole),) = await reader.rows(listed_runs.CONTEXT, (codec.clean(principal),))
     return _number(tokens_sent), _number(whole)
 
 
@@ -473,7 +453,7 @@ async def adoptable(
     reader: Reader, home: Path, own: str, drives: Collection[str], kinds: Collection[model.WorkerKind]
 ) -> list[str]:
     """Returns runs that wait for an owner with such workers, or that `own` has and does not drive, oldest first."""
-    entries = await reader.rows(_ADOPTABLE, (json.dumps(sorted(kinds)),))
+    entries = await reader.rows(listed_runs.ADOPTABLE, (json.dumps(sorted(kinds)),))
     rows = [(str(run_id), owner) for run_id, owner in entries if str(run_id) not in drives]
     owners = {str(owner) for _, owner in rows if owner is not None} - {own}
     alive = {owner for owner in owners if owner_locks.is_alive(home, owner)}

@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -198,9 +199,17 @@ def _configure(conn: sqlite3.Connection, busy_ms: int) -> None:
 
 def migrations() -> list[str]:
     """Returns the texts of the numbered migrations; number n takes the schema from version n-1 to n."""
+    return [file.read_text("utf-8") for file in _migration_files()]
+
+
+def newest() -> int:
+    """Returns the version of the schema that we know."""
+    return len(_migration_files())
+
+
+def _migration_files() -> list[Traversable]:
     folder = resources.files("dispatch_mcp.store") / "schema"
-    files = sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
-    return [item.read_text("utf-8") for item in files]
+    return sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
 
 
 def version(conn: sqlite3.Connection) -> int:

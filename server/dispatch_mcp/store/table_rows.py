@@ -13,6 +13,7 @@ from dispatch_mcp.model import bounds, records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec
+from dispatch_mcp.store.looks import listed_runs
 
 STATES = {state.value: state for state in model.TaskState}
 KINDS = {kind.value: kind for kind in model.WorkerKind}
@@ -63,10 +64,7 @@ class RunRow(NamedTuple):
 
 RUN_COLUMNS = ", ".join(RunRow._fields)
 SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run WHERE id = ?"  # noqa: S608  # a constant
-COUNTS = (
-    "(SELECT json_group_object(state, n) FROM "
-    "(SELECT state, count(*) AS n FROM task WHERE task.run = run.no AND cause <> 'removed' GROUP BY state))"
-)
+COUNTS = listed_runs.COUNTS
 SELECT_TASKS = (
     "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, "
     "stand_ins, false_starts FROM task WHERE run = ? ORDER BY position"

@@ -7,7 +7,7 @@ import argparse
 import anyio
 
 from dispatch_mcp import configuration, next_steps
-from dispatch_mcp.cli import console, shell_wording
+from dispatch_mcp.cli import console, run_list, shell_wording
 from dispatch_mcp.model import short_ids
 from dispatch_mcp.next_steps import NextStep
 from dispatch_mcp.planning import forecast
@@ -31,28 +31,19 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 def _show_runs(trace: answers.Trace) -> None:
     rows = [
-        (
-            short_ids.short(line.run_id),
+        run_list.ListLine(
+            line.run_id,
             line.title,
-            _state(line),
+            line.state.value,
             line.progress,
             line.age,
-            "; ".join(line.waits),
+            line.waits,
             line.workspace,
+            line.ownerless,
         )
         for line in trace.runs
     ]
-    if rows:
-        console.show(("run", "title", "state", "done", "age", "waits for", "workspace"), rows)
-    else:
-        console.say(_advice(trace.next))
-    if trace.context:
-        console.say(f"all runs, {saved(trace.context)}")
-
-
-def _state(line: answers.RunLine) -> str:
-    """Returns the state of a run in a list, and that no process is there which would move it on."""
-    return f"{line.state.value}, nobody carries it on" if line.ownerless else line.state.value
+    run_list.show(rows, _advice(trace.next), trace.context)
 
 
 def show_steered(answer: answers.SteeringAnswer, *, as_json: bool) -> None:
@@ -107,7 +98,7 @@ def money(trace: answers.Trace) -> list[str]:
         dollars = "" if spend.cost_usd is None else f", ${spend.cost_usd:.2f}"
         lines.append(f"used {forecast.counted_tokens(spend):,} tokens{dollars}")
     if trace.context:
-        lines.append(saved(trace.context))
+        lines.append(run_list.saved(trace.context))
     if trace.limits:
         shares = [
             f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left
@@ -115,16 +106,6 @@ def money(trace: answers.Trace) -> list[str]:
         ceilings = [f"{name} at most {most:g}" for name, most in trace.limits.items() if name not in trace.left]
         lines.append(f"left: {', '.join([*shares, *ceilings])}")
     return [*lines, f"held: {trace.held}"] if trace.held else lines
-
-
-def saved(context: dict[str, float]) -> str:
-    """Returns what choosing context saved against the whole files that tasks name."""
-    share = context["saved"]
-    comparison = f"{share:.0%} saved" if share >= 0 else f"{-share:.0%} more"
-    return (
-        f"context: {context['sent']:,.0f} tokens given; the files that tasks name have "
-        f"{context['named_files']:,.0f} whole: {comparison}"
-    )
 
 
 def _advice(step: NextStep | None) -> str:

@@ -1,0 +1,119 @@
+"""The list of runs as people read it, whoever has read it from the store."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dispatch_mcp import errors
+from dispatch_mcp.cli import clean_output, console, shell_wording
+from dispatch_mcp.hooks import hook_program
+from dispatch_mcp.next_steps import NextStep, StepKind, age, who_is_waited_for
+from dispatch_mcp.process import child_environment
+from dispatch_mcp.store import health
+from dispatch_mcp.store.looks import listed_runs
+from dispatch_mcp.text import redaction, short_forms
+
+HOME: Final = "DISPATCH_MCP_HOME"
+_PROJECT: Final = "CLAUDE_PROJECT_DIR"
+_VARIABLES: Final = frozenset("$%{}\0")
+"""What a path has in it that somebody has not filled in."""
+
+
+class ListLine(NamedTuple):
+    """A run as the list shows it."""
+
+    run_id: str
+    title: str
+    state: str
+    progress: str
+    age: str
+    waits: Sequence[str]
+    workspace: str
+    is_ownerless: bool
+
+
+def show(rows: Sequence[ListLine], advice: str, context: Mapping[str, float]) -> None:
+    """Prints runs, what comes next where there are none, and what choosing context has saved."""
+    cells = [
+        (
+            short_forms.short(row.run_id),
+            row.title,
+            f"{row.state}, nobody carries it on" if row.is_ownerless else row.state,
+            row.progress,
+            row.age,
+            "; ".join(row.waits),
+            row.workspace,
+        )
+        for row in rows
+    ]
+    if cells:
+        console.show(("run", "title", "state", "done", "age", "waits for", "workspace"), cells)
+    else:
+        console.say(advice)
+    if context:
+        console.say(f"all runs, {saved(context)}")
+
+
+def saved(context: Mapping[str, float]) -> str:
+    """Returns what choosing context saved against the whole files that tasks name."""
+    share = context["saved"]
+    comparison = f"{share:.0%} saved" if share >= 0 else f"{-share:.0%} more"
+    return (
+        f"context: {context['sent']:,.0f} tokens given; the files that tasks name have "
+        f"{context['named_files']:,.0f} whole: {comparison}"
+    )
+
+
+def show_at_once(env: Mapping[str, str], now: float, *, every: bool) -> bool:
+    """Prints the list by one look at the store and nothing else, and returns whether it did.
+
+    It does not where anything is out of the ordinary: settings of the user's, which have to be read and checked, a
+    store that is not there, of another schema, or in trouble. Then only the whole program can say what there is.
+    """
+    home = plain_home(env)
+    if not home:
+        return False
+    try:
+        answer = health.look(home, partial(listed_runs.read, home=home, every=every))
+    except (errors.DispatchError, OSError):
+        return False
+    if answer is None or not answer.has_runs:
+        return False
+    clean_output.use(redaction.Redactor(child_environment.secret_values(env)))
+    advice = "" if answer.runs else shell_wording.words(NextStep(StepKind.LIST_ALL_RUNS))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        show([_line(run, now) for run in answer.runs], advice, listed_runs.saving(answer.tokens, answer.whole))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        clean_output.silence(sys.stdout)
+    return True
+
+
+def _line(run: listed_runs.ListedRun, now: float) -> ListLine:
+    waits, progress = who_is_waited_for(run.state, run.work), f"{run.ends} of {run.tasks}"
+    since = age(now - run.created_at)
+    return ListLine(run.id, run.title, run.state, progress, since, waits, run.workspace, run.is_ownerless)
+
+
+def plain_home(env: Mapping[str, str]) -> Path | None:
+    """Returns the state directory where that is all that anybody has set, None where settings have to be read."""
+    names = {name for name in env if name.startswith("DISPATCH_MCP_")}
+    paths = [env[name] for name in (HOME, _PROJECT) if env.get(name)]
+    is_plain = all(Path(path).is_absolute() and path == path.strip() and not _VARIABLES & set(path) for path in paths)
+    if names - {HOME} or not is_plain:
+        return None
+    home = Path(os.path.normpath(env.get(HOME) or hook_program.home(env)))
+    try:
+        Path.cwd()
+    except OSError:
+        return None
+    return None if os.path.lexists(home / "config.toml") else home
