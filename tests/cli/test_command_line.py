@@ -77,14 +77,16 @@ def test_the_command_that_was_typed_is_loaded_and_no_other(tmp_path: Path) -> No
     seen: list[tuple[str, object]] = []
 
     def load(name: str) -> cli_program.RunCommand:
-        def run_command(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+        def run_command(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int | None:
             seen.append((name, options.run))
-            return 7
+            return None if name == "run_list" else 7
 
         return run_command
 
     assert cli_program.main(["status", "abc", "--home", str(tmp_path)], load) == 7
-    assert seen == [("commands.status", "abc")]
+    assert seen == [("run_list", "abc"), ("commands.status", "abc")], "what is quick is asked first"
+    assert cli_program.main(["trace", "abc", "--home", str(tmp_path)], load) == 7
+    assert seen[2:] == [("commands.trace", "abc")]
 
 
 def problem(number: int) -> problems.Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sqlite3
@@ -17,8 +18,9 @@ import command_runs
 import memory_client
 import pytest
 
-from dispatch_mcp import model
+from dispatch_mcp import configuration, model
 from dispatch_mcp.cli import run_list
+from dispatch_mcp.cli.commands import status
 from dispatch_mcp.model import transitions
 from dispatch_mcp.store.looks import listed_runs
 
@@ -68,6 +70,13 @@ def looks(every: bool, capsys: pytest.CaptureFixture[str]) -> str:  # noqa: FBT0
     return capsys.readouterr().out
 
 
+def whole(every: bool, capsys: pytest.CaptureFixture[str]) -> str:  # noqa: FBT001
+    """Returns what the command prints that opens the whole store."""
+    setup = configuration.load(os.environ, cwd=Path.cwd())
+    assert status.main(argparse.Namespace(run=None, json=False, all=every), setup) == 0
+    return capsys.readouterr().out
+
+
 @pytest.mark.parametrize("every", [False, True])
 def test_the_quick_list_is_the_list_of_the_whole_program(
     every: bool,  # noqa: FBT001
@@ -90,6 +99,7 @@ def test_the_quick_list_is_the_list_of_the_whole_program(
     assert shell("status", *["--all"] * every).out == text
     monkeypatch.setenv("DISPATCH_MCP_LEARN", "true")  # so that settings have to be read
     assert shell("status", *["--all"] * every).out == text
+    assert whole(every, capsys) == text
 
 
 def test_where_no_run_is_open_the_quick_list_says_how_to_see_the_others(
@@ -104,6 +114,7 @@ def test_where_no_run_is_open_the_quick_list_says_how_to_see_the_others(
     assert text == "No open runs; `dispatch-mcp status --all` lists finished ones.\n"
     monkeypatch.setenv("DISPATCH_MCP_LEARN", "true")
     assert shell("status").out == text
+    assert whole(False, capsys) == text
 
 
 def _with_settings(home: Path) -> None:
@@ -133,6 +144,9 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_whole_program(
     change: Callable[[Path], None], runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change(runs)
+    by_look = change is _with_settings
+    assert run_list.show_by_look(runs, (), time.time(), every=True) == by_look
+    assert bool(capsys.readouterr().out) == by_look
     assert not run_list.show_at_once(os.environ, time.time(), every=True)
     assert capsys.readouterr().out == ""
 
@@ -199,3 +213,15 @@ def test_what_people_and_hosts_start_again_and_again_loads_no_heavy_library(
     )
     assert done.returncode == 0, done.stderr
     assert not (HEAVY | more) & set(done.stderr.split())
+
+
+def test_settings_have_to_be_read_with_pydantic_and_nothing_beyond_that(runs: Path) -> None:
+    (runs / "config.toml").write_text("learn = true\n", encoding="utf-8")
+    code = (
+        "import sys; sys.argv = ['dispatch-mcp', 'status']\n"
+        "from dispatch_mcp import __main__\n"
+        "assert __main__.main() == 0\n"
+        "sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert not (HEAVY - {"pydantic", "ssl"}) & set(done.stderr.split())

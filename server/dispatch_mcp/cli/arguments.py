@@ -22,11 +22,15 @@ VIEWS = (
 
 
 class Command(NamedTuple):
-    """One command: its help, its arguments as argparse takes them, and its module in `cli` if it has not its name."""
+    """One command: its help, its arguments as argparse takes them, and its module in `cli` if it has not its name.
+
+    `quick` is a module that is asked first: its `main` returns None where only the command's own can do it.
+    """
 
     help: str
     arguments: tuple[tuple[tuple[str, ...], Mapping[str, object]], ...] = ()
     module: str = ""
+    quick: str = ""
 
 
 def flag(*names: str, **how: object) -> tuple[tuple[str, ...], Mapping[str, object]]:
@@ -152,6 +156,7 @@ COMMANDS: Mapping[str, Command] = {
             flag("run", nargs="?", help="a run: the beginning of its id, or latest"),
             flag("--all", action="store_true", help="finished runs too"),
         ),
+        quick="run_list",
     ),
     "watch": Command(
         "follow a run on one screen, with keys to pause, cancel and look closer",

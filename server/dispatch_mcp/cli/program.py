@@ -26,7 +26,7 @@ WORK_ON_BROKEN = frozenset({"config", "doctor"})
 WORK_ANYWHERE = frozenset({"serve"})
 """Commands that a program starts which shows nobody why they ended: a workspace that is gone is told in answers."""
 
-RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int]
+RunCommand = Callable[[argparse.Namespace, configuration.LoadedSettings], int | None]
 """Carries out a command and returns its exit code; `main` of each module in `cli.commands` is one."""
 
 Load = Callable[[str], RunCommand]
@@ -57,11 +57,14 @@ def main(arguments: Sequence[str], load: Load) -> int:
         clean_output.use(redaction.Redactor(configuration.secret_values(os.environ)))
         options, setup = read(arguments)
         clean_output.use(redaction.Redactor(setup.secrets))
-        code = load(command_line.COMMANDS[options.command].module or f"commands.{options.command}")(options, setup)
+        command = command_line.COMMANDS[options.command]
+        code = load(command.quick)(options, setup) if command.quick else None
+        if code is None:
+            code = load(command.module or f"commands.{options.command}")(options, setup)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:
         return excuse(error, as_json=as_json)
-    return code
+    return code or 0
 
 
 def excuse(error: BaseException, *, as_json: bool = False) -> int:

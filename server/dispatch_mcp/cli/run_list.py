@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.cli import clean_output, console, shell_wording
@@ -18,6 +20,9 @@ from dispatch_mcp.process import child_environment
 from dispatch_mcp.store import health
 from dispatch_mcp.store.looks import listed_runs
 from dispatch_mcp.text import redaction, short_forms
+
+if TYPE_CHECKING:
+    from dispatch_mcp import configuration
 
 HOME: Final = "DISPATCH_MCP_HOME"
 _PROJECT: Final = "CLAUDE_PROJECT_DIR"
@@ -70,22 +75,33 @@ def saved(context: Mapping[str, float]) -> str:
     )
 
 
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int | None:
+    """Prints the list of runs by one look at the store; returns None where that is not asked for, or not enough."""
+    if options.run or options.json:
+        return None
+    is_done = show_by_look(setup.settings.home, setup.secrets, time.time(), every=options.all)
+    return console.OK if is_done else None
+
+
 def show_at_once(env: Mapping[str, str], now: float, *, every: bool) -> bool:
+    """Prints the list without reading any settings, and returns whether it did: only where there are none to read."""
+    home = plain_home(env)
+    return home is not None and show_by_look(home, child_environment.secret_values(env), now, every=every)
+
+
+def show_by_look(home: Path, secrets: Collection[str], now: float, *, every: bool) -> bool:
     """Prints the list by one look at the store and nothing else, and returns whether it did.
 
-    It does not where anything is out of the ordinary: settings of the user's, which have to be read and checked, a
-    store that is not there, of another schema, or in trouble. Then only the whole program can say what there is.
+    It does not where anything is out of the ordinary: a store that is not there, has no run, is of another schema, or
+    in trouble. Then only the whole program can say what there is.
     """
-    home = plain_home(env)
-    if not home:
-        return False
     try:
         answer = health.look(home, partial(listed_runs.read, home=home, every=every))
     except (errors.DispatchError, OSError):
         return False
     if answer is None or not answer.has_runs:
         return False
-    clean_output.use(redaction.Redactor(child_environment.secret_values(env)))
+    clean_output.use(redaction.Redactor(secrets))
     advice = "" if answer.runs else shell_wording.words(NextStep(StepKind.LIST_ALL_RUNS))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
