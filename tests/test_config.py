@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import configuration, errors
+from dispatch_mcp.cli import shell_wording
 from dispatch_mcp.process import child_environment
 
 KEY = "-".join(("sk", "ant", "0123456789abcdef"))
@@ -317,6 +318,17 @@ def test_all_mistakes_are_told_at_once(home: Path, project: Path) -> None:
     write(home, "max_parallel = 0\ngrace_s = -1\n")
     with pytest.raises(errors.ConfigError, match=r"max_parallel[\s\S]*grace_s"):
         configuration.load({}, home=home, cwd=project)
+
+
+def test_names_that_are_no_settings_are_told_with_the_values_that_do_not_fit(home: Path, project: Path) -> None:
+    write(home, "max_paralel = 3\nmax_parallel = 0\nzzz = 1\n")
+    with pytest.raises(errors.ConfigError) as raised:
+        configuration.load({}, home=home, cwd=project)
+    first, second, third = raised.value.message.splitlines()
+    assert first.endswith("line 1: there is no setting 'max_paralel'. Did you mean 'max_parallel'?")
+    assert second.endswith("line 3: there is no setting 'zzz'.")
+    assert "line 2: `max_parallel` is 0" in third
+    assert raised.value.advice(shell_wording.words).startswith("Correct each or remove it.")
 
 
 def test_an_unknown_flag_is_an_error(home: Path, project: Path) -> None:

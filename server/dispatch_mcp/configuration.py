@@ -33,6 +33,9 @@ RESERVED = frozenset({child_environment.DEPTH, PREFIX + "FAILPOINT", PREFIX + "C
 """Variables of ours that are no settings."""
 
 MAX_FILE_BYTES = 1 << 20
+MOST_PROBLEMS = 10
+"""Wrong settings that are told of at once."""
+
 _OF_OURS = "Value error, "
 """What pydantic writes before the words of a check of ours."""
 _PLACEHOLDER = re.compile(r"^\$\{[^}]*\}$")
@@ -215,6 +218,8 @@ class _Draft:
     warnings: list[str] = field(default_factory=list[str])
     lines: dict[str, int] = field(default_factory=dict[str, int])
     """The line of the file on which each key of it stands."""
+    unknown: list[tuple[str, str | NextStep]] = field(default_factory=list[tuple[str, "str | NextStep"]])
+    """What is said of each key of the file that is no setting, and what to do about it."""
 
     def place(self, key: str) -> str:
         """Returns where the value of a key stands, as a sentence begins."""
@@ -332,7 +337,8 @@ def _lay_file(draft: _Draft, path: Path) -> None:
     for key, value in _parsed(path, text).items():
         line = draft.lines[key] = _line_of(key, text)
         if key not in KEYS:
-            raise errors.ConfigError(f"{str(path)!r}, line {line}: there is no setting {key!r}.", hint=_key_hint(key))
+            draft.unknown.append((f"{str(path)!r}, line {line}: there is no setting {key!r}.", _key_hint(key)))
+            continue
         draft.put(key, _absolute(key, value, path.parent), Origin("file", str(path)))
 
 
@@ -461,14 +467,23 @@ def _path(value: object, base: Path) -> Path:
 
 
 def _validated(draft: _Draft) -> Settings:
+    """Returns the settings. Raises ConfigError with everything that is wrong with them, at most `MOST_PROBLEMS`."""
+    lines = [f"{line} {hint}" if isinstance(hint, str) else line for line, hint in draft.unknown]
     try:
-        return Settings.model_validate(draft.values)
+        settings = Settings.model_validate(draft.values)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
-        lines = [_problem(str(problem["loc"][0]), problem, draft) for problem in problems[:5]]
-        raise errors.ConfigError(
-            "\n".join(lines), hint=NextStep(StepKind.SHOW_SETTINGS, advice="Correct the value or remove it.")
-        ) from None
+        lines += [_problem(str(problem["loc"][0]), problem, draft) for problem in problems]
+    else:
+        if not draft.unknown:
+            return settings
+    if len(draft.unknown) == len(lines) == 1:
+        [(line, hint)] = draft.unknown
+        raise errors.ConfigError(line, hint=hint)
+    advice = "Correct the value or remove it." if len(lines) == 1 else "Correct each or remove it."
+    raise errors.ConfigError(
+        "\n".join(lines[:MOST_PROBLEMS]), hint=NextStep(StepKind.SHOW_SETTINGS, advice=advice)
+    ) from None
 
 
 def _problem(key: str, problem: ErrorDetails, draft: _Draft) -> str:

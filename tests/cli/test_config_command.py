@@ -93,7 +93,7 @@ def test_a_broken_file_is_named_by_those_who_say_what_is_wrong(
     shown, health = shell("config"), shell("doctor", "--json")
     assert (shown.code, health.code) == (2, 1)
     assert "config.toml" in shown.err
-    assert "Until then the rest is used without it" in shown.err
+    assert "Until then every command that needs settings refuses to begin." in shown.err
     assert any(fact["mark"] == "✗" and "config.toml" in fact["detail"] for fact in health.json)
     assert shell("status").code == 2
 

@@ -69,7 +69,10 @@ def troubles(setup: configuration.LoadedSettings) -> list[settings_guide.Setting
         message = setup.fault.message.rstrip(".")
         fix = setup.fault.advice(shell_wording.words)
         faults.insert(
-            0, settings_guide.SettingTrouble("settings", message, f"{fix} Until then the rest is used without it.")
+            0,
+            settings_guide.SettingTrouble(
+                "settings", message, f"{fix} Until then every command that needs settings refuses to begin."
+            ),
         )
     return faults
 
