@@ -91,7 +91,7 @@ def context(store: sqlite_store.Store, beats: list[dict[str, model.Json]]) -> ta
         pass
 
     return task_runner.LocalContext(
-        RUN, "part", 1, {}, store.blobs, lambda _task, _attempt, beat: beats.append(dict(beat)), no_mail, written
+        RUN, "part", 1, {}, store.blobs, lambda _task, _attempt, beat: beats.append(dict(beat)), no_mail, written, {}
     )
 
 

@@ -72,6 +72,20 @@ async def test_hidden_files_are_shown_in_the_order_of_their_names(tmp_path: Path
     assert places == sorted(places)
 
 
+async def test_a_hidden_file_of_an_odd_kind_is_shown_where_it_is_declared_by_its_name(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    (workspace / ".gitignore").write_text("*.log\n")
+    reviewed_runs.commit(workspace)
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin({**FIX, "files": ["app/cart.py", "app/debug.log"]})
+        (workspace / "app/cart.py").write_text(BETTER)
+        (workspace / "app/debug.log").write_text("a cart\n")
+        await chat.report("fix")
+        shown = await chat.prompt("review")
+    assert "+a cart" in shown
+    assert "shown to nobody" not in shown
+
+
 async def test_a_file_that_git_ignores_and_nobody_changed_is_shown_to_nobody(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     path = hide(workspace, "ignored")

@@ -100,7 +100,7 @@ class LocalContext:
     keep: Callable[[str, int, Mapping[str, model.Json]], None]
     fetch: Callable[[], Awaitable[Sequence[model.Message]]]
     write: Callable[[str, int], Awaitable[None]]
-    details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
+    details: dict[str, model.Json]
 
     def beat(self, **details: model.Json) -> None:
         """Keeps the newest details for the next attempt."""
