@@ -255,6 +255,17 @@ async def test_a_round_that_passes_the_very_change_lifts_the_block(tmp_path: Pat
         assert await is_blocked(chat, "app/cart.py") == (how in ("another diff", "failed"))
 
 
+async def test_a_round_over_a_run_in_a_workspace_without_git_lifts_the_block_of_what_stands_there_now(
+    tmp_path: Path,
+) -> None:
+    async with blocked(tmp_path, git=False) as chat:
+        first = chat.run_id
+        worse(shop_of(chat))
+        assert await is_blocked(chat, "app/cart.py")
+        assert await reviewed(chat, PASS, run_id=first) == "succeeded"
+        assert not await is_blocked(chat, "app/cart.py")
+
+
 async def test_a_round_over_other_content_does_not_free_what_was_blocked_when_that_is_put_back(tmp_path: Path) -> None:
     async with blocked(tmp_path) as chat:
         worse(shop_of(chat))
