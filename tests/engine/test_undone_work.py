@@ -151,17 +151,24 @@ async def test_a_verdict_holds_only_for_the_change_that_was_judged(tmp_path: Pat
         assert (progress.replayed, [one.task_id for one in progress.assignments]) == (1, ["look"])
 
 
-async def test_a_council_of_a_plan_judges_again_what_was_changed_after_it_had_passed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("argues", [True, False], ids=["with an advocate", "without one"])
+async def test_a_council_of_a_plan_judges_again_what_was_changed_after_it_had_passed(
+    tmp_path: Path, *, argues: bool
+) -> None:
     shop = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "state", shop, reviews="end") as chat:
+    flags: dict[str, Any] = {"reviews": "end", "council_devils_advocate": argues}
+    async with reviewed_runs.opened(tmp_path / "state", shop, **flags) as chat:
         plan = await chat.app.plans.plan([FIX])
         chat.run_id = (await chat.app.dispatch(plan_id=plan.plan.id, worker="host")).run_id
         better(shop)
         await chat.report("fix")
+        asked: list[str] = []
         while seats := [name for name in await chat.out() if name != "fix"]:
+            asked += seats
             for name in seats:
                 await chat.report(name, '{"verdict": "PASS", "files": ["app/cart.py"], "findings": []}')
         assert (await chat.trace()).state == "succeeded"
+        assert ("council" in asked) is argues
         count = len(await chat.states())
         assert (await again(chat)).replayed == count
         (shop / "app/cart.py").write_text(CART)
