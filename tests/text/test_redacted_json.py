@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.text import redaction
+from dispatch_mcp.text import json_types, redaction
 
 
 def nested(value: redaction.Json, depth: int, wrap: Callable[[redaction.Json], redaction.Json]) -> redaction.Json:
@@ -53,6 +53,37 @@ def test_redacted_json_holds_no_secret_keeps_its_shape_and_does_not_change_again
     assert redactor.redact_json(once) == once
     assert type(once) is type(value)
     assert isinstance(value, str | int | None) or len(once) == len(value)
+
+
+def one_by_one(redactor: redaction.Redactor, value: redaction.Json) -> redaction.Json:
+    """Returns a value with each text redacted for itself; secrets under names such as `password` are left to it."""
+    if isinstance(value, str):
+        return redactor.redact(value)
+    if json_types.is_list(value):
+        return [one_by_one(redactor, item) for item in value]
+    if json_types.is_object(value):
+        return {redactor.redact(key): one_by_one(redactor, item) for key, item in value.items()}
+    return value
+
+
+_SOME_TEXT = st.sampled_from(
+    [
+        *("Bearer " + "a1" * 12, "hunter22 and hunter22", "https://me:pa55word@host", "ready", "t1.py", "a = b", ""),
+        *("AKIA" + "A1" * 8, "key-" + "a1" * 16, "export API_TOKEN=abcdef123", "x\n-----BEGIN", "eyJ.eyJ", "dp."),
+    ]
+)
+
+
+@pytest.mark.promise("S10")
+@given(
+    st.recursive(
+        _SOME_TEXT | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=6) | st.dictionaries(_SOME_TEXT, inner, max_size=4),
+    )
+)
+def test_a_text_is_redacted_beside_others_as_it_is_alone(value: redaction.Json) -> None:
+    redactor = redaction.Redactor(["hunter22"])
+    assert redactor.redact_json(value) == one_by_one(redactor, value)
 
 
 def test_what_was_redacted_before_keeps_the_kind_that_it_was_given() -> None:

@@ -6,7 +6,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from urllib import parse
 
@@ -32,6 +32,10 @@ class SecretPattern(NamedTuple):
     kind: str
     hints: tuple[str, ...]
     regex: re.Pattern[str]
+
+    def may_be_in(self, text: str) -> bool:
+        """Returns whether a text holds one of the hints."""
+        return any(hint in text for hint in self.hints)
 
 
 def _pattern(kind: str, hints: str, regex: str, flags: re.RegexFlag = re.NOFLAG) -> SecretPattern:
@@ -146,38 +150,70 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """Returns `text` with each secret replaced by `[redacted:<kind>]`."""
-        if self._exact is not None:
-            text = self._exact.sub(_mark("secret"), text)
-        for pattern in PATTERNS:
-            if any(hint in text for hint in pattern.hints):
-                text = pattern.regex.sub(_Replacement(pattern.kind), text)
-        return text
+        return _without(text, self._exact, PATTERNS)
 
     def redact_json(self, value: Json) -> Json:
         """Returns a JSON value with its strings and keys redacted, and strings under names such as `password` whole."""
-        return self._walk(value, 0, {})
+        # Most values have very many short strings and few of the hints: those are looked for in all of it at once.
+        whole = "\n".join(_strings(value))
+        exact = self._exact if self._exact is not None and self._exact.search(whole) else None
+        return _JsonWalk(exact, [pattern for pattern in PATTERNS if pattern.may_be_in(whole)]).walk(value, 0)
 
-    def _walk(self, value: Json, depth: int, names: dict[str, str]) -> Json:
+
+class _JsonWalk:
+    """Walks one JSON value with those patterns that can match in it."""
+
+    def __init__(self, exact: re.Pattern[str] | None, patterns: Sequence[SecretPattern]) -> None:
+        self._exact, self._patterns = exact, patterns
+        self._names: dict[str, tuple[str, bool]] = {}
+
+    def walk(self, value: Json, depth: int) -> Json:
+        """Returns a value that lies so deep without secrets."""
         if isinstance(value, str):
-            return self.redact(value)
+            return _without(value, self._exact, self._patterns)
         if depth >= MAX_DEPTH:
             return value if isinstance(value, bool | int | float) or value is None else _mark("too-deep")
         if json_types.is_list(value):
-            return [self._walk(item, depth + 1, names) for item in value]
+            return [self.walk(item, depth + 1) for item in value]
         if json_types.is_object(value):
-            return {self._name(key, names): self._field(key, item, depth + 1, names) for key, item in value.items()}
+            return dict([self._field(key, item, depth + 1) for key, item in value.items()])
         return value
 
-    def _name(self, key: str, names: dict[str, str]) -> str:
-        """Returns a key redacted; `names` are those of this value, most of which come again and again."""
-        if key not in names:
-            names[key] = self.redact(key)
-        return names[key]
+    def _field(self, key: str, value: Json, depth: int) -> tuple[str, Json]:
+        name, is_secret = self._name(key)
+        if is_secret and isinstance(value, str) and len(value) >= SHORTEST:
+            return name, value if value.startswith("[redacted:") else _mark("field")
+        return name, self.walk(value, depth)
 
-    def _field(self, key: str, value: Json, depth: int, names: dict[str, str]) -> Json:
-        if isinstance(value, str) and len(value) >= SHORTEST and _SECRET_KEY.search(key):
-            return value if value.startswith("[redacted:") else _mark("field")
-        return self._walk(value, depth, names)
+    def _name(self, key: str) -> tuple[str, bool]:
+        """Returns a key redacted, and whether it names a secret; most keys of a value come again and again."""
+        if key not in self._names:
+            self._names[key] = _without(key, self._exact, self._patterns), bool(_SECRET_KEY.search(key))
+        return self._names[key]
+
+
+def _without(text: str, exact: re.Pattern[str] | None, patterns: Iterable[SecretPattern]) -> str:
+    """Returns a text without what these patterns find."""
+    if exact is not None:
+        text = exact.sub(_mark("secret"), text)
+    for pattern in patterns:
+        if pattern.may_be_in(text):
+            text = pattern.regex.sub(_Replacement(pattern.kind), text)
+    return text
+
+
+def _strings(value: Json) -> Iterator[str]:
+    """Yields the strings and keys in a JSON value, however deep."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            yield item
+        elif json_types.is_list(item):
+            rest += item
+        elif json_types.is_object(item):
+            yield from item
+            rest += item.values()
 
 
 class _Replacement(NamedTuple):
