@@ -40,15 +40,23 @@ class StoreFiles(NamedTuple):
 
 def files(home: Path) -> StoreFiles:
     """Returns which files stand under the store's names now."""
-    return StoreFiles(_inode(f"{home}/{FILE}"), _inode(f"{home}/{FILE}-wal"))
+    return StoreFiles(*map(_inode, _statuses(home)))
 
 
-def _inode(path: str) -> Inode | None:
+def _statuses(home: Path) -> tuple[os.stat_result | None, os.stat_result | None]:
+    """Returns what the system says of the database and its log; asked with every read and commit."""
+    return _status(f"{home}/{FILE}"), _status(f"{home}/{FILE}-wal")
+
+
+def _status(path: str) -> os.stat_result | None:
     try:
-        status = os.stat(path)  # noqa: PTH116  # asked with every read and commit
+        return os.stat(path)  # noqa: PTH116  # a `Path` would take as long as the look
     except OSError:
         return None
-    return Inode(status.st_dev, status.st_ino)
+
+
+def _inode(status: os.stat_result | None) -> Inode | None:
+    return None if status is None else Inode(status.st_dev, status.st_ino)
 
 
 def refuse_moved(home: Path, earlier: StoreFiles) -> None:
@@ -56,9 +64,10 @@ def refuse_moved(home: Path, earlier: StoreFiles) -> None:
 
     Raises StoreDamaged if the database has been emptied since: what is in its log only is lost with this process.
     """
-    present = files(home)
+    database, log = _statuses(home)
+    present = StoreFiles(_inode(database), _inode(log))
     if present.database == earlier.database and earlier.log in (None, present.log):
-        if earlier.database is not None and _size(home / FILE) == 0:
+        if database is not None and database.st_size == 0:
             raise lost(home)
         return
     fate = "replaced" if present.database and present.database != earlier.database else "removed"
