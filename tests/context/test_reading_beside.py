@@ -291,8 +291,10 @@ async def test_work_that_is_expected_has_the_workspace_read_and_none_is_expected
     state: Path, harbour: Path
 ) -> None:
     with pack_gatherer.Gatherer(state, beside=True) as gatherer:
+        assert not gatherer.is_expected(harbour)
         gatherer.expect("/")
         gatherer.expect(harbour)
+        assert gatherer.is_expected(harbour)
         await until(lambda: gatherer.progress(harbour) == (FILES, 0))
     assert [path.name for path in (state / "context").glob("*.db")] == [file_index.place(state, harbour).name]
 

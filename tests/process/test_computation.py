@@ -10,6 +10,7 @@ import pytest
 
 from dispatch_mcp import errors
 from dispatch_mcp.process import computation
+from dispatch_mcp.text import json_types
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +29,20 @@ async def test_only_what_reads_much_is_done_in_another_thread() -> None:
     here = threading.get_ident()
     assert await computation.of_text(computation.AT_ONCE_CHARS, threading.get_ident) == here
     assert await computation.of_text(computation.AT_ONCE_CHARS + 1, threading.get_ident) != here
+
+
+async def test_only_long_json_is_gone_through_in_another_thread() -> None:
+    here = threading.get_ident()
+
+    def place(_value: json_types.Json) -> int:
+        return threading.get_ident()
+
+    short, long = {"a": ["b"] * 100}, {"a": ["b"] * computation.AT_ONCE_JSON}
+    assert await computation.of_json(place, short) == here
+    assert await computation.of_json(place, long) != here
+    assert await computation.of_json(place, {"a": "b" * computation.AT_ONCE_JSON}) != here
+    with pytest.raises(ZeroDivisionError):
+        await computation.of_json(divmod, 1, 0)
 
 
 async def test_who_waits_can_be_cancelled_though_the_work_goes_on() -> None:

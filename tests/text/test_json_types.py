@@ -83,3 +83,19 @@ def test_a_value_is_quoted_as_python_writes_it(value: json_types.Json) -> None:
 
 def test_a_number_of_thousands_of_digits_is_not_written_out() -> None:
     assert json_types.quoted(10**5_000) == "'a number of thousands of digits'"
+
+
+@pytest.mark.parametrize(
+    ("value", "is_short"),
+    [
+        ("a" * 90, True),
+        ("a" * 91, False),
+        ([1] * 9, True),
+        ([1] * 10, False),
+        ({"a" * 30: {"b" * 20: None}}, True),
+        ({"a" * 30: {"b" * 21: None}}, False),
+        (None, True),
+    ],
+)
+def test_a_value_is_short_if_its_texts_and_the_number_of_its_parts_are(value: Json, *, is_short: bool) -> None:
+    assert json_types.is_short(value, 100) is is_short

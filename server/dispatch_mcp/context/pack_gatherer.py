@@ -66,6 +66,7 @@ class Gatherer:
         self._guess = guess
         self._beside = beside
         self._readers: dict[Path, index_process.IndexProcess] = {}
+        self._expected_at: dict[Path, float] = {}
         self._open: OrderedDict[Path, _Workspace] = OrderedDict()
         self._lock = threading.Lock()
         self._sizes = shared_looks.SharedLooks[index_process.IndexProcess | None]()
@@ -162,8 +163,13 @@ class Gatherer:
             work = functools.partial(self._packed_as_read, workspace, request)
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._one_at_a_time)
 
+    def is_expected(self, workspace: Path | str) -> bool:
+        """Returns whether `expect` was called so shortly before that another call would begin nothing."""
+        return time.monotonic() - self._expected_at.get(Path(workspace), -math.inf) < EXPECTED_S
+
     def expect(self, workspace: Path | str) -> None:
         """Begins to read a large workspace of which tasks are to be expected; one that is none is passed over."""
+        self._expected_at[Path(workspace)] = time.monotonic()
         with suppress(safe_paths.Refused):
             if reader := self._reader(Path(workspace)):
                 reader.ask(time.monotonic() - EXPECTED_S)

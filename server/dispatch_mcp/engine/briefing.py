@@ -102,6 +102,10 @@ class Briefing:
         """The same for a brief that somebody reads now."""
         return replace(self, worker_s=self.reading_s)
 
+    def expects(self, workspace: str) -> bool:
+        """Returns whether nothing is to be begun for a workspace now: reading it has begun, or is switched off."""
+        return self.budget <= 0 or self.gatherer.is_expected(workspace)
+
     def expect(self, workspace: str) -> None:
         """Begins to read a workspace for which there will probably be tasks; returns before that is done."""
         if self.budget > 0:

@@ -64,8 +64,18 @@ class Round(NamedTuple):
 
 async def read(store: sqlite_store.Store, view: run_view.RunView) -> Round | None:
     """Returns the round that a run is; None for any other run. Raises UnknownHandle when its manifest is not there."""
-    place = review_tasks.assignment_of(view.plan.tasks[0]) if view.plan.tasks else None
+    place = _assignment(view)
     return None if place is None else Round(view, await review_attempt.read_manifest(store, place.manifest))
+
+
+def is_round(view: run_view.RunView) -> bool:
+    """Returns whether a run is a round of the council."""
+    return _assignment(view) is not None
+
+
+def _assignment(view: run_view.RunView) -> review_tasks.ReviewAssignment | None:
+    """Returns what the first reviewer of a round is asked; None for a run that is no round."""
+    return review_tasks.assignment_of(view.plan.tasks[0]) if view.plan.tasks else None
 
 
 async def load(store: sqlite_store.Store, run_id: str, principal: str) -> run_view.RunView:
@@ -91,7 +101,7 @@ def needs_verdict(view: run_view.RunView) -> bool:
     """Returns whether everybody of a round has answered and what it decides is not recorded."""
     if view.run.state in model.RUN_FINAL or any(task.state not in model.TASK_FINAL for task in view.tasks):
         return False
-    return bool(view.plan.tasks) and review_tasks.assignment_of(view.plan.tasks[0]) is not None
+    return is_round(view)
 
 
 async def settle(store: sqlite_store.Store, view: run_view.RunView) -> None:

@@ -155,7 +155,7 @@ class StrictArguments(Extension):
         """Checks before the tool is called; unknown tools are the SDK's to name."""
         if params.name in tool_arguments.TOOLS:
             try:
-                await computation.apart(tool_arguments.check, params.name, params.arguments or {})
+                await computation.of_json(functools.partial(tool_arguments.check, params.name), params.arguments or {})
             except errors.DispatchError as refusal:
                 return refused(refusal)
         return await call_next(ctx)
@@ -299,7 +299,7 @@ def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[An
         answer = (
             result if isinstance(result, dict) else result.model_dump(mode="json", by_alias=True, exclude_none=True)
         )
-        clean = await computation.apart(redactor.redact_json, answer)
+        clean = await computation.of_json(redactor.redact_json, answer)
         return result if clean == answer else clean
 
     return redact
@@ -345,6 +345,8 @@ async def _with_progress(
     ctx: Context[lazy.Opening], opening: lazy.Opening, answer: Coroutine[Any, Any, CallToolResult], wait_s: float
 ) -> CallToolResult:
     """Returns the answer; tells a client that asks for progress what it waits for, for at most `wait_s` or unknown."""
+    if (ctx.request_context.meta or {}).get("progress_token") is None:
+        return await answer
     faults, results = list[Exception](), list[CallToolResult]()
     async with anyio.create_task_group() as group:
         if wait_s:

@@ -221,10 +221,10 @@ async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -
         run_id=args.run_id, task_id=args.task_id, view=args.view, cursor=args.cursor, wait_s=args.wait_s
     )
     answer = _wire(trace)
-    if trace.run_id and args.view == "summary" and not args.task_id:
-        return short_summary.fit(answer | await app.council.trace_summary(trace.run_id, tool_wording.words))
-    if trace.run_id and args.view == "council" and not args.cursor:
+    if trace.is_review and args.view in ("summary", "council") and not (args.task_id or args.cursor):
         answer |= await app.council.trace_summary(trace.run_id, tool_wording.words)
+    if trace.run_id and args.view == "summary" and not args.task_id:
+        return short_summary.fit(answer)
     if args.view == "report":
         answer["text"] = f"{trace.text}### Next Steps\n\n- {answer.get('next', 'Nothing is left to do.')}\n"
     return answer

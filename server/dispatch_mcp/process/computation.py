@@ -7,13 +7,15 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent import futures
-from typing import Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
 from dispatch_mcp import errors
+from dispatch_mcp.text import json_types
+from dispatch_mcp.text.json_types import Json
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +47,17 @@ AT_ONCE_CHARS: Final = 50_000
 async def of_text(chars: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Returns what the work returns that reads so many characters: done here if they are few, else as in `apart`."""
     return work(*args, **kwargs) if chars <= AT_ONCE_CHARS else await apart(work, *args, **kwargs)
+
+
+AT_ONCE_JSON: Final = 10_000
+"""Characters of JSON that are checked or redacted on the spot, in less than a millisecond."""
+
+
+async def of_json(work: Callable[Concatenate[Json, P], T], value: Json, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Returns what the work returns that goes through a JSON value: done here if that is short, else as in `apart`."""
+    if json_types.is_short(value, AT_ONCE_JSON):
+        return work(value, *args, **kwargs)
+    return await apart(work, value, *args, **kwargs)
 
 
 async def within(longest_s: float, work: Callable[[], T]) -> T:

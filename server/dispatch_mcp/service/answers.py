@@ -233,9 +233,11 @@ class EventLine(model.Value):
 class Trace(Answer):
     """The answer to `get_trace`; which fields are filled depends on the view.
 
-    `search` says how much of a large workspace is searched while that is not all of it.
+    `search` says how much of a large workspace is searched while that is not all of it. `is_review` says whether there
+    is more to tell of the run, as it is a round of the council.
     """
 
+    is_review: bool = Field(default=False, exclude=True)
     run_id: short_ids.Handle = ""
     title: str = ""
     workspace: str = ""

@@ -115,7 +115,7 @@ class Dispatcher:
     def expect_work(self) -> None:
         """Begins to read the workspace, for which there will probably be tasks; returns before that is done."""
         gathering = self.engine.attempts.services.briefing
-        if gathering is not None:
+        if gathering is not None and not gathering.expects(self.rules.workspace):
             read = functools.partial(gathering.expect, self.rules.workspace)
             self.engine.beside(functools.partial(anyio.to_thread.run_sync, read))
 

@@ -47,6 +47,8 @@ MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""
 
 PAGE = listed_runs.PAGE
+FEW = 100
+"""Tasks and attempts that are told of on the spot, in about a millisecond."""
 
 SHOWN_DOUBTS = 5
 INLINE_CHARS = 4_000
@@ -279,6 +281,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
     handouts = step_choice.Handouts(pass_on=news.active, unread=news.late, notes_at=news.notes_at)
     attempts = await store.attempts(view.run.id)
     spend = await store.spend(view.run.id)
+    lines, reasons = await _told_of_tasks(view, attempts)
     limits, minutes, hold = view.run.limits, _seconds(view.run) / 60, await _hold(store, view)
     return _head(
         view,
@@ -286,8 +289,8 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         pass_on=news.pass_on,
         unread=news.unread,
         notes_at=news.notes_at,
-        tasks=tuple((await computation.apart(_task_lines, view, attempts))[:PAGE]),
-        blocked=dict(list((await computation.apart(_reasons, view)).items())[:PAGE]),
+        tasks=tuple(lines[:PAGE]),
+        blocked=dict(list(reasons.items())[:PAGE]),
         spend=spend,
         context=_context(attempts),
         doubts=_doubts(attempts),
@@ -297,6 +300,17 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
         held=hold.text(budget.counted(hold.limit, spend)) if hold else "",
     )
+
+
+async def _told_of_tasks(
+    view: run_view.RunView, attempts: Sequence[records.AttemptRecord]
+) -> tuple[list[answers.TaskLine], dict[str, str | NextStep]]:
+    """Returns a line for each task, and why tasks wait; those of many tasks are made in a thread."""
+
+    def tell() -> tuple[list[answers.TaskLine], dict[str, str | NextStep]]:
+        return _task_lines(view, attempts), _reasons(view)
+
+    return tell() if len(view.tasks) + len(attempts) <= FEW else await computation.apart(tell)
 
 
 def _counting(attempts: Sequence[records.AttemptRecord]) -> int:
@@ -464,6 +478,7 @@ def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
     """Returns what every view of a run begins with, and the view's own fields."""
     run = view.run
     head = answers.Trace(
+        is_review=council_rounds.is_round(view),
         run_id=run.id,
         title=run.title,
         workspace=run.workspace,

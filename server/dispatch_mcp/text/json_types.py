@@ -84,6 +84,23 @@ def _head(value: Json) -> Json:
     return first(value)
 
 
+def is_short(value: Json, most: int) -> bool:
+    """Returns whether the texts in a value have at most so many characters; each value in it counts as ten more."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        most -= 10
+        if isinstance(item, str):
+            most -= len(item)
+        elif is_list(item):
+            rest += item
+        elif is_object(item):
+            rest += [*item, *item.values()]
+        if most < 10 * len(rest):
+            return False
+    return True
+
+
 def fault_in(value: Json, place: str) -> Impossible | None:
     """Returns the first NUL, number that JSON cannot say, or nesting without end; `place` is the name of the value."""
     return _fault_in(value, place, 0) if _is_faulty(value) else None
