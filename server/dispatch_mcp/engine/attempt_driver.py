@@ -213,7 +213,8 @@ class _ServerAttempt:
         self.before, order = ready.beat, ready.work
         # On its way to the disk before the worker begins: who takes over from a dead process judges by it.
         ctx.beat(**ready.beat)
-        await store_waits.served(lambda: self.driver.deliver(order, order.messages), waiter)
+        if order.messages:
+            await store_waits.served(lambda: self.driver.deliver(order, order.messages), waiter)
         self.claim = await task_runner.run_task(ctx, order, self.workers)
         if paid_answers.is_paid(work, self.claim):
             await self._keep(work, self.claim)

@@ -79,17 +79,32 @@ class OrderBuilder:
         """Returns the order of an attempt; `newest` is what the store has of it, read here if it is a later one."""
         if newest is None and start.attempt > 1:
             newest = await self.store.newest_attempt(self.run.id, start.task_id)
-        work = self.bare_order(start, newest or records.NewestAttempt(start.task_id))
+        task = self._tasks[start.task_id]
+        upstream = await self._upstream(task)
+        mail = await self._mail(start.worker)
+        work = self.bare_order(
+            start,
+            newest or records.NewestAttempt(start.task_id),
+            upstream=upstream,
+            messages=message_rules.messages_for(mail.messages, task),
+            news=message_rules.news_for(mail, task) if start.attempt > 1 else (),
+            notices=notices,
+        )
         if start.attempt > 1 and start.task_id in self._reviews:
             work = await self._with_objections(work)
-        upstream = await self._upstream(work.task)
-        mail = await self._mail(start.worker)
-        messages = message_rules.messages_for(mail.messages, work.task)
-        news = message_rules.news_for(mail, work.task) if start.attempt > 1 else ()
-        return self.make(replace(work, upstream=upstream, messages=messages, news=news, notices=notices))
+        return self.make(work)
 
-    def bare_order(self, start: transitions.Start, newest: records.NewestAttempt) -> work_order.WorkOrder:
-        """Returns the order without what others have written: enough to judge what came back."""
+    def bare_order(
+        self,
+        start: transitions.Start,
+        newest: records.NewestAttempt,
+        *,
+        upstream: tuple[work_order.Upstream, ...] = (),
+        messages: tuple[model.Message, ...] = (),
+        news: tuple[model.Message, ...] = (),
+        notices: tuple[str, ...] = (),
+    ) -> work_order.WorkOrder:
+        """Returns the order without what others have written, as far as it is not given: enough to judge an outcome."""
         task = self._tasks[start.task_id]
         isolation, rank = self.placement.get(task.id, task_isolation.SHARED)
         return work_order.WorkOrder(
@@ -107,6 +122,10 @@ class OrderBuilder:
             isolation=isolation,
             rank=rank,
             stand_ins=start.stand_ins,
+            upstream=upstream,
+            messages=messages,
+            news=news,
+            notices=notices,
         )
 
     async def _with_objections(self, work: work_order.WorkOrder) -> work_order.WorkOrder:

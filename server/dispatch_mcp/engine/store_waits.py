@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -29,12 +30,12 @@ async def served(
     Raises:
         StoreError: it did not serve for `patience_s`, is damaged, or has a newer schema.
     """
-    deadline = anyio.current_time() + patience_s
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             return await call()
         except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
-            if anyio.current_time() >= deadline:
+            if time.monotonic() >= deadline:
                 raise
             log.warning("%s waits for the store: %s", waiter, trouble)
         await anyio.sleep(pause_s)

@@ -21,7 +21,7 @@ KINDS = {kind.value: kind for kind in model.WorkerKind}
 Numbers = Mapping[str, int]
 """The numbers of a run's tasks by id."""
 
-USAGE_COLUMNS = "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd, seconds"
+USAGE_COLUMNS = ", ".join(bounds.USAGE)
 
 
 class PlanRow(NamedTuple):
@@ -184,8 +184,8 @@ def task_row(cells: TaskCells) -> transitions.TaskRow:
 
 def usage_values(usage: model.Usage) -> tuple[object, ...]:
     """Returns a usage in the order of `USAGE_COLUMNS`, nothing of it beyond its bound."""
-    figures = model.Usage.within_bounds(dict(usage))
-    return tuple(getattr(figures, name) for name in USAGE_COLUMNS.split(", "))
+    amounts = [(getattr(usage, name), most) for name, most in bounds.USAGE.items()]
+    return tuple([None if amount is None else min(max(0, amount), most) for amount, most in amounts])
 
 
 def usage_of(cells: Sequence[model.Json]) -> model.Usage:

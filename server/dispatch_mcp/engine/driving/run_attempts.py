@@ -76,8 +76,10 @@ class RunAttempts:
             await driver.leave(work)
 
     async def _order(self, plan_version: int, start: transitions.Start) -> work_order.WorkOrder:
-        async with self._ordering:
-            orders = await self._orders_of(plan_version)
+        orders = self._orders
+        if orders is None or orders.plan.version < plan_version:
+            async with self._ordering:  # of those that begin together one reads
+                orders = await self._orders_of(plan_version)
         return await orders.order(start)
 
     async def _orders_of(self, plan_version: int) -> order_builder.OrderBuilder:
