@@ -56,7 +56,7 @@ def build(edges: Sequence[tuple[str, Sequence[str]]]) -> Graph:
         positions = [tuple(map(index.__getitem__, needs)) for _, needs in edges]
     except KeyError as unknown:
         raise ValueError(f"unknown dependency {unknown}") from None
-    deps = tuple([needs if len(needs) < 2 else tuple(dict.fromkeys(needs)) for needs in positions])
+    deps = tuple([needs if len({*needs}) == len(needs) else tuple(dict.fromkeys(needs)) for needs in positions])
     dependents = _reversed(deps)
     in_order = all(not needs or max(needs) < node for node, needs in enumerate(deps))
     order = range(len(ids)) if in_order else topological(deps, dependents)
@@ -79,7 +79,7 @@ def _reversed(deps: Sequence[Collection[int]]) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, out))
 
 
-def topological(deps: Sequence[Sequence[int]], dependents: Sequence[Sequence[int]]) -> list[int]:
+def topological(deps: Sequence[Collection[int]], dependents: Sequence[Collection[int]]) -> list[int]:
     """Returns the nodes that no cycle holds back, dependencies first, stable in input order."""
     missing = [len(needs) for needs in deps]
     order = [node for node, count in enumerate(missing) if count == 0]
@@ -104,17 +104,17 @@ def shortest_cycles(deps: Sequence[Collection[int]]) -> list[list[int]]:
 
 def _on_cycles(deps: Sequence[Collection[int]], followers: Sequence[Collection[int]]) -> list[int]:
     """Returns the nodes that stay when everything before and after the cycles is peeled away."""
-    peeled_away = [False] * len(deps)
-    for inward, outward in ((deps, followers), (followers, deps)):
-        missing = [sum(not peeled_away[other] for other in inward[node]) for node in range(len(deps))]
-        peel = [node for node, count in enumerate(missing) if count == 0 and not peeled_away[node]]
-        for node in peel:
-            peeled_away[node] = True
-            for other in outward[node]:
+    rest = set(range(len(deps))).difference(topological(deps, followers))
+    missing = {node: sum(other in rest for other in followers[node]) for node in rest}
+    peel = [node for node, count in missing.items() if count == 0]
+    for node in peel:
+        rest.remove(node)
+        for other in deps[node]:
+            if other in rest:
                 missing[other] -= 1
-                if missing[other] == 0 and not peeled_away[other]:
+                if missing[other] == 0:
                     peel.append(other)
-    return [node for node, is_away in enumerate(peeled_away) if not is_away]
+    return sorted(rest)
 
 
 def _components(followers: Sequence[Sequence[int]], nodes: Sequence[int]) -> list[list[int]]:

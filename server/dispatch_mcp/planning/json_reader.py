@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeGuard
 
 from dispatch_mcp import model
 from dispatch_mcp.model import bounds, problems
@@ -76,6 +76,8 @@ class FieldReader:
         items = self._items(key, value)
         if items is None:
             return None
+        if _are_texts(items, limit):
+            return tuple(filter(None, items))
         read = [self.text(f"{key}[{at}]", item, limit) for at, item in enumerate(items)]
         return tuple([item for item in read if item])
 
@@ -85,6 +87,8 @@ class FieldReader:
         items = self._items(key, items, wrapped=items is not value)
         if items is None:
             return None
+        if _are_texts(items, MAX_NAME):
+            return tuple([name for item in items if (name := item.strip())])
         read = [self.name(f"{key}[{at}]", item) for at, item in enumerate(items)]
         return tuple([item for item in read if item])
 
@@ -143,6 +147,15 @@ class FieldReader:
             self.problem("too_long", key, message, fix="Name a folder or a glob, or split the task.")
             return None
         return value
+
+
+def _are_texts(items: Sequence[model.Json], limit: int) -> TypeGuard[Sequence[str]]:
+    """Returns whether there is nothing wrong with a list of texts of at most `limit` characters each."""
+    try:
+        whole = "".join(items)
+    except TypeError:
+        return False
+    return max(map(len, items), default=0) <= limit and not _BAD_TEXT.search(whole)
 
 
 def _kind(value: model.Json) -> str:

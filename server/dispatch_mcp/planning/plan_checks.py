@@ -19,6 +19,8 @@ _ID = re.compile(model.TASK_ID)
 
 MOST_NAME = 255
 """Bytes that a name of a file or folder may have on the disks that we know."""
+_SURELY_SHORT = MOST_NAME // 4
+"""Characters of a path whose names cannot have more bytes than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,9 @@ def _check_files(tasks: Sequence[model.Task]) -> Iterable[Problem]:
     for position, task in enumerate(tasks):
         for field, paths in (("files", task.files), ("reads", task.reads)):
             for place, path in enumerate(paths):
-                if any(len(part.encode("utf-8", "replace")) > MOST_NAME for part in path.split("/")):
+                if len(path) > _SURELY_SHORT and any(
+                    len(part.encode("utf-8", "replace")) > MOST_NAME for part in path.split("/")
+                ):
                     why = "cannot be the name of a file."
                     fix = f"Declare paths whose names have at most {MOST_NAME} bytes each."
                 elif field == "files" and path_globs.is_of_git(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,6 +116,8 @@ def readers(task_type: type[model.Task]) -> dict[str, _Read]:
 
 
 _FIELDS: Final = readers(model.Task)
+_NAMES: Final[Mapping[str, object]] = {**_FIELDS, **ALIASES}
+"""What fields of a task can be called."""
 
 
 def read_tasks(raw: model.Json) -> Reading:
@@ -199,7 +201,7 @@ def _task(reader: json_reader.FieldReader, at: int, raw: model.Json) -> model.Ta
 def _canonical(reader: json_reader.FieldReader, raw: Mapping[str, model.Json]) -> dict[str, model.Json]:
     """Returns the known fields under their own names."""
     out: dict[str, model.Json] = {}
-    for key, value in _known_only(reader, raw, (*_FIELDS, *ALIASES)).items():
+    for key, value in _known_only(reader, raw, _NAMES).items():
         name = ALIASES.get(key, key)
         if name != key:
             reader.repaired[f"`{key}` as `{name}`"] = None
@@ -211,7 +213,7 @@ def _canonical(reader: json_reader.FieldReader, raw: Mapping[str, model.Json]) -
 
 
 def _known_only(
-    reader: json_reader.FieldReader, raw: Mapping[str, model.Json], names: Sequence[str]
+    reader: json_reader.FieldReader, raw: Mapping[str, model.Json], names: Collection[str]
 ) -> dict[str, model.Json]:
     """Returns the entries with known keys and notes the others as problems.
 
@@ -221,7 +223,7 @@ def _known_only(
     strange = [key for key in raw if key not in names]
     for key in strange[:MAX_UNKNOWN]:
         nearest = problems.nearest(str(key), names)
-        fix = f"Use `{nearest}`." if nearest else f"Known fields: {problems.in_backticks(names, len(names))}."
+        fix = f"Use `{nearest}`." if nearest else f"Known fields: {problems.in_backticks(tuple(names), len(names))}."
         quotation = json_types.quoted(key)
         reader.problem(
             "unknown_field", json_reader.printable(str(key)), f"There is no field {quotation}.", fix=fix, meant=nearest
