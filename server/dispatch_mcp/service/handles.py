@@ -33,9 +33,10 @@ class Handles:
         """
         if handle != LATEST:
             return await self._whole("run", handle)
-        for run in await self.store.runs(self.principal, limit=LOOKED_AT):
-            if run.workspace == self.workspace:
-                return run.id
+        for most in (1, LOOKED_AT):  # mostly it is the newest of all, and the tasks of each are counted
+            for run in await self.store.runs(self.principal, limit=most):
+                if run.workspace == self.workspace:
+                    return run.id
         plan = await self._newest_plan()
         raise _nothing("run", self.workspace, NextStep(StepKind.BEGIN_RUN, plan=plan.id if plan else ""))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeVar
@@ -248,7 +249,7 @@ def _cost_line(
 
 async def blocked(_store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
     """Returns why tasks wait, a page at a time."""
-    reasons = list((await computation.apart(_reasons, view)).items())
+    reasons = await computation.apart(lambda: list(_reasons(view)))
     page, more = _page(reasons, cursor, PAGE)
     return _head(view, blocked=dict(page), cursor=more)
 
@@ -289,8 +290,8 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         pass_on=news.pass_on,
         unread=news.unread,
         notes_at=news.notes_at,
-        tasks=tuple(lines[:PAGE]),
-        blocked=dict(list(reasons.items())[:PAGE]),
+        tasks=tuple(lines),
+        blocked=reasons,
         spend=spend,
         context=_context(attempts),
         doubts=_doubts(attempts),
@@ -305,10 +306,10 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
 async def _told_of_tasks(
     view: run_view.RunView, attempts: Sequence[records.AttemptRecord]
 ) -> tuple[list[answers.TaskLine], dict[str, str | NextStep]]:
-    """Returns a line for each task, and why tasks wait; those of many tasks are made in a thread."""
+    """Returns the first lines of tasks, and why the first ones wait; many tasks are looked through in a thread."""
 
     def tell() -> tuple[list[answers.TaskLine], dict[str, str | NextStep]]:
-        return _task_lines(view, attempts), _reasons(view)
+        return _task_lines(view, attempts), dict(itertools.islice(_reasons(view), PAGE))
 
     return tell() if len(view.tasks) + len(attempts) <= FEW else await computation.apart(tell)
 
@@ -489,13 +490,14 @@ def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
         simulated=run.dry_run,
         counts=run.counts,
         seconds=round(_seconds(run), 3),
-        next=view.next_step(),
         poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,
     )
-    return head.model_copy(update=fields)
+    step = fields.pop("next", None) or view.next_step()
+    return head.model_copy(update={**fields, "next": step})
 
 
 def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
+    """Returns the lines of the first tasks, those that have failed or are at work before all others."""
     seconds: dict[str, float] = {}
     errors_of: dict[str, str] = {}
     for attempt in attempts:
@@ -516,12 +518,12 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
             replayed=task.cause == "replayed",
             error=errors_of.get(task.id, "") if task.state is not TaskState.SUCCEEDED else "",
         )
-        for task in rows
+        for task in rows[:PAGE]
     ]
 
 
-def _reasons(view: run_view.RunView) -> dict[str, str | NextStep]:
-    """Returns why tasks wait, by task."""
+def _reasons(view: run_view.RunView) -> Iterator[tuple[str, str | NextStep]]:
+    """Returns why tasks wait, each with its id."""
     deps = {task.id: task.deps for task in view.plan.tasks}
     states = view.states
     reasons = (
@@ -529,7 +531,7 @@ def _reasons(view: run_view.RunView) -> dict[str, str | NextStep]:
         for task in view.tasks
         if not (task.state is TaskState.FAILED and task.id in view.alike)  # `next` says why, once for all of them
     )
-    return dict(pair for pair in reasons if pair[1])
+    return (pair for pair in reasons if pair[1])
 
 
 async def _failures(

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import like_failures, ports, records, short_ids, transitions
+from dispatch_mcp.model import bounds, like_failures, ports, records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec, messages, owner_locks, plan_shelf, samples, table_rows
@@ -391,7 +391,9 @@ async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[rec
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
     names = ("task_id", "attempt", "state", "worker", "started_at", "ended_at", "lease_until")
     fields: dict[str, model.Json] = dict(zip(names, row[:7], strict=True))
-    fields["usage"], fields["beyond"] = table_rows.usage_of(row[7:13]), table_rows.figures_beyond(row[7:13])
+    figures, beyond = row[7:13], table_rows.figures_beyond(row[7:13])
+    known = {name: figure for name, figure in zip(bounds.USAGE, figures, strict=True) if figure is not None}
+    fields["usage"], fields["beyond"] = table_rows.usage_of(figures) if beyond else known, beyond
     fields["error"], fields["error_kind"], fields["beat"] = row[13], row[14], codec.load_map(row[15])
     return records.AttemptRecord(run_id=run_id, **fields)
 

@@ -193,7 +193,7 @@ def usage_of(cells: Sequence[model.Json]) -> model.Usage:
 
     What is beyond all bounds counts as the bound: files from before there were any may hold it, and sums of it.
     """
-    return model.Usage.within_bounds(dict(zip(USAGE_COLUMNS.split(", "), cells, strict=True)))
+    return model.Usage.within_bounds(dict(zip(bounds.USAGE, cells, strict=True)))
 
 
 def figures_beyond(cells: Sequence[model.Json]) -> tuple[str, ...]:
