@@ -55,14 +55,14 @@ def test_redacted_json_holds_no_secret_keeps_its_shape_and_does_not_change_again
     assert isinstance(value, str | int | None) or len(once) == len(value)
 
 
-def one_by_one(redactor: redaction.Redactor, value: redaction.Json) -> redaction.Json:
+def alone(redactor: redaction.Redactor, value: redaction.Json) -> redaction.Json:
     """Returns a value with each text redacted for itself; secrets under names such as `password` are left to it."""
     if isinstance(value, str):
         return redactor.redact(value)
     if json_types.is_list(value):
-        return [one_by_one(redactor, item) for item in value]
+        return [alone(redactor, item) for item in value]
     if json_types.is_object(value):
-        return {redactor.redact(key): one_by_one(redactor, item) for key, item in value.items()}
+        return {redactor.redact(key): alone(redactor, item) for key, item in value.items()}
     return value
 
 
@@ -83,9 +83,40 @@ _SOME_TEXT = st.sampled_from(
 )
 def test_a_text_is_redacted_beside_others_as_it_is_alone(value: redaction.Json) -> None:
     redactor = redaction.Redactor(["hunter22"])
-    assert redactor.redact_json(value) == one_by_one(redactor, value)
+    assert redactor.redact_json(value) == alone(redactor, value)
 
 
 def test_what_was_redacted_before_keeps_the_kind_that_it_was_given() -> None:
     value = {"password": "[redacted:url-password]", "secret": "[re"}
     assert redaction.Redactor().redact_json(value) == value
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("at", [0, 1, 499, 999])
+def test_a_secret_is_taken_out_of_a_long_list_wherever_it_stands(at: int) -> None:
+    token = "ghp_" + "a1" * 20
+    lines = [f"line {number} of a plan" for number in range(1_000)]
+    lines[at] = f"{lines[at]}: {token}"
+    clean = redaction.Redactor().redact_json(lines)
+    assert clean[at] == f"line {at} of a plan: [redacted:github-token]"
+    assert clean[:at] + clean[at + 1 :] == lines[:at] + lines[at + 1 :]
+
+
+@pytest.mark.promise("S10")
+def test_what_is_said_in_two_texts_together_is_no_secret_and_stays() -> None:
+    halves = ["ghp_" + "a1" * 10, "b2" * 10, {"ghp_": "a1" * 20}]
+    assert redaction.Redactor(["hunter22"]).redact_json([*halves, "hunter", "22"]) == [*halves, "hunter", "22"]
+
+
+@pytest.mark.promise("S10")
+def test_a_secret_of_several_lines_is_found_in_one_text_and_not_across_texts() -> None:
+    secret = "first line of the key\nsecond line of the key"
+    redactor = redaction.Redactor([secret])
+    assert redactor.redact_json({"whole": f"it is {secret}."}) == {"whole": "it is [redacted:secret]."}
+    assert redactor.redact_json(["first line", "of the key"]) == ["first line", "of the key"]
+
+
+def test_numbers_and_truth_values_stay_as_they_are_beside_secrets() -> None:
+    value = {"password": 7, "ok": True, "none": None, "share": 0.5, "key": ["sk-" + "ant-" + "a1" * 12]}
+    clean = {"password": 7, "ok": True, "none": None, "share": 0.5, "key": ["[redacted:anthropic-key]"]}
+    assert redaction.Redactor().redact_json(value) == clean

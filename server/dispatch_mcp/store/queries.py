@@ -392,8 +392,8 @@ def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
     names = ("task_id", "attempt", "state", "worker", "started_at", "ended_at", "lease_until")
     fields: dict[str, model.Json] = dict(zip(names, row[:7], strict=True))
     figures, beyond = row[7:13], table_rows.figures_beyond(row[7:13])
-    known = {name: figure for name, figure in zip(bounds.USAGE, figures, strict=True) if figure is not None}
-    fields["usage"], fields["beyond"] = table_rows.usage_of(figures) if beyond else known, beyond
+    amounts = {name: figure for name, figure in zip(bounds.USAGE, figures, strict=True) if figure is not None}
+    fields["usage"], fields["beyond"] = table_rows.usage_of(figures) if beyond else amounts, beyond
     fields["error"], fields["error_kind"], fields["beat"] = row[13], row[14], codec.load_map(row[15])
     return records.AttemptRecord(run_id=run_id, **fields)
 
