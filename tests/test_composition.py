@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_mcp import composition, configuration, errors, model
+from dispatch_mcp import composition, configuration, distribution, errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.service import approvals, checkouts
@@ -124,7 +124,7 @@ def test_what_cannot_be_a_queue_or_a_number_of_slots_is_refused(tmp_path: Path, 
 @pytest.mark.usefixtures("without_the_extra")
 async def test_a_look_at_the_distributed_engine_needs_the_extra_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigError, match="'temporal' is not installed") as refusal:
-        await composition.distributed_engine(settings(tmp_path, engine="temporal"))
+        await distribution.distributed_engine(settings(tmp_path, engine="temporal"))
     assert "embedded" in str(refusal.value.hint)
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dispatch_mcp import configuration, errors, prices, worker_setup
+from dispatch_mcp import configuration, distribution, errors, prices, worker_setup, workers_present
 from dispatch_mcp.agents import catalog, loader
 from dispatch_mcp.alerts import courier
 from dispatch_mcp.context import pack_gatherer
@@ -167,7 +167,7 @@ async def _open_engine(
     try:
         from dispatch_mcp.temporal import doors  # noqa: PLC0415  # needs an extra, and half a second
     except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from missing
+        raise distribution.not_installed(missing) from missing
     async with doors.open_engine(
         os.environ,
         store,
@@ -179,29 +179,6 @@ async def _open_engine(
         drives=drives,
     ) as engine:
         yield engine
-
-
-def _not_installed(missing: ModuleNotFoundError) -> errors.ConfigError:
-    return errors.ConfigError(
-        f"The engine 'temporal' is not installed: there is no module {missing.name!r}.",
-        hint="Install `dispatch-mcp[temporal]`, or set DISPATCH_MCP_ENGINE to embedded.",
-    )
-
-
-async def distributed_engine(settings: configuration.Settings) -> str:
-    """Returns what a look at the Temporal server shows, in a sentence for people.
-
-    Raises:
-        ConfigError: the engine is not installed, or Temporal's settings cannot be used.
-        StoreUnavailable: no Temporal server answers.
-    """
-    try:
-        from dispatch_mcp.temporal import doors  # noqa: PLC0415  # needs an extra, and half a second
-    except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from missing
-    look = await doors.look(os.environ, settings.temporal_queue)
-    hosts = ", ".join(f"{count} for {kind.value}" for kind, count in look.hosts.items())
-    return f"{look.address}, namespace {look.namespace}; who asks {settings.temporal_queue!r} for work: {hosts}"
 
 
 def serve_host(
@@ -216,7 +193,7 @@ def serve_host(
     try:
         from dispatch_mcp.temporal import doors  # noqa: PLC0415  # needs an extra, and half a second
     except ModuleNotFoundError as missing:
-        raise _not_installed(missing) from missing
+        raise distribution.not_installed(missing) from missing
     return doors.serve_host(
         os.environ,
         worker_setup.server_workers(settings, os.environ, redactor),
@@ -305,7 +282,7 @@ async def open_dispatcher(
                 installed=source.installed,
                 principal=principal,
                 default_worker=default_worker,
-                available_workers=worker_setup.workers_here(settings, os.environ, chat=chat),
+                available_workers=workers_present.workers_here(settings, os.environ, chat=chat),
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 clean_plan=functools.partial(plan_without_secrets, redactor),
                 chooser=None if chat and drives else worker_setup.agent_chooser(settings, os.environ, redactor),

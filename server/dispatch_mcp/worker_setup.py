@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dispatch_mcp import configuration, errors, prices
+from dispatch_mcp import configuration, errors, prices, workers_present
 from dispatch_mcp.context import file_listing, safe_read
 from dispatch_mcp.engine import outcome_redaction, task_kinds
-from dispatch_mcp.model import WorkerKind, ports, worker_choice
+from dispatch_mcp.model import WorkerKind, ports
 from dispatch_mcp.planning import agent_choice
 from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import command, file_tools, scripted
 from dispatch_mcp.workers.anthropic import agent_chooser as agent_choosing
+from dispatch_mcp.workers.anthropic import api_login
 from dispatch_mcp.workers.anthropic import api_worker as anthropic_api
-from dispatch_mcp.workers.claude import claude_program
 from dispatch_mcp.workers.claude import claude_worker as claude_code
 
 _KEYS = frozenset({"ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"})
@@ -40,7 +38,7 @@ def server_workers(
         WorkerKind.COMMAND: outcome_redaction.RedactingWorker(commands, redactor),
         WorkerKind.SCRIPTED: scripted.ScriptedWorker(),
     }
-    there = workers_here(settings, env)
+    there = workers_present.workers_here(settings, env)
     if there.key:
         workers[WorkerKind.API] = outcome_redaction.RedactingWorker(api_worker(settings, env), redactor)
     if there.claude:
@@ -48,33 +46,11 @@ def server_workers(
     return workers
 
 
-def workers_here(
-    settings: configuration.Settings, env: Mapping[str, str], *, chat: bool = True
-) -> worker_choice.AvailableWorkers:
-    """Returns who can work here; `chat` is whether an assistant calls."""
-    preference = None if settings.default_worker == "auto" else WorkerKind(settings.default_worker)
-    return worker_choice.AvailableWorkers(
-        chat=chat,
-        subagents="CLAUDECODE" in env,
-        key=bool(anthropic_api.Login.from_env(env)),
-        claude=claude_program.find(settings.claude_program, env.get("PATH", "")) or "",
-        preferred=preference,
-    )
-
-
-async def claude_version(settings: configuration.Settings) -> str:
-    """Returns what the installed Claude Code calls its version; an empty string when it does not answer."""
-    program = workers_here(settings, os.environ).claude
-    env = settings.child_policy(os.environ).environment()
-    with tempfile.TemporaryDirectory() as folder:
-        return await claude_program.version(program, env, Path(folder) / "version") if program else ""
-
-
 def api_worker(settings: configuration.Settings, env: Mapping[str, str]) -> ports.Worker:
     """Returns the worker that talks to the API with the key of the environment."""
     limits = anthropic_api.ApiSettings(max_turns=settings.worker_turns, in_flight=settings.api_in_flight)
     return anthropic_api.AnthropicWorker(
-        anthropic_api.Login.from_env(env), task_kinds.brief, prices.dollars, file_access(), settings=limits
+        api_login.Login.from_env(env), task_kinds.brief, prices.dollars, file_access(), settings=limits
     )
 
 
@@ -82,7 +58,7 @@ def agent_chooser(
     settings: configuration.Settings, env: Mapping[str, str], redactor: redaction.Redactor
 ) -> agent_choice.Chooser | None:
     """Returns what has a small model choose agents; None where the settings do not say so, or without a key."""
-    login = anthropic_api.Login.from_env(env)
+    login = api_login.Login.from_env(env)
     if settings.route_with != "model" or not login:
         return None
     worker = anthropic_api.AnthropicWorker(login, task_kinds.brief, prices.dollars, file_access())

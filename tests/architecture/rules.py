@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("mcp_server",),
     ("composition",),
     ("worker_setup",),
+    ("distribution", "workers_present"),
     ("pages",),
     ("service",),
     ("temporal",),
@@ -139,6 +140,7 @@ LATE_IMPORTS = (
 )
 IMPORT_BY_NAME = frozenset({"__main__"})
 """Which command is typed decides which module is loaded; the layers count the name that the text begins with."""
+WIRES = frozenset({"composition", "distribution"})
 LATE_ROOMS = ("temporal", "telemetry")
 """What needs an extra and is imported by who wires the product once the settings ask for it."""
 LATE_OWN_IMPORTS = frozenset({"__main__", "cli.commands.serve"})
@@ -302,7 +304,7 @@ def late_imports(modules: Iterable[source.Module]) -> list[str]:
 
 def _may_be_late(name: str, target: str) -> bool:
     own = name in LATE_OWN_IMPORTS and _within(target, source.PACKAGE)
-    extra = name == "composition" and any(_within(target, f"{source.PACKAGE}.{room}") for room in LATE_ROOMS)
+    extra = name in WIRES and any(_within(target, f"{source.PACKAGE}.{room}") for room in LATE_ROOMS)
     return own or extra or name in STARTS_AT_EVERY_TURN or any(_within(target, library) for library in LATE_IMPORTS)
 
 

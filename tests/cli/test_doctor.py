@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -142,3 +143,19 @@ def test_a_variable_that_nobody_knows_is_a_warning(shell: command_runs.Shell, mo
     fact = facts(shell)["setting"]
     assert (fact["mark"], fact["fix"]) == ("!", "Correct or remove it.")
     assert "DISPATCH_MCP_MAX_PARALEL" in fact["detail"]
+
+
+@pytest.mark.parametrize("typed", [["doctor"], ["config"], ["config", "check"]])
+def test_who_looks_at_an_installation_loads_neither_the_engine_nor_the_workers(typed: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['dispatch-mcp', *{typed!r}]\n"
+        "from dispatch_mcp import __main__\n"
+        "__main__.main()\n"
+        "sys.stderr.write(' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    loaded = set(done.stderr.split())
+    assert "dispatch_mcp.configuration" in loaded
+    heavy = {"composition", "worker_setup", "service.dispatcher", "engine.executor", "engine.briefing"}
+    heavy |= {"workers.anthropic.api_worker", "workers.claude.claude_worker", "context.pack_gatherer"}
+    assert not {f"dispatch_mcp.{name}" for name in heavy} & loaded

@@ -21,7 +21,7 @@ from dispatch_mcp.engine import executor, task_kinds
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import file_tools
-from dispatch_mcp.workers.anthropic import api_worker
+from dispatch_mcp.workers.anthropic import api_login, api_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +78,7 @@ async def staged(
     fake: fake_provider.Provider, home: Path, clock: dispatcher_setup.Clock, *, in_flight: int = IN_FLIGHT
 ) -> AsyncGenerator[Stage]:
     worker = api_worker.AnthropicWorker(
-        api_worker.Login.from_env(fake.env()),
+        api_login.Login.from_env(fake.env()),
         task_kinds.brief,
         prices.dollars,
         file_tools.FileAccess(lambda _root: [], lambda _root, path: path),

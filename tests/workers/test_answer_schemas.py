@@ -19,7 +19,7 @@ from dispatch_mcp.model import AttemptState, WorkerKind, work_order
 from dispatch_mcp.process import child_environment
 from dispatch_mcp.review import answer_form, answer_parser
 from dispatch_mcp.runs import handoff_schema
-from dispatch_mcp.workers.anthropic import api_worker
+from dispatch_mcp.workers.anthropic import api_login, api_worker
 from dispatch_mcp.workers.claude import claude_worker
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,7 @@ def order(workspace: Path, worker: WorkerKind, *steps: dict[str, Any], is_review
 
 
 async def by_api(fake: fake_provider.Provider, asked: work_order.WorkOrder) -> model.Outcome:
-    login = api_worker.Login.from_env(fake.env())
+    login = api_login.Login.from_env(fake.env())
     worker = api_worker.AnthropicWorker(login, task_kinds.brief, prices.dollars, worker_setup.file_access())
     with anyio.fail_after(120):
         return await worker.carry_out(FakeContext(), asked)

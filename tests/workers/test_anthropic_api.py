@@ -18,7 +18,7 @@ from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, transitions, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.workers import file_tools, provider_errors
-from dispatch_mcp.workers.anthropic import api_worker
+from dispatch_mcp.workers.anthropic import api_login, api_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ def make(
     **settings: Any,
 ) -> api_worker.AnthropicWorker:
     return api_worker.AnthropicWorker(
-        api_worker.Login.from_env(fake.env()),
+        api_login.Login.from_env(fake.env()),
         task_kinds.brief,
         price,
         worker_setup.file_access(),
@@ -166,7 +166,7 @@ async def test_no_answer_and_no_provider_are_failures_of_their_own(
     silent = await carried_out(make(provider, silence_s=0.3), work(workspace, {"hang": True}))
     assert (silent.error_kind, silent.retryable) == ("timeout", True)
     gone = api_worker.AnthropicWorker(
-        api_worker.Login("key", "", "http://127.0.0.1:9"),
+        api_login.Login("key", "", "http://127.0.0.1:9"),
         task_kinds.brief,
         prices.dollars,
         NO_FILES,
@@ -425,7 +425,7 @@ async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
     provider: fake_provider.Provider, workspace: Path
 ) -> None:
     sight = NO_FILES
-    keyless = api_worker.AnthropicWorker(api_worker.Login(), task_kinds.brief, prices.dollars, sight)
+    keyless = api_worker.AnthropicWorker(api_login.Login(), task_kinds.brief, prices.dollars, sight)
     assert (await carried_out(keyless, work(workspace, done()))).error_kind == "not_logged_in"
     unknown = work(workspace, done(), model="--model=evil")
     assert (await carried_out(make(provider), unknown)).error_kind == "unknown_model"
@@ -433,14 +433,14 @@ async def test_without_a_key_or_with_an_unknown_model_nothing_is_asked(
 
 
 def test_a_login_does_not_show_its_key() -> None:
-    assert "hidden" not in repr(api_worker.Login("hidden", "hidden"))
+    assert "hidden" not in repr(api_login.Login("hidden", "hidden"))
 
 
 async def test_a_bug_of_ours_is_not_taken_for_the_providers(provider: fake_provider.Provider, workspace: Path) -> None:
     def broken(_name: str | None, usage: model.Usage) -> float:
         raise ZeroDivisionError if usage.input_tokens else errors.WorkerError
 
-    worker = api_worker.AnthropicWorker(api_worker.Login.from_env(provider.env()), task_kinds.brief, broken, NO_FILES)
+    worker = api_worker.AnthropicWorker(api_login.Login.from_env(provider.env()), task_kinds.brief, broken, NO_FILES)
     with pytest.raises((ZeroDivisionError, errors.WorkerError, ExceptionGroup)):
         await worker.carry_out(FakeContext(), work(workspace, done()))
 

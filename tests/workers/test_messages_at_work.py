@@ -17,7 +17,7 @@ from dispatch_mcp.engine import task_kinds
 from dispatch_mcp.model import WorkerKind, work_order
 from dispatch_mcp.process import child_environment
 from dispatch_mcp.workers import file_tools
-from dispatch_mcp.workers.anthropic import api_worker
+from dispatch_mcp.workers.anthropic import api_login, api_worker
 from dispatch_mcp.workers.claude import claude_worker
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ def note(number: int, text: str = TEXT) -> model.Message:
 
 def api(fake: fake_provider.Provider, **settings: int) -> api_worker.AnthropicWorker:
     files = file_tools.FileAccess(worker_setup._paths, worker_setup._text)  # pyright: ignore[reportPrivateUsage]
-    login = api_worker.Login.from_env(fake.env())
+    login = api_login.Login.from_env(fake.env())
     return api_worker.AnthropicWorker(
         login, task_kinds.brief, prices.dollars, files, settings=api_worker.ApiSettings(**settings)
     )

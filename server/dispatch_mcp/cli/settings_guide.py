@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dispatch_mcp import configuration, model, worker_setup
+from dispatch_mcp import configuration, model, workers_present
 from dispatch_mcp.agents import loader
 from dispatch_mcp.alerts import channels
 from dispatch_mcp.model import bounds
@@ -145,7 +145,7 @@ def troubles(settings: configuration.Settings) -> Iterator[SettingTrouble]:
         for folder in folders:
             if not folder.is_dir():
                 yield SettingTrouble(name, f"{str(folder)!r} is no folder", "Correct the path, or remove it.")
-    there = worker_setup.workers_here(settings, os.environ)
+    there = workers_present.workers_here(settings, os.environ)
     if there.preferred is not None and (reason := there.missing(there.preferred)):
         yield SettingTrouble(
             "default_worker", f"{there.preferred.value!r} cannot work here: {reason}", "Set it to auto."

@@ -14,7 +14,7 @@ from typing import Literal
 
 import anyio
 
-from dispatch_mcp import __version__, composition, configuration, errors, model, worker_setup
+from dispatch_mcp import __version__, configuration, distribution, errors, model, workers_present
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.alerts import courier
 from dispatch_mcp.cli import console, shell_wording
@@ -165,25 +165,25 @@ def _engine(settings: configuration.Settings) -> Iterator[Diagnosis]:
     if settings.engine == "embedded":
         return
     try:
-        yield Diagnosis("✓", "temporal", anyio.run(composition.distributed_engine, settings))
+        yield Diagnosis("✓", "temporal", anyio.run(distribution.distributed_engine, settings))
     except errors.DispatchError as trouble:
         yield Diagnosis("✗", "temporal", trouble.message, trouble.advice(shell_wording.words))
 
 
 def _workers(settings: configuration.Settings) -> Iterator[Diagnosis]:
     """Yields who can work here without an assistant, and who does when nobody is named."""
-    there = worker_setup.workers_here(settings, os.environ)
+    there = workers_present.workers_here(settings, os.environ)
     yield Diagnosis("✓", "worker api", "there is a key" if there.key else "no ANTHROPIC_API_KEY (not needed in a chat)")
     if not there.claude:
         yield Diagnosis("✓", "worker claude", "Claude Code was not found (not needed in a chat)")
-    elif version := anyio.run(worker_setup.claude_version, settings):
+    elif version := anyio.run(workers_present.claude_version, settings):
         yield Diagnosis("✓", "worker claude", f"{there.claude} {version}")
     else:
         yield Diagnosis(
             "!", "worker claude", f"{there.claude} does not answer", "Try `claude --version`; reinstall it."
         )
     for chat in (True, False):
-        pick = worker_setup.workers_here(settings, os.environ, chat=chat).pick()
+        pick = workers_present.workers_here(settings, os.environ, chat=chat).pick()
         yield Diagnosis("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{pick.kind.value}: {pick.why}")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import anyio
 
-from dispatch_mcp import composition, configuration, errors, model, worker_setup
+from dispatch_mcp import composition, configuration, errors, model, workers_present
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, plan_writer, shell_wording
 from dispatch_mcp.cli.commands import run
 from dispatch_mcp.model import WorkerKind, short_ids
@@ -89,7 +89,7 @@ async def _written(options: argparse.Namespace, setup: configuration.LoadedSetti
 
 def _refuse_absent(worker: WorkerKind, settings: configuration.Settings) -> None:
     """Raises InputError where this worker cannot be asked, before anything is stored."""
-    here = worker_setup.workers_here(settings, os.environ, chat=False)
+    here = workers_present.workers_here(settings, os.environ, chat=False)
     reason = here.missing(worker)
     if not reason:
         return

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from dispatch_mcp import composition, configuration, errors, model, next_steps, worker_setup
+from dispatch_mcp import composition, configuration, errors, model, next_steps, workers_present
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
 from dispatch_mcp.cli.commands import approve
 from dispatch_mcp.cli.live import live_run
@@ -98,7 +98,7 @@ async def _refuse_without_workers(
         WorkerError: which tasks, why, and what can be done.
     """
     plan = await app.store.plan(await app.handles.plan_id(plan_id), None, principal=app.principal)
-    here = worker_setup.workers_here(settings, os.environ, chat=False)
+    here = workers_present.workers_here(settings, os.environ, chat=False)
     kinds = {
         task.id: transitions.worker_of(task, worker or here.pick().kind)
         for task in plan.tasks

@@ -22,7 +22,7 @@ from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
 from dispatch_mcp.text import json_types
 from dispatch_mcp.workers import answer_room, attempt_scope, file_tools, provider_errors, usage_meter
-from dispatch_mcp.workers.anthropic import api_errors, conversation
+from dispatch_mcp.workers.anthropic import api_errors, api_login, conversation
 
 if TYPE_CHECKING:
     import anthropic
@@ -34,26 +34,6 @@ SILENCE_S: Final = 120.0
 """A provider that says nothing for so long is given up; a stream that goes on says something every few seconds."""
 
 WIND_UP_S: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """Where the API is and who asks; `url` is empty for the provider's own."""
-
-    key: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-    url: str = ""
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Login:
-        """Returns the login that the environment holds."""
-        return cls(
-            env.get("ANTHROPIC_API_KEY", ""), env.get("ANTHROPIC_AUTH_TOKEN", ""), env.get("ANTHROPIC_BASE_URL", "")
-        )
-
-    def __bool__(self) -> bool:
-        """Whether there is one."""
-        return bool(self.key or self.token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +102,7 @@ class AnthropicWorker:
 
     def __init__(
         self,
-        login: Login,
+        login: api_login.Login,
         brief: prompt_builder.Brief,
         price: forecast.Price,
         access: file_tools.FileAccess,
