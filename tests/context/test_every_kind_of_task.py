@@ -218,6 +218,34 @@ def test_a_task_that_nothing_here_matches_gets_nothing_and_is_told_so(
     assert pack.text == packs.NOTHING
 
 
+STRANGE = [
+    ("Deploy the kubernetes operator to the staging cluster", ["kubernetes", "operator", "staging", "cluster"]),
+    ("Train a transformer on the radiology images of the hospital", ["radiology", "hospital"]),
+]
+
+
+@pytest.mark.parametrize(("task", "words"), STRANGE)
+def test_where_hardly_anything_matches_little_is_given_and_the_words_that_stand_nowhere_are_named(
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, words: list[str]
+) -> None:
+    for at in range(40):
+        lines = "\n".join(f"def deployed_{at}_{line}(image):\n    return image\n" for line in range(40))
+        temp_repository.write(project, f"src/parcel/extra_{at}.py", lines)
+    pack = gatherer.pack(project, task)
+    line = next(line for line in pack.text.split("\n") if line.startswith(packs.LITTLE))
+    assert all(word in line for word in words)
+    assert "image" not in line
+    assert "deploy" not in line.lower().split(packs.LITTLE)[1]
+    assert sum(item.tokens for item in pack.chosen) <= pack.budget // 5
+
+
+@pytest.mark.parametrize(("task", "_"), [*DOCUMENTS, *CONFIGURATION, *TESTS, *TEMPLATES, *CODE])
+def test_a_task_that_is_about_something_here_is_not_told_that_little_matches(
+    project: Path, gatherer: pack_gatherer.Gatherer, task: str, _: str
+) -> None:
+    assert packs.LITTLE not in gatherer.pack(project, task).text
+
+
 def test_a_pack_ends_when_nothing_more_is_worth_its_tokens(project: Path, gatherer: pack_gatherer.Gatherer) -> None:
     for at in range(40):
         lines = "\n".join(f"def unrelated_{at}_{line}(value):\n    return value\n" for line in range(40))

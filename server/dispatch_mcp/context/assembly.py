@@ -30,6 +30,8 @@ _LEAST_CUT: Final = 60
 """Tokens that the head of a text must have to be worth giving without its rest."""
 _LIKELIEST: Final = 20
 """Likeliest files of which one that is asked for by name says where the work is."""
+_OF_FAINT: Final = 0.2
+"""Share of a budget that parts get where hardly anything matches the task."""
 _LEAST_BESIDE_NAMED: Final = 4e-4
 """Probability of holding a change that each token of a part must bring where that is known; set on development commits
 of which one changed file is named (ADR 0015)."""
@@ -68,7 +70,8 @@ class _Draft:
 class PackRequest:
     """Everything a pack is made of; `read` returns a part's lines, `allows` says whether a path may be shown.
 
-    `whole` are the tokens of the files that the task names, each whole.
+    `whole` are the tokens of the files that the task names, each whole; `strangers` words of it that stand
+    nowhere, where hardly anything matches.
     """
 
     budget: int
@@ -81,6 +84,7 @@ class PackRequest:
     withheld: Sequence[str] = ()
     see_also: Sequence[str] = ()
     whole: int = 0
+    strangers: Sequence[str] = ()
 
 
 def assemble(request: PackRequest) -> packs.Pack:
@@ -161,7 +165,7 @@ def _scored(
         spans.setdefault(item.path, []).append((item.first, item.last))
     free = [(part, score) for part, score in parts if not _inside(spans.get(part.path, ()), part)]
     size = sum(len(item.text) + part_choice.CHARACTERS for item in draft.items)
-    room = draft.budget - draft.tokens
+    room = min(draft.budget - draft.tokens, round(request.budget * (_OF_FAINT if request.strangers else 1.0)))
     got = part_choice.choose(
         free,
         request.read,
@@ -243,6 +247,7 @@ def _pack(
         tasks=tuple(request.tasks),
         whole=request.whole,
         names=names,
+        strangers=tuple(request.strangers),
     )
 
 

@@ -57,6 +57,12 @@ def of(path: str) -> FileKind:
 
 _kind_words = cache(fitted_weights.kind_words)
 
+
+def is_of_tasks(stem: str) -> bool:
+    """Returns whether a stem, such as `add` or `support`, is one that tasks of any project have and no subject."""
+    return stem in _kind_words()
+
+
 BODY: Final = 0.3
 """What a word of a task counts that is not in its first sentence."""
 

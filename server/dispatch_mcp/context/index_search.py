@@ -235,6 +235,7 @@ class Search:
             beside=list(beside),
             roles={path: files.roles[path] for path in (*paths, *tests)},
             kind_chances=chances,
+            strangers=strangers(db, query, rare),
         )
 
     def _others(
@@ -464,6 +465,22 @@ def rarity(db: sqlite3.Connection, query: context_query.Query) -> dict[str, floa
             math.log(1 + (size - count + 0.5) / (count + 0.5)) if count else 0.0
         )
     return rarities
+
+
+def strangers(db: sqlite3.Connection, query: context_query.Query, rare: Mapping[str, float]) -> tuple[str, ...]:
+    """Returns the words of the task that name a subject and stand nowhere in the index.
+
+    `rare` is what `rarity` has just returned.
+    """
+    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.prose_words USING fts5vocab (main, prose, row)")
+    stems: list[tuple[int, str]] = db.execute("SELECT doc, term FROM temp.asked_words ORDER BY doc").fetchall()
+    return tuple(
+        query.words[at]
+        for at, term in stems
+        if not rare.get(stem := context_query.stem(query.words[at]))
+        and not file_kinds.is_of_tasks(stem)
+        and db.execute("SELECT 1 FROM temp.prose_words WHERE term = ?", (term,)).fetchone() is None
+    )
 
 
 def votes(db: sqlite3.Connection, query: context_query.Query, *, before: int | None = None, but: str = "") -> Votes:

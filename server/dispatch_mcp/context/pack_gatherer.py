@@ -350,5 +350,6 @@ class _Workspace:
                 whole=resolution.whole,
                 withheld=withheld[:_WITHHELD],
                 see_also=self._search.beside(evidence, ranks.order),
+                strangers=evidence.strangers if ranking.is_faint(query, evidence) else (),
             )
         )

@@ -16,6 +16,9 @@ LEAST_BUDGET: Final = 100
 MOST_BUDGET: Final = 200_000
 
 NOTHING: Final = "nothing in this workspace matches the task"
+LITTLE: Final = "little here matches the task; nowhere in this workspace stands"
+_STRANGERS: Final = 12
+"""Words of a task that are listed as standing nowhere."""
 
 Why = Literal["asked", "scored", "rules", "knowledge", "notes", "example", "structure"]
 """Why something is given. `knowledge` comes from whoever runs this server, `notes` from earlier runs, all else from the
@@ -62,7 +65,8 @@ class Pack:
     `chosen` are the items in the order in which they were chosen; `also` further paths, the likeliest first, with the
     name of their best part; `withheld` paths that the agent does not receive; `ranked` the likeliest source files;
     `tasks` ids whose handoffs were asked for; `whole` the tokens of the files that the task names, each whole, 0
-    when it names none. `surplus` is how much more was left out than `left_out` lists.
+    when it names none. `surplus` is how much more was left out than `left_out` lists. `strangers` are words of the task
+    that stand nowhere, where hardly anything matches.
     """
 
     budget: int
@@ -75,6 +79,7 @@ class Pack:
     tasks: tuple[str, ...] = ()
     whole: int = 0
     surplus: int = 0
+    strangers: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -132,6 +137,8 @@ class Pack:
     def tail(self) -> list[str]:
         """Returns the lines below the items: further paths, what was left out or withheld, and what is not there."""
         lines: list[str] = []
+        if self.strangers and self.chosen:
+            lines.append(f"{LITTLE}: {', '.join(self.strangers[:_STRANGERS])}")
         if self.also:
             lines.append("also likely: " + "; ".join(self._by_folder()))
         if self.left_out:

@@ -52,7 +52,8 @@ class FileEvidence:
     `parts` are candidates of source files, `support` those of tests, documents and examples; `near` maps a path to the
     paths it imports or is imported by; `votes` maps paths to the share that similar past commits give them; `rarity`
     maps stems of the task to their inverse document frequency; `definitions` maps paths to how many of the task's names
-    they define. `paths` are all source files that anything speaks for, best or not; `roles` says what each path is for.
+    they define. `paths` are all source files that anything speaks for, best or not; `roles` says what each path is for,
+    `strangers` which words of the task name a subject and stand nowhere in the workspace.
     """
 
     parts: Sequence[FilePart] = ()
@@ -69,13 +70,18 @@ class FileEvidence:
     past_source: float = 0.5
     kind_chances: Mapping[file_kinds.FileKind, float] = field(default_factory=dict[file_kinds.FileKind, float])
     roles: Mapping[str, languages.Role] = field(default_factory=dict[str, languages.Role])
+    strangers: Sequence[str] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the task is plainly about other kinds than source."""
+        return 1.0 - self.kind_chances.get("source", 1.0) >= _PLAINLY
 
     @property
     def speaks(self) -> bool:
         """Whether anything here speaks for any file: words, names, past commits, or what the task is plainly about."""
-        plainly = 1.0 - self.kind_chances.get("source", 1.0) >= _PLAINLY
         scores = (part.score for part in (*self.parts, *self.support, *self.beside_parts))
-        return plainly or bool(self.paths or self.beside_votes) or any(score > 0 for score in scores)
+        return self.is_plain or bool(self.paths or self.beside_votes) or any(score > 0 for score in scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,23 @@ class Ranking:
         return [*best, *sorted([*source, *beside], key=lambda path: (-chance[path], path))]
 
 
+def is_faint(query: context_query.Query, evidence: FileEvidence) -> bool:
+    """Returns whether hardly anything matches: half of the words are nowhere, and no part has much of the others."""
+    terms, strangers = query.terms, {context_query.stem(word) for word in evidence.strangers}
+    if len(terms) < _FEW or 2 * len(strangers) < len(terms) or evidence.definitions or evidence.is_plain:
+        return False
+    most = max(evidence.rarity.values(), default=0.0) or 1.0
+    weights = {term: evidence.rarity.get(term) or most for term in terms}
+    parts = [*evidence.parts, *evidence.beside_parts]
+    best = max((sum(weights[term] for term in part.stems & weights.keys()) for part in parts), default=0.0)
+    return not any(part.phrases for part in parts) and best <= _FAINT * sum(weights.values())
+
+
+_FEW = 3
+"""Words of a task of which too few are left to say that hardly anything matches."""
+_FAINT = 0.3
+"""Share of a task, by the rarity of its words, that a part must hold; set on development commits in their own
+repositories and tasks that are about something else (ADR 0015)."""
 _PLAINLY = 0.7
 """Probability of other kinds than source that needs no word of the workspace to go by."""
 _BY_CHANCE = ""
