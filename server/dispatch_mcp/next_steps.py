@@ -33,6 +33,7 @@ class StepKind(StrEnum):
     DECIDE = "decide"
     RESUME = "resume"
     RAISE_LIMIT = "raise_limit"
+    AGREE_TO_RAISE = "agree_to_raise"
     # A run that is over.
     READ_RESULTS = "read_results"
     SETTLE_FAILURES = "settle_failures"
@@ -108,6 +109,8 @@ class NextStep:
         plan: The id of a plan to carry out or to change.
         version: Its version, for a plan to change.
         revision: The commit that an offer of merged changes is about.
+        limits: Ceilings to give a run, each as a name and its height.
+        digest: The digest of the plan that a person has to have seen.
         advice: Sentences that hold in every interface; they come first.
         alike: What has failed alike, the most of it first.
         proven: How many tasks of the run are proven.
@@ -136,6 +139,8 @@ class NextStep:
     plan: str = ""
     version: int = 0
     revision: str = ""
+    limits: tuple[str, ...] = ()
+    digest: str = ""
     advice: str = ""
     alike: tuple[LikeFailures, ...] = ()
     proven: int = 0

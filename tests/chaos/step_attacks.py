@@ -95,6 +95,8 @@ def money(lab: Lab) -> None:
             for name in ("beyond_forecast", "begin_anyway"):
                 why = refusal(wire, "dispatch", run_id=run_id, limits={name: True})
                 lab.holds(f"a tool says {name}", "no such limit" in why)
+            why = refusal(wire, "dispatch", run_id=run_id, limits={"dollars": 50, "tokens": 10**10})
+            lab.holds("an assistant raises a ceiling", "Only a person" in why)
         run = begun(wire, "a", "b", limits={"dollars": 5}, fresh=True)
         used = {"input_tokens": 10**9, "cost_usd": 6}
         done = [{**raw_server.done(one), "usage": used} for one in run["assignments"][:1]]

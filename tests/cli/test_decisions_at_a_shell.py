@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
 from pathlib import Path
 
 import command_runs
@@ -80,8 +83,51 @@ def test_new_ceilings_are_shown_with_what_they_leave(shell: command_runs.Shell, 
     assert answer.code == 0, answer.err
     assert "dollars at most 8" in answer.out
     assert "attempts 3 of 4" in answer.out
-    limits = shell("limit", run_id, "dollars=9", "--json").json["limits"]
-    assert (limits["dollars"], limits["minutes"]) == (9.0, 90.5)
+    limits = shell("limit", run_id, "dollars=7", "--json").json["limits"]
+    assert (limits["dollars"], limits["minutes"]) == (7.0, 90.5)
+
+
+def test_a_raise_is_shown_and_done_once_the_person_names_the_plan_that_they_saw(
+    shell: command_runs.Shell, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell("limit", run_id, "dollars=8").code == 0
+    shown = shell("limit", run_id, "dollars=9")
+    assert (shown.code, shown.out) == (1, "")
+    assert f"Raise what run {run_id} (May we go on?) may use? dollars from 8 to 9." in shown.err
+    digest = shown.err.partition("digest ")[2][:12]
+    assert f"`dispatch-mcp limit {run_id} dollars=9 --expect {digest}`" in shown.err
+    for wrong in ("0" * 12, digest[:5]):
+        other = shell("limit", run_id, "dollars=9", "--expect", wrong)
+        assert other.code == 2
+        assert f"The plan's digest is {digest}, not '{wrong}'." in other.err
+    monkeypatch.setenv("CLAUDECODE", "1")
+    assert shell("limit", run_id, "dollars=9", "--expect", digest).code == 1
+    monkeypatch.delenv("CLAUDECODE")
+    assert shell("limit", run_id, "dollars=9", "--expect", digest).code == 0
+    events = shell("trace", run_id, "--view", "timeline", "--json").json["timeline"]
+    [raised] = [event["data"] for event in events if event["kind"] == "limits_raised"]
+    assert raised["by"].endswith(" at a shell")
+    assert raised["plan_digest"].startswith(digest)
+    assert (raised["raised"], raised["plan_version"]) == ([["dollars", 8.0, 9.0]], 1)
+
+
+class Terminal(io.StringIO):
+    """What a person types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "height"), [("yes\n", 9.0), ("Y\n", 9.0), ("no\n", 8.0), ("\n", 8.0), ("", 8.0)])
+def test_in_a_terminal_a_person_is_asked(
+    shell: command_runs.Shell, run_id: str, monkeypatch: pytest.MonkeyPatch, typed: str, height: float
+) -> None:
+    assert shell("limit", run_id, "dollars=8").code == 0
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    answer = shell("limit", run_id, "dollars=9")
+    assert "dollars from 8 to 9." in answer.err
+    assert ("Nothing was raised." in answer.err) == (height == 8.0)
+    assert shell("status", run_id, "--json").json["limits"]["dollars"] == height
 
 
 def test_a_person_alone_lets_work_begin_whose_forecast_does_not_fit(
@@ -93,7 +139,12 @@ def test_a_person_alone_lets_work_begin_whose_forecast_does_not_fit(
     assert refusal.code == 1
     assert "a person has to decide" in refusal.err
     monkeypatch.delenv("CLAUDECODE")
-    answer = shell("limit", run_id, "dollars=0.01", "--begin-anyway")
+    unasked = shell("limit", run_id, "dollars=0.01", "--begin-anyway")
+    assert (unasked.code, unasked.out) == (1, "")
+    command = re.search(r"`dispatch-mcp (limit [^`]*)`", unasked.err)
+    assert command
+    assert "work may begin with what is left although its forecast does not fit." in unasked.err
+    answer = shell(*command[1].split())
     assert answer.code == 0, answer.err
     assert "dollars at most 0.01" in answer.out
 

@@ -453,7 +453,7 @@ async def test_an_attempt_does_not_begin_once_others_have_used_what_it_needs(ses
     trace = await session.desk.app.trace(run_id=progress.run_id)
     assert trace.state == "paused"
     assert "limits.tokens" in await session.refusal(names[1], "call-3")
-    raised = await session.desk.app.dispatch(run_id=progress.run_id, limits=model.Limits(tokens=9_000_000))
+    raised = await session.desk.raised(progress.run_id, tokens=9_000_000)
     assert [handout.call.prompt for handout in raised.assignments] == [f"dispatch {short(progress.run_id)}/b/2"]
     assert (await session.desk.app.trace(run_id=progress.run_id)).spend == trace.spend, "nothing was spent on it"
 

@@ -127,3 +127,30 @@ def test_two_texts_have_one_digest_only_if_they_are_one(first: str, second: str)
 
 def test_half_a_pair_of_surrogates_has_a_digest_too() -> None:
     assert len(digests.digest("\ud800")) == len(digests.digest("")) == 64
+
+
+PLAN = model.Plan(
+    id="p",
+    version=1,
+    title="Shop",
+    tasks=(model.Task(id="a", goal="Write"), model.Task(id="b", goal="Test", deps=("a",))),
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"title": "Cart"},
+        {"tasks": PLAN.tasks[:1]},
+        {"tasks": PLAN.tasks[::-1]},
+        {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"goal": "Test it"}))},
+        {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"deps": ()}))},
+        {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"limits": model.TaskLimits(dollars=9.0)}))},
+    ],
+    ids=["version", "title", "fewer", "order", "goal", "edge", "limit"],
+)
+def test_a_plan_that_differs_in_anything_has_another_digest(change: dict[str, object]) -> None:
+    own = digests.plan_digest(PLAN)
+    assert digests.plan_digest(PLAN.model_copy(update=change)) != own
+    assert digests.plan_digest(model.Plan.model_validate_json(PLAN.model_dump_json())) == own

@@ -7,11 +7,12 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, transitions
+from dispatch_mcp.model import AttemptState, RunState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.planning import forecast, limits
 from dispatch_mcp.runs import budget, ledger, state_machine
 
@@ -531,3 +532,51 @@ def test_a_hold_says_what_was_met_in_figures_that_can_be_read(hold: budget.Hold,
 )
 def test_a_usage_without_figures_says_nothing(usage: model.Usage, *, silent: bool) -> None:
     assert budget.is_silent(usage) == silent
+
+
+RAISED = [
+    ({"dollars": 5}, {"dollars": 8}, (("dollars", 5, 8),)),
+    ({"dollars": 5}, {"dollars": None}, (("dollars", 5, None),)),
+    ({"tokens": 10, "fan_out": 2}, {"tokens": 9, "fan_out": 3}, (("fan_out", 2, 3),)),
+    ({}, {"depth": 3}, (("depth", 2, 3),)),
+    ({}, {"beyond_forecast": True}, (("beyond_forecast", 0, 1),)),
+    ({"dollars": 5}, {"dollars": 5, "minutes": 60}, ()),
+    ({}, {"dollars": 1, "tokens": 1, "attempts": 1}, ()),
+    ({"beyond_forecast": True, "minutes": 9}, {"minutes": 8}, ()),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "raises"), RAISED)
+def test_a_raise_is_what_lets_a_run_use_more(
+    old: dict[str, Any], new: dict[str, Any], raises: tuple[tuple[str, float | None, float | None], ...]
+) -> None:
+    assert budget.raises(model.Limits(**old), model.Limits(**new)) == raises
+
+
+BEFORE, AFTER = model.Limits(dollars=5), model.Limits(dollars=8)
+WORD = records.PersonWord("Ann", "d1ge57", (("dollars", 5.0, 8.0),))
+
+
+def changing(before: model.Limits = BEFORE, version: int = 2, *, word: bool = True) -> records.Step:
+    basis = records.LimitBasis(before, version, WORD if word else None)
+    return records.Step(now=0.0, limits=AFTER, basis=basis)
+
+
+def test_the_event_of_a_raise_says_who_agreed_to_what_for_which_plan() -> None:
+    event = budget.limits_event(changing(), BEFORE, 2)
+    assert event.kind == "limits_raised"
+    assert (event.data["by"], event.data["plan_digest"], event.data["plan_version"]) == ("Ann", "d1ge57", 2)
+    assert (event.data["raised"], event.data["dollars"]) == ([["dollars", 5.0, 8.0]], 8.0)
+    for step in (changing(word=False), records.Step(now=0.0, limits=AFTER)):
+        assert budget.limits_event(step, BEFORE, 3).kind == "limits_changed"
+
+
+@pytest.mark.parametrize(
+    ("step", "before", "version"),
+    [(changing(), BEFORE, 3), (changing(), AFTER, 2), (changing(word=False), model.Limits(), 2)],
+)
+def test_ceilings_that_were_decided_from_others_or_for_another_plan_are_refused(
+    step: records.Step, before: model.Limits, version: int
+) -> None:
+    with pytest.raises(errors.StaleVersion, match="other ceilings, or another plan than version 2, by now"):
+        budget.limits_event(step, before, version)

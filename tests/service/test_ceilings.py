@@ -47,7 +47,7 @@ async def test_a_run_whose_money_is_spent_hands_out_nothing_more_until_its_ceili
         assert trace.next == NextStep(StepKind.RAISE_LIMIT, given.run_id)
         again = await desk.app.dispatch(run_id=given.run_id)
         assert again.assignments == ()
-        raised = await desk.app.dispatch(run_id=given.run_id, limits=model.Limits(dollars=5))
+        raised = await desk.raised(given.run_id, dollars=5)
         assert [one.task_id for one in raised.assignments] == ["b"]
         assert (await desk.app.trace(run_id=given.run_id)).state == "running"
 
@@ -81,7 +81,7 @@ async def test_a_run_whose_ceiling_is_below_its_first_forecast_begins_nothing_an
         assert (trace.state, trace.next) == ("paused", NextStep(StepKind.RAISE_LIMIT, begun.run_id))
         assert trace.held.startswith("limits.dollars is 0.01, spent are 0; a needs about 0.0")
         assert trace.spend == model.Usage()
-        raised = await desk.app.dispatch(run_id=begun.run_id, limits=model.Limits(dollars=1.0))
+        raised = await desk.raised(begun.run_id, dollars=1.0)
         assert [one.task_id for one in raised.assignments] == ["a"]
 
 
@@ -93,8 +93,7 @@ async def test_by_a_persons_word_an_attempt_begins_with_what_is_left_although_it
         plan_id = await desk.planned(task("a", effort="XL"), task("b", "a"))
         begun = await desk.app.dispatch(plan_id=plan_id, limits=model.Limits(dollars=0.01))
         assert begun.assignments == ()
-        await desk.app.limit(begun.run_id, model.Limits(beyond_forecast=True))
-        begun = await desk.app.dispatch(run_id=begun.run_id)
+        begun = await desk.raised(begun.run_id, beyond_forecast=True)
         assert [one.task_id for one in begun.assignments] == ["a"]
         reported = await report_all(desk, begun, input_tokens=11_000, output_tokens=0)
         assert reported.assignments == (), "what is spent is spent: nothing is left to begin with"
@@ -111,7 +110,7 @@ def test_no_tool_takes_what_only_a_person_may_say(name: str) -> None:
 async def test_a_raise_that_is_too_small_is_answered_with_the_new_figures(tmp_path: Path) -> None:
     async with dispatcher_setup.opened(tmp_path / "home", rules={"price": price}) as desk:
         begun = await desk.app.dispatch(plan_id=await desk.planned(task("a")), limits=model.Limits(dollars=0.001))
-        await desk.app.dispatch(run_id=begun.run_id, limits=model.Limits(dollars=0.002))
+        await desk.raised(begun.run_id, dollars=0.002)
         assert (await desk.app.trace(run_id=begun.run_id)).held.startswith("limits.dollars is 0.002, spent are 0;")
 
 

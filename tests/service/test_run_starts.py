@@ -64,7 +64,8 @@ async def test_the_same_request_under_its_key_finds_its_run_also_after_its_ceili
     plan_id = await desk.planned(PART)
     request: dict[str, Any] = {"plan_id": plan_id, "request_key": "mine", "limits": model.Limits(**limits)}
     first = await desk.app.dispatch(**request)
-    await desk.app.limit(first.run_id, model.Limits(attempts=9))
+    offer = await desk.app.offer_raise(first.run_id, model.Limits(attempts=9))
+    await desk.app.limit(first.run_id, model.Limits(attempts=9), offer.word("Ann") if offer else None)
     assert (await desk.app.dispatch(**request)).run_id == first.run_id
     named: dict[str, Any] = {**request, "worker": "host"}
     assert (await desk.app.dispatch(**named)).run_id == first.run_id
@@ -132,7 +133,7 @@ async def test_a_plan_above_its_ceiling_of_tasks_does_not_begin(desk: Desk) -> N
 
 async def test_ceilings_of_an_open_run_can_be_changed_and_of_one_that_is_over_not(desk: Desk) -> None:
     progress = await desk.app.dispatch(plan_id=await desk.planned(PART), limits=model.Limits(attempts=3))
-    await desk.app.dispatch(run_id=progress.run_id, limits=model.Limits(attempts=9))
+    await desk.raised(progress.run_id, attempts=9)
     store, principal = desk.app.store, desk.app.principal
     assert (await store.run(progress.run_id, principal=principal)).limits.attempts == 9
     await ended(desk, progress.run_id)

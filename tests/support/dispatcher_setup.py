@@ -58,6 +58,12 @@ class Desk:
     async def planned(self, *tasks: dict[str, Any], **more: Any) -> str:
         return (await self.app.plans.plan(list(tasks), **more)).plan.id
 
+    async def raised(self, run_id: str, **limits: Any) -> answers.Progress:
+        """Returns the run after a person has agreed to these ceilings."""
+        offer = await self.app.offer_raise(run_id, model.Limits(**limits))
+        assert offer is not None
+        return await self.app.dispatch(run_id=run_id, limits=model.Limits(**limits), word=offer.word("Ann"))
+
     async def ended(self, run_id: str) -> answers.Trace:
         """Returns the summary of a run once it is over."""
         with anyio.fail_after(120):

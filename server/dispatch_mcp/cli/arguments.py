@@ -197,6 +197,7 @@ COMMANDS: Mapping[str, Command] = {
                 action="store_true",
                 help="let work begin with what is left where its forecast does not fit; it stops at the ceiling",
             ),
+            flag("--expect", default="", metavar="DIGEST", help="do not ask: the plan that you saw has this digest"),
         ),
     ),
     "approve": Command(

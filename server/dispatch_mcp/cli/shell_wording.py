@@ -87,6 +87,12 @@ def _raise_limit(step: NextStep) -> str:
     )
 
 
+def _agree_to_raise(step: NextStep) -> str:
+    entries = ["--begin-anyway" if entry.startswith("beyond_forecast") else entry for entry in step.limits] or ["…"]
+    command = _command("limit", step, " ".join((*entries, "--expect", step.digest or "DIGEST")))
+    return f"A person who has read this says so with {command}, or is asked in a terminal."
+
+
 def _settle_failures(step: NextStep) -> str:
     task = _task(step)
     look = f"Read {_command('trace', step, '--view results')}, then"
@@ -150,6 +156,7 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.DECIDE: _decide,
     StepKind.RESUME: lambda step: f"Paused. Resume it with {_command('steer resume', step)}.",
     StepKind.RAISE_LIMIT: _raise_limit,
+    StepKind.AGREE_TO_RAISE: _agree_to_raise,
     StepKind.READ_RESULTS: lambda step: f"Read {_command('trace', step, '--view results')}.",
     StepKind.SETTLE_FAILURES: _settle_failures,
     StepKind.SETTLE_REVIEWS: _settle_reviews,

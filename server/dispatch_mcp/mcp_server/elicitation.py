@@ -6,15 +6,19 @@ Each question depends on stored state alone, because the client sends the same c
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Hashable
+from typing import Annotated, Any, Literal, Protocol
 
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from pydantic import BaseModel, Field
 
 from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import lazy
-from dispatch_mcp.model import short_ids
+from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.text import escape
+
+BY_ELICITATION = "the user, asked by the client"
+"""Who has decided, for the record."""
 
 MOST_FILES = 8
 """Files that a question names."""
@@ -38,6 +42,30 @@ class ApplyAnswer(BaseModel):
     """What a person says to what a run has merged; `keep` leaves the checkout as it is."""
 
     decision: Literal["apply", "keep"] = Field(description="Bring these changes into the checkout?")
+
+
+class RaiseAnswer(BaseModel):
+    """What a person says to higher ceilings for a run; `keep` leaves them as they are."""
+
+    decision: Literal["raise", "keep"] = Field(description="May this run of this plan use so much more?")
+
+
+class Raise(Protocol):
+    """What a person would agree to, as one question."""
+
+    @property
+    def question(self) -> str:
+        """What the person is asked."""
+        ...
+
+    @property
+    def subject(self) -> Hashable:
+        """What tells it from another raise, however much is spent meanwhile."""
+        ...
+
+    def word(self, by: str) -> records.PersonWord:
+        """Returns the word of a person who has seen this and agrees."""
+        ...
 
 
 UserAnswer = ElicitationResult[ApprovalAnswer] | ElicitationResult[WaiverAnswer] | ElicitationResult[ApplyAnswer] | None
@@ -98,6 +126,35 @@ async def ask_to_apply(run_id: str, action: str, task_id: str, ctx: Context[Any]
     return Elicit(question, ApplyAnswer)
 
 
+async def offer_raise(run_id: str, limits: dict[str, Any], ctx: Context[Any]) -> Raise | None:
+    """Returns the raise that a call asks for; None when nothing rises, or nobody can be asked.
+
+    What is spent moves on while a person reads, and a question of other words would be asked again: so it keeps the
+    words with which it was asked first, for the same raise of the same plan.
+    """
+    if not run_id or not limits or not _can_ask(ctx):
+        return None
+    opening = _opening(ctx)
+    try:
+        offer: Raise | None = await opening.loaders.tools().raisable(await opening.get(), run_id, limits)
+    except errors.DispatchError:
+        return None
+    return None if offer is None else opening.first_asked(offer.subject, offer)
+
+
+async def ask_to_raise(
+    offer: Annotated[Raise | None, Resolve(offer_raise)],
+) -> RaiseAnswer | Elicit[RaiseAnswer]:
+    """Returns the question about a raise; no question without one."""
+    return RaiseAnswer(decision="keep") if offer is None else Elicit(offer.question, RaiseAnswer)
+
+
+def word(offer: Raise | None, answer: ElicitationResult[RaiseAnswer] | None) -> records.PersonWord | None:
+    """Returns the word of the person who was asked about a raise, None if they have not agreed."""
+    is_yes = isinstance(answer, AcceptedElicitation) and answer.data.decision == "raise"
+    return offer.word(BY_ELICITATION) if offer is not None and is_yes else None
+
+
 APPROVAL = Annotated[ElicitationResult[ApprovalAnswer], Resolve(ask)]
 """The parameter of a tool that asks for a decision first."""
 
@@ -106,6 +163,12 @@ WAIVER = Annotated[ElicitationResult[WaiverAnswer], Resolve(ask_waiver)]
 
 APPLYING = Annotated[ElicitationResult[ApplyAnswer], Resolve(ask_to_apply)]
 """The parameter of a tool that asks whether a run's changes shall be applied."""
+
+RAISE = Annotated[Raise | None, Resolve(offer_raise)]
+"""The parameter of a tool that holds the raise about which the user is asked."""
+
+RAISING = Annotated[ElicitationResult[RaiseAnswer], Resolve(ask_to_raise)]
+"""The parameter of a tool that asks whether a run may use more."""
 
 
 def _can_ask(ctx: Context[Any]) -> bool:

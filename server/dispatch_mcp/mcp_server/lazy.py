@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -27,13 +27,18 @@ from dispatch_mcp.model import records
 if TYPE_CHECKING:
     from dispatch_mcp.model import merge_offer
     from dispatch_mcp.review import council_decision
-    from dispatch_mcp.service import dispatcher
+    from dispatch_mcp.service import approvals, dispatcher
 
 OpenDispatcher = Callable[[str], "AbstractAsyncContextManager[dispatcher.Dispatcher]"]
 """Opens the dispatcher of a principal."""
 
 principal: ContextVar[str] = ContextVar("principal", default=records.LOCAL)
 """Whose request is being answered. The SDK hands the request to tools and resources and not to completions."""
+
+T = TypeVar("T")
+
+QUESTION_S = 600.0
+"""So long the SDK takes an answer to a question."""
 
 HEAD_START_S = 0.5
 """So long the first requests of a host, which read lists, have the processor for themselves."""
@@ -43,9 +48,14 @@ class ToolCalls(Protocol):
     """What carries out tool calls, and answers what has to be known before a user is asked."""
 
     async def call(
-        self, name: str, app: dispatcher.Dispatcher, args: tool_arguments.Args, decision: BaseModel | None
+        self,
+        name: str,
+        app: dispatcher.Dispatcher,
+        args: tool_arguments.Args,
+        decision: BaseModel | None,
+        word: records.PersonWord | None = None,
     ) -> dict[str, model.Json]:
-        """Carries out a call; `decision` is what the user has decided, None if nobody has."""
+        """Carries out a call; `decision` is what the user has decided, `word` what they agreed to, if anybody has."""
         ...
 
     async def decide(self, app: dispatcher.Dispatcher, run_id: str, task_id: str, decision: BaseModel) -> None:
@@ -56,6 +66,12 @@ class ToolCalls(Protocol):
         self, app: dispatcher.Dispatcher, run_id: str, finding_id: str
     ) -> council_decision.MergedFinding | None:
         """Returns the finding of a review that a person could waive, or None."""
+        ...
+
+    async def raisable(
+        self, app: dispatcher.Dispatcher, run_id: str, limits: Mapping[str, model.Json]
+    ) -> approvals.RaiseOffer | None:
+        """Returns what a person would have to agree to for a run to have these ceilings, or None."""
         ...
 
     async def applicable(self, app: dispatcher.Dispatcher, run_id: str, revision: str) -> merge_offer.Offer | None:
@@ -146,6 +162,7 @@ class Opening:
     _outcome: anyio.Event = field(default_factory=anyio.Event)
     _over: bool = False
     _has_roots: bool = False
+    _questions: dict[Hashable, tuple[float, object]] = field(default_factory=dict[Hashable, "tuple[float, object]"])
 
     @property
     def wants_roots(self) -> bool:
@@ -179,6 +196,18 @@ class Opening:
         if self._app is None:
             raise self._failure
         return self._app
+
+    def first_asked(self, subject: Hashable, question: T) -> T:
+        """Returns the question that was asked first about a subject, of those that may still be answered."""
+        now = anyio.current_time()
+        for key in [key for key, (at, _) in self._questions.items() if now - at > QUESTION_S]:
+            del self._questions[key]
+        first: Any = self._questions.setdefault(subject, (now, question))[1]
+        return first
+
+    def answered(self, subject: Hashable) -> None:
+        """Forgets what was asked about a subject: it has been answered."""
+        self._questions.pop(subject, None)
 
     def _of(self, name: str, group: TaskGroup) -> Opening:
         if name not in self._others:

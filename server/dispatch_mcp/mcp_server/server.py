@@ -69,7 +69,7 @@ LISTS_TTL_MS = 300_000
 """Milliseconds for which clients may keep our lists; they change only with the installation or the user's files."""
 MAX_PROBLEMS = 50
 """Problems of a plan in one answer: more than a model mends at a time."""
-ANSWER, APPLYING, ROOTS = "asked", "offered", "roots"
+ANSWER, APPLYING, RAISE, RAISING, ROOTS = "asked", "offered", "raise_offer", "raise_answer", "roots"
 """The parameters that carry what the user and the client answered; they are not part of the published schema."""
 HAS_WORKSPACE = frozenset({"plan_dag", "dispatch", "review_council"})
 """Tools whose work has a workspace; a client is asked for its roots if there is none."""
@@ -312,12 +312,16 @@ def tool(name: str) -> Tool:
 
     async def call(*, ctx: Context[lazy.Opening], **arguments: model.Json) -> CallToolResult:
         answer, apply_answer = arguments.pop(ANSWER, None), arguments.pop(APPLYING, None)
+        offer, raising = arguments.pop(RAISE, None), arguments.pop(RAISING, None)
         roots: model.Json = arguments.pop(ROOTS, None)
         args = arguments_type.model_validate(arguments)
         opening: lazy.Opening = ctx.request_context.lifespan_context
         if isinstance(roots, ListRootsResult) and opening.wants_roots:
             await opening.use_roots([str(root.uri) for root in roots.roots])
-        response = respond(name, opening, args, apply_answer if _applies(args) else answer)
+        if offer is not None:
+            opening.answered(offer.subject)
+        word = elicitation.word(offer, raising)
+        response = respond(name, opening, args, apply_answer if _applies(args) else answer, word)
         return await _with_progress(ctx, opening, response, _wait_s(args))
 
     _sign(call, arguments_type)
@@ -408,6 +412,8 @@ def _sign(call: Callable[..., Awaitable[CallToolResult]], arguments_type: type[t
     ]
     if issubclass(arguments_type, tool_arguments.Dispatch):
         fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.APPROVAL))
+        fields.append(inspect.Parameter(RAISE, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.RAISE))
+        fields.append(inspect.Parameter(RAISING, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.RAISING))
     if issubclass(arguments_type, tool_arguments.SteerRun):
         fields.append(inspect.Parameter(ANSWER, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.WAIVER))
         fields.append(inspect.Parameter(APPLYING, inspect.Parameter.KEYWORD_ONLY, annotation=elicitation.APPLYING))
@@ -428,13 +434,20 @@ def _applies(args: tool_arguments.Args) -> bool:
 
 
 async def respond(
-    name: str, opening: lazy.Opening, args: tool_arguments.Args, answer: elicitation.UserAnswer = None
+    name: str,
+    opening: lazy.Opening,
+    args: tool_arguments.Args,
+    answer: elicitation.UserAnswer = None,
+    word: records.PersonWord | None = None,
 ) -> CallToolResult:
-    """Returns the tool's answer, or its refusal as a tool error that a model can act on; `answer` is the user's."""
+    """Returns the tool's answer, or its refusal as a tool error that a model can act on.
+
+    `answer` is the user's, and `word` is theirs on a raise of a run's ceilings.
+    """
     try:
         app = await opening.get()
         app.expect_work()
-        return tool_result(await opening.loaders.tools().call(name, app, args, elicitation.decision(answer)))
+        return tool_result(await opening.loaders.tools().call(name, app, args, elicitation.decision(answer), word))
     except errors.StoreMoved as moved:
         opening.leave()
         return refused(moved)

@@ -166,7 +166,11 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.RESUME: constant_words("Paused. Resume it with steer_run(action='resume')."),
     StepKind.RAISE_LIMIT: constant_words(
         "A ceiling of the run is reached and nothing more begins; get_trace says which. "
-        "If the user agrees to more, raise it by dispatch(run_id, limits)."
+        "dispatch(run_id, limits) asks the user to raise it."
+    ),
+    StepKind.AGREE_TO_RAISE: lambda step: (
+        f"Ask the user to run `dispatch-mcp limit {step.run or 'RUN'} {' '.join(step.limits) or '…'}` in a terminal, "
+        "which shows it again; or go on within what is left."
     ),
     StepKind.READ_RESULTS: constant_words("Read get_trace(view='results')."),
     StepKind.SETTLE_FAILURES: _settle_failures,

@@ -5,7 +5,7 @@ What only a person decides comes here with the person's decision; without one it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypedDict
 
 from pydantic import BaseModel
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import apply_rules
 from dispatch_mcp.mcp_server import elicitation, tool_arguments, tool_wording
-from dispatch_mcp.model import merge_offer
+from dispatch_mcp.model import merge_offer, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.review import council_decision
@@ -26,20 +26,25 @@ Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]
 HOW_TO_WAIVE = "Ask the user to run `dispatch-mcp waive RUN FINDING --reason WHY` in a terminal."
 HOW_TO_APPLY = "Ask the user to run `dispatch-mcp apply RUN` in a terminal."
 CHOOSE = "Choose one and name it as the task's agent in plan_dag; unsure: ask the user."
-BY_ELICITATION = "the user, asked by the client"
-"""Who has decided, for the record."""
 
 
 async def call(
-    name: str, app: dispatcher.Dispatcher, args: tool_arguments.Args, decision: BaseModel | None
+    name: str,
+    app: dispatcher.Dispatcher,
+    args: tool_arguments.Args,
+    decision: BaseModel | None,
+    word: records.PersonWord | None = None,
 ) -> dict[str, model.Json]:
-    """Carries out a call and returns its answer; `decision` is what the user has decided, None if nobody has.
+    """Carries out a call and returns its answer.
+
+    `decision` is what the user has decided, None if nobody has; `word` is theirs on a raise of the run's ceilings.
 
     Raises:
         DispatchError: the call is refused.
     """
     if isinstance(args, tool_arguments.Dispatch):
         await _settle(app, args.run_id, decision)
+        return await dispatch(app, args, word)
     if isinstance(args, tool_arguments.SteerRun) and args.action == "waive":
         return await _waive(app, args, decision)
     if isinstance(args, tool_arguments.SteerRun) and args.action == "apply":
@@ -50,7 +55,7 @@ async def call(
 async def decide(app: dispatcher.Dispatcher, run_id: str, task_id: str, decision: BaseModel) -> None:
     """Records what the user said to a decision that a run waits for. Raises InputError when it waits for none."""
     if isinstance(decision, elicitation.ApprovalAnswer) and decision.decision != "later":
-        verdict = approvals.PersonVerdict(decision.decision == "approve", BY_ELICITATION, decision.reason)
+        verdict = approvals.PersonVerdict(decision.decision == "approve", elicitation.BY_ELICITATION, decision.reason)
         await app.decide(run_id, task_id, verdict)
 
 
@@ -69,6 +74,17 @@ async def applicable(app: dispatcher.Dispatcher, run_id: str, revision: str) -> 
     offer = await app.offer(run_id)
     apply_rules.refuse(offer, revision)
     return None if offer.way == "nothing" else offer
+
+
+async def raisable(
+    app: dispatcher.Dispatcher, run_id: str, limits: Mapping[str, model.Json]
+) -> approvals.RaiseOffer | None:
+    """Returns what a person would have to agree to for a run to have these ceilings; None when nothing rises.
+
+    Raises:
+        DispatchError: these are no ceilings, or the configuration allows less.
+    """
+    return await app.offer_raise(run_id, plan_answers.read_limits(limits))
 
 
 async def _settle(app: dispatcher.Dispatcher, run_id: str, decision: BaseModel | None) -> None:
@@ -91,7 +107,7 @@ async def _waive(
     """
     if not isinstance(decision, elicitation.WaiverAnswer) or decision.decision != "waive":
         raise errors.NotAllowed(f"Finding {args.task_id!r} is not waived: no user said so.", hint=HOW_TO_WAIVE)
-    return _wire(await app.council.waive(args.run_id, args.task_id, decision.reason, BY_ELICITATION))
+    return _wire(await app.council.waive(args.run_id, args.task_id, decision.reason, elicitation.BY_ELICITATION))
 
 
 async def _apply(
@@ -176,8 +192,10 @@ def _refuse_parts(args: tool_arguments.PlanDag) -> None:
         raise errors.InputError("Parts need a pattern (got '').", hint=f"Choose one: {names}.")
 
 
-async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) -> dict[str, model.Json]:
-    """Starts or continues a run."""
+async def dispatch(
+    app: dispatcher.Dispatcher, args: tool_arguments.Dispatch, word: records.PersonWord | None = None
+) -> dict[str, model.Json]:
+    """Starts or continues a run; with the word of a person it may use more than before."""
     progress = await app.dispatch(
         plan_id=args.plan_id,
         run_id=args.run_id,
@@ -187,6 +205,7 @@ async def dispatch(app: dispatcher.Dispatcher, args: tool_arguments.Dispatch) ->
         fresh=args.fresh,
         roster=args.roster,
         limits=plan_answers.read_limits(args.limits),
+        word=word,
     )
     return _wire(progress)
 

@@ -20,6 +20,11 @@ def digest(value: model.Json) -> str:
     return hashlib.sha256(_encode(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def plan_digest(plan: model.Plan) -> str:
+    """Returns the digest of a plan as it is: another task, edge, limit or version of it gives another one."""
+    return digest(plan.model_dump(mode="json", exclude_defaults=True))
+
+
 def spec_digest(task: model.Task) -> str:
     """Returns the digest of what a task asks for, without its place in the plan or its limits.
 

@@ -226,6 +226,29 @@ class RoundVerdict(NamedTuple):
     revision: int
 
 
+Raises = tuple[tuple[str, float | None, float | None], ...]
+"""Ceilings that are raised: name, height before and after; None where there is none."""
+
+
+class PersonWord(NamedTuple):
+    """What a person has agreed to: these raises, of a run of the plan with this digest. `by` is who it was, and how."""
+
+    by: str
+    plan_digest: str
+    raises: Raises
+
+
+class LimitBasis(NamedTuple):
+    """What other ceilings for a run were decided from: those before, the plan's version, and whoever agreed to a raise.
+
+    When the run has other ceilings by now, or with somebody's word another plan, they are refused.
+    """
+
+    before: model.Limits
+    plan_version: int
+    word: PersonWord | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One transaction's worth of progress of a run.
@@ -234,7 +257,8 @@ class Step:
     host attempts begin under a lease of `lease_s` seconds, or until their deadline if their task has one. `renew`
     extends the leases of running host attempts, but no deadline. `received_at` is when a host reported what is
     `finished`, if that was before `now`: deadlines are held to it.
-    `limits` are the run's ceilings from now on; `notes` are events of others to record, also of a run that is over.
+    `limits` are the run's ceilings from now on, decided from `basis`; `notes` are events of others to record, also of
+    a run that is over.
     `verdict` settles a round of the council, with a note that says so; it is dropped when the run has moved on since.
     """
 
@@ -248,6 +272,7 @@ class Step:
     renew: bool = False
     received_at: float | None = None
     limits: model.Limits | None = None
+    basis: LimitBasis | None = None
     notes: Sequence[transitions.NewEvent] = ()
     verdict: RoundVerdict | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import transitions
+from dispatch_mcp.model import records, transitions
 from dispatch_mcp.planning import forecast
 
 _REPORTED: Final = ("dollars", "tokens")
@@ -38,6 +38,43 @@ def limits_in_force(limits: model.Limits, ceilings: model.Limits) -> model.Limit
 def with_changes(old: model.Limits, changes: model.Limits) -> model.Limits:
     """Returns the limits of a run after some of them were given anew."""
     return old.model_copy(update={name: getattr(changes, name) for name in changes.model_fields_set})
+
+
+def raises(old: model.Limits, new: model.Limits) -> records.Raises:
+    """Returns what new ceilings let a run use beyond the old ones; what is lowered is not in it.
+
+    A person's word that work begins beyond its forecast counts as one: from 0 to 1.
+    """
+    heights = [(name, getattr(old, name), getattr(new, name)) for name in (*_NAMES, "depth")]
+    words = ("beyond_forecast", float(old.beyond_forecast), float(new.beyond_forecast))
+    return tuple(
+        (name, before, after)
+        for name, before, after in (*heights, words)
+        if before is not None and (after is None or after > before)
+    )
+
+
+def limits_event(step: records.Step, before: model.Limits, plan_version: int) -> transitions.NewEvent:
+    """Returns the event of other ceilings for a run that has these and follows this version of its plan.
+
+    Raises:
+        StaleVersion: they were decided from others, or a person has agreed to them for another version.
+    """
+    limits, basis = step.limits or before, step.basis
+    data: dict[str, model.Json] = limits.model_dump(mode="json", exclude_none=True)
+    if basis is None:
+        return transitions.NewEvent("limits_changed", data=data)
+    word = basis.word
+    if basis.before != before or (word and basis.plan_version != plan_version):
+        raise errors.StaleVersion(
+            f"The run has other ceilings, or another plan than version {basis.plan_version}, by now.",
+            hint="Look at them again and decide anew.",
+        )
+    if word is None:
+        return transitions.NewEvent("limits_changed", data=data)
+    heights: list[model.Json] = [list(entry) for entry in word.raises]
+    agreement: dict[str, model.Json] = {"by": word.by, "plan_digest": word.plan_digest, "plan_version": plan_version}
+    return transitions.NewEvent("limits_raised", data={**agreement, "raised": heights, **data})
 
 
 def ceilings(limits: model.Limits) -> dict[str, float]:

@@ -147,13 +147,16 @@ class Dispatcher:
         fresh: bool = False,
         roster: str = "",
         limits: model.Limits = model.Limits(),
+        word: records.PersonWord | None = None,
     ) -> answers.Progress:
         """Starts a plan or goes on with a run, and returns its handle at once with the host's assignments.
 
-        With `roster` those tasks of the plan that have no agent are routed in it first.
+        With `roster` those tasks of the plan that have no agent are routed in it first. `word` is a person's who has
+        agreed that a run may use more; only interfaces that have asked a person give one.
 
         Raises:
             InputError: neither or both handles are given, or nobody of that name can work.
+            NotAllowed: a run under way would be given higher ceilings and no person has agreed.
             UnknownHandle: there is no such plan, run or roster.
         """
         if bool(plan_id) == bool(run_id):
@@ -167,7 +170,7 @@ class Dispatcher:
                 hint="Edit its plan to give a task another agent.",
             )
         if run_id:
-            record, is_new = await self._starts.limit(run_id, limits), False
+            record, is_new = await self._starts.limit(run_id, limits, word), False
         else:
             await self.plans.route_in(plan_id, roster)
             record, is_new = await self._starts.create(
@@ -181,9 +184,18 @@ class Dispatcher:
         why = self._workers.why(worker, dry_run=dry_run) if is_new else ""
         return _progress(handover, reused=not is_new, why=why)
 
-    async def limit(self, run_id: str, limits: model.Limits) -> str:
-        """Gives a run other ceilings and returns its id. Raises NotAllowed beyond what the configuration allows."""
-        return (await self._starts.limit(run_id, limits)).id
+    async def limit(self, run_id: str, limits: model.Limits, word: records.PersonWord | None = None) -> str:
+        """Gives a run other ceilings and returns its id; a raise needs the word of a person who was shown it.
+
+        Raises:
+            NotAllowed: it is beyond what the configuration allows, or a raise to which nobody has agreed.
+            StaleVersion: a person has agreed for another plan, or to another raise.
+        """
+        return (await self._starts.limit(run_id, limits, word)).id
+
+    async def offer_raise(self, run_id: str, limits: model.Limits) -> approvals.RaiseOffer | None:
+        """Returns what a person would have to agree to for a run to have these ceilings; None when nothing rises."""
+        return await self._starts.offer_raise(run_id, limits)
 
     async def report(self, run_id: str, raw: Sequence[model.Json]) -> answers.ReportAnswer:
         """Accepts results of host-made attempts, each exactly once, and hands out what is ready next.

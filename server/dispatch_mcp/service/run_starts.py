@@ -9,7 +9,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import WorkerKind, records, worker_choice
 from dispatch_mcp.runs import budget
-from dispatch_mcp.service import handles, plan_proposals, planner
+from dispatch_mcp.service import approvals, handles, plan_proposals, planner
 from dispatch_mcp.store import sqlite_store
 
 
@@ -108,21 +108,44 @@ class RunStarts:
         )
         return await self.store.create_run(new)
 
-    async def limit(self, handle: str, limits: model.Limits) -> records.RunRecord:
-        """Returns a run, with those of its ceilings changed that `limits` names.
+    async def limit(
+        self, handle: str, limits: model.Limits, word: records.PersonWord | None = None
+    ) -> records.RunRecord:
+        """Returns a run, with those of its ceilings changed that `limits` names; `word` is a person's on a raise.
 
         Raises:
-            NotAllowed: the configuration does not allow so much.
+            NotAllowed: the configuration does not allow so much, or a ceiling rises and nobody has agreed.
+            StaleVersion: a person has agreed for another plan, or to another raise.
         """
         run_id, principal = await self.handles.run_id(handle), self.handles.principal
         record = await self.store.run(run_id, principal=principal)
         if not limits.model_fields_set or record.state in model.RUN_FINAL:
             return record
-        self._refuse_depth(limits)
-        ceilings = budget.limits_in_force(budget.with_changes(record.limits, limits), self.rules.ceilings)
-        await self.store.advance(run_id, records.Step(now=self.clock(), limits=ceilings))
+        whole, ceilings, offer = await self._offered(run_id, limits)
+        if offer is not None:
+            offer.refuse(word)
+        basis = records.LimitBasis(whole.run.limits, whole.plan.version, word if offer else None)
+        await self.store.advance(run_id, records.Step(now=self.clock(), limits=ceilings, basis=basis))
         self.engine.poke(run_id)
         return await self.store.run(run_id, principal=principal)
+
+    async def offer_raise(self, handle: str, limits: model.Limits) -> approvals.RaiseOffer | None:
+        """Returns what a person would have to agree to for a run to have these ceilings; None when nothing rises.
+
+        Raises:
+            NotAllowed: the configuration does not allow so much.
+        """
+        run_id = await self.handles.run_id(handle)
+        record = await self.store.run(run_id, principal=self.handles.principal)
+        return None if record.state in model.RUN_FINAL else (await self._offered(run_id, limits))[2]
+
+    async def _offered(
+        self, run_id: str, limits: model.Limits
+    ) -> tuple[records.WholeRun, model.Limits, approvals.RaiseOffer | None]:
+        self._refuse_depth(limits)
+        whole = await self.store.whole_run(run_id, principal=self.handles.principal)
+        ceilings = budget.limits_in_force(budget.with_changes(whole.run.limits, limits), self.rules.ceilings)
+        return whole, ceilings, approvals.raise_offer(whole, await self.store.spend(run_id), limits, ceilings)
 
     def _refuse_depth(self, limits: model.Limits) -> None:
         deepest = min(limits.depth, self.rules.depth_limit)

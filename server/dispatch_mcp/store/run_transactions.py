@@ -20,7 +20,7 @@ from typing import TypeVar
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import ports, records, short_ids, transitions
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import ledger, request_reuse, state_machine
+from dispatch_mcp.runs import budget, ledger, request_reuse, state_machine
 from dispatch_mcp.store import codec, failpoints, finished_work, messages, owner_locks, plan_shelf, samples, table_rows
 from dispatch_mcp.store.outbox import alert_reasons
 
@@ -191,9 +191,8 @@ class Runs:
         is_stale = step.verdict is not None and step.verdict.revision != row.revision
         notes: list[transitions.NewEvent] = [] if is_stale else [*step.notes]
         if step.limits is not None:
+            notes.append(budget.limits_event(step, codec.load(model.Limits, row.limits), row.plan_version))
             row = self._limit(conn, row, live, step.limits)
-            data: dict[str, model.Json] = step.limits.model_dump(mode="json", exclude_none=True)
-            notes.append(transitions.NewEvent("limits_changed", data=data))
         if model.WorkerKind.HOST in step.start:
             self._hold_deadlines(conn, row, core, step)
         # Reports first: what a person cancels or retries in the same step sees them. Leases are looked at only when the
