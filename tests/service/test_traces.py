@@ -19,6 +19,7 @@ from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.service import answers, traces
+from dispatch_mcp.service.run_views import view_names
 from dispatch_mcp.store.looks import listed_runs
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +33,14 @@ async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
 
 async def finished(desk: Desk, progress: answers.Progress, **more: Any) -> answers.ReportAnswer:
     return await desk.app.report(progress.run_id, [said(one, **more) for one in progress.assignments])
+
+
+@pytest.mark.parametrize("view", view_names.VIEWS)
+async def test_every_view_that_has_a_name_is_answered(desk: Desk, view: view_names.View) -> None:
+    progress = await desk.app.dispatch(plan_id=await desk.planned(task("a"), task("b", "a")))
+    trace = await desk.app.trace(run_id=progress.run_id, task_id="a" if view == "brief" else "", view=view)
+    assert trace.run_id == progress.run_id
+    assert trace.state == "running"
 
 
 async def test_without_a_run_the_open_ones_are_listed_newest_first(desk: Desk) -> None:

@@ -22,7 +22,7 @@ import anyio.lowlevel
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.alerts import channels, webhook
 from dispatch_mcp.model import records
-from dispatch_mcp.process import file_lock
+from dispatch_mcp.process import file_lock, steady_looks
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.store.outbox import alert_box
 
@@ -91,6 +91,7 @@ class Courier:
         self._clock = clock
         self._lock = file_lock.FileLock(store.home / LOCK_FILE)
         self._has_begun = False
+        self._next_clock = 0.0
         self._until = math.inf
         self._sending: anyio.CancelScope | None = None
 
@@ -108,24 +109,15 @@ class Courier:
 
     async def keep(self) -> None:
         """Tells until it is cancelled."""
-        next_clock, last_trouble = 0.0, ""
-        while True:
-            try:
-                await self.begin()
-                if time.monotonic() >= next_clock:
-                    next_clock = time.monotonic() + self._pace.clock_s
-                    await self.mark_late()
-                await self.tell_due()
-                last_trouble = ""
-            except (errors.StoreError, OSError) as trouble:
-                if str(trouble) != last_trouble:
-                    last_trouble = str(trouble)
-                    log.warning("nobody can be told of runs: %s", trouble)
-                await anyio.sleep(self._pace.clock_s)
-            except Exception:
-                log.exception("telling of runs has failed")
-                await anyio.sleep(self._pace.clock_s)
-            await anyio.sleep(self._pace.look_s)
+        pauses = steady_looks.LookPauses(self._pace.look_s, self._pace.clock_s)
+        await steady_looks.keep_looking(self._look, "nobody can be told of runs", pauses)
+
+    async def _look(self) -> None:
+        await self.begin()
+        if time.monotonic() >= self._next_clock:
+            self._next_clock = time.monotonic() + self._pace.clock_s
+            await self.mark_late()
+        await self.tell_due()
 
     async def mark_late(self) -> None:
         """Has runs say that they come near their minutes, which pass without anything happening in them."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import __version__
 from dispatch_mcp.cli import help_pages
+from dispatch_mcp.service.run_views import view_names
 from dispatch_mcp.text import json_types
 
 EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive, 130 interrupted"
@@ -15,10 +16,7 @@ EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive
 CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "opencode", "gemini")
 SCOPES = ("user", "project", "local")
 SHELLS = ("bash", "zsh", "fish", "powershell")
-VIEWS = (
-    *("summary", "timeline", "results", "report", "cost", "blocked", "messages", "council"),
-    *("artifacts", "todo", "mermaid"),
-)
+VIEWS = tuple(view for view in view_names.VIEWS if view not in view_names.NOT_OF_RUNS)
 
 
 class Command(NamedTuple):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import bounds, problems, worker_choice
+from dispatch_mcp.service.run_views import view_names
 from dispatch_mcp.text import json_types
 
 MAX_TEXT = 200_000
@@ -222,21 +223,7 @@ class GetTrace(Args):
 
     run_id: str = arg("None: my open runs. Or latest.", "", max_length=200)
     task_id: str = arg("One task's whole result.", "", max_length=200)
-    view: Literal[
-        "summary",
-        "timeline",
-        "results",
-        "artifacts",
-        "todo",
-        "mermaid",
-        "brief",
-        "all",
-        "report",
-        "cost",
-        "blocked",
-        "messages",
-        "council",
-    ] = arg("", "summary")
+    view: view_names.View = arg("", "summary")
     cursor: str = arg("", "", max_length=40)
     wait_s: bounds.Number = arg("Wait for news, at most 45.", 0, ge=0, le=45)
 

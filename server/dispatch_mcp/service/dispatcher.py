@@ -33,6 +33,7 @@ from dispatch_mcp.service import (
     steering,
     traces,
 )
+from dispatch_mcp.service.run_views import view_names
 from dispatch_mcp.store import sqlite_store
 
 POLL_S = 5.0
@@ -215,7 +216,7 @@ class Dispatcher:
         *,
         run_id: str = "",
         task_id: str = "",
-        view: traces.View = "summary",
+        view: view_names.View = "summary",
         cursor: str = "",
         wait_s: float = 0.0,
     ) -> answers.Trace:

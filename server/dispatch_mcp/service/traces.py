@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -22,27 +22,11 @@ from dispatch_mcp.process import computation
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles, messaging
-from dispatch_mcp.service.run_views import run_figures, run_report
+from dispatch_mcp.service.run_views import run_figures, run_report, view_names
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.store.looks import listed_runs
 
 T = TypeVar("T")
-
-View = Literal[
-    "summary",
-    "timeline",
-    "results",
-    "artifacts",
-    "todo",
-    "mermaid",
-    "brief",
-    "all",
-    "report",
-    "cost",
-    "blocked",
-    "messages",
-    "council",
-]
 
 MAX_WAIT_S = 45.0
 """How long a trace waits for news at most; hosts give a call up after about a minute."""
@@ -58,7 +42,7 @@ CONTENT_CHARS = 20_000
 
 
 async def read(
-    settings: configuration.Settings, run_id: str, name: View, task_id: str = "", cursor: str = ""
+    settings: configuration.Settings, run_id: str, name: view_names.View, task_id: str = "", cursor: str = ""
 ) -> answers.Trace:
     """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
     async with sqlite_store.open_store(settings.home) as store:
@@ -118,7 +102,9 @@ class Tracing:
     engine: run_engine.RunEngine
     handles: handles.Handles
 
-    async def trace(self, handle: str, task_id: str, name: View, cursor: str, wait_s: float) -> answers.Trace:
+    async def trace(
+        self, handle: str, task_id: str, name: view_names.View, cursor: str, wait_s: float
+    ) -> answers.Trace:
         """Returns a view of a run, or the list of runs when no run is named; may wait up to 45 s for news."""
         if not handle:
             runs = await overview(self.store, self.handles.principal, all_runs=name == "all", after=cursor)

@@ -15,6 +15,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.engine import attempt_driver, attempt_services, order_builder
 from dispatch_mcp.engine.driving import run_attempts
 from dispatch_mcp.model import ports, records
+from dispatch_mcp.process import steady_looks
 from dispatch_mcp.store import sqlite_store
 
 log = logging.getLogger(__name__)
@@ -134,27 +135,21 @@ class RunEngine(abc.ABC):
 
     async def watch(self) -> None:
         """Notices other processes' changes and takes over runs whose owner died; runs until cancelled."""
-        last_version, next_takeover, last_trouble = -1, 0.0, ""
-        while True:
-            try:
-                version = await self.store.data_version()
-                if version != last_version:
-                    last_version = version
-                    self.look_again()
-                    self.beat_pulse()
-                if time.monotonic() >= next_takeover:
-                    next_takeover = time.monotonic() + self.pace.takeover_s
-                    await self.take_over()
-                last_trouble = ""
-            except errors.StoreError as trouble:
-                if str(trouble) != last_trouble:
-                    last_trouble = str(trouble)
-                    log.warning("cannot use the store: %s", trouble)
-                await anyio.sleep(self.pace.retry_store_s)
-            except Exception:
-                log.exception("the look at what other processes do failed")
-                await anyio.sleep(self.pace.retry_store_s)
-            await anyio.sleep(self.pace.look_s)
+        last_version, next_takeover = -1, 0.0
+
+        async def look() -> None:
+            nonlocal last_version, next_takeover
+            version = await self.store.data_version()
+            if version != last_version:
+                last_version = version
+                self.look_again()
+                self.beat_pulse()
+            if time.monotonic() >= next_takeover:
+                next_takeover = time.monotonic() + self.pace.takeover_s
+                await self.take_over()
+
+        pauses = steady_looks.LookPauses(self.pace.look_s, self.pace.retry_store_s)
+        await steady_looks.keep_looking(look, "what other processes do cannot be seen", pauses)
 
     async def tell_end(self, run_id: str) -> None:
         """Passes on that a run is over; what fails there is only logged."""
