@@ -90,6 +90,7 @@ async def test_a_run_goes_with_all_its_rows_and_stays_on_record(tmp_path: Path) 
     assert (run, tasks, at) == ("old-run", 2, 10 * DAY)
     assert isinstance(events, int)
     assert events > 4
+    assert store_setup.raw(tmp_path, "SELECT run, kind FROM alert") == [("young-run", "finished")]
     assert store_setup.faults(tmp_path) == []
 
 

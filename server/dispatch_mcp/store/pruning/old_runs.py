@@ -47,6 +47,7 @@ SELECT id, principal, title, state, workspace, (SELECT count(*) FROM task WHERE 
   finished_at, ? FROM run WHERE no = ?
 """
 _DELETE = (
+    "DELETE FROM alert WHERE run = (SELECT id FROM run WHERE no = ?)",
     "DELETE FROM message WHERE run = ?",
     "DELETE FROM event WHERE run = ?",
     "DELETE FROM common_look WHERE run = ?",
