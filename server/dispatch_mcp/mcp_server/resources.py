@@ -82,13 +82,9 @@ def register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
         label = f"knowledge-{file.name.replace('/', '-')}"
         words = _Words(label, file.name, f"Knowledge document: {file.name}")
         _add_file(server, file, f"dispatch://knowledge/{file.name}", words)
-    server.resource(
-        "dispatch://patterns/decision-matrix",
-        name="decision-matrix",
-        title="Which pattern fits",
-        description="Which of the six dispatch patterns, and which model, fits which situation.",
-        mime_type=MARKDOWN,
-    )(patterns.decision_matrix)
+    about = "Which of the six dispatch patterns, and which model, fits which situation."
+    words = _Words("decision-matrix", "Which pattern fits", about)
+    _at(server, "dispatch://patterns/decision-matrix", words, MARKDOWN)(patterns.decision_matrix)
 
 
 def _templates(home: Path | None) -> list[bundled_files.Entry]:
@@ -108,7 +104,14 @@ def _add_file(server: MCPServer[lazy.Opening], file: bundled_files.Entry, uri: s
     def content() -> str:
         return bundled_files.read(file)
 
-    server.resource(uri, name=words.name, title=words.title, description=words.description, mime_type=MARKDOWN)(content)
+    _at(server, uri, words, MARKDOWN)(content)
+
+
+def _at(
+    server: MCPServer[lazy.Opening], uri: str, words: _Words, mime_type: str = JSON
+) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Returns what offers the answer of a function as the resource at an address, or at all of a form."""
+    return server.resource(uri, name=words.name, title=words.title, description=words.description, mime_type=mime_type)
 
 
 def _register_app(server: MCPServer[lazy.Opening]) -> None:
@@ -123,12 +126,14 @@ def _register_app(server: MCPServer[lazy.Opening]) -> None:
     async def app_page() -> str:
         return await computation.apart(run_page.html, None, "app")
 
-    @server.resource(
+    @_at(
+        server,
         "dispatch://runs/{run_id}/picture{?after,revision}",
-        name="run-picture",
-        title="What the app of a run shows",
-        description="A run as its app draws it; waits a moment for news behind an event and a revision.",
-        mime_type=JSON,
+        _Words(
+            "run-picture",
+            "What the app of a run shows",
+            "A run as its app draws it; waits a moment for news behind an event and a revision.",
+        ),
     )
     async def picture(run_id: str, ctx: Context[lazy.Opening], after: str = "0", revision: str = "-1") -> str:
         with _Lookup(f"run {run_id!r}"):
@@ -139,35 +144,21 @@ def _register_app(server: MCPServer[lazy.Opening]) -> None:
 
 
 def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> None:
-    @server.resource(
-        "dispatch://agents",
-        name="agents",
-        title="All agents",
-        description="All agents: name, roster and purpose.",
-        mime_type=JSON,
-    )
+    @_at(server, "dispatch://agents", _Words("agents", "All agents", "All agents: name, roster and purpose."))
     async def agents() -> str:
         with _Lookup("agents"):
             everybody = (await current().get()).catalog().agents
         return _json([{"name": agent.name, "roster": agent.roster, "for": agent.description} for agent in everybody])
 
-    @server.resource(
-        "dispatch://agents/{name}",
-        name="agent",
-        title="One agent",
-        description="One agent's whole definition.",
-        mime_type=JSON,
-    )
+    @_at(server, "dispatch://agents/{name}", _Words("agent", "One agent", "One agent's whole definition."))
     async def agent(name: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"agent {name!r}"):
             return _json((await app_of(ctx)).catalog().agent(name).public())
 
-    @server.resource(
+    @_at(
+        server,
         "dispatch://agents/{name}/card",
-        name="agent-card",
-        title="A2A card of an agent",
-        description="One agent's A2A card: skills, and what it does now.",
-        mime_type=JSON,
+        _Words("agent-card", "A2A card of an agent", "One agent's A2A card: skills, and what it does now."),
     )
     async def agent_card(name: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"agent {name!r}"):
@@ -175,74 +166,51 @@ def _register_catalogue(server: MCPServer[lazy.Opening], current: Current) -> No
 
 
 def _register_store(server: MCPServer[lazy.Opening]) -> None:
-    @server.resource(
-        "dispatch://plans/{plan_id}",
-        name="plan",
-        title="One plan",
-        description="A plan, newest version.",
-        mime_type=JSON,
-    )
+    @_at(server, "dispatch://plans/{plan_id}", _Words("plan", "One plan", "A plan, newest version."))
     async def plan(plan_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"plan {plan_id!r}"):
             app = await app_of(ctx)
             stored_plan = await app.store.plan(await app.handles.plan_id(plan_id), None, principal=app.principal)
             return stored_plan.model_dump_json(by_alias=True, exclude_defaults=True)
 
-    @server.resource(
-        "dispatch://runs/{run_id}",
-        name="run",
-        title="Where a run stands",
-        description="Where a run stands.",
-        mime_type=JSON,
-    )
+    @_at(server, "dispatch://runs/{run_id}", _Words("run", "Where a run stands", "Where a run stands."))
     async def run(run_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"run {run_id!r}"):
             return _trace(await (await app_of(ctx)).trace(run_id=run_id))
 
-    @server.resource(
-        "dispatch://runs/{run_id}/trace{?cursor}",
-        name="trace",
-        title="Events of a run",
-        description="Events of a run, paged.",
-        mime_type=JSON,
+    @_at(
+        server, "dispatch://runs/{run_id}/trace{?cursor}", _Words("trace", "Events of a run", "Events of a run, paged.")
     )
     async def trace(run_id: str, ctx: Context[lazy.Opening], cursor: str = "") -> str:
         with _Lookup(f"run {run_id!r}"):
             return _trace(await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor))
 
-    @server.resource(
+    @_at(
+        server,
         "dispatch://runs/{run_id}/messages",
-        name="messages",
-        title="Messages of a run",
-        description="All notes of a run, whole.",
-        mime_type=JSON,
+        _Words("messages", "Messages of a run", "All notes of a run, whole."),
     )
     async def messages(run_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"run {run_id!r}"):
-            return _json(
-                [
-                    {"sender": note.sender, "to": note.recipient, "kind": note.kind, "text": note.text}
-                    for note in await (await app_of(ctx)).messages(run_id)
-                ]
-            )
+            notes = await (await app_of(ctx)).messages(run_id)
+        return _json(
+            [{"sender": note.sender, "to": note.recipient, "kind": note.kind, "text": note.text} for note in notes]
+        )
 
-    @server.resource(
+    @_at(
+        server,
         "dispatch://runs/{run_id}/tasks/{task_id}/prompt",
-        name="task-prompt",
-        title="Brief of a task",
-        description="The whole brief of a task that is out with the host.",
-        mime_type=MARKDOWN,
+        _Words("task-prompt", "Brief of a task", "The whole brief of a task that is out with the host."),
+        MARKDOWN,
     )
     async def task_prompt(run_id: str, task_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"task {task_id!r} of run {run_id!r}"):
             return await (await app_of(ctx)).brief(run_id, task_id)
 
-    @server.resource(
+    @_at(
+        server,
         "dispatch://runs/{run_id}/tasks/{task_id}/result",
-        name="task-result",
-        title="Result of a task",
-        description="The whole accepted result of a task.",
-        mime_type=JSON,
+        _Words("task-result", "Result of a task", "The whole accepted result of a task."),
     )
     async def task_result(run_id: str, task_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"task {task_id!r} of run {run_id!r}"):
