@@ -135,15 +135,17 @@ async def test_the_embedded_engine_needs_nothing_of_the_extra(tmp_path: Path) ->
     assert sys.modules["temporalio"] is None
 
 
-async def test_an_endpoint_without_the_extra_is_said_and_stops_nothing(
+async def test_an_endpoint_without_the_extra_stops_nothing_and_is_said_to_nobody_at_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
     monkeypatch.delitem(sys.modules, "dispatch_mcp.telemetry.span_export", raising=False)
-    async with composition.open_dispatcher(settings(tmp_path), chat=False):
-        pass
-    assert "dispatch-mcp[otel]" in caplog.text
+    async with composition.open_dispatcher(settings(tmp_path), chat=False) as app:
+        assert app.engine.at_end is not None
+    assert not [record for record in caplog.records if record.levelname != "DEBUG"]
+    with pytest.raises(errors.ConfigError, match="there is no module 'opentelemetry"):
+        composition.telemetry_module()
 
 
 async def test_who_only_looks_loads_nothing_for_opentelemetry_and_waits_for_no_endpoint(

@@ -119,11 +119,32 @@ async def _tell_nobody(_store: sqlite_store.Store, _run_id: str) -> None:
     return
 
 
+def wants_telemetry(env: Mapping[str, str]) -> bool:
+    """Returns whether OpenTelemetry's own variables name an endpoint and do not switch it off."""
+    is_off = env.get("OTEL_SDK_DISABLED", "").lower() == "true" or "none" in env.get("OTEL_TRACES_EXPORTER", "")
+    return not is_off and any(env.get(name) for name in _ENDPOINTS)
+
+
+def telemetry_module() -> str:
+    """Returns what tells OpenTelemetry of runs. Raises ConfigError where the extra is not installed."""
+    try:
+        from dispatch_mcp.telemetry import span_export  # noqa: PLC0415  # needs an extra
+    except ModuleNotFoundError as missing:
+        raise errors.ConfigError(
+            f"An endpoint is set, and there is no module {missing.name!r}: nothing is sent.",
+            hint="Install `dispatch-mcp[otel]`, or unset OTEL_EXPORTER_OTLP_ENDPOINT.",
+        ) from missing
+    return span_export.__name__
+
+
 @asynccontextmanager
 async def _telemetry(env: Mapping[str, str]) -> AsyncGenerator[Callable[[sqlite_store.Store, str], Awaitable[None]]]:
-    """Yields what tells OpenTelemetry of a run, where its own variables name an endpoint; else nothing is loaded."""
-    is_off = env.get("OTEL_SDK_DISABLED", "").lower() == "true" or "none" in env.get("OTEL_TRACES_EXPORTER", "")
-    if is_off or not any(env.get(name) for name in _ENDPOINTS):
+    """Yields what tells OpenTelemetry of a run, where its own variables name an endpoint; else nothing is loaded.
+
+    That the extra is missing stands in the log of who asks for details, and in what `doctor` finds: every process of a
+    session would say it again.
+    """
+    if not wants_telemetry(env):
         yield _tell_nobody
         return
     async with contextlib.AsyncExitStack() as stack:
@@ -132,7 +153,7 @@ async def _telemetry(env: Mapping[str, str]) -> AsyncGenerator[Callable[[sqlite_
 
             active = await stack.enter_async_context(span_export.opened())
         except ModuleNotFoundError as missing:
-            log.warning("OpenTelemetry is told nothing: install `dispatch-mcp[otel]` (%s)", missing)
+            log.debug("OpenTelemetry is told nothing: install `dispatch-mcp[otel]` (%s)", missing)
             yield _tell_nobody
         else:
             yield active.tell
@@ -213,13 +234,15 @@ async def open_dispatcher(
     pace: run_engine.Pace = run_engine.Pace(),
     redactor: redaction.Redactor | None = None,
     guesses_workspace: bool = False,
+    tells: bool = True,
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
     """Yields a dispatcher over the settings' store; its runs are free for others when the block ends.
 
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off. `redactor` takes
     secrets out of everything that is stored; without one, it knows the values of the environment. A workspace that
-    nobody has named, so that it is where the program was started, is only guessed.
+    nobody has named, so that it is where the program was started, is only guessed. With `tells` people are told of
+    their runs meanwhile: who only looks or plans leaves that to others.
     """
     redactor = redactor or redaction.Redactor(configuration.secret_values(os.environ))
     source = loader.Source.from_settings(settings)
@@ -233,7 +256,7 @@ async def open_dispatcher(
             states_of=safe_look.states,
             warn_share=settings.warn_at,
         ) as store,
-        courier.open_courier(store, settings, os.environ),
+        courier.open_courier(store, settings, os.environ) if tells else contextlib.nullcontext(),
     ):
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)

@@ -138,6 +138,22 @@ def test_a_template_of_the_users_that_is_broken_is_named(shell: command_runs.She
     assert "handoff" in fact["detail"]
 
 
+def test_an_endpoint_for_opentelemetry_without_its_extra_is_said_here_and_nowhere_else(
+    shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "telemetry" not in facts(shell)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
+    monkeypatch.delitem(sys.modules, "dispatch_mcp.telemetry.span_export", raising=False)
+    fact = facts(shell)["telemetry"]
+    assert fact["mark"] == "!"
+    assert "there is no module 'opentelemetry" in fact["detail"]
+    assert fact["fix"].startswith("Install `dispatch-mcp[otel]`")
+    assert "otel" not in shell("status").err.lower()
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert "telemetry" not in facts(shell)
+
+
 def test_a_variable_that_nobody_knows_is_a_warning(shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPATCH_MCP_MAX_PARALEL", "3")
     fact = facts(shell)["setting"]

@@ -11,6 +11,7 @@ from typing import Any
 import alert_receiver
 import command_runs
 import pytest
+import store_setup
 
 from dispatch_mcp.alerts import webhook
 
@@ -83,6 +84,25 @@ def test_what_was_not_taken_waits_and_doctor_says_why(
     (fact,) = [fact for fact in shell("doctor", "--json").json if fact["what"] == "notifications"]
     assert fact["mark"] == "!"
     assert "1 not told yet" in fact["detail"]
+
+
+@pytest.mark.usefixtures("receiver")
+def test_a_command_that_only_looks_or_plans_leaves_telling_to_others(
+    shell: command_runs.Shell, own_home: Path, tmp_path: Path
+) -> None:
+    document = command_runs.written(tmp_path, [{"id": "gate", "do": "May we go on?", "worker": "human"}])
+    begun = "SELECT count(*) FROM alert_target"
+    assert shell("plan", document).code == 0
+    assert store_setup.raw(own_home / "state", begun) == [(0,)]
+    run_id = shell("run", document, "--quiet", "--workspace", str(tmp_path)).json["correlation_id"]
+    assert store_setup.raw(own_home / "state", begun) == [(1,)]
+    store_setup.raw(own_home / "state", "DELETE FROM alert_target")
+    for command in (("status",), ("status", run_id), ("trace", run_id), ("notify",), ("plan", document)):
+        assert shell(*command).code == 0
+    assert shell("limit", run_id, "--begin-anyway").code == 1
+    assert store_setup.raw(own_home / "state", begun) == [(0,)]
+    assert shell("steer", "cancel", run_id).code == 0
+    assert store_setup.raw(own_home / "state", begun) == [(1,)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no programs are started there")

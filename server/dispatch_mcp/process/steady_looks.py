@@ -20,10 +20,10 @@ class LookPauses(NamedTuple):
     retry_s: float
 
 
-async def keep_looking(look: Callable[[], Awaitable[None]], what: str, pauses: LookPauses) -> None:
+async def keep_looking(look: Callable[[], Awaitable[None]], failure: str, pauses: LookPauses) -> None:
     """Looks again and again until it is cancelled.
 
-    `what` says what then does not happen: the log says it once for each new trouble with the store or its disk, and
+    `failure` says what then does not happen: the log says it once for each new trouble with the store or its disk, and
     every time with a fault of ours.
     """
     last_trouble = ""
@@ -34,9 +34,9 @@ async def keep_looking(look: Callable[[], Awaitable[None]], what: str, pauses: L
         except (errors.StoreError, OSError) as trouble:
             if str(trouble) != last_trouble:
                 last_trouble = str(trouble)
-                log.warning("%s: %s", what, trouble)
+                log.warning("%s: %s", failure, trouble)
             await anyio.sleep(pauses.retry_s)
         except Exception:
-            log.exception("%s", what)
+            log.exception("%s", failure)
             await anyio.sleep(pauses.retry_s)
         await anyio.sleep(pauses.look_s)

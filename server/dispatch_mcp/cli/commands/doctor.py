@@ -76,6 +76,7 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Diagnosis]:
     yield from _agents(settings)
     yield _templates(settings.home)
     yield from _notifications(settings)
+    yield from _telemetry()
     is_no_folder = bool(setup.fault and private_files.obstacle(settings.home))  # which the state directory has said
     for fault in config.troubles(replace(setup, fault=None) if is_no_folder else setup):
         yield Diagnosis("✗", f"setting {fault.setting}", fault.message, fault.fix)
@@ -222,6 +223,18 @@ def _notifications(settings: configuration.Settings) -> Iterator[Diagnosis]:
         yield Diagnosis("!", "notifications", detail, "Mend that, and try it with `dispatch-mcp notify test`.")
     else:
         yield Diagnosis("✓", "notifications", f"by {settings.notify}")
+
+
+def _telemetry() -> Iterator[Diagnosis]:
+    """Yields whether OpenTelemetry is told of runs; nothing where nobody has asked for it."""
+    if not composition.wants_telemetry(os.environ):
+        return
+    try:
+        composition.telemetry_module()
+    except errors.ConfigError as missing:
+        yield Diagnosis("!", "telemetry", missing.message, missing.advice(shell_wording.words))
+    else:
+        yield Diagnosis("✓", "telemetry", "runs are sent to the endpoint of OpenTelemetry's variables")
 
 
 def _templates(home: Path) -> Diagnosis:

@@ -45,14 +45,14 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     return console.OK
 
 
-def agreement(offer: approvals.RaiseOffer, expect: str) -> records.PersonWord | None:
-    """Returns the word of the person at this shell, None where nobody could be asked.
+def agreement(offer: approvals.RaiseOffer, expect: str) -> records.PersonWord:
+    """Returns the word of the person at this shell.
 
     Who has looked at the plan names it by its digest (`expect`); everybody else is asked here.
 
     Raises:
         InputError: they have looked at another plan.
-        NotAllowed: an assistant runs the command, or the person says no.
+        NotAllowed: an assistant runs the command, nobody can be asked, or the person says no.
     """
     approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
     word = offer.word(f"{getpass.getuser()} at a shell")
@@ -64,7 +64,7 @@ def agreement(offer: approvals.RaiseOffer, expect: str) -> records.PersonWord | 
             )
         return word
     if not sys.stdin.isatty():
-        return None
+        offer.refuse(None)
     console.note(offer.question, style="bold")
     console.note("Type yes to agree; anything else leaves it as it is.")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
@@ -93,7 +93,7 @@ def _number(text: str) -> float | None:
 
 
 async def _offer(settings: configuration.Settings, run: str, limits: model.Limits) -> approvals.RaiseOffer | None:
-    async with composition.open_dispatcher(settings, drives=False) as app:
+    async with composition.open_dispatcher(settings, drives=False, tells=False) as app:
         return await app.offer_raise(run, limits)
 
 
