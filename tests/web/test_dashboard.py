@@ -158,6 +158,98 @@ async def test_a_cursor_that_is_none_is_no_fault_of_the_server(house: House) -> 
     assert status in (200, 400, 404)
 
 
+async def sent(house: House, name: str, path: str, document: Any, origin: str | None = URL) -> tuple[int, Any]:
+    """Sends what the page of limits sends; without an origin it comes from no page."""
+    headers = {"Origin": origin} if origin else {}
+    async with house.http(name) as client:
+        answer = await client.post(f"{URL}{path}", json=document, headers=headers)
+    return answer.status_code, answer.json()
+
+
+async def limited(house: House) -> tuple[str, str]:
+    """Begins a run of Ann's with a ceiling; returns it and where its ceilings are."""
+    async with house.desk("ann") as ann:
+        run = await ann.call("dispatch", plan_id=await ann.planned(TASK), worker="host", limits={"attempts": 5})
+    return run["run_id"], f"/api/runs/{run['run_id']}/limits"
+
+
+@pytest.mark.promise("S18")
+async def test_a_person_lowers_at_once_and_raises_what_they_were_shown(house: House) -> None:
+    run_id, path = await limited(house)
+    assert (await house.get("ann", path))[1]["limits"] == {"attempts": 5}
+    assert (await sent(house, "ann", path, {"limits": {"attempts": 4}}))[1]["limits"] == {"attempts": 4}
+    status, question = await sent(house, "ann", path, {"limits": {"attempts": 9}})
+    assert status == 200
+    assert f"Raise what run {run_id} (Add a discount to app.py) may use? attempts from 4 to 9." in question["question"]
+    assert (await house.get("ann", path))[1]["limits"] == {"attempts": 4}
+    agreed = {"plan_digest": question["plan_digest"], "raises": question["raises"]}
+    status, answer = await sent(house, "ann", path, {"limits": {"attempts": 9}, "agreed": agreed})
+    assert (status, answer["limits"]) == (200, {"attempts": 9})
+    async with house.desk("ann") as ann:
+        timeline = (await ann.call("get_trace", run_id=run_id, view="timeline"))["timeline"]
+    [act] = [line["data"] for line in timeline if line["kind"] == "limits_raised"]
+    assert (act["by"], act["plan_digest"]) == ("ann at the dashboard", question["plan_digest"])
+
+
+@pytest.mark.promise("S18")
+async def test_an_answer_to_another_question_raises_nothing(house: House) -> None:
+    _, path = await limited(house)
+    _, question = await sent(house, "ann", path, {"limits": {"attempts": 9}})
+    agreed = {"plan_digest": question["plan_digest"], "raises": question["raises"]}
+    others: list[dict[str, Any]] = [
+        {"limits": {"attempts": 10}, "agreed": agreed},
+        {"limits": {"attempts": 9}, "agreed": {**agreed, "plan_digest": "0" * 64}},
+        {"limits": {"attempts": 9}, "agreed": {**agreed, "raises": []}},
+    ]
+    for other in others:
+        status, answer = await sent(house, "ann", path, other)
+        assert status == 409
+        assert "by now than those that were agreed to" in answer["error"]
+    assert (await house.get("ann", path))[1]["limits"] == {"attempts": 5}
+
+
+@pytest.mark.promise("S18")
+async def test_what_comes_from_no_page_or_another_origin_changes_nothing(house: House) -> None:
+    _, path = await limited(house)
+    for origin in (None, "http://evil.example", "null"):
+        assert (await sent(house, "ann", path, {"limits": {"attempts": 2}}, origin))[0] == 403
+    assert (await sent(house, "", path, {"limits": {"attempts": 2}}))[0] == 401
+    assert (await house.get("ann", path))[1]["limits"] == {"attempts": 5}
+
+
+@pytest.mark.promise("S3")
+async def test_ceilings_of_somebody_else_s_run_are_not_there(house: House) -> None:
+    _, path = await limited(house)
+    assert (await house.get("ben", path))[0] == 404
+    assert (await sent(house, "ben", path, {"limits": {"attempts": 2}}))[0] == 404
+
+
+WRONG_FORMS: list[Any] = [
+    *([], {}, "dollars", None, {"limits": []}, {"limits": {"euros": 1}}, {"limits": {"dollars": "NaN"}}),
+    *({"limits": {"attempts": 9}, "agreed": "yes"}, {"limits": {"attempts": 9}, "agreed": {"raises": 3}}),
+    *({"limits": {"beyond_forecast": True}}, {"limits": {"dollars": 1}, "more": "x" * 20_000}),
+]
+
+
+@pytest.mark.parametrize("document", WRONG_FORMS, ids=lambda document: str(document)[:40])
+async def test_a_form_that_is_none_is_refused_with_the_reason(house: House, document: Any) -> None:
+    _, path = await limited(house)
+    status, answer = await sent(house, "ann", path, document)
+    assert status == 400
+    assert answer["error"]
+    assert (await house.get("ann", path))[1]["limits"] == {"attempts": 5}
+
+
+async def test_the_page_of_limits_holds_nothing_and_may_reach_only_its_server(house: House) -> None:
+    async with house.http() as client:
+        answer = await client.get(f"{URL}/limits")
+        broken = await client.post(f"{URL}/limits")
+    assert answer.text == run_page.limits_page()[0]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'sha256-")
+    assert "connect-src 'self'; frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert broken.status_code == 405
+
+
 class Troubled:
     """Shows nothing, for one reason."""
 
@@ -170,6 +262,12 @@ class Troubled:
     async def run(self, handle: str, after: int = 0, revision: int = -1) -> dict[str, Any]:
         raise self.trouble
 
+    async def limits(self, handle: str) -> dict[str, Any]:
+        raise self.trouble
+
+    async def limit(self, handle: str, document: Any, by: str) -> dict[str, Any]:
+        raise self.trouble
+
 
 @pytest.mark.parametrize(
     ("trouble", "status"),
@@ -177,6 +275,8 @@ class Troubled:
         (errors.UnknownHandle("There is none."), 404),
         (errors.InputError("Wrong."), 400),
         (errors.StoreBusy("Busy."), 503),
+        (errors.NotAllowed("Too much."), 403),
+        (errors.StaleVersion("Another plan."), 409),
     ],
 )
 async def test_trouble_is_told_in_words(trouble: errors.DispatchError, status: int) -> None:
@@ -184,6 +284,6 @@ async def test_trouble_is_told_in_words(trouble: errors.DispatchError, status: i
 
     app = Starlette(routes=dashboard.routes(Troubled(trouble)))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app)) as client:
-        for path in ("/api/runs", "/api/runs/x"):
+        for path in ("/api/runs", "/api/runs/x", "/api/runs/x/limits"):
             answer = await client.get(f"{URL}{path}")
             assert (answer.status_code, answer.json()) == (status, {"error": trouble.message})

@@ -17,6 +17,8 @@ import command_runs
 import dispatcher_setup
 import pytest
 
+from dispatch_mcp import model
+
 pytestmark = pytest.mark.skipif(browser.PROGRAM is None, reason=browser.WHY_NOT)
 
 AXE = Path(__file__).resolve().parents[2] / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
@@ -88,6 +90,39 @@ def test_a_person_gives_the_token_sees_their_runs_and_follows_one(house: House) 
     page.until("document.querySelectorAll('#gate tbody tr').length === 2")
     page.call("Page.reload")
     page.until("document.querySelectorAll('#gate tbody tr').length === 2")
+
+
+async def _begin_limited() -> str:
+    async with dispatcher_setup.opened(Path(os.environ["DISPATCH_MCP_HOME"])) as desk:
+        run = await dispatcher_setup.started(desk, dispatcher_setup.task("a"), limits=model.Limits(attempts=5))
+    return run.run_id
+
+
+ASK_FOR = (
+    "(() => { document.querySelector('#name').value = 'attempts'; document.querySelector('#height').value = '%d';"
+    " document.querySelector('form button').click(); })()"
+)
+CEILING = "document.querySelector('td.num')?.textContent"
+
+
+def test_a_person_follows_a_run_to_its_limits_is_asked_about_a_raise_and_agrees(house: House) -> None:
+    handle = anyio.run(_begin_limited)
+    page = house.page(f"/#run={handle}")
+    house.enter(page)
+    page.until("document.querySelector('#extra a')")
+    page.run("document.querySelector('#extra a').click()")
+    page.until(f"{CEILING} === '5'")
+    page.run(ASK_FOR % 4)
+    page.until(f"{CEILING} === '4'")
+    page.run(ASK_FOR % 9)
+    page.until("document.querySelector('#question')")
+    assert "attempts from 4 to 9." in page.run("document.querySelector('#question').textContent")
+    assert page.run("document.activeElement.id") == "agree"
+    page.run("document.querySelector('#agree').click()")
+    page.until(f"{CEILING} === '9'")
+    assert page.faults == []
+    page.run("document.querySelector('main a').click()")
+    page.drawn()
 
 
 def test_the_token_stays_out_of_addresses_and_pages_and_can_be_forgotten(house: House) -> None:
@@ -185,4 +220,7 @@ def test_axe_finds_nothing_serious_in_gate_list_and_run(house: House) -> None:
     page.run("document.querySelector('#gate tbody button').click()")
     page.until("!document.querySelector('#main').hidden")
     page.drawn()
+    assert serious() == []
+    page.run("location.href = `/limits${location.hash}`; 0")
+    page.until("document.querySelector('#height')")
     assert serious() == []

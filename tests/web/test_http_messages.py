@@ -277,6 +277,12 @@ async def test_a_fault_on_the_pages_says_so(tmp_path: Path) -> None:
         async def run(self, handle: str, after: int = 0, revision: int = -1) -> dict[str, Any]:
             raise errors.StoreError(f"{handle} {after} {revision}")
 
+        async def limits(self, handle: str) -> dict[str, Any]:
+            raise errors.StoreError(handle)
+
+        async def limit(self, handle: str, document: Any, by: str) -> dict[str, Any]:
+            raise errors.StoreError(f"{handle} {document} {by}")
+
     service = memory_client.make_server(
         memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
     )

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import anyio
+from pydantic import ValidationError
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
+from dispatch_mcp.model import records
 from dispatch_mcp.next_steps import Words
 from dispatch_mcp.pages import picture_loader
 from dispatch_mcp.process import computation
-from dispatch_mcp.service import answers, dispatcher
-from dispatch_mcp.text import redaction
+from dispatch_mcp.runs import budget
+from dispatch_mcp.service import answers, dispatcher, plan_answers
+from dispatch_mcp.text import json_types, redaction
 
 WAIT_S: Final = 25.0
 """Seconds that a page waits for news: proxies give a request up after thirty."""
@@ -30,9 +33,19 @@ PATIENCE_S: Final = 0.5
 """Seconds after which one that waits looks whether the server is being stopped."""
 
 
+class _Agreement(model.Value):
+    """What a person has agreed to, as the page sends back what it showed."""
+
+    plan_digest: str
+    raises: records.Raises
+
+
 @dataclass(slots=True)
 class LivePictures:
-    """Shows the runs of whose request it is; `app` returns that principal's dispatcher. Looking changes nothing."""
+    """Shows the runs of whose request it is; `app` returns that principal's dispatcher. Looking changes nothing.
+
+    What a run may use is changed here too, by whoever looks: a person.
+    """
 
     app: Callable[[], Awaitable[dispatcher.Dispatcher]]
     words: Words
@@ -76,6 +89,40 @@ class LivePictures:
         began = time.monotonic()
         return await self._clean(await picture_loader.load(app.store, run_id, app.principal, after), began)
 
+    async def limits(self, handle: str) -> dict[str, model.Json]:
+        """Returns the ceilings of a run. Raises UnknownHandle."""
+        app = await self.app()
+        return await self._ceilings(app, await app.handles.run_id(handle))
+
+    async def limit(self, handle: str, document: model.Json, by: str) -> dict[str, model.Json]:
+        """Changes the ceilings of a run as a person asks, and returns them; a raise is first returned as a question.
+
+        The person answers it by sending the same again with what they have agreed to.
+
+        Raises:
+            UnknownHandle: this principal has no such run.
+            InputError: that asks for nothing that can be done.
+            NotAllowed: the configuration allows less.
+            StaleVersion: the plan or a ceiling has changed since the person was asked.
+        """
+        app = await self.app()
+        run_id = await app.handles.run_id(handle)
+        limits, word = read_wish(document, by)
+        offer = await app.offer_raise(run_id, limits)
+        if offer is not None and word is None:
+            heights: list[model.Json] = [list(entry) for entry in offer.raises]
+            return {
+                "question": self.redactor.redact(offer.question),
+                "plan_digest": offer.plan_digest,
+                "raises": heights,
+            }
+        await app.limit(run_id, limits, word)
+        return await self._ceilings(app, run_id)
+
+    async def _ceilings(self, app: dispatcher.Dispatcher, run_id: str) -> dict[str, model.Json]:
+        run = await app.store.run(run_id, principal=app.principal)
+        return {"title": self.redactor.redact(run.title), "limits": {**budget.ceilings(run.limits)}}
+
     async def _news(self, pulse: anyio.Event, end: float) -> bool:
         """Returns whether anything was committed before a time, on the clock of the loop, or the server stops."""
         while not pulse.is_set():
@@ -91,6 +138,24 @@ class LivePictures:
         document = {**answer.wire(self.words), **more}
         clean: dict[str, model.Json] = await computation.apart(self.redactor.redact_json, document)
         return {**clean, "pause_s": pause(time.monotonic() - began)}
+
+
+def read_wish(document: model.Json, by: str) -> tuple[model.Limits, records.PersonWord | None]:
+    """Returns the ceilings that a page asks for, and what of them the person has agreed to before.
+
+    Raises:
+        InputError: they are none, or that is no answer to a question of ours.
+    """
+    limits = document.get("limits") if json_types.is_object(document) else None
+    if not json_types.is_object(document) or not json_types.is_object(limits):
+        raise errors.InputError("That asks for no ceilings.", hint='Send {"limits": {"dollars": 8}}.')
+    if document.get("agreed") is None:
+        return plan_answers.read_limits(limits), None
+    try:
+        answer = _Agreement.model_validate(document["agreed"])
+    except ValidationError:
+        raise errors.InputError("That answers no question.", hint="Send what it came with.") from None
+    return plan_answers.read_limits(limits), records.PersonWord(by, answer.plan_digest, answer.raises)
 
 
 def pause(work_s: float) -> float:

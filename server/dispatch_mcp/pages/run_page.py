@@ -24,6 +24,8 @@ ASSETS: Final = Path(__file__).parent / "assets"
 TEMPLATE: Final = "run.html.j2"
 STYLE: Final = "run.css"
 SCRIPTS: Final = ("dom.js", "state.js", "lists.js", "graph.js", "timeline.js", "sections.js", "page.js")
+LIMITS_TEMPLATE: Final = "limits.html.j2"
+LIMITS_SCRIPTS: Final = ("dom.js", "limits.js")
 MORE: Final[dict[Source, tuple[str, ...]]] = {
     "file": (),
     "live": ("follow.js", "live.js"),
@@ -59,13 +61,23 @@ class Parts(NamedTuple):
 @functools.cache
 def parts(source: Source) -> Parts:
     """Returns style, script and policy of a page with this source of data."""
+    return _parts((*SCRIPTS[:-1], *MORE[source], SCRIPTS[-1]), _CONNECT[source])
+
+
+@functools.cache
+def limits_page() -> tuple[str, str]:
+    """Returns the page on which a person changes what a run may use, and its policy."""
+    page = _parts(LIMITS_SCRIPTS, _CONNECT["live"])
+    return _rendered(LIMITS_TEMPLATE, page), page.policy
+
+
+def _parts(names: Iterable[str], connect: str) -> Parts:
     style = _STYLE_BLANKS.sub(lambda match: match[1] or "", "\n".join(_lines(STYLE))).replace(";}", "}")
-    names = (*SCRIPTS[:-1], *MORE[source], SCRIPTS[-1])
     lines = joined(squeezed(line) for name in names for line in _lines(name))
     body = _OPEN_LINES.sub("", "\n".join(lines)).replace(";}", "}")
     script = f'"use strict";\n(() => {{\n{body}\n}})();\n'
     rules = f"script-src {_digest(script)}; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
-    return Parts(style, script, f"default-src 'none'; {rules}{_CONNECT[source]}")
+    return Parts(style, script, f"default-src 'none'; {rules}{connect}")
 
 
 def _lines(name: str) -> Iterator[str]:
@@ -117,14 +129,16 @@ def html(document: model.Json, source: Source = "file", *, title: str = "") -> s
 
     The data is text for every parser that reads the page: it can end no element and begin none.
     """
-    page = parts(source)
-    return _ENVIRONMENT.get_template(TEMPLATE).render(
-        title=title or "dispatch-mcp",
-        source=source,
+    data = markupsafe.Markup(as_data(document))  # noqa: S704  # escaped below
+    return _rendered(TEMPLATE, parts(source), title=title or "dispatch-mcp", source=source, data=data)
+
+
+def _rendered(template: str, page: Parts, **values: str) -> str:
+    return _ENVIRONMENT.get_template(template).render(
         policy=page.policy,
         style=markupsafe.Markup(page.style),  # noqa: S704  # files of ours
         script=markupsafe.Markup(page.script),  # noqa: S704  # files of ours
-        data=markupsafe.Markup(as_data(document)),  # noqa: S704  # escaped below
+        **values,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
@@ -18,6 +19,9 @@ from dispatch_mcp.pages import run_page
 PATH: Final = "/"
 """Where the page is. It holds nothing of anybody's, so it needs no token; what it asks for does."""
 
+LIMITS_PATH: Final = "/limits"
+"""Where a person changes what a run may use; the page holds nothing of anybody's either."""
+
 RUNS: Final = "/api/runs"
 
 _HEADERS: Final = {
@@ -29,6 +33,8 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 MOST_DIGITS: Final = 15
+MOST_BYTES: Final = 10_000
+"""Bytes of a form: a few ceilings and a digest."""
 
 
 class Pictures(Protocol):
@@ -40,6 +46,14 @@ class Pictures(Protocol):
 
     async def run(self, handle: str, after: int = 0, revision: int = -1) -> dict[str, model.Json]:
         """Returns a run once it is at another revision, with what came after an event. Raises UnknownHandle."""
+        ...
+
+    async def limits(self, handle: str) -> dict[str, model.Json]:
+        """Returns the ceilings of a run. Raises UnknownHandle."""
+        ...
+
+    async def limit(self, handle: str, document: model.Json, by: str) -> dict[str, model.Json]:
+        """Changes the ceilings of a run as a person asks; a raise is first returned as a question to them."""
         ...
 
 
@@ -59,7 +73,44 @@ def routes(pictures: Pictures) -> list[Route]:
         after, revision = _number(query, "after", 0), _number(query, "revision", -1)
         return await _answered(request, lambda: pictures.run(handle, after, revision))
 
-    return [Route(PATH, page), Route(RUNS, runs), Route(f"{RUNS}/{{handle}}", run)]
+    async def limits_page(_request: Request) -> Response:
+        text, rules = run_page.limits_page()
+        return HTMLResponse(text, headers={**_HEADERS, "Content-Security-Policy": f"{rules}; frame-ancestors 'none'"})
+
+    async def limits(request: Request) -> Response:
+        handle = request.path_params["handle"]
+        if request.method == "GET":
+            return await _answered(request, lambda: pictures.limits(handle))
+        # A page in a browser always says where it comes from; what programs send is not a person's word.
+        if "origin" not in request.headers:
+            return JSONResponse({"error": "Only the dashboard, in a browser, changes ceilings here."}, 403, _HEADERS)
+        by = f"{request.scope.get(mcp_server.PRINCIPAL, records.LOCAL)} at the dashboard"
+
+        async def change() -> dict[str, model.Json]:
+            return await pictures.limit(handle, await _document(request), by)
+
+        return await _answered(request, change)
+
+    return [
+        Route(PATH, page),
+        Route(LIMITS_PATH, limits_page),
+        Route(RUNS, runs),
+        Route(f"{RUNS}/{{handle}}", run),
+        Route(f"{RUNS}/{{handle}}/limits", limits, methods=["GET", "POST"]),
+    ]
+
+
+async def _document(request: Request) -> model.Json:
+    """Returns the JSON that a request carries. Raises InputError for what is none, or for more than a form is."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise errors.InputError(f"More than {MOST_BYTES:,} bytes are no form.", hint="Send what the page sends.")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise errors.InputError("That is no JSON.", hint="Send what the page sends.") from None
 
 
 def _number(query: Mapping[str, str], name: str, otherwise: int) -> int:
@@ -74,8 +125,12 @@ async def _answered(request: Request, answer: Callable[[], Awaitable[dict[str, m
         return JSONResponse(await answer(), headers=_HEADERS)
     except errors.UnknownHandle as trouble:
         return JSONResponse({"error": trouble.message}, 404, _HEADERS)
+    except errors.StaleVersion as trouble:
+        return JSONResponse({"error": trouble.message}, 409, _HEADERS)
     except errors.InputError as trouble:
         return JSONResponse({"error": trouble.message}, 400, _HEADERS)
+    except errors.NotAllowed as trouble:
+        return JSONResponse({"error": trouble.message}, 403, _HEADERS)
     except errors.DispatchError as trouble:
         return JSONResponse({"error": trouble.message}, 503, _HEADERS)
     finally:

@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import server
 
-OPEN_PATHS: Final = frozenset({"/", "/health", "/ready", "/.well-known/agent-card.json"})
-"""Paths that say nothing of what is done here, and so need no token: the first is a page without data."""
+OPEN_PATHS: Final = frozenset({"/", "/limits", "/health", "/ready", "/.well-known/agent-card.json"})
+"""Paths that say nothing of what is done here, and so need no token: the first two are pages without data."""
 
 SCHEME: Final = "bearer"
 

@@ -33,11 +33,11 @@ function gate(why) {
     route();
   };
   outside(el("h1", null, "Your runs"), el("form", { class: "tools", on: { submit: enter } }, el("label", { for: "token" }, "Token"), input, el("button", { class: "main" }, "Show")),
-    why ? el("p", { role: "alert" }, why) : "", empty("The server printed one at its first start; dispatch-mcp token add NAME makes another. It stays in this tab."));
+    why ? el("p", { role: "alert" }, why) : "", empty("The server printed one at its first start; dispatch-mcp token add NAME makes another."));
   input.focus();
 }
 function tell(text, wrong) {
-  byId("extra").replaceChildren(...[live.token && location.hash ? button({ on: { click: () => { location.hash = ""; } } }, "All runs") : "", text ? el("span", { class: `pill s-${wrong ? "unverified" : "running"}`, role: "status" }, text) : "", live.token ? button({ class: "quiet", on: { click: () => forget("") } }, "Forget token") : ""].filter(Boolean));
+  byId("extra").replaceChildren(...[live.token && location.hash ? button({ on: { click: () => { location.hash = ""; } } }, "All runs") : "", run && location.hash && !isOver() ? el("a", { href: `/limits${location.hash}` }, "Limits") : "", text ? el("span", { class: `pill s-${wrong ? "unverified" : "running"}`, role: "status" }, text) : "", live.token ? button({ class: "quiet", on: { click: () => forget("") } }, "Forget token") : ""].filter(Boolean));
 }
 function follows_list() {
   let seen = "", all = [], cursor;
@@ -75,7 +75,7 @@ function runs(list, more) {
   };
   const heads = ["run", "state", "tasks over", "#began, ago", "waits for"];
   const part = (title, rows) => (rows.length ? [el("h2", null, title), table(heads, rows.map(line))] : []);
-  outside(el("h1", null, "Your runs"), ...part("Open", open), ...part("Over", list.filter((one) => !open.includes(one))), list.length ? "" : empty("No runs yet. One appears here as soon as it is dispatched."), more ? button({ on: { click: more } }, "More") : "");
+  outside(el("h1", null, "Your runs"), ...part("Open", open), ...part("Over", list.filter((one) => !open.includes(one))), list.length ? "" : empty("No runs yet."), more ? button({ on: { click: more } }, "More") : "");
   document.body.dataset.whole = "list";
 }
 function route() {
