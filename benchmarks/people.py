@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,24 @@ def token(home: Path, name: str) -> str:
     return next(word for word in f"{made.stdout} {made.stderr}".split() if word.startswith("dmcp_"))
 
 
+@contextmanager
+def served(home: Path, shop: Path) -> Generator[str]:
+    """Yields the address of a server over HTTP in a process of its own."""
+    environment = {**os.environ, "DISPATCH_MCP_HOME": str(home)}
+    command = [sys.executable, "-m", "dispatch_mcp", "serve", "--http", "0"]
+    server = subprocess.Popen(command, cwd=shop, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr
+        url = ""
+        while not url:
+            match = re.search(r"http://[\d.:]+/mcp", server.stderr.readline())
+            url = match[0] if match else ""
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
 async def measure(url: str, tokens: list[str], clients: int, seconds: float, pause: float) -> list[Person]:
     people = [Person(url, tokens[at // PER_TOKEN]) for at in range(clients)]
     await asyncio.gather(*(person.work(at, seconds, pause) for at, person in enumerate(people)))
@@ -101,19 +121,8 @@ def main() -> int:
         home, shop = Path(folder, "state"), Path(folder, "shop")
         shop.mkdir()
         tokens = [token(home, f"person-{at}") for at in range(-(-options.clients // PER_TOKEN))]
-        environment = {**os.environ, "DISPATCH_MCP_HOME": str(home)}
-        command = [sys.executable, "-m", "dispatch_mcp", "serve", "--http", "0"]
-        server = subprocess.Popen(command, cwd=shop, env=environment, stderr=subprocess.PIPE, text=True)
-        try:
-            assert server.stderr
-            url = ""
-            while not url:
-                match = re.search(r"http://[\d.:]+/mcp", server.stderr.readline())
-                url = match[0] if match else ""
+        with served(home, shop) as url:
             people = asyncio.run(measure(url, tokens, options.clients, options.seconds, options.pause))
-        finally:
-            server.terminate()
-            server.wait(30)
     times = sorted(took for person in people for took in person.times)
     lost = [why for person in people for why in person.lost]
     p95 = times[int(len(times) * 0.95)]

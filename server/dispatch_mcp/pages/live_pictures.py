@@ -27,7 +27,8 @@ WAIT_S: Final = 25.0
 LEAST_PAUSE_S: Final = 0.06
 MOST_PAUSE_S: Final = 30.0
 PAUSE_FOR_WORK: Final = 10.0
-"""Seconds that a page leaves the server alone for each second that its last answer took to make."""
+"""Seconds that a page leaves the server alone for each second of its processors that the last answer took: what others
+ask for meanwhile counts too, what other programs do does not."""
 
 PATIENCE_S: Final = 0.5
 """Seconds after which one that waits looks whether the server is being stopped."""
@@ -61,7 +62,7 @@ class LivePictures:
         app, end = await self.app(), anyio.current_time() + wait_s
         while True:
             pulse = app.engine.pulse  # taken before the look, so that no change falls between look and wait
-            began = time.monotonic()
+            began = time.process_time()
             answer = await app.trace(view="all", cursor=cursor)
             own = _digest(answer)
             if not digest or own != digest or not await self._news(pulse, end):
@@ -86,7 +87,7 @@ class LivePictures:
             is_new = run.revision != revision or bool(await app.store.events(run_id, after, limit=1))
             if is_new or not await self._news(pulse, end):
                 break
-        began = time.monotonic()
+        began = time.process_time()
         return await self._clean(await picture_loader.load(app.store, run_id, app.principal, after), began)
 
     async def limits(self, handle: str) -> dict[str, model.Json]:
@@ -137,7 +138,7 @@ class LivePictures:
         """Returns an answer as JSON without secrets, and in how many seconds the page may ask again."""
         document = {**answer.wire(self.words), **more}
         clean: dict[str, model.Json] = await computation.apart(self.redactor.redact_json, document)
-        return {**clean, "pause_s": pause(time.monotonic() - began)}
+        return {**clean, "pause_s": pause(time.process_time() - began)}
 
 
 def read_wish(document: model.Json, by: str) -> tuple[model.Limits, records.PersonWord | None]:
