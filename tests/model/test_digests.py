@@ -133,7 +133,7 @@ PLAN = model.Plan(
     id="p",
     version=1,
     title="Shop",
-    tasks=(model.Task(id="a", goal="Write"), model.Task(id="b", goal="Test", deps=("a",))),
+    tasks=(model.Task(id="a", do="Write"), model.Task(id="b", do="Test", deps=("a",))),
 )
 
 
@@ -144,7 +144,7 @@ PLAN = model.Plan(
         {"title": "Cart"},
         {"tasks": PLAN.tasks[:1]},
         {"tasks": PLAN.tasks[::-1]},
-        {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"goal": "Test it"}))},
+        {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"do": "Test it"}))},
         {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"deps": ()}))},
         {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"limits": model.TaskLimits(dollars=9.0)}))},
     ],

@@ -534,7 +534,7 @@ def test_a_usage_without_figures_says_nothing(usage: model.Usage, *, silent: boo
     assert budget.is_silent(usage) == silent
 
 
-RAISED = [
+RAISED: list[tuple[dict[str, Any], dict[str, Any], tuple[tuple[str, float | None, float | None], ...]]] = [
     ({"dollars": 5}, {"dollars": 8}, (("dollars", 5, 8),)),
     ({"dollars": 5}, {"dollars": None}, (("dollars", 5, None),)),
     ({"tokens": 10, "fan_out": 2}, {"tokens": 9, "fan_out": 3}, (("fan_out", 2, 3),)),

@@ -59,7 +59,7 @@ async def test_a_key_of_the_callers_own_stands_for_one_run_for_ever(desk: Desk) 
 @pytest.mark.promise("R7")
 @pytest.mark.parametrize("limits", [{}, {"attempts": 3}])
 async def test_the_same_request_under_its_key_finds_its_run_also_after_its_ceilings_were_raised(
-    desk: Desk, limits: dict[str, int]
+    desk: Desk, limits: dict[str, Any]
 ) -> None:
     plan_id = await desk.planned(PART)
     request: dict[str, Any] = {"plan_id": plan_id, "request_key": "mine", "limits": model.Limits(**limits)}
