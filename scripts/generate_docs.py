@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pydantic
 
+import argument_meanings
 import event_kinds
 from dispatch_mcp import errors, model
 from dispatch_mcp.cli import arguments as cli
@@ -102,10 +103,10 @@ def tool_lines() -> Iterator[str]:
     for name, expected in tool_arguments.TOOLS.items():
         schema = expected.model_json_schema()
         yield from (f"## `{name}`", "", f"*{descriptions.TITLES[name]}.* {descriptions.DESCRIPTIONS[name]}", "")
-        yield from argument_table(schema)
+        yield from argument_table(schema, name)
         for key, nested in nested_objects(schema):
             yield from (f"Each item of `{key}`:", "")
-            yield from argument_table(nested)
+            yield from argument_table(nested, f"{name}.{key}")
 
 
 def settings_lines() -> Iterator[str]:
@@ -137,13 +138,15 @@ def nested_objects(schema: Schema) -> Iterator[tuple[str, Schema]]:
             yield key, items
 
 
-def argument_table(schema: Schema) -> Iterator[str]:
-    """Yields a table of an object's properties."""
+def argument_table(schema: Schema, owner: str) -> Iterator[str]:
+    """Yields a table of an object's properties; what the schema says nothing of stands in `argument_meanings`."""
+    meanings = argument_meanings.MEANINGS.get(owner, {})
     yield from ("| argument | type | default | meaning |", "|---|---|---|---|")
     required = schema.get("required", ())
     for key, value in schema["properties"].items():
         default = "required" if key in required else shown_default(value)
-        yield f"| `{key}` | {shown_type(value)} | {default} | {cell(value.get('description', ''))} |"
+        meaning = value.get("description") or meanings.get(key, "")
+        yield f"| `{key}` | {shown_type(value)} | {default} | {cell(meaning)} |"
     yield ""
 
 

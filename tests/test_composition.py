@@ -169,3 +169,18 @@ async def test_nothing_is_loaded_for_opentelemetry_where_its_own_variables_switc
     async with composition.open_dispatcher(settings(tmp_path), chat=False):
         pass
     assert "otel" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://h:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318", "OTEL_SDK_DISABLED": "True"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_opentelemetry_is_told_where_its_own_variables_want_it(env: dict[str, str], *, wanted: bool) -> None:
+    assert composition.wants_telemetry(env) is wanted

@@ -153,6 +153,21 @@ def test_every_kind_of_event_is_documented_and_no_other(monkeypatch: pytest.Monk
     assert event_kinds.kinds() == event_kinds.MEANINGS.keys()
 
 
+def test_every_argument_of_the_tools_is_documented_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(REPOSITORY / "scripts"), *sys.path])
+    pages = importlib.import_module("generate_docs")
+    meanings = importlib.import_module("argument_meanings").MEANINGS
+    silent: dict[str, set[str]] = {}
+    for name, arguments in tool_arguments.TOOLS.items():
+        schema = arguments.model_json_schema()
+        objects = {name: schema, **{f"{name}.{key}": items for key, items in pages.nested_objects(schema)}}
+        for owner, properties in {owner: one["properties"] for owner, one in objects.items()}.items():
+            silent[owner] = {key for key, value in properties.items() if not value.get("description")}
+    assert {owner: keys for owner, keys in silent.items() if keys} == {name: {*own} for name, own in meanings.items()}
+    page = (REPOSITORY / "docs" / "reference" / "tools.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
+
+
 def test_every_setting_and_error_is_documented() -> None:
     settings = (REPOSITORY / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert [name for name in configuration.Settings.model_fields if f"| `{name}` |" not in settings] == []
