@@ -101,7 +101,7 @@ async def test_what_another_task_of_the_run_handed_over_is_given_to_who_asks_for
 ) -> None:
     run_id = await room.begin()
     [row] = await room.desk.app.store.tasks(run_id)
-    await room.end(run_id, decisions_made=["Größen in Käse"])
+    await room.end(run_id, completed_work="Größen in Käse")
     task = model.Task(id="now", do="Add the totals up", context=(f"task:{row.id}",))
     work = work_order.WorkOrder(run_id, task, 1, WorkerKind.HOST, workspace=str(room.root))
     blocks = (await room.briefing.brief(work)).work.gathered

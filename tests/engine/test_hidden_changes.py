@@ -53,6 +53,7 @@ async def test_what_git_does_not_show_of_declared_files_is_shown_to_reviewers(tm
             shown = await chat.prompt(assignment.task_id)
             assert "+LIMIT = eval(input())" in shown
             assert "line.price" in shown
+            assert "changes in the workspace since the work began at commit" in shown
             assert "nobody can pass it here" not in shown
 
 
