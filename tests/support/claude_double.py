@@ -25,8 +25,8 @@ call["stdin"] = sys.stdin.read()
 with calls.open("a") as file:
     file.write(json.dumps(call) + "\\n")
 play = plays[min(number, len(plays) - 1)]
-for row in play.get("rows", ()):
-    print(json.dumps(row), flush=True)
+sys.stdout.write("".join(json.dumps(row) + "\\n" for row in play.get("rows", ())))
+sys.stdout.flush()  # at once: who reads has all of them or none
 for name, text in play.get("files", {{}}).items():
     pathlib.Path(name).write_text(text)
 sys.stderr.write(play.get("stderr", ""))
@@ -98,7 +98,7 @@ def result(**more: Any) -> Row:
 def asked(number: int, *, tokens: int = 1_000, model: str = "claude-sonnet-5-5", ended: bool = True) -> list[Row]:
     """Returns the rows of one request: `tokens` in, and as many out once it has `ended`."""
     usage = {"input_tokens": tokens, "output_tokens": 1, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
-    message = {"id": f"msg_{number}", "model": model, "usage": usage, "content": []}
+    message: Row = {"id": f"msg_{number}", "model": model, "usage": usage, "content": []}
     rows: list[Row] = [{"type": "stream_event", "event": {"type": "message_start", "message": message}}]
     if ended:
         rows.append({"type": "assistant", "message": message})
