@@ -111,6 +111,7 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=9)
     rounds = options.parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "home").mkdir(mode=0o700)  # answers are kept where there is a state folder already
         script = Path(folder) / "one_tool.py"
         script.write_text(ONE_TOOL, encoding="utf-8")
         env = {name: value for name, value in os.environ.items() if not name.startswith(("DISPATCH_MCP_", "PYTHON"))}
