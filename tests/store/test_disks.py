@@ -84,16 +84,16 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @contextmanager
-def serving(home: Path, shop: Path) -> Generator[raw_server.Wire]:
+def serving(home: Path, shop: Path, *, fresh: bool = True) -> Generator[raw_server.Wire]:
     """A server that must end in order when its client leaves."""
-    with raw_server.Wire(raw_server.environment(home, shop), shop, fresh=True) as wire:
+    with raw_server.Wire(raw_server.environment(home, shop), shop, fresh=fresh) as wire:
         yield wire
         assert wire.close() == 0
 
 
 def begin(home: Path, shop: Path) -> None:
     """Leaves a store with an open run behind."""
-    with serving(home, shop) as wire:
+    with serving(home, shop, fresh=False) as wire:
         wire.call("dispatch", plan_id=wire.call("plan_dag", tasks=TASKS)["plan_id"])
 
 
