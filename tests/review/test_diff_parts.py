@@ -117,7 +117,7 @@ def test_short_lines_before_one_that_fills_a_prompt_are_not_shown_again_and_agai
     change = diff_samples.new_file("a.py", "a = 1", "b = 2", f"c = '{'x' * 1_500}'", *after)
     split = diff_parts.split(unified_diff.Diff((change,)), limit=1_000)
     text = "\n".join(part.text for part in split.parts)
-    assert [text.count(f"+{line}") for line in ("a = 1", *after)] == [1] * (1 + len(after))
+    assert [text.count(f"+{line}") for line in ("a = 1", "b = 2", *after)] == [1] * (2 + len(after))
     assert text.count("x") >= 1_500
 
 

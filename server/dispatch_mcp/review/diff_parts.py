@@ -163,9 +163,13 @@ def _cut(hunk: unified_diff.Hunk, limit: int) -> Iterator[unified_diff.Hunk]:
 
 
 def _overlapping(hunk: unified_diff.Hunk, begin: int, end: int, limit: int) -> int:
-    """Returns where the next piece begins: a few lines earlier, as far as these leave most of it to what is new."""
+    """Returns where the next piece begins: a few lines earlier, as far as these leave most of it to what is new.
+
+    None of them is shown again where the next line would not fit beside it.
+    """
     first, size = end, 0
-    while first - 1 > begin and end - first < OVERLAP and size + len(hunk.lines[first - 1]) <= limit // OVERLAP_SHARE:
+    room = min(limit // OVERLAP_SHARE, limit - len(hunk.lines[end]) - 41)  # as `_cut` counts
+    while first - 1 > begin and end - first < OVERLAP and size + len(hunk.lines[first - 1]) <= room:
         first -= 1
         size += len(hunk.lines[first]) + 1
     return first
