@@ -114,6 +114,22 @@ async def test_no_review_passes_a_hidden_change_that_nobody_can_read(tmp_path: P
         assert path in last.results[0].why
 
 
+@pytest.mark.parametrize("folder", ["app/", "app", "."])
+async def test_of_a_declared_folder_reviewers_see_what_changed_and_not_its_files_whole(
+    tmp_path: Path, folder: str
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    (workspace / "CHANGES.md").write_text("mine\n")
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin({**FIX, "files": [folder]})
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        shown = await chat.prompt("review")
+        assert "-    return sum(cart)\n+    return sum(line.price for line in cart)" in shown
+        assert "new file" not in shown
+        assert "+mine" not in shown
+
+
 @pytest.mark.parametrize("names", [[], ["fresh/limit.py"]], ids=["by folder", "and one of its files by name"])
 async def test_no_review_passes_a_declared_folder_that_became_a_repository_of_its_own(
     tmp_path: Path, names: list[str]

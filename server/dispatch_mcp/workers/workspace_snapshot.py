@@ -181,7 +181,10 @@ class Snapshotter:
             return WorkspaceSnapshot(problem=f"looking took longer than {self.max_seconds:g} s"), listing
 
     async def unchanged(self, workspace: str, before: model.Json) -> list[str]:
-        """Returns which files of an earlier snapshot, as JSON, are now as they were then, relative to the workspace."""
+        """Returns which files of an earlier snapshot, as JSON, are now as they were then, relative to the workspace.
+
+        A folder that still stands says nothing of what is in it.
+        """
         digests = from_json(before).files
 
         def same(stop: threading.Event) -> list[str]:
@@ -189,7 +192,9 @@ class Snapshotter:
             return [
                 path
                 for path, digest in digests.items()
-                if not stop.is_set() and file_states.same(safe_look.digest(root, path), digest)
+                if not stop.is_set()
+                and file_states.same(safe_look.digest(root, path), digest)
+                and not safe_look.is_folder(root, path)
             ]
 
         with anyio.move_on_after(self.max_seconds):
