@@ -17,6 +17,7 @@ import anyio.to_thread
 
 from dispatch_mcp import configuration, model
 from dispatch_mcp.context.indexing import index_files
+from dispatch_mcp.engine.earlier_runs import blocked_work
 from dispatch_mcp.git import cleanup, worktree_leftovers
 from dispatch_mcp.model import run_refs, short_ids
 from dispatch_mcp.service import checkouts
@@ -64,7 +65,7 @@ class Pruned(model.Value):
 class _StoreShare:
     """What of the store goes: `old` runs, of which some are `going`, and why the others stay, by id.
 
-    `needs` are those of the reasons that only repositories know.
+    `needs` are those of the reasons that only repositories and reviews know.
     """
 
     old: list[old_runs.OldRun] = field(default_factory=list[old_runs.OldRun])
@@ -119,9 +120,17 @@ class _Pruner:
         leftovers, unreadable = await self._leftovers(old)
         shares.append(RemovedShare(kind="worktree", count=leftovers[1]))
         shares.append(RemovedShare(kind="ref", count=sum(work.removed for work in leftovers[0].works)))
-        needs = {run.id: why for run in old if (why := _need(run, leftovers[0], unreadable))}
+        blocking = await self._blocking(old)
+        needs = {run.id: why for run in old if (why := _need(run, leftovers[0], unreadable, blocking))}
         choice = await self._look(lambda conn: old_runs.choice(conn, self.before, needs))
         return _StoreShare(old, choice.going, choice.plans, choice.why, needs)
+
+    async def _blocking(self, old: Sequence[old_runs.OldRun]) -> Collection[str]:
+        """Returns the runs of which a review blocks files in the workspaces of old runs."""
+        places = sorted({(run.principal, run.workspace) for run in old if run.workspace})
+        async with sqlite_store.open_store(self.home) as store:
+            blocks = [block for place in places for block in await blocked_work.open_blocks(store, *place)]
+        return {block.run_id for block in blocks}
 
     async def _leftovers(
         self, old: Sequence[old_runs.OldRun]
@@ -193,9 +202,16 @@ async def prune(settings: configuration.Settings, older_s: float, *, dry_run: bo
     return await _Pruner(settings, now, now - older_s, dry_run).prune()
 
 
-def _need(run: old_runs.OldRun, leftovers: worktree_leftovers.Leftovers, unreadable: Collection[str]) -> str:
-    """Returns why a run has to stay because of what it holds in repositories, or an empty text."""
+def _need(
+    run: old_runs.OldRun,
+    leftovers: worktree_leftovers.Leftovers,
+    unreadable: Collection[str],
+    blocking: Collection[str],
+) -> str:
+    """Returns why a run has to stay because of what it holds in repositories or blocks there, or an empty text."""
     name = run_refs.safe_part(run.id)
+    if run.id in blocking:
+        return "a review of it blocks files that nobody has passed since"
     if run.workspace in unreadable:
         return f"the repository of {run.workspace} cannot be read"
     if any(work.run == name and work.is_needed for work in leftovers.works):

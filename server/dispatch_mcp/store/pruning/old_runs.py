@@ -21,7 +21,7 @@ LONG_ENOUGH: Final = 20_000
 """Rows after which a transaction ends, so that others who want to write wait a fraction of a second."""
 
 _OLD = """
-SELECT no, id, plan_id, workspace, title, state, max(finished_at, updated_at),
+SELECT no, id, plan_id, workspace, principal, title, state, max(finished_at, updated_at),
   no IN (SELECT max(no) FROM run)
     OR no IN (SELECT run FROM task WHERE no = (SELECT max(no) FROM task))
     OR no IN (SELECT task.run FROM result JOIN task ON task.no = result.task
@@ -74,6 +74,7 @@ class OldRun(NamedTuple):
     id: str
     plan_id: str
     workspace: str
+    principal: str
     title: str
     state: str
     ended_at: float
