@@ -34,6 +34,7 @@ MEANINGS: Mapping[str, str] = {
     "task_skipped": "the task will not be done; with the reason and who said so",
     "task_sent_back": "a review had its work opened again",
     "review_blocked": "a review objects to work",
+    "files_freed": "a review has passed the blocked files that the task had changed",
     "council_decided": "the council decided; with outcome and findings",
     "finding_waived": "a person let a finding go; with the reason",
     "edits_proposed": "a worker proposes changes of the plan",

@@ -32,6 +32,7 @@ FILES = {
     "a.py": "one\n", "b.py": "one\n", "theirs.py": "one\n", "tests/test_a.py": "def test_a():\n    assert a\n",
 }  # fmt: skip
 OTHER: Final = {"id": "other", "do": "Change theirs.py", "files": ["theirs.py"], "deps": ["t"], "worker": "host"}
+THEIRS: Final = ["python", "-S", "-c", "open('theirs.py', 'w').write('two\\n')"]
 EVERYBODY, AGENTS, HOST, SERVER = ("host", "api", "command"), ("host", "api"), ("host",), ("api", "command")
 
 
@@ -150,6 +151,7 @@ ROWS = (
 """What a worker brings about."""
 
 BY_OTHERS = (
+    ("nothing, as the task was given to the worker scripted, which only simulates", (*PROVEN[:4], 1)),
     ("nothing, as the run is a simulation", PROVEN),
     ("a person approved", PROVEN),
     ("a person rejected", failed("rejected")),
@@ -311,7 +313,7 @@ def test_a_row_holds_for_the_servers_own_workers(
     if row.git_only and workspace.name != "git":
         pytest.skip("the row is about git")
     document = command_runs.written(
-        tmp_path, [spec(row, worker), {**OTHER, "id": "u", "deps": [], "worker": "scripted"}]
+        tmp_path, [spec(row, worker), {**OTHER, "id": "u", "deps": [], "worker": "command", "command": THEIRS}]
     )
     easy, strict = (
         server_shell("run", str(laid_out(workspace) and document), "--quiet", *how) for how in ([], ["--strict"])
@@ -327,13 +329,11 @@ def test_a_row_holds_for_what_people_decide_and_for_simulations(
     saw: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell = command_runs.shell(monkeypatch, capsys)
-    simulated = saw.startswith("nothing")
-    task = {
-        "id": "t",
-        "do": "May we?",
-        "worker": "human" if "person approved" in saw or "person rejected" in saw else "host",
-    }
-    other = [{"id": "u", "do": "Do the rest", "worker": "scripted"}] if "without" in saw else []
+    simulated, scripted = saw.startswith("nothing, as the run"), saw.startswith("nothing, as the task")
+    worker = "human" if "person approved" in saw or "person rejected" in saw else "scripted" if scripted else "host"
+    task = {"id": "t", "do": "May we?", "worker": worker}
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["python", "-S", "-c", "*"]]))
+    other = [{"id": "u", "do": "Do the rest", "command": ["python", "-S", "-c", "pass"]}] if "without" in saw else []
     document = command_runs.written(tmp_path, [{**task, "files": ["a.py"]} if simulated else task, *other])
     run = shell("run", document, "--quiet", *(["--dry-run"] if simulated else []))
     run_id = run.json["correlation_id"]
@@ -343,8 +343,8 @@ def test_a_row_holds_for_what_people_decide_and_for_simulations(
         assert shell("steer", "skip", run_id, "t").code == console.OK
     ends, _ = anyio.run(look, Path(os.environ["DISPATCH_MCP_HOME"]), run_id)
     assert ends == dict(BY_OTHERS)[saw]
-    assert run.json.get("simulated", False) == (simulated or bool(other))
-    assert run.code == (0 if simulated else 1), "it waited for somebody"
+    assert run.json.get("simulated", False) == (simulated or scripted)
+    assert run.code == (0 if simulated or scripted else 1), "it waited for somebody"
 
 
 RUNS: dict[str, tuple[list[str], dict[str, Any], str, int]] = {

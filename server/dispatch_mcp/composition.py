@@ -27,7 +27,7 @@ from dispatch_mcp.engine import (
     run_view,
 )
 from dispatch_mcp.engine.driving import run_engine
-from dispatch_mcp.engine.earlier_runs import disputed_changes
+from dispatch_mcp.engine.earlier_runs import blocked_changes, disputed_changes
 from dispatch_mcp.git import branch_apply, diff_source, inner_repositories, workspace_provider
 from dispatch_mcp.model import Task, WorkerKind, ports, records, short_ids, transitions, work_order
 from dispatch_mcp.review import council_decision, review_scope
@@ -278,7 +278,7 @@ async def open_dispatcher(
                 handle_s=settings.handle_wait_s,
             ),
             evidence=plan_review_attempt.ReviewEvidence(
-                diff_source.GitChanges(checkouts.git(settings)),
+                blocked_changes.BlockedChanges(store, principal, diff_source.GitChanges(checkouts.git(settings))),
                 redactor.redact,
                 snapshotter.unchanged,
                 council_rules(settings),

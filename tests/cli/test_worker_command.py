@@ -114,7 +114,7 @@ async def test_a_run_that_ends_with_claims_is_told_with_how_much_is_proven(tmp_p
         run_id = await left(tmp_path, scripted("one"), claim)
         with started("--idle", "1") as process:
             _, err = await ended(process)
-    assert f"run {short_ids.short(run_id)}: 1 of 2 proven, succeeded" in err
+    assert f"run {short_ids.short(run_id)}: 0 of 2 proven, succeeded" in err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

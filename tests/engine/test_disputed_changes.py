@@ -346,3 +346,32 @@ async def test_what_is_blocked_for_a_run_may_be_forgotten_while_one_of_its_attem
             group.start_soon(begin)
             group.start_soon(forget)
     assert beat == {ports.BLOCKED: {"cart.py": "as it is"}}
+
+
+@pytest.mark.parametrize("end", ["at once", "when it goes on"])
+async def test_a_run_that_ended_blocked_ends_well_once_a_review_has_passed_the_files(tmp_path: Path, end: str) -> None:
+    async with blocked(tmp_path) as chat:
+        await began(chat, LOOK)
+        worse(shop_of(chat))
+        run_id = (await chat.report("look")).run_id
+        assert (await chat.trace()).state == "needs_changes"
+        if end == "at once":
+            assert await reviewed(chat, PASS, run_id=run_id) == "succeeded"
+        else:
+            await chat.begin({**WORK, "do": "Make the totals right at last"})
+            (shop_of(chat) / "app/cart.py").write_text(BETTER.replace("line.price", "line.price * 3"))
+            await chat.report("fix")
+            await answer_all(chat, PASS)
+            assert (await chat.app.dispatch(run_id=run_id)).state == "succeeded"
+        chat.run_id = run_id
+        assert (await chat.trace()).state == "succeeded"
+
+
+async def test_a_run_that_ended_blocked_stays_so_while_a_round_blocks_the_files(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        await began(chat, LOOK)
+        worse(shop_of(chat))
+        run_id = (await chat.report("look")).run_id
+        text = verdict("FAIL", "high", quote="line.price * 2 for line in cart")
+        assert await reviewed(chat, text, run_id=run_id) == "needs_changes"
+        assert (await chat.app.dispatch(run_id=run_id)).state == "needs_changes"

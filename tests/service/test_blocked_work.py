@@ -12,10 +12,11 @@ import pytest
 import reviewed_runs
 from reviewed_runs import BETTER, PASS, Chat, verdict
 
-from dispatch_mcp import errors
+from dispatch_mcp import configuration, errors
 from dispatch_mcp.model import problems
 from dispatch_mcp.next_steps import StepKind
-from dispatch_mcp.service import plan_answers, plan_proposals
+from dispatch_mcp.service import plan_answers, plan_proposals, reviews
+from dispatch_mcp.service.housekeeping import old_work
 
 pytestmark = pytest.mark.anyio
 
@@ -225,3 +226,69 @@ async def test_whoever_has_reviews_switched_off_is_not_asked_for_one(tmp_path: P
         proposal = await planned(chat, LATER)
         assert not notices(proposal)
         assert [task.id for task in proposal.plan.tasks] == ["later"]
+
+
+def without_word(shop: Path) -> None:
+    (shop / "app/cart.py").write_text("# the totals\n" + (shop / "app/cart.py").read_text())
+
+
+async def passed(chat: Chat, seat: str) -> str:
+    """Has later work on the file done and passed by everybody, and returns what a seat was shown."""
+    await chat.begin(LATER)
+    without_word(Path(chat.app.rules.workspace))
+    await chat.report("later")
+    shown = await chat.prompt(f"council.{seat}")
+    await seats(chat, PASS)
+    assert (await chat.trace()).state == "succeeded"
+    return shown
+
+
+async def test_what_was_blocked_and_committed_since_is_shown_to_the_reviewers_of_later_work(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        reviewed_runs.commit(tmp_path / "shop")
+        shown = await passed(chat, "architecture-strategist")
+        assert "+    return sum(line.price for line in cart)" in shown
+        assert "+# the totals" in shown
+        assert "since the work began that a review has blocked there" in shown
+        assert not notices(await planned(chat, LATER))
+
+
+@pytest.mark.parametrize(("span", "is_free"), [(None, False), ("HEAD~1..HEAD", True)])
+async def test_a_round_over_a_later_line_frees_nothing_of_what_was_committed_before(
+    tmp_path: Path, span: str | None, *, is_free: bool
+) -> None:
+    async with blocked(tmp_path) as chat:
+        reviewed_runs.commit(tmp_path / "shop")
+        without_word(tmp_path / "shop")
+        chat.run_id = (await chat.app.council.review(reviews.ReviewRequest(worker="host", range=span))).run_id
+        while out := await chat.out():
+            entries = [{"task_id": name, "attempt": one.attempt, "text": PASS} for name, one in out.items()]
+            await chat.app.report(chat.run_id, entries)
+        assert (await chat.trace()).state == "succeeded"
+        assert bool(notices(await planned(chat, LATER))) != is_free
+
+
+async def test_what_a_simulated_reviewer_passes_stays_blocked(tmp_path: Path) -> None:
+    async with blocked(tmp_path) as chat:
+        proposal = await planned(chat, LATER)
+        progress = await chat.app.dispatch(plan_id=proposal.plan.id, worker="scripted", fresh=True)
+        assert progress.simulated
+        chat.run_id = progress.run_id
+        while (await chat.trace()).state == "running":
+            await chat.app.trace(run_id=chat.run_id, wait_s=5)
+        assert (await chat.trace()).next.simulated == 5
+        assert notices(await planned(chat, LATER))
+
+
+async def test_housekeeping_leaves_runs_whose_reviews_block_files(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        block = chat.run_id
+        await chat.begin({"id": "look", "do": "Look at the totals", "agent": "coder"})
+        await chat.report("look")
+        settings = configuration.load({}, flags={"home": tmp_path / "state"}, cwd=tmp_path).settings
+        pruned = await old_work.prune(settings, -60.0)
+        assert pruned.runs == ()
+        assert "blocks files" in {run.run: run.why for run in pruned.stays}[block]
+        assert notices(await planned(chat, LATER))
+        await passed(chat, "architecture-strategist")
+        assert block in [run.run for run in (await old_work.prune(settings, -60.0)).runs]

@@ -150,7 +150,7 @@ async def test_the_answer_says_who_works_and_why(
         progress = await desk.app.dispatch(plan_id=await desk.planned(WRITE), **asked)
         assert progress.worker == kind
         assert why in progress.why_worker
-        assert progress.simulated is ("dry_run" in asked)
+        assert progress.simulated is (kind == "scripted")
 
 
 async def test_a_worker_that_is_not_here_is_refused_before_anything_is_recorded(desk: dispatcher_setup.Desk) -> None:

@@ -336,10 +336,11 @@ async def test_a_dry_run_goes_through_its_reviews_and_says_that_it_is_simulated(
         assert (trace.state, trace.simulated) == ("succeeded", True)
 
 
-async def test_a_simulated_review_of_real_work_passes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inputs", [{}, {"script": {"result": PASS}}], ids=["silent", "scripted"])
+async def test_a_simulated_review_of_real_work_passes_nothing(tmp_path: Path, inputs: dict[str, Any]) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
-        look = {"id": "look", "do": "Review it", "reviews": ["fix"], "worker": "scripted"}
+        look = {"id": "look", "do": "Review it", "reviews": ["fix"], "worker": "scripted", "inputs": inputs}
         await chat.begin(FIX, look, {"id": "ship", "do": "Ship", "deps": ["look"], "agent": "coder"})
         (workspace / "app/cart.py").write_text(BETTER)
         await chat.report("fix")

@@ -19,6 +19,7 @@ from dispatch_mcp.engine import (
     briefing,
     claim_evidence,
     paid_answers,
+    plan_review_attempt,
     run_view,
     store_waits,
     task_kinds,
@@ -104,9 +105,17 @@ class AttemptDriver:
         """Returns a claimed outcome as the server could prove it, with its artifacts kept."""
         if activation.is_missing(claim.outcome):
             return activation.with_stand_in(claim.work, claim.outcome, self.services.agents())
-        verdict = await _kind(claim.work).judge(self.store, self.services, claim)
+        verdict = await self._with_reviewer(claim.work, await _kind(claim.work).judge(self.store, self.services, claim))
         archive = self.services.archive
         return verdict if archive is None else await archive.keep(claim.work.workspace, verdict)
+
+    async def _with_reviewer(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
+        """Returns what a simulated reviewer says of work that was done as no verdict; any other outcome as it is."""
+        is_verdict = bool(work.task.reviews) and outcome.state is AttemptState.SUCCEEDED
+        if not is_verdict or all(receipt.kind != plan_review_attempt.SIMULATED for receipt in outcome.receipts):
+            return outcome
+        is_simulation = await plan_review_attempt.is_simulation(self.store, work.run_id, work.task, work.worker)
+        return outcome if is_simulation else plan_review_attempt.inconclusive(outcome, plan_review_attempt.NOBODY)
 
     async def run(
         self, ctx: task_runner.LocalContext, work: work_order.WorkOrder, workers: ports.Workers

@@ -14,6 +14,7 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import review_attempt, run_view
+from dispatch_mcp.engine.earlier_runs import freed_work
 from dispatch_mcp.model import RunState, records, transitions
 from dispatch_mcp.process import computation
 from dispatch_mcp.review import council_decision, findings, review_tasks, rounds
@@ -140,6 +141,8 @@ async def _record(
     # The time of the last answer: that is when the round was over, whoever records what it decided.
     note = transitions.NewEvent(DECIDED, data=data)
     await store.advance(run.id, records.Step(now=run.updated_at, notes=[note], verdict=verdict))
+    if state is RunState.SUCCEEDED:
+        await freed_work.free_around(store, run.principal, run.workspace)
 
 
 async def decide(store: sqlite_store.Store, council_round: Round) -> tuple[council_decision.Decision, tuple[str, ...]]:

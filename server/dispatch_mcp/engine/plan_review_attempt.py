@@ -49,6 +49,7 @@ MAX_DOUBTS: Final = 20
 
 
 GONE: Final = "What was to be reviewed is gone: the workspace holds no change any more."
+NOBODY: Final = "Its reviewer is simulated: nobody has looked at the work."
 NO_LINE: Final = "No changed line was found: judge by the results below and by the workspace."
 
 _BY_HOST: Final = "host"
@@ -309,7 +310,7 @@ async def _merged(
         for file in unified_diff.parse(whole.text).files
         if not patterns or any(path_globs.touch(pattern, file.path) for pattern in patterns)
     ]
-    return review_scope.Change("\n".join(parts), "what was merged from worktrees")
+    return review_scope.Change("\n".join(parts), f"what was merged from worktrees{whole.further}", unseen=whole.unseen)
 
 
 async def in_workspace(
@@ -323,8 +324,8 @@ async def in_workspace(
     """
     workspace = view.run.workspace
     paths = _paths(files, workspace)
-    look = await _first_look(store, view.run.id, files)
-    base = _head_of(look)
+    look = await first_look(store, view.run.id, files)
+    base = head_of(look)
     why, leave_out = "nothing has changed there", list[str]()
     try:
         leave_out = [*await evidence.same_files(workspace, look)] if look else []
@@ -333,7 +334,7 @@ async def in_workspace(
         if change.text.strip() or any(whole):
             since = f"since the work began at commit {base[:12]}" if base else "since the last commit"
             return whole_files.beside(
-                change._replace(about=f"changes in the workspace {since}, whoever made them"), whole
+                change._replace(about=f"changes in the workspace {since}, whoever made them{change.further}"), whole
             )
         return review_scope.Change("", f"no change in the workspace ({why})")
     except errors.DispatchError as trouble:
@@ -361,7 +362,7 @@ async def _hidden(
     paths: set[str] = set()
     by_name: set[str] = set()
     for task_id, own in files.items():
-        look = await _first_look(store, view.run.id, [task_id])
+        look = await first_look(store, view.run.id, [task_id])
         patterns = [path_globs.normalise(path, workspace) for path in own]
         by_name |= {pattern for pattern in patterns if not path_globs.WILD.search(pattern)}
         changed_paths = await evidence.changed_files(workspace, own, look) if look and own else ()
@@ -382,14 +383,14 @@ def _paths(files: Mapping[str, Sequence[str]], workspace: str) -> list[str]:
     return sorted({path for own in inside for path in own}) if all(inside) else []
 
 
-async def _first_look(store: sqlite_store.Store, run_id: str, task_ids: Iterable[str]) -> model.Json:
+async def first_look(store: sqlite_store.Store, run_id: str, task_ids: Iterable[str]) -> model.Json:
     """Returns how the workspace was when the first attempt of these tasks began; None where nobody noted it."""
     firsts = [attempt for task_id in task_ids for attempt in (await store.attempts(run_id, task_id))[:1]]
     first = min(firsts, key=lambda attempt: attempt.started_at, default=None)
     return None if first is None else first.beat.get(ports.LOOK)
 
 
-def _head_of(look: model.Json) -> str:
+def head_of(look: model.Json) -> str:
     """Returns the commit of a look, or an empty string."""
     head = look.get("head") if json_types.is_object(look) else ""
     return head if isinstance(head, str) and merge_rules.is_object(head) else ""
@@ -495,7 +496,7 @@ async def _is_undone(
     }
     if not claims:
         return False
-    look = await _first_look(store, view.run.id, [subject.id for subject in beside])
+    look = await first_look(store, view.run.id, [subject.id for subject in beside])
     return await evidence.is_undone(view.run.workspace, claims, look)
 
 

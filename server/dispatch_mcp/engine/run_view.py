@@ -74,6 +74,16 @@ class RunView:
         """The tasks that failed alike, of which `next_step` tells at once."""
         return frozenset(name for like in like_failures.alike(self.failures) for name in like.tasks)
 
+    @cached_property
+    def is_simulated(self) -> bool:
+        """Whether the run is a simulation, or has tasks that are given to the worker that only simulates."""
+        return self.run.dry_run or any(task.worker is model.WorkerKind.SCRIPTED for task in self.tasks)
+
+    @cached_property
+    def simulations(self) -> int:
+        """How many tasks of a run that is no simulation are done by the worker that only simulates."""
+        return step_choice.simulations(self.run, self.tasks)
+
     @property
     def moment(self) -> step_choice.RunMoment:
         """What of the run is not in its rows."""

@@ -209,10 +209,10 @@ class Action:
     """A steering move on a run or one of its tasks; `by_person` is whether a person asks for it themselves.
 
     The host begins an `attempt` that it was handed, or gives it back untouched or lost; both count only for the one
-    that runs.
+    that runs. Work is made `free` of a review that objects to files which it has changed, once a review passes them.
     """
 
-    kind: Literal["cancel", "pause", "resume", "retry", "skip", "begin", "give_back"]
+    kind: Literal["cancel", "pause", "resume", "retry", "skip", "begin", "give_back", "free"]
     task_id: str = ""
     reason: str = ""
     by_person: bool = False

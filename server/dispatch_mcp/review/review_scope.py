@@ -67,7 +67,7 @@ class Change(NamedTuple):
 
     `note` says why it may be empty. `unseen` are places of it that could not be read, so that nobody can pass them;
     `user_only` are files of it that are shown to nobody for what they are. `in_workspace` is whether the server has
-    read it from the working tree.
+    read it from the working tree; `further` says what it shows beside that.
     """
 
     text: str
@@ -77,6 +77,7 @@ class Change(NamedTuple):
     unseen: tuple[str, ...] = ()
     user_only: tuple[str, ...] = ()
     in_workspace: bool = False
+    further: str = ""
 
 
 class Excluded(model.Value):

@@ -542,6 +542,10 @@ class RunCore:
         self._tasks.drop_objections(position)
         self._send_back()
 
+    def free(self, task_id: str) -> None:
+        """Takes it that a review has passed the blocked files which accepted work had changed."""
+        self._tasks.free(self._position(task_id))
+
     def edit(self, plan: model.Plan, worker: WorkerKind) -> None:
         """Goes on with another version of the plan; new tasks without a worker of their own get `worker`.
 

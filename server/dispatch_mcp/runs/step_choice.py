@@ -190,11 +190,12 @@ def _with_ownerless(step: NextStep, tasks: Sequence[records.TaskRecord], moment:
 def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> NextStep:
     failures = tuple(task.id for task in tasks if task.state is TaskState.FAILED)
     step = NextStep(StepKind.READ_RESULTS, run.id, failures, has_changes=task_isolation.has_changes(plan, tasks))
-    unproven = sum(task.state is TaskState.UNVERIFIED for task in tasks)
-    if unproven:
-        step = replace(step, unproven=unproven, **_proven(tasks))
+    unproven, simulated = sum(task.state is TaskState.UNVERIFIED for task in tasks), simulations(run, tasks)
+    if unproven or simulated:
+        proven = sum(task.state is TaskState.SUCCEEDED for task in tasks) - simulated
+        step = replace(step, unproven=unproven, simulated=simulated, proven=proven, total=_total(tasks))
     if run.state is RunState.SUCCEEDED or (run.state is RunState.PARTIAL and _is_satisfied(tasks)):
-        return replace(step, advice=_skips(tasks, plan) or ("" if unproven else DONE))
+        return replace(step, advice=_skips(tasks, plan) or ("" if unproven or simulated else DONE))
     failed_names = ", ".join(failures[:MOST_TASKS])
     disputes = objections.disputes(map(records.row_of, tasks), plan)
     if disputes and run.state is RunState.NEEDS_CHANGES and not failures:
@@ -227,10 +228,15 @@ def _with_proof_losses(step: NextStep, proof_losses: proof_edits.Loosening) -> N
     return replace(step, proof_losses=texts, advice="" if step.advice == DONE else step.advice)
 
 
-def _proven(tasks: Sequence[records.TaskRecord]) -> dict[str, int]:
-    """Returns how many tasks are proven, of how many; those that a person skipped do not count."""
-    total = sum(task.state is not TaskState.SKIPPED or not _is_satisfied([task]) for task in tasks)
-    return {"proven": sum(task.state is TaskState.SUCCEEDED for task in tasks), "total": total}
+def simulations(run: records.RunRecord, tasks: Sequence[records.TaskRecord]) -> int:
+    """Returns how many tasks have ended well by the worker that only simulates, in a run that is no simulation."""
+    simulated = [task for task in tasks if task.worker is WorkerKind.SCRIPTED and not run.dry_run]
+    return sum(task.state is TaskState.SUCCEEDED for task in simulated)
+
+
+def _total(tasks: Sequence[records.TaskRecord]) -> int:
+    """Returns how many tasks there are; those that a person skipped do not count."""
+    return sum(task.state is not TaskState.SKIPPED or not _is_satisfied([task]) for task in tasks)
 
 
 def _skips(tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> str:

@@ -203,6 +203,13 @@ class TaskTable:
         self.rows[position].cause = cause
         self._touch(self.rows[position])
 
+    def free(self, position: int) -> None:
+        """Ends the dispute about blocked files that accepted work has changed; what is in no dispute stays as it is."""
+        row = self.rows[position]
+        if row.cause.startswith(transitions.DISPUTED) and row.state in model.TASK_DONE:
+            self.note("files_freed", row)
+            self.mark(position, "")
+
     def drop_objections(self, position: int) -> None:
         """Clears what reviews say against work that all who were asked now pass, or that nobody waits for to pass it.
 

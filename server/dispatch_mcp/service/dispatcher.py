@@ -13,6 +13,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import a2a_card, catalog
 from dispatch_mcp.engine import council_rounds, run_view
 from dispatch_mcp.engine.driving import run_engine
+from dispatch_mcp.engine.earlier_runs import freed_work
 from dispatch_mcp.model import WorkerKind, merge_offer, ports, records, short_ids, transitions, worker_choice
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import agent_choice
@@ -172,6 +173,8 @@ class Dispatcher:
             )
         if run_id:
             record, is_new = await self._starts.limit(run_id, limits, word), False
+            if record.state is model.RunState.NEEDS_CHANGES and await freed_work.free(self.store, record):
+                record = await self.store.run(record.id, principal=record.principal)
         else:
             await self.plans.route_in(plan_id, roster)
             record, is_new = await self._starts.create(
@@ -381,7 +384,7 @@ def _progress(handover: host_assignments.Handover, *, reused: bool, why: str) ->
         worker=record.worker.value,
         why_worker=why,
         reused=reused,
-        simulated=record.dry_run,
+        simulated=view.is_simulated,
         assignments=handouts,
         briefs=briefs,
         replayed=sum(task.cause == transitions.REPLAYED for task in view.tasks),

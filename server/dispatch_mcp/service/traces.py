@@ -473,7 +473,7 @@ def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
         state=run.state.value,
         plan_id=run.plan_id,
         plan_version=run.plan_version,
-        simulated=run.dry_run,
+        simulated=view.is_simulated,
         counts=run.counts,
         seconds=round(_seconds(run), 3),
         poll_after_s=0.0 if run.state in model.RUN_FINAL else 5.0,

@@ -49,8 +49,7 @@ _SHIFT_RETRIES = "UPDATE task SET ready_at = max(0.0, ready_at - ?) WHERE run = 
 _SELECT_RECORD = f"SELECT {table_rows.RUN_COLUMNS}, {table_rows.COUNTS} FROM run WHERE id = ?"  # noqa: S608
 _OPEN_OF_PLAN = "SELECT id FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NULL ORDER BY no"
 _NEWEST_VERSION = "SELECT max(version) FROM plan WHERE id = ?"
-_REOPENING = ("retry", "skip")
-"""What opens a run again that is over."""
+_REOPENING = ("retry", "skip")  # what opens a run again that is over
 
 _EDIT_RUN = "UPDATE run SET plan_version = ?, server_driven = ? WHERE no = ?"
 _SET_LIMITS = "UPDATE run SET limits = ? WHERE no = ?"
@@ -210,10 +209,8 @@ class Runs:
         if model.WorkerKind.HOST in step.start:
             self._expire(conn, row, core, step.now)
         transition = Transition(step.now, notes=notes, lease_s=step.lease_s)
-        transition.reports = [
-            pair for pair, ok in zip(zip(step.finished, bodies, strict=True), verdicts, strict=True) if ok
-        ]
-        transition.reports = [*transition.reports, *[(end, None) for end in unbegun]]
+        pairs = zip(zip(step.finished, bodies, strict=True), verdicts, strict=True)
+        transition.reports = [*(pair for pair, ok in pairs if ok), *((end, None) for end in unbegun)]
         transition.notes += messages.send_of_reports(conn, row, [report for report, _ in transition.reports], step.now)
         starts: list[transitions.Start] = []
         if step.start:
@@ -550,6 +547,8 @@ def _act(core: state_machine.RunCore, action: records.Action, now: float) -> tra
             core.retry(action.task_id)
         case "skip":
             core.skip(action.task_id, action.reason, by_person=action.by_person)
+        case "free":
+            core.free(action.task_id)
         case "begin":
             # running -> ready if a ceiling does not bear it any more: nothing was spent, and no failure is counted.
             hold = core.ledger.overdrawn(action.task_id) if core.ledger is not None else None

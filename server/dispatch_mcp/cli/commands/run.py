@@ -145,14 +145,20 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
 
 def exit_code(view: run_view.RunView, *, strict: bool) -> int:
     """Returns the exit code of a run (docs/reference/states.md)."""
-    is_unproven = any(task.state is TaskState.UNVERIFIED for task in view.tasks)
+    is_unproven = view.simulations > 0 or any(task.state is TaskState.UNVERIFIED for task in view.tasks)
     return console.FAILED if strict and is_unproven else ENDS.get(view.run.state, console.FAILED)
 
 
 def _advise(view: run_view.RunView) -> None:
     """Says on stderr how much is proven, and what to do about a run that did not end well or waits to be applied."""
     step = view.next_step()
-    if view.run.state is not RunState.SUCCEEDED or step.unproven or step.proof_losses or step.has_changes:
+    if (
+        view.run.state is not RunState.SUCCEEDED
+        or step.unproven
+        or step.simulated
+        or step.proof_losses
+        or step.has_changes
+    ):
         console.note(shell_wording.words(step), style="yellow")
 
 

@@ -25,12 +25,18 @@ from dispatch_mcp.text import path_globs, unified_diff
 
 _BLOCKS: Final = frozenset({transitions.NEEDS_CHANGES, transitions.INCONCLUSIVE})
 _PAGE: Final = 100
+_TELLING: Final = 4
+"""Letters and digits of a line from which on it is known again."""
+
+_MOST_BYTES: Final = 1 << 22
+"""Bytes of a file that are searched for what of a blocked change still stands."""
 
 
 class Block(NamedTuple):
     """A review that has blocked work, and the real paths of the files that are blocked.
 
-    `texts` has what its reviewers were shown of a file, and `states` how the blocked work left it, by its real path.
+    `texts` has what its reviewers were shown of a file, and `states` how the blocked work left it, by its real path;
+    `base` is the commit at which that work began, empty where nobody knows it.
     """
 
     run_id: str
@@ -38,6 +44,7 @@ class Block(NamedTuple):
     places: tuple[str, ...]
     texts: Mapping[str, str] = {}
     states: Mapping[str, str] = {}
+    base: str = ""
 
 
 class _Exhibits(NamedTuple):
@@ -64,7 +71,7 @@ class _Past:
     workspace: str
     runs: list[records.RunRecord] = field(default_factory=list[records.RunRecord])
     reviewed_runs: dict[str, _Reviewed] = field(default_factory=dict[str, _Reviewed])
-    passes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    passes: dict[str, Mapping[str, str | None]] = field(default_factory=dict[str, Mapping[str, str | None]])
 
     async def reviewed(self, run: records.RunRecord) -> _Reviewed:
         """Returns a run as its reviews left it."""
@@ -85,7 +92,11 @@ class _Past:
                 exhibits = await self._exhibits(run, review)
                 places = tuple(exhibits.texts) if exhibits.is_whole else await self._subjects(run, past.plan, review)
                 names = tuple({**dict.fromkeys(places), **exhibits.texts})
-                blocks.append(Block(run_id, review.id, names, exhibits.texts, await self._left(run, review)))
+                states = await self._left(run, review)
+                base = plan_review_attempt.head_of(
+                    await plan_review_attempt.first_look(self.store, run_id, review.reviews)
+                )
+                blocks.append(Block(run_id, review.id, names, exhibits.texts, states, base))
         return blocks
 
     async def _left(self, run: records.RunRecord, review: model.Task) -> dict[str, str]:
@@ -125,8 +136,8 @@ class _Past:
         for run in await self._later(block.run_id):
             if not rest:
                 break
-            free_places = (*await self._passed(run), *await self._passed_by_round(run, block))
-            rest = {place: None for place in rest if not _is_covered(place, free_places)}
+            passes = {**await self._passed(run), **await self._passed_by_round(run, block)}
+            rest = {place: None for place in rest if not await _is_freed(block, place, passes)}
         return block._replace(places=tuple(rest))
 
     async def _later(self, run_id: str) -> list[records.RunRecord]:
@@ -140,36 +151,39 @@ class _Past:
             at += not is_end
         return [run for run in self.runs[:at] if path_globs.touch(run.workspace, self.workspace)]
 
-    async def _passed(self, run: records.RunRecord) -> tuple[str, ...]:
-        """Returns the places about which the reviews of a run have decided for good."""
+    async def _passed(self, run: records.RunRecord) -> Mapping[str, str | None]:
+        """Returns the places about which the reviews of a run have decided for good, with what they were shown there.
+
+        None is a person's word, which needs no look. What a simulation passes, nobody has looked at.
+        """
         if run.dry_run:
-            return ()
+            return {}
         if run.id not in self.passes:
             plan, reviews, rows = await self.reviewed(run)
-            places: list[str] = []
+            places: dict[str, str | None] = {}
             for review in (task for task in reviews if _has_passed(rows[task.id])):
                 exhibits = await self._exhibits(run, review)
                 is_let_go = rows[review.id].state is model.TaskState.SKIPPED
-                places += exhibits.texts
-                places += await self._subjects(run, plan, review) if is_let_go else ()
-            self.passes[run.id] = tuple(places)
+                places |= dict.fromkeys(exhibits.texts) if is_let_go else exhibits.texts
+                places |= dict.fromkeys(await self._subjects(run, plan, review)) if is_let_go else {}
+            self.passes[run.id] = places
         return self.passes[run.id]
 
-    async def _passed_by_round(self, run: records.RunRecord, block: Block) -> tuple[str, ...]:
-        """Returns the blocked places that a round of the council has passed; none for any other run.
+    async def _passed_by_round(self, run: records.RunRecord, block: Block) -> Mapping[str, str]:
+        """Returns the blocked places that a round of the council has passed, with what it was shown; none otherwise.
 
         What the blocked work had left and stands there again was not passed with anything else.
         """
         if run.dry_run or run.state is not model.RunState.SUCCEEDED:
-            return ()
+            return {}
         place = review_tasks.assignment_of(next(iter((await self.reviewed(run)).plan.tasks)))
         if place is None:
-            return ()
+            return {}
         try:
             manifest = await review_attempt.read_manifest(self.store, place.manifest)
             texts = await _real_texts(run.workspace, await review_attempt.read_text(self.store, manifest.diff))
         except (errors.UnknownHandle, errors.StoreDamaged, ValueError):
-            return ()
+            return {}
         own = await _real_paths(run.workspace, manifest.states)
         now = await anyio.to_thread.run_sync(self.store.states_of, run.workspace, [*own.values()])
         passes = {
@@ -177,7 +191,7 @@ class _Past:
             for place, path in own.items()
             if manifest.states[path] == now.get(path) or now.get(path) != block.states.get(place)
         }
-        return tuple(place for place, text in texts.items() if place in passes or block.texts.get(place) == text)
+        return {place: text for place, text in texts.items() if place in passes or block.texts.get(place) == text}
 
 
 async def touched(
@@ -224,7 +238,7 @@ def _is_blocking(row: transitions.TaskRow) -> bool:
 
 def _has_passed(task: records.TaskRecord) -> bool:
     is_let_go = task.state is model.TaskState.SKIPPED and task.cause == transitions.BY_USER
-    return is_let_go or task.state is model.TaskState.SUCCEEDED
+    return is_let_go or (task.state is model.TaskState.SUCCEEDED and task.worker is not model.WorkerKind.SCRIPTED)
 
 
 async def _real_paths(workspace: str, paths: Collection[str]) -> Mapping[str, str]:
@@ -259,6 +273,38 @@ def _meet(first: Sequence[str], second: Sequence[str]) -> bool:
     return any(path_globs.touch(one_path, other_path) for one_path in first for other_path in second)
 
 
-def _is_covered(place: str, passed_places: Iterable[str]) -> bool:
-    """Returns whether all of a place is passed: a pattern covers itself only, as nobody knows what else it may name."""
-    return any(place == other or path_globs.contains(other, place) for other in passed_places)
+async def _is_freed(block: Block, place: str, passes: Mapping[str, str | None]) -> bool:
+    """Returns whether all of a place is passed by somebody who was shown what of its blocked change still stands.
+
+    A pattern covers itself only, as nobody knows what else it may name.
+    """
+    texts = [text for other, text in passes.items() if place == other or path_globs.contains(other, place)]
+    if None in texts or not texts:
+        return bool(texts)
+    blocked_text = block.texts.get(place, "")
+    shown = frozenset(_words(line[1:]) for text in texts for line in _lines(text or ""))
+    rest = [line for line in _lines(blocked_text) if line[0] in "+-" and _words(line[1:]) not in shown]
+    if not rest:
+        return True
+    now = await anyio.to_thread.run_sync(_words_of_file, place)
+    return not any((_words(line[1:]) in now) == (line[0] == "+") for line in rest)
+
+
+def _lines(diff: str) -> list[str]:
+    """Returns the lines of a change that say something: those of a bracket alone stand everywhere."""
+    lines = [line for file in unified_diff.parse(diff).files for hunk in file.hunks for line in hunk.lines]
+    return [line for line in lines if sum(map(str.isalnum, line)) >= _TELLING]
+
+
+def _words(line: str) -> str:
+    return " ".join(line.split())
+
+
+def _words_of_file(place: str) -> frozenset[str]:
+    """Returns the lines of a file, empty where it cannot be read or is too large: it may hold anything then."""
+    try:
+        with Path(place).open("rb") as file:
+            text = file.read(_MOST_BYTES)
+    except OSError:
+        return frozenset()
+    return frozenset(map(_words, text.decode("utf-8", "replace").splitlines()))
