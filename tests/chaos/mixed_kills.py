@@ -74,6 +74,7 @@ class Yard:
     rng: random.Random
     runs: list[str] = field(default_factory=list[str])
     survivors: int = 0
+    outlived_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.repository.mkdir()
@@ -168,12 +169,16 @@ class Yard:
         return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
 
     def count_survivors(self) -> None:
-        """Counts what still runs a second after a kill."""
-        deadline = time.monotonic() + 1.0
+        """Counts what still runs a second after a kill, and notes for how long the last of it does."""
+        killed_at = time.monotonic()
+        deadline = killed_at + 1.0
         pids = [one["pid"] for one in self.paid()]
         while (alive := rogue_processes.survivors(pids)) and time.monotonic() < deadline:
             time.sleep(0.01)
         self.survivors += len(alive)
+        while alive and rogue_processes.survivors(pids) and time.monotonic() < killed_at + PATIENCE_S:
+            time.sleep(0.05)
+        self.outlived_s = max(self.outlived_s, time.monotonic() - killed_at)
 
 
 def rage(yard: Yard, kills: int, mean_life_s: float) -> int:
@@ -230,6 +235,7 @@ def verdict(yard: Yard) -> dict[str, Any]:
         "duplicated": server_kills.started_again([event[:4] for event in events]),
         "paid_twice": late,
         "survivors": yard.survivors,
+        "outlived_s": round(yard.outlived_s, 2),
         "abandoned": abandoned,
         "unfinished": unfinished,
         "requests": len(asked),

@@ -13,7 +13,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import chaos_processes
 
-from dispatch_mcp import errors
 from dispatch_mcp.model import records
 from dispatch_mcp.store import owner_locks, sqlite_store
 
@@ -32,14 +31,11 @@ def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
             async def serve() -> None:
                 os.close(go)
                 async with sqlite_store.open_store(home) as store:
+                    os.read(waiting, 1)
+                    name = await worker.served(lambda: worker.begin_run(store))
                     with owner_locks.OwnerLock(home) as lock:
-                        os.read(waiting, 1)
-                        try:
-                            name = await worker.begin_run(store)
-                            epoch = await store.adopt(name, lock.id)
-                            await worker.drive(store, name, records.Owner(lock.id, epoch or 0))
-                        except errors.StoreBusy:
-                            worker.log.say("busy")
+                        epoch = await worker.served(lambda: store.adopt(name, lock.id))
+                        await worker.drive(store, name, records.Owner(lock.id, epoch or 0))
                         worker.log.say("worst", worker.worst_s)
 
             return chaos_processes.fork(serve)
@@ -58,6 +54,7 @@ def crowd(processes: int, tasks: int, seed: int) -> dict[str, Any]:
             "tasks_per_s": round(tasks / seconds),
             "worst_wait_s": round(max(float(line[1]) for line in said if line[0] == "worst"), 3),
             "busy": sum(line[0] == "busy" for line in said),
+            "unnamed": sum(line == ["busy", "unnamed"] for line in said),
             "failed_processes": sum(map(bool, statuses)),
             **chaos_processes.verdict(home, logs),
         }

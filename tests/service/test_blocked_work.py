@@ -276,7 +276,9 @@ async def test_what_a_simulated_reviewer_passes_stays_blocked(tmp_path: Path) ->
         chat.run_id = progress.run_id
         while (await chat.trace()).state == "running":
             await chat.app.trace(run_id=chat.run_id, wait_s=5)
-        assert (await chat.trace()).next.simulated == 5
+        end = (await chat.trace()).next
+        assert end is not None
+        assert end.simulated == 5
         assert notices(await planned(chat, LATER))
 
 

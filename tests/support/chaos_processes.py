@@ -11,6 +11,7 @@ import faulthandler
 import importlib
 import json
 import multiprocessing
+import multiprocessing.process
 import os
 import random
 import signal
@@ -19,11 +20,11 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio._backends._asyncio  # pyright: ignore[reportUnusedImport]  # anyio loads it late, and every fork would, too
@@ -36,8 +37,13 @@ from dispatch_mcp.store import failpoints, owner_locks, sqlite_store
 sys.path.insert(0, str(Path(__file__).parent))
 import store_setup  # the consistency check of the store's own tests
 
+T = TypeVar("T")
 BATCH = 16
-PATIENCE_S = 300.0
+PATIENCE_S = 30.0
+"""Seconds of processor that a server may use without getting on; one that waits looks at the store all the time."""
+
+STILLNESS_S = 1200.0
+"""Seconds after which one that uses no processor and does not get on hangs, however loaded the machine is."""
 
 
 class Log:
@@ -203,13 +209,21 @@ class Worker:
                 with anyio.move_on_after(delay):
                     await news.wait()
 
+    async def served(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Returns what a call returns, made again while the store is busy, as the engine does; notes each refusal."""
+        while True:
+            try:
+                return await call()
+            except errors.StoreBusy as refusal:
+                self.log.say("busy", "named" if "process " in str(refusal) else "unnamed")
+
     async def advance(self, store: sqlite_store.Store, run_id: str, step: records.Step) -> records.Advance:
         """Applies a step and keeps the stores about it."""
         good = [one for one in step.finished if one.outcome.state is model.AttemptState.SUCCEEDED]
         for one in good:
             self.log.say("try", run_id, one.task_id, one.attempt)
         began = time.perf_counter()
-        advance = await store.advance(run_id, step)
+        advance = await self.served(lambda: store.advance(run_id, step))
         self.worst_s = max(self.worst_s, time.perf_counter() - began)
         for one, accepted in zip(step.finished, advance.accepted, strict=True):
             if one in good:
@@ -250,8 +264,7 @@ def live(
 ) -> tuple[int, str]:
     """Lets a forked process do `work` in an environment until it ends, is killed or has lived for `life_s`.
 
-    Returns its exit code, negative for a signal, and what it wrote to `log`; one that does not end in time is asked for
-    its stacks.
+    Returns its exit code, negative for a signal, and what it wrote to `log`; one that hangs is asked for its stacks.
     """
 
     def begin() -> None:
@@ -267,13 +280,48 @@ def live(
     with log.open("w+") as file:
         process = multiprocessing.get_context("fork").Process(target=begin)
         process.start()
-        process.join(PATIENCE_S if life_s is None else life_s)
+        assert process.pid
+        if life_s is None:
+            _patiently(process, log.parent)
+        else:
+            process.join(life_s)
         if process.is_alive():
-            assert process.pid
             os.kill(process.pid, signal.SIGABRT if life_s is None else signal.SIGKILL)
         process.join()
         file.seek(0)
         return process.exitcode or 0, file.read()
+
+
+def _patiently(process: multiprocessing.process.BaseProcess, folder: Path) -> None:
+    """Returns when a server has ended, or hangs.
+
+    One that a loaded machine gives no processor is slow, and does not hang: what is counted is the processor's time
+    that it uses up without getting on.
+    """
+    stage, used_s, since = "", 0.0, time.monotonic()
+    while process.is_alive():
+        process.join(1.0)
+        spent_s = _processor_s(process.pid or 0)
+        if stage != (now := _progress(folder)):
+            stage, used_s, since = now, spent_s, time.monotonic()
+        elif spent_s > used_s + PATIENCE_S or time.monotonic() > since + STILLNESS_S:
+            return
+
+
+def _progress(folder: Path) -> str:
+    """Returns what changes whenever the servers of a trial get on: git commands, works done, events of the store."""
+    sizes = [path.stat().st_size for path in (folder / "count", folder / "ledger") if path.exists()]
+    with suppress(sqlite3.Error), closing(sqlite3.connect(folder / "home" / "state.db")) as conn:
+        sizes += conn.execute("SELECT count(*) FROM event").fetchone()
+    return str(sizes)
+
+
+def _processor_s(pid: int) -> float:
+    """Returns the processor's time that a process and its ended children have used, nothing once it has ended."""
+    with suppress(OSError, IndexError):
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:15]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def is_running(child: int) -> bool:
