@@ -115,7 +115,7 @@ class NextStep:
         alike: What has failed alike, the most of it first.
         proven: How many tasks of the run are proven.
         unproven: How many are claimed and not proven.
-        simulated: How many were only simulated, in a run that is no simulation.
+        simulations: How many were only simulated, in a run that is no simulation.
         total: How many tasks the run was to do; what a person skipped is not among them.
         proof_losses: What edits took out of what was to show that tasks are done, a text for each task.
         has_changes: Whether the run has merged changes that wait to be applied.
@@ -146,7 +146,7 @@ class NextStep:
     alike: tuple[LikeFailures, ...] = ()
     proven: int = 0
     unproven: int = 0
-    simulated: int = 0
+    simulations: int = 0
     total: int = 0
     proof_losses: tuple[str, ...] = ()
     has_changes: bool = False
@@ -161,13 +161,13 @@ Words = Callable[[NextStep], str]
 
 def proof(step: NextStep) -> str:
     """Returns how much of a run that is over is proven; an empty string where nothing is only claimed or simulated."""
-    return f"{step.proven} of {step.total} proven" if step.unproven or step.simulated else ""
+    return f"{step.proven} of {step.total} proven" if step.unproven or step.simulations else ""
 
 
 def proof_sentence(step: NextStep) -> str:
     """Returns `proof` as a sentence that says what the rest is; it comes before everything else."""
     rest = f", {step.unproven} UNVERIFIED (claimed, not proven)" if step.unproven else ""
-    rest += f", {step.simulated} SIMULATED (nothing was done)" if step.simulated else ""
+    rest += f", {step.simulations} SIMULATED (nothing was done)" if step.simulations else ""
     return f"{proof(step)}{rest}." if rest else ""
 
 

@@ -278,7 +278,7 @@ async def test_what_a_simulated_reviewer_passes_stays_blocked(tmp_path: Path) ->
             await chat.app.trace(run_id=chat.run_id, wait_s=5)
         end = (await chat.trace()).next
         assert end is not None
-        assert end.simulated == 5
+        assert end.simulations == 5
         assert notices(await planned(chat, LATER))
 
 

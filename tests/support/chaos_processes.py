@@ -11,6 +11,7 @@ import faulthandler
 import importlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.process
 import os
 import random
@@ -39,8 +40,11 @@ import store_setup  # the consistency check of the store's own tests
 
 T = TypeVar("T")
 BATCH = 16
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """Seconds of processor that a server may use without getting on; one that waits looks at the store all the time."""
+
+LOOK_S = 1.0
+"""Seconds between two looks at whether a server gets on."""
 
 STILLNESS_S = 1200.0
 """Seconds after which one that uses no processor and does not get on hangs, however loaded the machine is."""
@@ -300,7 +304,7 @@ def _patiently(process: multiprocessing.process.BaseProcess, folder: Path) -> No
     """
     stage, used_s, since = "", 0.0, time.monotonic()
     while process.is_alive():
-        process.join(1.0)
+        multiprocessing.connection.wait([process.sentinel], LOOK_S)
         spent_s = _processor_s(process.pid or 0)
         if stage != (now := _progress(folder)):
             stage, used_s, since = now, spent_s, time.monotonic()

@@ -155,7 +155,7 @@ def _advise(view: run_view.RunView) -> None:
     if (
         view.run.state is not RunState.SUCCEEDED
         or step.unproven
-        or step.simulated
+        or step.simulations
         or step.proof_losses
         or step.has_changes
     ):

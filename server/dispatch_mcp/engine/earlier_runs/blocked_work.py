@@ -282,8 +282,8 @@ async def _is_freed(block: Block, place: str, passes: Mapping[str, str | None]) 
     if None in texts or not texts:
         return bool(texts)
     blocked_text = block.texts.get(place, "")
-    shown = frozenset(_words(line[1:]) for text in texts for line in _lines(text or ""))
-    rest = [line for line in _lines(blocked_text) if line[0] in "+-" and _words(line[1:]) not in shown]
+    exhibit = frozenset(_words(line[1:]) for text in texts for line in _lines(text or ""))
+    rest = [line for line in _lines(blocked_text) if line[0] in "+-" and _words(line[1:]) not in exhibit]
     if not rest:
         return True
     now = await anyio.to_thread.run_sync(_words_of_file, place)

@@ -31,12 +31,12 @@ async def free_around(store: sqlite_store.Store, principal: str, workspace: str)
 
 async def free(store: sqlite_store.Store, run: records.RunRecord) -> bool:
     """Returns whether some work of a run is in no dispute any more, after saying so in the run."""
-    disputed = [task.id for task in await store.tasks(run.id) if task.cause.startswith(transitions.DISPUTED)]
-    outcomes = await store.outcomes(run.id, disputed) if disputed else {}
+    task_ids = [task.id for task in await store.tasks(run.id) if task.cause.startswith(transitions.DISPUTED)]
+    outcomes = await store.outcomes(run.id, task_ids) if task_ids else {}
     actions: list[records.Action] = []
     for task_id, outcome in outcomes.items():
-        touched = [receipt for receipt in outcome.receipts if receipt.kind == "touched" and not receipt.checked]
-        places = await _places(run.workspace, [path for receipt in touched for path in receipt.suspects])
+        looks = [receipt for receipt in outcome.receipts if receipt.kind == "touched" and not receipt.checked]
+        places = await _places(run.workspace, [path for receipt in looks for path in receipt.suspects])
         if places and await blocked_work.block_of(store, run.principal, run.workspace, places) is None:
             actions.append(records.Action("free", task_id))
     if actions:
