@@ -117,7 +117,7 @@ COMMANDS: Mapping[str, Command] = {
         ),
     ),
     "worker": Command(
-        "carry on whatever runs nobody carries on, also after a chat has ended; stops cleanly on Ctrl-C or SIGTERM",
+        "carry on open runs that no process carries on, as after a chat has ended; stops cleanly on Ctrl-C or SIGTERM",
         (
             flag("--idle", type=float, metavar="SECONDS", help="leave after so long without work (default: never)"),
             flag("--quiet", action="store_true", help="no progress on stderr"),
