@@ -145,7 +145,7 @@ async def test_an_endpoint_without_the_extra_stops_nothing_and_is_said_to_nobody
         assert app.engine.at_end is not None
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
     with pytest.raises(errors.ConfigError, match="there is no module 'opentelemetry"):
-        composition.telemetry_module()
+        distribution.telemetry_module()
 
 
 async def test_who_only_looks_loads_nothing_for_opentelemetry_and_waits_for_no_endpoint(
@@ -183,4 +183,4 @@ async def test_nothing_is_loaded_for_opentelemetry_where_its_own_variables_switc
     ],
 )
 def test_opentelemetry_is_told_where_its_own_variables_want_it(env: dict[str, str], *, wanted: bool) -> None:
-    assert composition.wants_telemetry(env) is wanted
+    assert distribution.wants_telemetry(env) is wanted

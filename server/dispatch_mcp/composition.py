@@ -40,8 +40,6 @@ from dispatch_mcp.workers import host, receipt_verifier, safe_look, workspace_sn
 
 log = logging.getLogger(__name__)
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-
 
 def server_verifier(settings: configuration.Settings, env: Mapping[str, str], workers: ports.Workers) -> ports.Verifier:
     """Returns what collects receipts; commands in `acceptance` run as command tasks do."""
@@ -119,24 +117,6 @@ async def _tell_nobody(_store: sqlite_store.Store, _run_id: str) -> None:
     return
 
 
-def wants_telemetry(env: Mapping[str, str]) -> bool:
-    """Returns whether OpenTelemetry's own variables name an endpoint and do not switch it off."""
-    is_off = env.get("OTEL_SDK_DISABLED", "").lower() == "true" or "none" in env.get("OTEL_TRACES_EXPORTER", "")
-    return not is_off and any(env.get(name) for name in _ENDPOINTS)
-
-
-def telemetry_module() -> str:
-    """Returns what tells OpenTelemetry of runs. Raises ConfigError where the extra is not installed."""
-    try:
-        from dispatch_mcp.telemetry import span_export  # noqa: PLC0415  # needs an extra
-    except ModuleNotFoundError as missing:
-        raise errors.ConfigError(
-            f"An endpoint is set, and there is no module {missing.name!r}: nothing is sent.",
-            hint="Install `dispatch-mcp[otel]`, or unset OTEL_EXPORTER_OTLP_ENDPOINT.",
-        ) from missing
-    return span_export.__name__
-
-
 @asynccontextmanager
 async def _telemetry(env: Mapping[str, str]) -> AsyncGenerator[Callable[[sqlite_store.Store, str], Awaitable[None]]]:
     """Yields what tells OpenTelemetry of a run, where its own variables name an endpoint; else nothing is loaded.
@@ -144,7 +124,7 @@ async def _telemetry(env: Mapping[str, str]) -> AsyncGenerator[Callable[[sqlite_
     That the extra is missing stands in the log of who asks for details, and in what `doctor` finds: every process of a
     session would say it again.
     """
-    if not wants_telemetry(env):
+    if not distribution.wants_telemetry(env):
         yield _tell_nobody
         return
     async with contextlib.AsyncExitStack() as stack:

@@ -227,10 +227,10 @@ def _notifications(settings: configuration.Settings) -> Iterator[Diagnosis]:
 
 def _telemetry() -> Iterator[Diagnosis]:
     """Yields whether OpenTelemetry is told of runs; nothing where nobody has asked for it."""
-    if not composition.wants_telemetry(os.environ):
+    if not distribution.wants_telemetry(os.environ):
         return
     try:
-        composition.telemetry_module()
+        distribution.telemetry_module()
     except errors.ConfigError as missing:
         yield Diagnosis("!", "telemetry", missing.message, missing.advice(shell_wording.words))
     else:
