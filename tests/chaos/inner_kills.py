@@ -36,6 +36,7 @@ from dispatch_mcp import composition, errors, model
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import TaskState, records, run_refs
 from dispatch_mcp.service import checkouts
+from dispatch_mcp.service.housekeeping import run_offers
 from dispatch_mcp.store import failpoints
 
 PUMP, VALVE = submodule_setup.PLACE, "parts/valve"
@@ -156,9 +157,9 @@ async def drive(folder: Path) -> None:
 async def apply(folder: Path) -> None:
     """Applies the run, as a person does after having looked."""
     settings = merge_kills.settings_of(folder)
-    offer = await checkouts.offer(settings, RUN)
+    offer = await run_offers.offer(settings, RUN)
     with suppress(errors.InputError):
-        await checkouts.offer(settings, RUN, offer.revision)
+        await run_offers.offer(settings, RUN, offer.revision)
 
 
 def _rows(folder: Path, ask: str) -> list[tuple[Any, ...]]:
@@ -275,9 +276,9 @@ class Siege:
     def refusal(self) -> str:
         """Returns what is wrong with the first try to apply, with a file of the user in the way."""
         settings = merge_kills.settings_of(self.folder)
-        offer = anyio.run(lambda: checkouts.offer(settings, RUN))
+        offer = anyio.run(lambda: run_offers.offer(settings, RUN))
         try:
-            anyio.run(functools.partial(checkouts.offer, settings, RUN, offer.revision))
+            anyio.run(functools.partial(run_offers.offer, settings, RUN, offer.revision))
         except errors.NotAllowed as refusal:
             return "" if IGNORED in str(refusal) else f"apply was refused for another reason: {refusal}"
         return "apply was not refused"

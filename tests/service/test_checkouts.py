@@ -9,6 +9,7 @@ import pytest
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.model import WorkerKind, records
 from dispatch_mcp.service import checkouts
+from dispatch_mcp.service.housekeeping import run_offers
 from dispatch_mcp.store import sqlite_store
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ async def test_a_run_that_changed_nothing_in_worktrees_has_nothing_to_offer(sett
     run_id = await begun(settings)
     for handle in (run_id, "latest"):
         with pytest.raises(errors.DispatchError):
-            await checkouts.offer(settings, handle)
+            await run_offers.offer(settings, handle)
 
 
 async def test_asking_changes_nothing_in_the_run(settings: configuration.Settings) -> None:
@@ -54,7 +55,7 @@ async def test_asking_changes_nothing_in_the_run(settings: configuration.Setting
     async with sqlite_store.open_store(settings.home) as store:
         before = await store.events(run_id)
     with pytest.raises(errors.DispatchError):
-        await checkouts.offer(settings, run_id, "0" * 40)
+        await run_offers.offer(settings, run_id, "0" * 40)
     async with sqlite_store.open_store(settings.home) as store:
         assert await store.events(run_id) == before
         assert (await store.run(run_id, principal=records.LOCAL)).owner == ""
@@ -62,4 +63,4 @@ async def test_asking_changes_nothing_in_the_run(settings: configuration.Setting
 
 async def test_a_run_that_does_not_exist_has_no_offer(settings: configuration.Settings) -> None:
     with pytest.raises(errors.UnknownHandle):
-        await checkouts.offer(settings, "b" * 32)
+        await run_offers.offer(settings, "b" * 32)

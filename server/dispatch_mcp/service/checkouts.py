@@ -1,4 +1,4 @@
-"""What runs leave for the user's checkout: changes to apply, and worktrees to tidy up. Takes over no run."""
+"""What runs leave in the user's repositories: worktrees to tidy up. Takes over no run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from dispatch_mcp import configuration
-from dispatch_mcp.git import branch_apply, cleanup, git_process, worktree_leftovers
-from dispatch_mcp.model import merge_offer, records
-from dispatch_mcp.process import child_environment
-from dispatch_mcp.service import handles, route_memory
-from dispatch_mcp.store import health, sqlite_store
-from dispatch_mcp.text import redaction
+from dispatch_mcp.git import cleanup, git_process, worktree_leftovers
+from dispatch_mcp.store import health
 
 _DEMO_IDENTITY: Final = ("user.name=dispatch-mcp", "user.email=demo@dispatch-mcp.invalid", "commit.gpgsign=false")
 
@@ -21,29 +17,6 @@ _DEMO_IDENTITY: Final = ("user.name=dispatch-mcp", "user.email=demo@dispatch-mcp
 def git(settings: configuration.Settings, env: Mapping[str, str] = os.environ) -> git_process.Git:
     """Returns the git that worktrees are made with; children get as much of the environment as the settings allow."""
     return git_process.Git(settings.home, settings.child_policy(env), settings.trusted_repositories)
-
-
-async def offer(settings: configuration.Settings, run_id: str, expect: str = "") -> merge_offer.Offer:
-    """Returns what a run would bring into the checkout it was planned for; with `expect`, brings it there.
-
-    Raises:
-        DispatchError: there is nothing to apply, or it was refused; nothing was touched.
-    """
-    async with sqlite_store.open_store(settings.home) as store:
-        own = handles.Handles(store, records.LOCAL, str(settings.workspace))
-        record = await store.run(await own.run_id(run_id), principal=records.LOCAL)
-        applier = branch_apply.BranchApply(git(settings))
-        if expect:
-            result = await applier.apply(record.workspace, record.id, expect)
-            await _memory(settings, store).learn_from_applying(record.id)
-        else:
-            result = await applier.look(record.workspace, record.id)
-    return result.model_copy(update={"run_state": record.state.value})
-
-
-def _memory(settings: configuration.Settings, store: sqlite_store.Store) -> route_memory.Memory:
-    redactor = redaction.Redactor(child_environment.secret_values(os.environ))
-    return route_memory.Memory(store, records.LOCAL, on=settings.learn, redact=redactor.redact)
 
 
 async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Leftovers:

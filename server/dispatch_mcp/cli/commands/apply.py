@@ -13,7 +13,7 @@ from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import approve
 from dispatch_mcp.git import apply_rules
 from dispatch_mcp.model import merge_offer, short_ids
-from dispatch_mcp.service import checkouts
+from dispatch_mcp.service.housekeeping import run_offers
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -23,7 +23,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     """
     if options.expect:
         approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
-    offer = anyio.run(checkouts.offer, setup.settings, options.run, options.expect)
+    offer = anyio.run(run_offers.offer, setup.settings, options.run, options.expect)
     if options.json:
         console.emit(offer.model_dump(mode="json", exclude_defaults=True, context=shell_wording.words))
     else:

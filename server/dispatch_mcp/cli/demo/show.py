@@ -17,6 +17,7 @@ from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import console
 from dispatch_mcp.cli.demo import demo_project, demo_server, lanes, story
 from dispatch_mcp.service import checkouts
+from dispatch_mcp.service.housekeeping import run_offers
 
 LIMIT_S: Final = 120.0
 """Seconds after which the demo gives up: it takes under thirty on two free cores."""
@@ -211,8 +212,8 @@ class Show:
     async def _apply(self, run_id: str, base: str) -> None:
         """Brings the change into the checkout, as `apply --expect` does, and looks at it there."""
         settings = self._settings
-        offer = await checkouts.offer(settings, run_id)
-        result = await checkouts.offer(settings, run_id, offer.revision)
+        offer = await run_offers.offer(settings, run_id)
+        result = await run_offers.offer(settings, run_id, offer.revision)
         self.diff = await checkouts.change(settings, self.workspace, base)
         self.facts |= {"applied": result.applied, "files": list(offer.files), "revision": offer.revision[:12]}
 
