@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +133,28 @@ def test_once_the_server_is_there_it_alone_answers_and_reads() -> None:
     tap.put(third)
     assert early.next() == third
     assert len(written) == 1
+
+
+def test_a_connection_that_is_broken_off_ends_the_wait_for_a_line() -> None:
+    class Broken:
+        def next(self) -> bytes:
+            raise ConnectionResetError
+
+    early = early_answers.EarlyAnswers(Broken(), {}, list[bytes]().append)
+    early.start()
+    with pytest.raises(ConnectionResetError):
+        early.next()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_links_in_circles_among_the_users_documents_hold_up_no_start(tmp_path: Path) -> None:
+    documents = tmp_path / "knowledgebase"
+    documents.mkdir()
+    for name in ("here", "there"):
+        (documents / name).symlink_to(documents)
+    before = stored_answers.stamp_of(str(tmp_path), {})
+    (documents / "new.md").write_text("New")
+    assert stored_answers.stamp_of(str(tmp_path), {}) != before
 
 
 def test_only_so_many_answers_are_kept_the_newest_ones() -> None:

@@ -59,8 +59,9 @@ _WHY_SKIPPED = {
 }
 TIMEOUT = "timeout"
 FAULT = "internal_error"
-HOST_LOST = "host_lost"
 """Of an attempt that met an exception of ours, and of a task that met too many."""
+HOST_LOST = "host_lost"
+"""Of an attempt whose host fell silent, and of a task that lost too many."""
 NOT_ACCEPTED = "not_accepted"
 NOTHING_CHANGED = "nothing_changed"
 WRONG_CLAIM = "wrong_claim"

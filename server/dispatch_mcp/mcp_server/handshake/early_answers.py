@@ -42,7 +42,7 @@ class EarlyAnswers:
         self._answers: Mapping[str, str] = answers
         self._write = write
         self._session = stored_answers.SessionQuestions()
-        self._queue: queue.SimpleQueue[tuple[input_lines.CutLine | bytes | None, bool]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[input_lines.CutLine | bytes | OSError | None, bool]] = queue.SimpleQueue()
         self._turn = threading.Lock()
         """Held for each line; so who has had it after `_is_over` was set writes to the client alone."""
         self._is_over = False
@@ -59,16 +59,26 @@ class EarlyAnswers:
             self._is_over = True
 
     def next(self) -> input_lines.CutLine | bytes | None:
-        """Waits for the next line and returns it, the first one first; for the server, after `stop`."""
+        """Waits for the next line and returns it, the first one first; for the server, after `stop`.
+
+        Raises:
+            OSError: there is no reading any more, as of a connection that was broken off.
+        """
         if self._is_direct:
             return self._lines.next()
         line, self._is_direct = self._queue.get()
+        if isinstance(line, OSError):
+            raise line
         return line
 
     def _work(self) -> None:
         is_last = False
         while not is_last:
-            line = self._lines.next()
+            try:
+                line = self._lines.next()
+            except OSError as fault:  # whoever waits for a line has to hear of it
+                self._queue.put((fault, True))
+                return
             with self._turn:
                 is_last = self._is_over or line is None
                 if not is_last and self._answers:

@@ -117,7 +117,7 @@ def _libraries() -> Iterator[str]:
 
 
 def _looks(folder: str) -> Iterator[str]:
-    """Yields what tells two states of the files below a folder apart."""
+    """Yields what tells two states of the files below a folder apart; as for who reads them, not behind links."""
     waiting = [folder]
     while waiting:
         try:
@@ -125,7 +125,7 @@ def _looks(folder: str) -> Iterator[str]:
                 for entry in entries:
                     if entry.name == "__pycache__":
                         continue
-                    if entry.is_dir():
+                    if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:
                         yield from _look(entry.path)
