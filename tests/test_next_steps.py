@@ -141,3 +141,20 @@ def test_a_run_waits_for_people_before_it_waits_for_programs(
     state: str, work: dict[tuple[str, str], int], lines: tuple[str, ...]
 ) -> None:
     assert next_steps.who_is_waited_for(state, work.items()) == lines
+
+
+@pytest.mark.parametrize(
+    ("unproven", "simulations", "sentence"),
+    [
+        (0, 0, ""),
+        (2, 0, "1 of 6 proven, 2 UNVERIFIED (claimed, not proven)."),
+        (0, 3, "1 of 6 proven, 3 SIMULATED (nothing was done)."),
+        (2, 3, "1 of 6 proven, 2 UNVERIFIED (claimed, not proven), 3 SIMULATED (nothing was done)."),
+    ],
+)
+def test_what_was_only_claimed_or_simulated_is_said_before_everything_else(
+    unproven: int, simulations: int, sentence: str
+) -> None:
+    step = NextStep(StepKind.READ_RESULTS, "run", proven=1, unproven=unproven, simulations=simulations, total=6)
+    assert next_steps.proof_sentence(step) == sentence
+    assert next_steps.in_words(step, "Read it.", "", "") == next_steps.sentences(sentence, "Read it.")
