@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import contextlib
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -193,7 +195,11 @@ class Orphaned:
             Kind(f"no server: {label}", name, base, ACTING_S, self.home, self.folder)
             for label, name in (
                 ("a brief under a ceiling", "PreToolUse"),
+                ("a damaged handoff", "SubagentStop"),
                 ("a result", "SubagentStop"),
+                ("a brief after a result", "PreToolUse"),
+                ("a denial at a ceiling", "PreToolUse"),
+                ("an unknown name", "PreToolUse"),
                 ("what is next", "PostToolUse"),
                 ("what it held is freed", "SessionEnd"),
             )
@@ -201,25 +207,40 @@ class Orphaned:
 
     def turn(self) -> None:
         """Does each once, and waits until what was kept has been taken."""
-        brief, end, news, farewell = self.kinds
+        brief, damaged, end, later, denial, unknown, news, farewell = self.kinds
         names = anyio.run(handed, self.home, self.folder, model.Limits(dollars=50))
-        texts: list[str] = []
-        for number, name in enumerate(names):
-            call = {"prompt": name, "description": "x", "subagent_type": "general-purpose"}
-            brief.event = {**brief.event, "tool_name": "Agent", "tool_input": call, "tool_use_id": f"t{number}"}
-            brief.start()
-            texts.append(brief.answer["hookSpecificOutput"]["updatedInput"]["prompt"])
+        text = self._call(brief, names[0])["updatedInput"]["prompt"]
         transcript = self.root / "left" / "subagents" / "agent-a.jsonl"
         transcript.parent.mkdir(parents=True, exist_ok=True)
-        transcript.write_text(json.dumps({"type": "user", "message": {"content": texts[0]}}) + "\n")
+        transcript.write_text(json.dumps({"type": "user", "message": {"content": text}}) + "\n")
         handoff = json.dumps({"completed_work": "There are three."})
-        end.event = {**end.event, "agent_transcript_path": str(transcript), "last_assistant_message": handoff}
-        call = {"tool_name": "Agent", "tool_input": {"prompt": texts[0]}, "tool_response": {"status": "completed"}}
-        news.event = {**news.event, **call}
-        for kind in (end, news, farewell):
+        for kind, answer in ((damaged, f"```json\n{handoff[:-1]}\n```"), (end, handoff)):
+            kind.event = {**kind.event, "agent_transcript_path": str(transcript), "last_assistant_message": answer}
             kind.start()
-        taken = [sys.executable, "-m", "dispatch_mcp", "hook", hook_program.TAKE, str(self.folder)]
-        subprocess.run(taken, env={**os.environ, "DISPATCH_MCP_HOME": str(self.home)}, cwd=self.folder, check=True)
+        assert damaged.answer["decision"] == "block", damaged.answer
+        self._take()
+        self._call(later, names[1])
+        with contextlib.closing(sqlite3.connect(self.home / "state.db", isolation_level=None)) as conn:
+            conn.execute("UPDATE attempt SET overdrawn = 'limits.dollars is 50, spent are 50' WHERE state = 'running'")
+        for kind, name in ((denial, names[2]), (unknown, "dispatch nobody/apples/1")):
+            assert self._call(kind, name)["permissionDecision"] == "deny"
+        call = {"tool_name": "Agent", "tool_input": {"prompt": text}, "tool_response": {"status": "completed"}}
+        news.event = {**news.event, **call}
+        for kind in (news, farewell):
+            kind.start()
+        self._take()
+
+    def _call(self, kind: Kind, name: str) -> Mapping[str, Any]:
+        """Returns what a call by a name is answered."""
+        call = {"prompt": name, "description": "x", "subagent_type": "general-purpose"}
+        kind.event = {**kind.event, "tool_name": "Agent", "tool_input": call, "tool_use_id": name}
+        kind.start()
+        return kind.answer["hookSpecificOutput"]
+
+    def _take(self) -> None:
+        """Takes what is kept, so that nothing does so beside what is measured."""
+        argv = [sys.executable, "-m", "dispatch_mcp", "hook", hook_program.TAKE, str(self.folder)]
+        subprocess.run(argv, env={**os.environ, "DISPATCH_MCP_HOME": str(self.home)}, cwd=self.folder, check=True)
 
 
 async def handed(home: Path, folder: Path, limits: model.Limits = model.Limits()) -> list[str]:
@@ -228,7 +249,7 @@ async def handed(home: Path, folder: Path, limits: model.Limits = model.Limits()
     settings = configuration.load(env, cwd=folder).settings
     async with composition.open_dispatcher(settings, drives=False) as app:
         app.hooks = "full"
-        plan = await app.plans.plan([{"id": name, "do": f"Count the {name}"} for name in ("apples", "pears")])
+        plan = await app.plans.plan([{"id": name, "do": f"Count the {name}"} for name in ("apples", "pears", "plums")])
         progress = await app.dispatch(plan_id=plan.plan.id, worker="host", limits=limits)
         return [handout.call.prompt for handout in progress.assignments]
 

@@ -146,7 +146,7 @@ LATE_ROOMS = ("temporal", "telemetry")
 LATE_OWN_IMPORTS = frozenset({"__main__", "cli.commands.serve"})
 """What starts the program and the server, and imports their parts when they are needed."""
 STARTS_AT_EVERY_TURN = frozenset(
-    {"hooks.hook_program", "hooks.quick_answers", "hooks.status_line", "store.looks.open_runs"}
+    {"hooks.hook_program", "hooks.quick_answers", "hooks.quick_calls", "hooks.status_line", "store.looks.open_runs"}
 )
 """What a host starts at every turn of every session: all of it is imported only when it is needed."""
 FORBIDDEN_CALLS = frozenset(

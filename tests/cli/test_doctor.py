@@ -11,6 +11,8 @@ import command_runs
 import listing_setups
 import pytest
 
+from dispatch_mcp.hooks import hand_ins
+
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
@@ -175,3 +177,16 @@ def test_who_looks_at_an_installation_loads_neither_the_engine_nor_the_workers(t
     heavy = {"composition", "worker_setup", "service.dispatcher", "engine.executor", "engine.briefing"}
     heavy |= {"workers.anthropic.api_worker", "workers.claude.claude_worker", "context.pack_gatherer"}
     assert not {f"dispatch_mcp.{name}" for name in heavy} & loaded
+
+
+def test_events_of_hooks_that_nobody_has_taken_are_named(shell: command_runs.Shell, own_home: Path) -> None:
+    assert "hook events" not in facts(shell)
+    kept = hand_ins.HandIns(str(own_home / "state"), "/shop")
+    kept.keep("a", {"name": "SubagentStop", "event": {"session_id": "s1"}})
+    assert "hook events" not in facts(shell), "it may be at work"
+    (file,) = kept.waiting()
+    os.utime(file, (1_000, 1_000))
+    fact = facts(shell)["hook events"]
+    assert fact["mark"] == "!"
+    assert f"1 event of hooks nobody has taken: SubagentStop of session 's1' in {file}" in fact["detail"]
+    assert "hooks.log says why" in fact["fix"]

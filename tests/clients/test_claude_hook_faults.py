@@ -14,7 +14,7 @@ import pytest
 from fake_provider import done
 from hooked_sessions import OPTIONS, PREFIX, agent, briefs, call, calls, conversation, planned, session, started, trace
 
-from dispatch_mcp.hooks import hook_answers
+from dispatch_mcp.hooks import hook_answers, hook_words
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -114,7 +114,7 @@ async def test_a_subagent_whose_hook_failed_gets_its_brief_after_its_first_answe
     after = await session(env, workspace, *started(planned({"a": []})), waits("a"), options=options)
     assert after["counts"] == {"unverified": 1}, conversation(provider)
     subagents = [entry for entry in provider.requests() if '"dispatch latest/a/1"' in hooked_sessions.first_text(entry)]
-    assert [hook_answers.LATE in json.dumps(entry["body"]) for entry in subagents] == [False, True]
+    assert [hook_words.LATE in json.dumps(entry["body"]) for entry in subagents] == [False, True]
     assert PREFIX + "report" not in calls(provider)
     assert after["spend"]["cost_usd"] == pytest.approx(provider.booked(subagents), abs=1e-6)
 

@@ -71,10 +71,10 @@ def test_the_rest_of_a_transcript_stands_where_its_session_went_on_after_it_was_
             transcript = agent_transcripts.read(place, str(later))
             assert transcript.name == NAME
             assert sorted(transcript.answers) == ["m1", "m2", "m3"]
-            assert agent_transcripts.name_in(place, str(later)) == NAME
+            assert agent_transcripts.first_prompt_in(place, str(later)) == (NAME, True)
     Path(before).unlink()
-    assert agent_transcripts.name_in(path, str(later)) is None, "its beginning is lost"
-    assert agent_transcripts.name_in(before, str(later)) is None
+    assert agent_transcripts.first_prompt_in(path, str(later)).name is None, "its beginning is lost"
+    assert agent_transcripts.first_prompt_in(before, str(later)).name is None
 
 
 def test_parts_of_transcripts_that_lead_out_of_the_project_are_left_alone(session: Path, tmp_path: Path) -> None:
@@ -83,9 +83,12 @@ def test_parts_of_transcripts_that_lead_out_of_the_project_are_left_alone(sessio
     (session.parent / "s0" / "subagents").mkdir(parents=True)
     (session.parent / "s0" / "subagents" / Path(foreign).name).symlink_to(foreign)
     path = written(session, hook_setup.answer("m2"))
-    assert agent_transcripts.name_in(path, str(session)) is None
-    assert agent_transcripts.name_in(str(session.parent / "s1" / "subagents" / "other.jsonl"), str(session)) is None
-    assert agent_transcripts.name_in(path, str(tmp_path / "nowhere" / "s.jsonl")) is None
+    assert agent_transcripts.first_prompt_in(path, str(session)).name is None
+    assert (
+        agent_transcripts.first_prompt_in(str(session.parent / "s1" / "subagents" / "other.jsonl"), str(session)).name
+        is None
+    )
+    assert agent_transcripts.first_prompt_in(path, str(tmp_path / "nowhere" / "s.jsonl")).name is None
 
 
 def test_a_mark_that_comes_later_makes_no_attempt_of_ours(session: Path) -> None:

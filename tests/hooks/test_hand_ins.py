@@ -347,3 +347,74 @@ async def test_a_store_that_cannot_be_read_makes_a_hook_silent_with_one_line_in_
         call: dict[str, Any] = {"tool_name": "Agent", "tool_input": {"prompt": brief}, **fields}
         assert await session.hook(name, **call) == Printed({}, "[]"), name
         assert len(lines_of_log(session.home)) == number + 1
+
+
+def damage(home: Path, first: bytes) -> None:
+    """Changes the first byte of the only blob of a store."""
+    (blob,) = [path for path in (home / "blobs").rglob("*") if path.is_file()]
+    blob.write_bytes(first + blob.read_bytes()[1:])
+
+
+async def test_an_event_that_a_damaged_part_of_the_store_concerns_stays_and_holds_nobody_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await orphan(tmp_path, task("a"), task("b"), task("c", "a", "b"))
+    second = await orphan(tmp_path, task("a"))
+    long = json.dumps({"completed_work": "It is done.", "decisions_made": ["d" * 3_000] * 20})
+    async with dispatcher_setup.opened(first.home) as desk:
+        for session, brief, text in ((first, 0, long), (first, 1, PROSE), (second, 0, PROSE)):
+            path = session.session.writes(session.briefs[brief], agent=f"a{brief}{session.run[-4:]}")
+            fields = {"agent_transcript_path": str(path), "last_assistant_message": text, "session_id": "session-1"}
+            event = {"transcript_path": str(session.session.transcript), **fields}
+            session.kept.keep(session.briefs[brief], {"name": "SubagentStop", "event": event, "pid": os.getpid()})
+            if text is long:
+                await hand_in_clerk.take(desk.app, first.home, "full", 3600)
+                damage(first.home, b"x")
+        with anyio.fail_after(120):
+            await hand_in_clerk.take(desk.app, first.home, "full", 3600)
+        (file,) = first.kept.waiting()
+        assert hand_ins.read(file)["event"]["agent_transcript_path"].startswith(str(path.parent / "agent-a1"))
+        assert await desk.states(second.run) == {"a": "unverified"}
+        assert f"{file.name} stays: The stored bytes of" in caplog.text
+        damage(first.home, b"{")
+        await hand_in_clerk.take(desk.app, first.home, "full", 3600)
+        assert first.kept.waiting() == []
+        assert await desk.states(first.run) == {"a": "unverified", "b": "unverified", "c": "running"}
+
+
+async def test_what_takes_longer_than_the_first_call_waits_is_taken_beside_it(tmp_path: Path) -> None:
+    session = await orphan(tmp_path, task("a"))
+    event = {
+        "session_id": session.session.id,
+        "transcript_path": str(session.session.transcript),
+        "agent_transcript_path": str(session.session.writes(session.briefs[0])),
+        "last_assistant_message": PROSE,
+    }
+    async with dispatcher_setup.opened(session.home) as desk:
+        session.kept.keep("a", {"name": "SubagentStop", "event": event, "pid": os.getpid()})
+        async with hand_in_clerk.taking(desk.app, session.home, "full", 0):
+            assert session.kept.waiting()
+            with anyio.fail_after(120):
+                while session.kept.waiting():
+                    await anyio.lowlevel.checkpoint()
+        assert await desk.states(session.run) == {"a": "unverified"}
+        session.kept.keep("a", {"name": "SubagentStop", "event": event, "pid": os.getpid()})
+        async with hand_in_clerk.taking(desk.app, session.home, "full", 0):
+            pass
+        assert session.kept.waiting(), "what is not taken is left to the next"
+
+
+def test_what_nobody_has_taken_is_told_of_by_name(tmp_path: Path) -> None:
+    kept = hand_ins.HandIns(str(tmp_path), "/shop")
+    for key in ("old", "young", "untaken"):
+        kept.keep(key, {"name": "SubagentStop", "event": {"session_id": f"{key}\nsession"}})
+    files = {hand_ins.title(file): file for file in kept.waiting()}
+    assert sorted(files) == [f"SubagentStop of session '{key} session'" for key in ("old", "untaken", "young")]
+    old, untaken, young = (files[name] for name in sorted(files))
+    os.utime(old, (1_000, 1_000))
+    os.utime(untaken, (2_000, 2_000))
+    hand_ins.put_aside(untaken)
+    names = [file.stem for file in hand_ins.leftovers(tmp_path, young.stat().st_mtime - 1)]
+    assert names == [old.stem, untaken.stem]
+    old.write_text("[1")
+    assert hand_ins.title(old) == "something unreadable"

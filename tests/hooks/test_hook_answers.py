@@ -526,7 +526,7 @@ async def test_a_subagent_that_was_called_by_the_bare_name_gets_its_brief_when_i
     run_id, (name,) = await begun(session, task("a"))
     late = await session.ends(name, "What is 'dispatch'?")
     assert late["decision"] == "block"
-    assert late["reason"].startswith(hook_answers.LATE)
+    assert late["reason"].startswith(hook_words.LATE)
     assert f"[dispatch {short(run_id)}/a/1]" in late["reason"]
     assert "# GOAL" in late["reason"]
     assert await session.ends(name, stop_hook_active=True) == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -12,11 +11,12 @@ from typing import Any
 
 import anyio
 import dispatcher_setup
+import hook_cases
 import hook_setup
 import pytest
 from dispatcher_setup import task
 
-from dispatch_mcp.hooks import hook_answers, hook_program, hook_words, quick_answers
+from dispatch_mcp.hooks import hook_program, quick_answers
 from dispatch_mcp.model import short_ids
 from dispatch_mcp.store.looks import open_runs
 
@@ -33,50 +33,12 @@ async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
         yield desk
 
 
-class Case:
-    """A session at a desk, and what it is answered in both ways."""
-
-    def __init__(self, desk: dispatcher_setup.Desk, folder: Path) -> None:
-        self.desk, self.folder = desk, folder
-        self.session = hook_setup.Session(desk, folder / "transcripts")
-
-    async def run(self, *tasks: dict[str, Any], **more: Any) -> tuple[str, list[str]]:
-        """Returns a new run and the names that it hands out."""
-        progress = await dispatcher_setup.started(self.desk, *tasks, **more)
-        return progress.run_id, [handout.call.prompt for handout in progress.assignments]
-
-    def look(self, name: str, **fields: Any) -> quick_answers.Look:
-        event = {"session_id": self.session.id, "transcript_path": str(self.session.transcript), **fields}
-        workspace = open_runs.places(str(self.folder))
-        now = self.desk.clock.now
-        return quick_answers.Look(name, event, str(self.folder / "home"), workspace, self.session.id, now)
-
-    async def agrees(self, name: str, **fields: Any) -> hook_words.Reply | None:
-        """Returns what a look answers alone; where it answers, the server says the same."""
-        look = self.look(name, **fields)
-        quick = quick_answers.before(look)
-        if quick is None:
-            quick = quick_answers.alone(look)
-        if quick is not None and not is_denial(quick):
-            question = {"name": name, "event": look.event, "pid": os.getpid()}
-            alone = hook_answers.HookAnswers(self.desk.app, hook_answers.memory_of(question), "full")
-            assert quick == await alone.answer(question), name
-        return quick
-
-    def after(self, brief: str, status: str = "completed") -> dict[str, Any]:
-        return {"tool_name": "Agent", "tool_input": {"prompt": brief}, "tool_response": {"status": status}}
-
-
-def is_denial(reply: hook_words.Reply) -> bool:
-    return reply.get("hookSpecificOutput", {}).get("permissionDecision") == "deny"
-
-
 @pytest.fixture
-def case(desk: dispatcher_setup.Desk, tmp_path: Path) -> Case:
-    return Case(desk, tmp_path)
+def case(desk: dispatcher_setup.Desk, tmp_path: Path) -> hook_cases.Case:
+    return hook_cases.Case(desk, tmp_path)
 
 
-async def test_the_start_of_a_session_is_told_the_same_by_a_look(case: Case) -> None:
+async def test_the_start_of_a_session_is_told_the_same_by_a_look(case: hook_cases.Case) -> None:
     assert await case.agrees("SessionStart", source="startup") == {}
     for title in ("Count the apples", "Weigh the pears", "Peel the onions"):
         plan_id = await case.desk.planned(task("a"), task("b", "a"), request=title)
@@ -90,7 +52,7 @@ async def test_the_start_of_a_session_is_told_the_same_by_a_look(case: Case) -> 
     assert "And 1 more" in hook_setup.words(told)
 
 
-async def test_what_a_dead_session_holds_is_left_to_who_can_free_it(case: Case) -> None:
+async def test_what_a_dead_session_holds_is_left_to_who_can_free_it(case: hook_cases.Case) -> None:
     _, (name,) = await case.run(task("a"))
     case.session.pid = DEAD
     await case.session.begins(name)
@@ -98,7 +60,7 @@ async def test_what_a_dead_session_holds_is_left_to_who_can_free_it(case: Case) 
 
 
 @pytest.mark.parametrize("name", ["SubagentStop", "UserPromptSubmit", "PostToolUse"])
-async def test_subagents_of_others_are_answered_by_nobody(name: str, case: Case) -> None:
+async def test_subagents_of_others_are_answered_by_nobody(name: str, case: hook_cases.Case) -> None:
     await case.run(task("a"))
     path = case.session.writes("Find the bug")
     event = {
@@ -110,7 +72,7 @@ async def test_subagents_of_others_are_answered_by_nobody(name: str, case: Case)
     assert await case.agrees(name, **event) == {}
 
 
-async def test_an_attempt_that_is_out_is_reported_by_who_can_judge_it(case: Case) -> None:
+async def test_an_attempt_that_is_out_is_reported_by_who_can_judge_it(case: hook_cases.Case) -> None:
     _, (name,) = await case.run(task("a"))
     brief = (await case.session.begins(name))["prompt"]
     path = case.session.writes(brief)
@@ -123,7 +85,7 @@ async def test_an_attempt_that_is_out_is_reported_by_who_can_judge_it(case: Case
     assert await case.agrees("SessionEnd", reason="clear") == {}
 
 
-async def test_news_after_a_report_are_the_same_by_a_look(case: Case) -> None:
+async def test_news_after_a_report_are_the_same_by_a_look(case: hook_cases.Case) -> None:
     run_id, names = await case.run(task("a"), task("b"), *[task(f"c{n}", "a", "b") for n in range(8)])
     briefs = [(await case.session.begins(name, f"call-{name}"))["prompt"] for name in names]
     await case.session.ends(briefs[0])
@@ -146,7 +108,7 @@ async def test_news_after_a_report_are_the_same_by_a_look(case: Case) -> None:
     assert hook_setup.words(told).startswith("b: unverified. Nothing is ready; get_trace(run_id="), "why takes the run"
 
 
-async def test_the_last_result_of_a_run_tells_by_a_look_that_it_has_ended_and_how(case: Case) -> None:
+async def test_the_last_result_of_a_run_tells_by_a_look_that_it_has_ended_and_how(case: hook_cases.Case) -> None:
     run_id, names = await case.run(task("a"))
     brief = (await case.session.begins(names[0]))["prompt"]
     await case.session.ends(brief)
@@ -173,7 +135,7 @@ async def test_the_last_result_of_a_run_tells_by_a_look_that_it_has_ended_and_ho
 
 
 async def test_what_is_no_handoff_is_asked_for_once_more_by_a_look_and_one_that_is_left_to_who_judges_it(
-    case: Case,
+    case: hook_cases.Case,
 ) -> None:
     _, names = await case.run(task("a"), task("r", "a", reviews=["a"]))
     brief = (await case.session.begins(names[0]))["prompt"]
@@ -193,7 +155,7 @@ async def test_what_is_no_handoff_is_asked_for_once_more_by_a_look_and_one_that_
     assert [open_runs.is_review(home, run, name) for name in ("a", "r")] == [False, True]
 
 
-async def test_a_session_is_kept_going_for_what_it_has_begun_by_a_look(case: Case) -> None:
+async def test_a_session_is_kept_going_for_what_it_has_begun_by_a_look(case: hook_cases.Case) -> None:
     _, names = await case.run(task("a"), task("b"))
     assert await case.agrees("Stop") == {}, "whoever began nothing is not kept"
     brief = (await case.session.begins(names[0]))["prompt"]
@@ -211,7 +173,7 @@ async def test_a_session_is_kept_going_for_what_it_has_begun_by_a_look(case: Cas
 
 
 @pytest.mark.parametrize("change", ["pause", "decision"])
-async def test_nobody_is_kept_going_while_a_run_waits_for_a_person(change: str, case: Case) -> None:
+async def test_nobody_is_kept_going_while_a_run_waits_for_a_person(change: str, case: hook_cases.Case) -> None:
     tasks = [task("a"), task("b"), *([task("d", worker="human")] if change == "decision" else [])]
     run_id, names = await case.run(*tasks)
     await case.session.begins(names[0])
@@ -220,76 +182,12 @@ async def test_nobody_is_kept_going_while_a_run_waits_for_a_person(change: str, 
     assert await case.agrees("Stop") == {}
 
 
-async def test_a_session_that_holds_nothing_ends_without_anybody(case: Case) -> None:
+async def test_a_session_that_holds_nothing_ends_without_anybody(case: hook_cases.Case) -> None:
     await case.run(task("a"))
     assert await case.agrees("SessionEnd", reason="other") == {}
 
 
-async def denied(case: Case, prompt: str) -> str:
-    """Returns why a look denies a call, empty where it leaves it to others; the server denies what a look denies."""
-    look = case.look("PreToolUse", tool_name="Agent", tool_input={"prompt": prompt}, tool_use_id="t1")
-    assert quick_answers.before(look) is None, "a server knows more"
-    quick = quick_answers.alone(look)
-    if quick is None:
-        return ""
-    reason = quick["hookSpecificOutput"]["permissionDecisionReason"]
-    assert reason.partition(". ")[0] in await case.session.refusal(prompt, "t1")
-    return reason
-
-
-async def test_names_that_are_not_good_are_denied_by_a_look(case: Case) -> None:
-    run_id, names = await case.run(task("a"), task("b"), task("c", "a"), task("d", worker="human"))
-    brief = (await case.session.begins(names[0]))["prompt"]
-    await case.session.ends(brief)
-    assert "it is over, the task is unverified" in await denied(case, names[0])
-    assert "it has not been handed out, the newest attempt is 1" in await denied(case, f"{names[1][:-1]}2")
-    assert "the human worker does this task" in await denied(case, names[1].replace("/b/", "/d/"))
-    await case.desk.app.report(run_id, [{"task_id": "b", "attempt": 1, "status": "failed", "retryable": True}])
-    case.desk.clock.now += 3600
-    await case.desk.app.dispatch(run_id=run_id)
-    assert "it was replaced by attempt 2" in await denied(case, names[1])
-    await case.desk.app.steer(run_id, "cancel", "", "")
-    assert "its run is over (cancelled)" in await denied(case, f"{names[1][:-1]}2")
-
-
-async def test_a_name_that_may_be_good_is_left_to_who_can_begin_it(case: Case) -> None:
-    run_id, names = await case.run(task("a"))
-    assert await denied(case, names[0]) == ""
-    assert await denied(case, "dispatch latest/a/1") == ""
-    assert await denied(case, "dispatch nobody/a/1") == ""
-    assert await denied(case, f"dispatch {run_id}/b/1") == ""
-    await case.desk.app.steer(run_id, "pause", "", "")
-    assert await denied(case, names[0]) == "", "a ceiling may be why"
-
-
-async def test_the_brief_that_a_hook_gives_by_itself_is_what_the_server_would_give(case: Case) -> None:
-    _, names = await case.run(task("a"), task("b"))
-    arguments = {"description": "Do it", "prompt": names[0], "subagent_type": "Explore"}
-    look = case.look("PreToolUse", tool_name="Agent", tool_input=arguments, tool_use_id="call-1")
-    quick = quick_answers.brief(dataclasses.replace(look, pid=os.getpid()))
-    assert quick is not None
-    assert quick["hookSpecificOutput"]["updatedInput"] == await case.session.begins(names[0])
-    assert "does 'a' already" in await case.session.refusal(names[0], "call-2")
-    assert await case.agrees("Stop"), "the session has begun it"
-
-
-@pytest.mark.parametrize("fault", ["elsewhere", "begun", "unknown", "no brief"])
-async def test_a_brief_that_takes_more_is_left_to_who_can_give_it(fault: str, case: Case, tmp_path: Path) -> None:
-    run_id, (name,) = await case.run(task("a"))
-    look = case.look("PreToolUse", tool_name="Agent", tool_input={"prompt": name}, tool_use_id="call-1")
-    match fault:
-        case "elsewhere":
-            look = dataclasses.replace(look, workspace=open_runs.places(str(tmp_path / "elsewhere")))
-        case "begun":
-            await case.session.begins(name, "call-2")
-        case "unknown":
-            look = dataclasses.replace(look, event={**look.event, "tool_input": {"prompt": "dispatch nobody/a/1"}})
-        case _:
-            (tmp_path / "home" / "briefs" / run_id / "a-1.md").unlink()
-    assert quick_answers.brief(look) is None
-
-
-async def test_the_number_of_a_run_is_a_name_of_it(case: Case) -> None:
+async def test_the_number_of_a_run_is_a_name_of_it(case: hook_cases.Case) -> None:
     run_id, _ = await case.run(task("a"))
     (look,) = open_runs.task(str(case.folder / "home"), run_id.rpartition("-")[2][:6], "a")
     assert (look.run, look.attempt, look.is_out) == (run_id, 1, True)
@@ -322,7 +220,7 @@ HEAVY = "{'pydantic', 'anyio', 'asyncio', 'jinja2', 'yaml', 'mcp'}"
 
 
 @pytest.mark.parametrize("name", ["SessionStart", "Stop", "SessionEnd", "SubagentStop", "PreToolUse", "PostToolUse"])
-async def test_what_a_look_answers_loads_nothing_heavy(name: str, case: Case, tmp_path: Path) -> None:
+async def test_what_a_look_answers_loads_nothing_heavy(name: str, case: hook_cases.Case, tmp_path: Path) -> None:
     _, names = await case.run(task("a"), task("b"))
     brief = (await case.session.begins(names[0]))["prompt"]
     await case.session.ends(brief)

@@ -40,10 +40,19 @@ class Attempt:
     def __init__(self, desk: dispatcher_setup.Desk, run: str) -> None:
         self.desk, self.run, self.home = desk, run, desk.app.store.home
 
-    def begins(self, holder: dict[str, Any] = HOLDER, number: int = 1, **more: Any) -> dict[str, Any] | None:
+    def tries(self, holder: dict[str, Any] = HOLDER, number: int = 1, **more: Any) -> host_begins.Beginning | None:
         moment = host_begins.Begin(self.run, "a", number, holder, self.desk.clock.now)
-        call = host_begins.begin(self.home, moment, **more)
-        return None if call is None else dict(call)
+        return host_begins.begin(self.home, moment, **more)
+
+    def begins(self, *arguments: Any, **more: Any) -> dict[str, Any] | None:
+        start = self.tries(*arguments, **more)
+        return None if start is None or start.hold else dict(start.call)
+
+    async def is_borne(self) -> bool:
+        """Whether who keeps account lets it begin."""
+        step = records.Step(now=self.desk.clock.now, actions=(records.Action("begin", "a", attempt=1),), lease_s=60)
+        await self.desk.app.store.advance(self.run, step)
+        return (await self.desk.states(self.run))["a"] == "running"
 
     async def newest(self) -> records.NewestAttempt:
         return await self.desk.app.store.newest_attempt(self.run, "a")
@@ -92,29 +101,44 @@ CEILINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("ceiling", CEILINGS, ids=json.dumps)
-async def test_what_was_set_aside_for_an_attempt_under_a_ceiling_is_its_own_while_nothing_else_has_ended(
+async def test_what_was_set_aside_for_an_attempt_under_a_ceiling_is_its_own(
     ceiling: dict[str, Any], desk: dispatcher_setup.Desk
 ) -> None:
     attempt = await out(desk, task("a", **ceiling.get("task", {})), limits=model.Limits(**ceiling.get("limits", {})))
     assert attempt.begins()
-    step = records.Step(now=desk.clock.now, actions=(records.Action("begin", "a", attempt=1),), lease_s=60)
-    await desk.app.store.advance(attempt.run, step)
-    assert (await desk.states(attempt.run))["a"] == "running", "whoever keeps account lets it begin too"
+    assert await attempt.is_borne(), "whoever keeps account lets it begin too"
 
 
-@pytest.mark.parametrize("ceiling", [{"dollars": 5}, {"tokens": 10**6}], ids=json.dumps)
-@pytest.mark.parametrize("event", ["a result", "a late result", "another ceiling"])
-async def test_once_anything_has_ended_under_a_ceiling_who_keeps_account_is_asked(
-    event: str, ceiling: dict[str, Any], desk: dispatcher_setup.Desk
+@pytest.mark.parametrize("ceiling", [{"dollars": 1.2}, {"tokens": 1_200_000}], ids=json.dumps)
+@pytest.mark.parametrize("used", [0, 100_000, 1_100_000, 1_190_000, 1_300_000])
+@pytest.mark.parametrize("event", ["a result", "a late result", "raised since", "lowered since"])
+async def test_whether_a_ceiling_bears_an_attempt_after_others_have_ended_is_what_the_account_says(
+    event: str, used: int, ceiling: dict[str, Any], desk: dispatcher_setup.Desk
 ) -> None:
-    attempt = await out(desk, task("a"), task("b"), limits=model.Limits(**ceiling))
-    if event == "another ceiling":
-        await desk.app.store.advance(attempt.run, records.Step(now=desk.clock.now, limits=model.Limits(dollars=4)))
-    for _ in range(2 if event == "a late result" else event == "a result"):
-        await desk.app.report(attempt.run, [{"task_id": "b", "attempt": 1, "text": "done"}])
+    tasks = [task(name, effort="S", model="sonnet") for name in "ab"]
+    attempt = await out(desk, *tasks, limits=model.Limits(**ceiling))
+    usage: dict[str, Any] = {"input_tokens": used, "output_tokens": 1, "cost_usd": used / 1e6}
+    if event == "a late result":
+        await desk.app.report(attempt.run, [{"task_id": "b", "attempt": 1, "status": "failed", "error": "lost"}])
+    await desk.app.report(attempt.run, [{"task_id": "b", "attempt": 1, "text": "done", "usage": usage}])
+    factor = {"raised since": 9, "lowered since": 0.5}.get(event, 1)
+    if factor != 1:
+        limits = model.Limits(**{name: type(amount)(amount * factor) for name, amount in ceiling.items()})
+        await desk.app.store.advance(attempt.run, records.Step(now=desk.clock.now, limits=limits))
     before = await attempt.newest()
-    assert attempt.begins() is None
-    assert await attempt.newest() == before
+    start = attempt.tries()
+    assert start is not None
+    assert bool(start.hold) is (await attempt.newest() == before), "what is denied changes nothing"
+    assert await attempt.is_borne() is not bool(start.hold)
+    if start.hold:
+        assert (await desk.app.store.attempts(attempt.run, "a"))[-1].error == start.hold
+
+
+async def test_an_account_that_nobody_has_kept_with_the_attempt_has_to_be_asked(desk: dispatcher_setup.Desk) -> None:
+    attempt = await out(desk, limits=model.Limits(dollars=5))
+    with closing(sqlite3.connect(attempt.home / open_runs.FILE, isolation_level=None)) as conn:
+        conn.execute("UPDATE attempt SET overdrawn = NULL")
+    assert attempt.tries() is None
 
 
 async def test_other_ceilings_are_not_asked_when_something_has_ended(desk: dispatcher_setup.Desk) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import attempt_names, json_types
@@ -38,6 +38,16 @@ _USAGE: Final = b'"usage"'
 
 Row = Mapping[str, json_types.Json]
 NO_ROW: Final[Row] = {}
+
+
+class FirstPrompt(NamedTuple):
+    """Which attempt a subagent was called for, None for none of ours; `has_brief` is whether it got the brief."""
+
+    name: attempt_names.AttemptName | None
+    has_brief: bool
+
+
+NO_PROMPT: Final = FirstPrompt(None, has_brief=False)
 
 
 @dataclass(slots=True)
@@ -74,8 +84,7 @@ def read(path: str, session_transcript: str) -> Transcript:
     transcript = Transcript()
     for row in _all_rows(path, session_transcript):
         if transcript.name is None:
-            prompt = _prompt(row)
-            transcript.name, transcript.has_brief = attempt_names.begun(prompt), bool(attempt_names.marked(prompt))
+            transcript.name, transcript.has_brief = first_prompt_of(_prompt(row))
             if transcript.name is None:
                 return Transcript()
         else:
@@ -83,9 +92,14 @@ def read(path: str, session_transcript: str) -> Transcript:
     return transcript
 
 
-def name_in(path: str, session_transcript: str) -> attempt_names.AttemptName | None:
-    """Returns which attempt a transcript is of, None for a file that is none of ours, or cannot be read."""
-    return next((attempt_names.begun(_prompt(row)) for row in _all_rows(path, session_transcript)), None)
+def first_prompt_in(path: str, session_transcript: str) -> FirstPrompt:
+    """Returns what a transcript begins with; nothing for a file that is none of ours, or cannot be read."""
+    return next((first_prompt_of(_prompt(row)) for row in _all_rows(path, session_transcript)), NO_PROMPT)
+
+
+def first_prompt_of(prompt: str) -> FirstPrompt:
+    """Returns what a subagent was called with."""
+    return FirstPrompt(attempt_names.begun(prompt), attempt_names.marked(prompt) is not None)
 
 
 def _all_rows(path: str, session_transcript: str) -> Iterator[Row]:

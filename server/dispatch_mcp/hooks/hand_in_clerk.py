@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import anyio
@@ -35,8 +36,30 @@ async def _take_alone(settings: configuration.Settings, inbox: hand_ins.HandIns,
         await _take_all(app, inbox, settings.hooks, tell)
 
 
+@contextlib.asynccontextmanager
+async def taking(
+    app: dispatcher.Dispatcher, home: Path, level: host_assignments.Hooks, patience_s: float
+) -> AsyncGenerator[None]:
+    """Takes what is kept of a dispatcher's workspace before a block begins, or beside it what takes longer than that.
+
+    What is not taken when the block ends is left to the next who comes.
+    """
+    async with anyio.create_task_group() as group:
+        is_taken = anyio.Event()
+
+        async def take_and_tell() -> None:
+            await take(app, home, level, patience_s)
+            is_taken.set()
+
+        group.start_soon(take_and_tell)
+        with anyio.move_on_after(patience_s):
+            await is_taken.wait()
+        yield
+        group.cancel_scope.cancel()
+
+
 async def take(app: dispatcher.Dispatcher, home: Path, level: host_assignments.Hooks, patience_s: float) -> None:
-    """Takes what is kept of a dispatcher's workspace, or sees to it that somebody has, within so many seconds.
+    """Takes what is kept of a dispatcher's workspace, or waits so many seconds for who does.
 
     What cannot be read or removed there keeps nobody from working: it is logged.
     """
@@ -44,7 +67,7 @@ async def take(app: dispatcher.Dispatcher, home: Path, level: host_assignments.H
     try:
         if level != "off" and inbox.waiting():
             await _take_in_turns(app, inbox, level, patience_s)
-    except OSError as trouble:
+    except Exception as trouble:
         log.warning("what hooks have kept cannot be taken: %s", trouble)
 
 
@@ -52,33 +75,34 @@ async def _take_in_turns(
     app: dispatcher.Dispatcher, inbox: hand_ins.HandIns, level: host_assignments.Hooks, patience_s: float
 ) -> None:
     until = anyio.current_time() + patience_s
-    while inbox.waiting() and anyio.current_time() < until:
+    while inbox.waiting():
         with inbox.turn(waits=False) as has_turn:
-            if has_turn and not await _could_take_all(app, inbox, level):
-                return
-        if not has_turn:
-            await anyio.sleep(POLL_S)
+            if has_turn:
+                await _take_all(app, inbox, level, _log)
+        if has_turn or anyio.current_time() >= until:
+            return
+        await anyio.sleep(POLL_S)
 
 
 def _log(trouble: Exception) -> None:
     log.error("what a hook has kept was not taken", exc_info=trouble)
 
 
-async def _could_take_all(app: dispatcher.Dispatcher, inbox: hand_ins.HandIns, level: host_assignments.Hooks) -> bool:
-    try:
-        await _take_all(app, inbox, level, _log)
-    except errors.StoreError as trouble:
-        log.warning("what hooks have kept waits on: %s", trouble)
-        return False
-    return True
-
-
 async def _take_all(
     app: dispatcher.Dispatcher, inbox: hand_ins.HandIns, level: host_assignments.Hooks, tell: Tell
 ) -> None:
-    while files := inbox.waiting():
+    """Takes one event after another; one that a damaged part of the store concerns stays, and holds nobody up.
+
+    Raises StoreError for a store that cannot serve.
+    """
+    damage: set[Path] = set()
+    while files := [file for file in inbox.waiting() if file not in damage]:
         for file in files:
-            await _take(app, file, level, tell)
+            try:
+                await _take(app, file, level, tell)
+            except errors.StoreDamaged as trouble:
+                damage.add(file)
+                tell(errors.StoreDamaged(f"{file.name} stays: {trouble.message}", hint=trouble.hint))
 
 
 async def _take(app: dispatcher.Dispatcher, file: Path, level: host_assignments.Hooks, tell: Tell) -> None:

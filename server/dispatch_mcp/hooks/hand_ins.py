@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp.hooks import hook_events
 from dispatch_mcp.process import file_lock, private_files
-from dispatch_mcp.text import json_types
+from dispatch_mcp.text import escape, json_types
 
 FOLDER: Final = f"{hook_events.FOLDER}/hand-ins"
 """Where they stand below the state directory, those of each workspace in a folder of its own."""
@@ -31,6 +31,9 @@ UNTAKEN: Final = ".failed"
 
 MOST_UNTAKEN: Final = 100
 """Events of a workspace that could not be taken and stay, the newest."""
+
+DENIAL: Final = "Denial"
+"""The name of a kept event that is none of the host's: a call that a ceiling did not bear has been denied."""
 
 IS_POSSIBLE: Final = hasattr(os, "fork")
 """Whether processes can be started here that go on when a hook has ended."""
@@ -99,6 +102,35 @@ def read(file: Path) -> Question:
     if not json_types.is_object(question):
         raise ValueError(f"{file.name} holds no event")
     return question
+
+
+def leftovers(home: Path, before: float) -> list[Path]:
+    """Returns what is kept of any workspace since a time in Unix seconds and still waits, and what nobody could take.
+
+    The oldest come first.
+    """
+    files = [path for path in (home / FOLDER).glob("*/*") if path.suffix in (ENDING, UNTAKEN)]
+    ages = {file: age for file in files if (age := _age(file)) < before or file.suffix == UNTAKEN}
+    return sorted(ages, key=lambda file: (ages[file], file.name))
+
+
+def title(file: Path) -> str:
+    """Returns which event a file keeps, in a few words."""
+    try:
+        question = read(file)
+    except (OSError, ValueError):
+        return "something unreadable"
+    event = question.get("event")
+    session = hook_events.text(event, "session_id") if json_types.is_object(event) else ""
+    return f"{escape.one_line(str(question.get('name')), limit=30)} of session {escape.one_line(session, limit=40)!r}"
+
+
+def _age(file: Path) -> float:
+    """Returns when a file was written, in Unix seconds; never for one that has just gone."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def put_aside(file: Path) -> None:

@@ -16,7 +16,7 @@ import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
 from dispatch_mcp.engine import run_view
-from dispatch_mcp.hooks import agent_transcripts, holders, hook_events, hook_listener, hook_words, host_calls
+from dispatch_mcp.hooks import agent_transcripts, hand_ins, holders, hook_events, hook_listener, hook_words, host_calls
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
@@ -27,9 +27,6 @@ from dispatch_mcp.text.reading import handoff_texts
 
 MOST_STOPS: Final = 3
 """How often in a row a session is kept going that would end with ready work in its hands."""
-
-LATE: Final = "You were called by a name alone. It is that of this task: do it now."
-"""What a subagent is told with its brief that has answered without having it."""
 
 Reply = hook_words.Reply
 
@@ -94,6 +91,7 @@ class HookAnswers:
             "UserPromptSubmit": self._after_notification,
             "Stop": self._before_stop,
             "SessionEnd": self._farewell,
+            hand_ins.DENIAL: self._after_denial,
         }
 
     async def _before_tool(self, moment: SessionEvent) -> Reply:
@@ -139,7 +137,7 @@ class HookAnswers:
         except errors.DispatchError:  # whoever calls it again reads why
             return {}
         self._note(attempt.run_id)
-        return {"decision": "block", "reason": f"{LATE}\n{_marked(name, attempt)}"}
+        return hook_words.late(_marked(name, attempt))
 
     async def _after_tool(self, moment: SessionEvent) -> Reply:
         """Tells what is ready after a subagent that its call has waited for."""
@@ -208,6 +206,13 @@ class HookAnswers:
         """Frees at once what the session had begun."""
         if hook_events.is_farewell(moment.event):
             await self.calls.give_back(moment.session)
+        return {}
+
+    async def _after_denial(self, moment: SessionEvent) -> Reply:
+        """Takes back what a hook has denied, as a ceiling did not bear it any more; nobody is told of it again."""
+        attempt = await self._find(attempt_names.called(moment.text("tool_input", "prompt")), moment.session)
+        if attempt and attempt.is_out and host_calls.holder_of(attempt.view, attempt.row) is None:
+            await self.calls.take_back_overdrawn(attempt.view, attempt.row)
         return {}
 
     async def _find(self, name: attempt_names.AttemptName | None, session: holders.Session) -> Attempt | None:

@@ -16,6 +16,9 @@ from dispatch_mcp.text.reading import excerpts
 FOLDER: Final = "hooks"
 """The folder of the state directory that hooks and their server share."""
 
+LOG: Final = "hooks.log"
+"""The file in it that has a line for each fault of ours."""
+
 MOST_BYTES: Final = 16 << 20
 """Bytes of an event that are read; a longer one is somebody else's."""
 

@@ -123,21 +123,35 @@ def _alone(look: quick_answers.Look, question: dict[str, Any], level: str) -> Ma
     """
     from pathlib import Path
 
-    from dispatch_mcp.hooks import hand_ins, quick_answers
     from dispatch_mcp.store.looks import host_begins
 
-    if level and (reply := quick_answers.alone(look)) is not None:
-        return reply
-    if level and look.name == "PreToolUse" and (reply := quick_answers.brief(look)) is not None:
-        return reply
-    if level and hand_ins.IS_POSSIBLE and (hand_in := quick_answers.hand_in(look, question)) is not None:
-        argv = [sys.executable, "-P", "-m", "dispatch_mcp", "hook", TAKE, hand_in.workspace]
-        hand_ins.start_clerk(argv, os.environ)
+    if level and (hand_in := _light(look, question, level)) is not None:
+        if hand_in.workspace:
+            from dispatch_mcp.hooks import hand_ins
+
+            argv = [sys.executable, "-P", "-m", "dispatch_mcp", "hook", TAKE, hand_in.workspace]
+            hand_ins.start_clerk(argv, os.environ)
         return hand_in.reply
     host_begins.require_free(Path(look.home))  # a store that is locked is none to load everything for
     from dispatch_mcp.hooks import hook_answers
 
     return hook_answers.answer_alone(question)
+
+
+def _light(look: quick_answers.Look, question: dict[str, Any], level: str) -> quick_answers.HandIn | None:
+    """Returns what can be answered without loading what moves runs, None where nothing can."""
+    from dispatch_mcp.hooks import hand_ins, quick_answers, quick_calls
+
+    if look.name == "PreToolUse":
+        return quick_calls.answer(look, question)
+    if (reply := quick_answers.alone(look)) is not None:
+        return quick_answers.HandIn("", reply)
+    if hand_ins.IS_POSSIBLE and (hand_in := quick_answers.hand_in(look, question)) is not None:
+        return hand_in
+    if look.name != "SubagentStop" or level != hook_events.LEVELS[0]:
+        return None
+    late = quick_calls.late_brief(look)
+    return None if late is None else quick_answers.HandIn("", late)
 
 
 def _take(place: str, workspace: str) -> None:
@@ -175,7 +189,7 @@ def note(trouble: BaseException) -> None:
     """Leaves one line about a fault of ours in the log beside the store, if there is a place for it."""
     try:
         place = home(os.environ)
-        file = os.path.join(place, hook_events.FOLDER, "hooks.log")
+        file = os.path.join(place, hook_events.FOLDER, hook_events.LOG)
         if os.path.isdir(place) and not os.path.isdir(os.path.dirname(file)):
             os.mkdir(os.path.dirname(file), 0o700)
         if not os.path.exists(file) or os.path.getsize(file) < MOST_LOG:

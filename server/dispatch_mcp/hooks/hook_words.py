@@ -160,6 +160,20 @@ def asked_again(problem: str) -> Reply:
     return {"decision": "block", "reason": text}
 
 
+LATE: Final = "You were called by a name alone. It is that of this task: do it now."
+"""What a subagent is told with its brief that has answered without having it."""
+
+
+def late(brief: str) -> Reply:
+    """Returns the answer by which a subagent gets its brief after it has answered without."""
+    return {"decision": "block", "reason": f"{LATE}\n{brief}"}
+
+
+def look_at(run: str) -> str:
+    """Returns how to look at a run."""
+    return f"get_trace(run_id={short_forms.short(run)!r}) shows where the run stands."
+
+
 def waits(run: str) -> str:
     """Returns that a run goes on by nothing that the assistant could start."""
     return f"Nothing is ready; get_trace(run_id={short_forms.short(run)!r}) says what it waits for."

@@ -116,6 +116,11 @@ class HostCalls:
                 count += len(rows)
         return count
 
+    async def take_back_overdrawn(self, view: run_view.RunView, row: records.TaskRecord) -> None:
+        """Takes back an attempt that has not begun, if a ceiling does not bear it; others may begin in its place."""
+        await self._act(view, records.Action("begin", row.id, attempt=row.attempt))
+        await self.app.contact.hand_out(view.run.id)
+
     async def open_runs(self) -> list[run_view.RunView]:
         """Returns the runs of this workspace that are not over, the newest first."""
         runs = await self.app.store.runs(self.app.handles.principal, open_only=True, limit=MOST_RUNS)

@@ -1,15 +1,14 @@
 """What a hook can answer by a look into the store, without the server of its session or anything that it would load.
 
 `before` is asked first: most events of a session with an open run are still none of ours. `alone` is asked where there
-is no server. Both return None for what takes more than a look: then `brief` may write one row, or `hand_in` keep the
-event for who moves runs. Where these return None too, everything is needed at once.
+is no server. Both return None for what takes more than a look: then `hand_in` keeps the event for who moves runs. Where
+that returns None too, everything is needed at once. Calls by name are answered by `quick_calls`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from dispatch_mcp.hooks import agent_transcripts, hand_ins, holders, hook_events, hook_words
@@ -50,20 +49,21 @@ class Look:
         """Returns what is out with the host or waits for a person in the open runs of the workspace."""
         return [task for task in open_runs.at_work(self.home, self.workspace) if task.workspace in self.workspace]
 
-    def attempt_name(self) -> attempt_names.AttemptName | None:
-        """Returns which attempt the event is about, None if it is none of ours."""
+    @property
+    def first_prompt(self) -> agent_transcripts.FirstPrompt:
+        """Which attempt the event is about, and whether its subagent has the brief."""
         session_transcript = self.text("transcript_path")
         match self.name:
             case "PreToolUse":
-                return attempt_names.called(self.text("tool_input", "prompt"))
+                return agent_transcripts.FirstPrompt(attempt_names.called(self.text("tool_input", "prompt")), False)
             case "SubagentStop":
-                return agent_transcripts.name_in(self.text("agent_transcript_path"), session_transcript)
+                return agent_transcripts.first_prompt_in(self.text("agent_transcript_path"), session_transcript)
             case "UserPromptSubmit":
                 agent = hook_events.notification(self.event).agent
                 path = agent_transcripts.path_of(session_transcript, agent)
-                return agent_transcripts.name_in(path, session_transcript)
+                return agent_transcripts.first_prompt_in(path, session_transcript)
             case _:
-                return attempt_names.begun(self.text("tool_input", "prompt"))
+                return agent_transcripts.first_prompt_of(self.text("tool_input", "prompt"))
 
 
 def before(look: Look) -> hook_words.Reply | None:
@@ -72,7 +72,7 @@ def before(look: Look) -> hook_words.Reply | None:
         case "SessionStart":
             return _welcome(look)
         case "SubagentStop":
-            return None if look.attempt_name() else SILENCE
+            return None if look.first_prompt.name else SILENCE
         case "UserPromptSubmit" | "PostToolUseFailure":
             return None if _is_news(look) else SILENCE
         case "PostToolUse":
@@ -85,15 +85,14 @@ def before(look: Look) -> hook_words.Reply | None:
 def _is_news(look: Look) -> bool:
     """Returns whether an event is about an attempt, and of a run that is over only if the session had begun it."""
     task = _newest(look)
-    session = _holder(task) if task else None
+    session = holder_of(task) if task else None
     is_own = session is not None and look.holder.is_same(session)
-    return look.attempt_name() is not None and (task is None or not task.is_over or is_own)
+    return look.first_prompt.name is not None and (task is None or not task.is_over or is_own)
 
 
 def alone(look: Look) -> hook_words.Reply | None:
     """Returns the answer of a hook whose session has no server, None if everything is to be loaded."""
     answers: Mapping[str, Callable[[Look], hook_words.Reply | None]] = {
-        "PreToolUse": _refusal,
         "PostToolUse": _news,
         "PostToolUseFailure": _news,
         "SubagentStop": _end,
@@ -106,7 +105,10 @@ def alone(look: Look) -> hook_words.Reply | None:
 
 
 class HandIn(NamedTuple):
-    """An event that is kept for who takes what is kept of that workspace, and what its hook says meanwhile."""
+    """An event that is kept for who takes what is kept of that workspace, and what its hook says meanwhile.
+
+    Without a workspace nothing is kept.
+    """
 
     workspace: str
     reply: hook_words.Reply
@@ -125,19 +127,19 @@ def hand_in(look: Look, question: hand_ins.Question) -> HandIn | None:
         case "UserPromptSubmit":
             return _kept_result(look, question) if hook_events.notification(look.event).is_end else None
         case "SessionStart":
-            dead = [task for task in look.at_work() if (session := _holder(task)) and not session.is_alive]
+            dead = [task for task in look.at_work() if (session := holder_of(task)) and not session.is_alive]
             return _kept(look, dead, "dead sessions", question, _told_of_runs(look))
         case "SessionEnd":
-            own = [task for task in look.at_work() if (session := _holder(task)) and look.holder.is_same(session)]
+            own = [task for task in look.at_work() if (session := holder_of(task)) and look.holder.is_same(session)]
             return _kept(look, own, f"end of {look.session} {look.pid}", question)
         case _:
             return None
 
 
 def _kept_result(look: Look, question: hand_ins.Question) -> HandIn | None:
-    """Keeps how the attempt of a subagent ended that has begun it."""
+    """Keeps how the attempt of a subagent ended that has begun it, or has its brief."""
     task = _newest(look)
-    if task is None or not _is_out(look, task) or not task.session:
+    if task is None or not _is_out(look, task) or not _is_begun(look, task):
         return None
     news = hook_words.news(look.name, task.id, "handed in", hook_words.handed_in(task.run))
     reply = SILENCE if look.name == "SubagentStop" else news
@@ -159,7 +161,7 @@ def _kept(
 
 def _welcome(look: Look) -> hook_words.Reply | None:
     """Tells of open runs; what dead sessions hold is freed by who can move runs."""
-    if any(not session.is_alive for task in look.at_work() if (session := _holder(task))):
+    if any(not session.is_alive for task in look.at_work() if (session := holder_of(task))):
         return None
     return _told_of_runs(look)
 
@@ -174,44 +176,6 @@ def _told_of_runs(look: Look) -> hook_words.Reply:
     )
 
 
-def _refusal(look: Look) -> hook_words.Reply | None:
-    """Denies a name that is not good; a good one takes its brief, and its ceilings, from who can begin it."""
-    name = look.attempt_name()
-    tasks = open_runs.task(look.home, name.run, name.task) if name else []
-    if name is None or len(tasks) != 1:
-        return None
-    (task,) = tasks
-    if task.workspace not in look.workspace:
-        return None
-    place = hook_words.AttemptStates(task.run_state, bool(task.is_over), task.worker, task.state, task.attempt)
-    if task.run_state == "paused" or not (obstacle := place.obstacle(name.attempt)):
-        return None
-    step = f"get_trace(run_id={name.run!r}) shows where the run stands."
-    return hook_words.denial(f"Attempt {name.attempt} of {name.task!r} cannot begin: {obstacle}. {step}")
-
-
-def brief(look: Look) -> hook_words.Reply | None:
-    """Returns the brief for a call by an attempt's name, which has begun then; None where that takes more.
-
-    What writes one row of the store is loaded for it, and nothing that moves runs.
-    """
-    from dispatch_mcp.store import prompt_files
-    from dispatch_mcp.store.looks import host_begins
-
-    name = look.attempt_name()
-    tasks = open_runs.task(look.home, name.run, name.task) if name else []
-    if name is None or len(tasks) != 1 or tasks[0].workspace not in look.workspace:
-        return None
-    home, (task,) = Path(look.home), tasks
-    text = prompt_files.FileBriefs(home).get(task.run, task.id, name.attempt)
-    moment = host_begins.Begin(task.run, task.id, name.attempt, look.holder.holds(look.text("tool_use_id")), look.now)
-    call = host_begins.begin(home, moment) if text else None
-    if call is None:
-        return None
-    mark = attempt_names.short(task.run, task.id, name.attempt).mark
-    return hook_words.called(look.event["tool_input"], call, f"{mark}\n{text}")
-
-
 def _end(look: Look) -> hook_words.Reply | None:
     """Says nothing to a subagent whose attempt is over; an answer that is no handoff is asked for once more.
 
@@ -221,7 +185,7 @@ def _end(look: Look) -> hook_words.Reply | None:
     if task is None or not _is_out(look, task) or _is_of_others(look, task):
         return SILENCE
     answer = look.text("last_assistant_message")
-    if not task.session or not answer.strip() or look.event.get("stop_hook_active"):
+    if not _is_begun(look, task) or not answer.strip() or look.event.get("stop_hook_active"):
         return None
     from dispatch_mcp.text.reading import handoff_texts
 
@@ -230,11 +194,12 @@ def _end(look: Look) -> hook_words.Reply | None:
 
 
 def _news(look: Look) -> hook_words.Reply | None:
-    """Tells what is ready after an attempt that is reported, or how its run has ended."""
+    """Tells what is ready after an attempt that is reported or has not begun, or how its run has ended."""
     task = _newest(look)
     if task is None or _is_of_others(look, task):
         return SILENCE
-    if _is_out(look, task):
+    goes_on = look.name == "UserPromptSubmit" and not hook_events.notification(look.event).is_end
+    if _is_out(look, task) and _is_begun(look, task) and not goes_on:
         return None
     words = _words_of_run(look, task, hook_words.room_after(task.id, task.state))
     return hook_words.news(look.name, task.id, task.state, words)
@@ -268,29 +233,34 @@ def _reason_to_go_on(look: Look) -> hook_words.Reply:
 
 def _farewell(look: Look) -> hook_words.Reply | None:
     """Says nothing where the session holds nothing."""
-    holds = any(look.holder.is_same(session) for task in look.at_work() if (session := _holder(task)))
+    holds = any(look.holder.is_same(session) for task in look.at_work() if (session := holder_of(task)))
     return None if holds and hook_events.is_farewell(look.event) else SILENCE
 
 
 def _newest(look: Look) -> open_runs.TaskLook | None:
     """Returns the task that the event is about, of a run of the session's workspace."""
-    name = look.attempt_name()
+    name = look.first_prompt.name
     tasks = open_runs.task(look.home, name.run, name.task) if name else []
     return next((task for task in tasks if task.workspace in look.workspace), None)
 
 
 def _is_out(look: Look, task: open_runs.TaskLook | None) -> bool:
-    name = look.attempt_name()
+    name = look.first_prompt.name
     return bool(task and name and task.is_out and task.attempt == name.attempt)
+
+
+def _is_begun(look: Look, task: open_runs.TaskLook) -> bool:
+    """Returns whether a task that is out was begun by whom it is looked up for."""
+    return bool(task.session) or look.first_prompt.has_brief
 
 
 def _is_of_others(look: Look, task: open_runs.TaskLook | None) -> bool:
     """Returns whether another session has begun the attempt of a task."""
-    session = _holder(task) if task and task.is_out else None
+    session = holder_of(task) if task and task.is_out else None
     return session is not None and not look.holder.is_same(session)
 
 
-def _holder(task: open_runs.TaskLook) -> holders.Session | None:
+def holder_of(task: open_runs.TaskLook) -> holders.Session | None:
     """Returns which session has begun the newest attempt of a task."""
     return holders.Session(task.session, task.pid or 0) if task.session else None
 

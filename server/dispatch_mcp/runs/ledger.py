@@ -12,7 +12,7 @@ forecast if the host reported the attempt without usage, all that was set aside 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -157,6 +157,11 @@ class Ledger:
         if worker not in transitions.MODEL_WORKERS:
             return None
         return self._unpriced(task_id, worker) or self._short("dollars", task_id) or self._short("tokens", task_id)
+
+    @property
+    def recipients(self) -> Collection[str]:
+        """The tasks whose attempts run and have something of a ceiling set aside for them; none where nothing has."""
+        return self._running if any(getattr(self.limits, name) is not None for name in _MONEY) else ()
 
     def overdrawn(self, task_id: str) -> budget.Hold | None:
         """Returns why an attempt that was handed out and has not begun would break a ceiling by now, or None.

@@ -104,6 +104,7 @@ _PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
 _BEGIN_ATTEMPT = """
 INSERT INTO attempt (task, attempt, state, worker, started_at, lease_until) VALUES (?, ?, 'running', ?, ?, ?)
 """
+_OVERDRAW = "UPDATE attempt SET overdrawn = ? WHERE task = ? AND attempt = ?"
 _COUNT_EVENTS = "UPDATE run SET events = events + ? WHERE id = ? RETURNING no, events"
 _RESTART = """
 UPDATE attempt SET lease_until = ?
@@ -307,6 +308,11 @@ def place_tasks(
 def restart_lease(conn: sqlite3.Connection, run_no: int, task_id: str, attempt: int, until: float) -> None:
     """Lets the lease of a running attempt end at another time, in seconds since the epoch."""
     conn.execute(_RESTART, (until, run_no, codec.clean(task_id), attempt))
+
+
+def overdraw(conn: sqlite3.Connection, cells: Iterable[tuple[str, int, int]]) -> None:
+    """Writes why attempts would break a ceiling if they began now: (reason or nothing, task number, attempt)."""
+    conn.executemany(_OVERDRAW, cells)
 
 
 def begin_attempts(

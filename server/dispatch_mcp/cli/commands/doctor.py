@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import Literal
 
 import anyio
 
-from dispatch_mcp import __version__, configuration, distribution, errors, model, workers_present
+from dispatch_mcp import __version__, configuration, distribution, errors, model, next_steps, workers_present
 from dispatch_mcp.agents import bundled_files, loader
 from dispatch_mcp.alerts import courier
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import config
 from dispatch_mcp.context import file_index
 from dispatch_mcp.git import merge_rules
+from dispatch_mcp.hooks import hand_ins, hook_events
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import private_files, workspace_sense
 from dispatch_mcp.registration import clients, listings
@@ -30,6 +32,10 @@ from dispatch_mcp.store import health
 
 Mark = Literal["✓", "!", "✗"]
 OLDEST_PYTHON = (3, 11)
+HAND_INS_S = 600.0
+"""Seconds after which an event of a hook that still waits is told of; the tests of a result may take minutes."""
+MOST_NAMES = 3
+"""Events of hooks that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ def examine(setup: configuration.LoadedSettings) -> Iterator[Diagnosis]:
     yield _git(settings)
     yield from _worktrees(settings)
     yield from _clients(settings.workspace)
+    yield from _hook_events(settings.home)
     yield from _engine(settings)
     yield from _workers(settings)
     yield from _agents(settings)
@@ -198,6 +205,19 @@ def _clients(project: Path) -> Iterator[Diagnosis]:
         double = listings.double(client, rows)
         if double:
             yield Diagnosis("!", title, "starts this server more than once", double)
+
+
+def _hook_events(home: Path) -> Iterator[Diagnosis]:
+    """Yields which events of hooks nobody has taken; nothing where there are none."""
+    files = hand_ins.leftovers(home, time.time() - HAND_INS_S)
+    if files:
+        names = ", ".join(f"{hand_ins.title(file)} in {file}" for file in files[:MOST_NAMES])
+        detail = f"{next_steps.counted(len(files), 'event')} of hooks nobody has taken: {names}"
+        fix = (
+            f"{home / hook_events.FOLDER / hook_events.LOG} says why. What ends in {hand_ins.ENDING} is tried again by "
+            "the next session in its folder."
+        )
+        yield Diagnosis("!", "hook events", detail, fix)
 
 
 def _agents(settings: configuration.Settings) -> Iterator[Diagnosis]:

@@ -35,7 +35,7 @@ SWITCH_S = 0.001
 """Seconds after which a thread that computes lets others go on: an answer takes turns of several threads."""
 
 HAND_INS_S = 5.0
-"""Seconds that the first call waits for who takes what hooks have kept, so that it answers with what that leaves."""
+"""Seconds that the first call waits until what hooks have kept is taken, so that it answers with what that leaves."""
 
 EXIT_GRACE_S = 2.0
 """Seconds that a stopped server has for its lifespan to end, before the process ends itself."""
@@ -136,8 +136,10 @@ def loaders(
             if principal == records.LOCAL and (settings.home / hand_ins.FOLDER).exists():
                 from dispatch_mcp.hooks import hand_in_clerk  # noqa: PLC0415  # most sessions never need it
 
-                await hand_in_clerk.take(app, settings.home, settings.hooks, HAND_INS_S)
-            yield app
+                async with hand_in_clerk.taking(app, settings.home, settings.hooks, HAND_INS_S):
+                    yield app
+            else:
+                yield app
 
     def tools() -> lazy.ToolCalls:
         with undisturbed_loading.undisturbed():

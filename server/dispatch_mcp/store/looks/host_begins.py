@@ -1,8 +1,8 @@
 """Beginning an attempt that the host was handed, by a process that opens nothing else for it.
 
-A hook whose session has no server would load for a second what moves runs. Where no account has to be asked, beginning
-moves none: the attempt stays out, and only who has it and until when is written, as the server writes it. Everything
-else is left to who has the run's machine. Only the standard library is imported.
+A hook whose session has no server would load for a second what moves runs. Beginning moves none: the attempt stays out,
+and only who has it and until when is written, as the server writes it. Whether a ceiling bears it is not reckoned here:
+whoever moves the run keeps that with the attempt (`run_transactions`). Only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -31,19 +31,9 @@ LEASE: Final = "lease_s"
 PATIENCE_S: Final = 0.1
 """Seconds for which the store's locks are waited for; whoever writes holds them for a few thousandths."""
 
-_IDLE: Final = "('attempt_started', 'run_adopted', 'run_released')"
-"""Events that leave a run's account as it is, but for what is set aside for those that start."""
-
-# An attempt that was handed out had its part set aside, which `Ledger.overdrawn` still finds there as long as nothing
-# else has happened in its run. Of other ceilings none is asked at this point.
 _SELECT: Final = f"""
-SELECT task.no, beat,
+SELECT task.no, beat, overdrawn,
   EXISTS (SELECT 1 FROM json_each(run.limits) WHERE value IS NOT NULL AND key IN ('dollars', 'tokens'))
-  AND EXISTS (
-    SELECT 1 FROM event WHERE event.run = run.no AND kind NOT IN {_IDLE} AND seq > coalesce((
-      SELECT max(seq) FROM event
-      WHERE event.run = run.no AND kind = 'attempt_started' AND event.task = task.id AND event.attempt = task.attempt
-    ), 0))
 FROM run JOIN task ON task.run = run.no JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 WHERE run.id = ? AND run.state = 'running' AND run.principal = '{open_runs.PRINCIPAL}' AND task.id = ?
   AND task.worker = 'host' AND task.state = 'running' AND task.attempt = ? AND attempt.state = 'running'
@@ -52,17 +42,28 @@ _HOLD: Final = "UPDATE attempt SET beat = ?, lease_until = ? WHERE task = ? AND 
 
 
 class Begin(NamedTuple):
-    """Which attempt begins at a time in Unix seconds, and what its heartbeat is to keep of who begins it."""
+    """Which attempt begins at a time in Unix seconds, and what its heartbeat is to keep of who begins it.
+
+    `past` is what it keeps of one that is gone.
+    """
 
     run: str
     task: str
     attempt: int
     holder: Mapping[str, json_types.Json]
     now: float
+    past: Mapping[str, json_types.Json] = {}
 
 
-def begin(home: Path, moment: Begin, patience_s: float = PATIENCE_S) -> Mapping[str, json_types.Json] | None:
-    """Begins an attempt of a run and returns the planned arguments of the host's call.
+class Beginning(NamedTuple):
+    """What came of it: the planned arguments of the host's call, or else why a ceiling does not bear the attempt."""
+
+    call: Mapping[str, json_types.Json]
+    hold: str = ""
+
+
+def begin(home: Path, moment: Begin, patience_s: float = PATIENCE_S) -> Beginning | None:
+    """Begins an attempt of a run unless a ceiling does not bear it.
 
     None if it is not out, somebody has it or its run's account has to be asked; then nothing has happened.
 
@@ -89,19 +90,22 @@ def require_free(home: Path, patience_s: float = PATIENCE_S) -> None:
         raise sqlite.translate(trouble, home) from trouble
 
 
-def _begin(conn: sqlite3.Connection, moment: Begin) -> Mapping[str, json_types.Json] | None:
+def _begin(conn: sqlite3.Connection, moment: Begin) -> Beginning | None:
     row = conn.execute(_SELECT, (moment.run, moment.task, moment.attempt)).fetchone()
     if row is None:
         return None
-    task, text, has_account = row
+    task, text, hold, has_account = row
     beat: json_types.Json = json.loads(text or "{}")
     call, lease_s = beat.get(CALL), beat.get(LEASE)
-    is_free = beat.get(HOLDER) in (None, moment.holder)
-    if has_account or not is_free or not json_types.is_object(call) or not json_types.is_number(lease_s):
+    is_free = beat.get(HOLDER) in (None, moment.holder, moment.past)
+    is_open = has_account and hold is None
+    if is_open or not is_free or not json_types.is_object(call) or not json_types.is_number(lease_s):
         return None
+    if has_account and hold:
+        return Beginning(call, hold)
     details = json.dumps({**beat, HOLDER: moment.holder}, separators=(",", ":"))
     conn.execute(_HOLD, (details, moment.now + lease_s, task, moment.attempt))
-    return call
+    return Beginning(call)
 
 
 @contextlib.contextmanager

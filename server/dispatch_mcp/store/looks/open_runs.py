@@ -43,7 +43,8 @@ _TASKS: Final = f"""
 SELECT run.id, workspace, run.state, run.finished_at IS NOT NULL, task.id, task.state, task.worker, task.attempt,
   CASE WHEN json_valid(beat) THEN json_extract(beat, '$.call.subagent_type') END,
   CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.id') END,
-  CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.pid') END
+  CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.pid') END,
+  CASE WHEN json_valid(beat) THEN json_extract(beat, '$.session.call') END, run.paused
 FROM run JOIN task ON task.run = run.no LEFT JOIN attempt ON attempt.task = task.no AND attempt.attempt = task.attempt
 WHERE task.cause <> 'removed' AND run.principal = '{PRINCIPAL}' AND {{condition}} ORDER BY run.no DESC, position
 """  # noqa: S608  # constants
@@ -56,9 +57,21 @@ SELECT 1 FROM run JOIN plan ON plan.id = run.plan_id AND version = run.plan_vers
   json_each(document, '$.tasks') AS spec
 WHERE run.id = ? AND json_extract(spec.value, '$.id') = ? AND coalesce(json_array_length(spec.value, '$.reviews'), 0)
 """
+_SELECT_CEILING: Final = """
+SELECT json_extract(data, '$.limit'), json_extract(data, '$.ceiling'), json_extract(data, '$.spent')
+FROM event WHERE run = (SELECT no FROM run WHERE id = ?) AND kind = 'limit_reached'
+  AND json_extract(data, '$.ceiling') IS NOT NULL AND json_extract(data, '$.spent') IS NOT NULL
+ORDER BY seq DESC LIMIT 1
+"""
+_SELECT_RUNS: Final = f"""
+SELECT id, workspace FROM run WHERE principal = '{PRINCIPAL}' AND {{condition}} ORDER BY no DESC LIMIT {{most}}
+"""  # noqa: S608  # constants
+_MOST_RUNS: Final = 100
+"""Runs, the newest first, among which the latest of a folder is looked for."""
+
 _IS_AT_WORK: Final = "run.finished_at IS NULL AND task.state = 'running'"
-_BEGINS_WITH: Final = "task.id = ?2 AND run.id >= ?1 AND run.id < ?1 || char(1114111)"
-_NUMBER_BEGINS_WITH: Final = "task.id = ?2 AND substr(run.id, -32, length(?1)) = ?1"
+_RUN_BEGINS_WITH: Final = "run.id >= ?1 AND run.id < ?1 || char(1114111)"
+_RUN_NUMBER_BEGINS_WITH: Final = "substr(run.id, -32, length(?1)) = ?1"
 
 
 class OpenRun(NamedTuple):
@@ -82,7 +95,10 @@ class OpenRun(NamedTuple):
 
 
 class TaskLook(NamedTuple):
-    """A task of a run, with who has begun its newest attempt; `agent` is whom the host was asked to call for it."""
+    """A task of a run, with who has begun its newest attempt, and by which call.
+
+    `agent` is whom the host was asked to call for it; `is_paused` is whether somebody has paused the run.
+    """
 
     run: str
     workspace: str
@@ -95,6 +111,8 @@ class TaskLook(NamedTuple):
     agent: str | None
     session: str | None
     pid: int | None
+    call: str | None
+    is_paused: int
 
     @property
     def is_out(self) -> bool:
@@ -139,10 +157,37 @@ def at_work(home: str, folders: Collection[str]) -> list[TaskLook]:
 
 def task(home: str, run: str, task_id: str) -> list[TaskLook]:
     """Returns the tasks with that id of the runs that a handle begins, in any folder: several where it is too short."""
-    for condition in (_BEGINS_WITH, _NUMBER_BEGINS_WITH):
-        if rows := _rows(home, _TASKS.format(condition=condition), (run, task_id)):
+    for condition in (_RUN_BEGINS_WITH, _RUN_NUMBER_BEGINS_WITH):
+        if rows := _rows(home, _TASKS.format(condition=f"{condition} AND task.id = ?2"), (run, task_id)):
             return [TaskLook(*row) for row in rows]
     return []
+
+
+def named(home: str, handle: str) -> list[str]:
+    """Returns the ids of the runs that a handle begins, in any folder; at most two."""
+    for condition in (_RUN_BEGINS_WITH, _RUN_NUMBER_BEGINS_WITH):
+        if rows := _rows(home, _SELECT_RUNS.format(condition=condition, most=2), (handle,)):
+            return [run for run, _ in rows]
+    return []
+
+
+def latest(home: str, folders: Collection[str]) -> str:
+    """Returns the id of the newest run of these folders, empty if there is none."""
+    rows = _rows(home, _SELECT_RUNS.format(condition="1", most=_MOST_RUNS))
+    return next((run for run, workspace in rows if workspace in folders), "")
+
+
+class Ceiling(NamedTuple):
+    """A ceiling that a run waits at, by its name, and what of it is used."""
+
+    limit: str
+    amount: float
+    spent: float
+
+
+def ceiling_of(home: str, run: str) -> Ceiling | None:
+    """Returns the ceiling that a run met last, None if it has met none of its own."""
+    return next((Ceiling(*row) for row in _rows(home, _SELECT_CEILING, (run,))), None)
 
 
 class RunEnd(NamedTuple):
