@@ -33,12 +33,16 @@ QUIET = {
     "NO_PROXY": "127.0.0.1,localhost",
 }
 """Nothing but the fake provider can be reached."""
+PATIENT = {"MCP_CONNECTION_NONBLOCKING": "0", "MCP_TIMEOUT": "300000"}
+"""Has Claude Code wait for its servers: on a busy machine it would go on without them."""
 
 
 def variables(fake: fake_provider.Provider, home: Path) -> dict[str, str]:
     """Returns the environment of a server whose Claude Code is a stranger on this machine."""
     home.mkdir(exist_ok=True)
-    return fake.env(HOME=str(home), CLAUDE_CONFIG_DIR=str(home / ".claude"), LANG="C.UTF-8", TERM="dumb", **QUIET)
+    return fake.env(
+        HOME=str(home), CLAUDE_CONFIG_DIR=str(home / ".claude"), LANG="C.UTF-8", TERM="dumb", **QUIET, **PATIENT
+    )
 
 
 def worker(fake: fake_provider.Provider, home: Path, **settings: Any) -> claude_worker.ClaudeWorker:

@@ -73,10 +73,11 @@ async def session(
     env: dict[str, str], workspace: Path, *steps: dict[str, Any], options: tuple[str, ...] = OPTIONS
 ) -> dict[str, Any]:
     """Plays a session and returns where its run stands when it is over."""
-    with anyio.fail_after(180):
+    with anyio.fail_after(600):
         host = await claude_lab.run(env, workspace, f"Go. {script(*steps, {'text': 'That is all.'})}", *options)
     assert host.exit_code == 0, host.stderr
-    assert not (Path(env["DISPATCH_MCP_HOME"]) / "hooks/hooks.log").exists()
+    log = Path(env["DISPATCH_MCP_HOME"]) / "hooks/hooks.log"
+    assert not log.exists(), log.read_text()
     return await trace(env, workspace)
 
 
