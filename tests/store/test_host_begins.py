@@ -40,7 +40,7 @@ class Attempt:
     def __init__(self, desk: dispatcher_setup.Desk, run: str) -> None:
         self.desk, self.run, self.home = desk, run, desk.app.store.home
 
-    def tries(self, holder: dict[str, Any] = HOLDER, number: int = 1, **more: Any) -> host_begins.Beginning | None:
+    def tries(self, holder: dict[str, Any] = HOLDER, number: int = 1, **more: Any) -> host_begins.HostStart | None:
         moment = host_begins.Begin(self.run, "a", number, holder, self.desk.clock.now)
         return host_begins.begin(self.home, moment, **more)
 

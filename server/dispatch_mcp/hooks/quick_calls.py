@@ -102,7 +102,7 @@ def _obstacle(look: quick_answers.Look, task: open_runs.TaskLook, attempt: int) 
     waits_at_ceiling = task.run_state == "paused" and not task.is_paused
     ceiling = open_runs.ceiling_of(look.home, task.run) if waits_at_ceiling else None
     if ceiling:
-        return f"its run waits: limits.{ceiling.limit} is {ceiling.amount:,.4g}, spent are {ceiling.spent:,.4g}"
+        return f"its run waits: limits.{ceiling.limit} is {ceiling.amount:,.4g}, spent are {ceiling.use:,.4g}"
     place = hook_words.AttemptStates(task.run_state, bool(task.is_over), task.worker, task.state, task.attempt)
     return place.obstacle(attempt)
 

@@ -68,11 +68,7 @@ _OWNED = "SELECT id FROM run WHERE owner = ? AND finished_at IS NULL"
 
 @dataclass(slots=True)
 class Live:
-    """A run in memory, true as of `revision`.
-
-    Of running tasks there are the work keys, and by attempt why the host could not begin it now; also ceilings that
-    were said to be near.
-    """
+    """A run in memory, true as of `revision`: keys and overdrafts of running tasks, ceilings said to be near."""
 
     core: state_machine.RunCore
     revision: int
@@ -80,7 +76,7 @@ class Live:
     keys: dict[str, str] = field(default_factory=dict[str, str])
     history: finished_work.WorkHistory | None = None
     near: alert_reasons.Ceilings | None = None
-    overdrafts: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    overdrafts: samples.Overdrafts = field(default_factory=dict[tuple[str, int], str])
 
 
 Report = tuple[transitions.Finished, "table_rows.Body | None"]
@@ -427,7 +423,7 @@ class Runs:
         failpoints.hit("before_apply")
         table_rows.update_tasks(conn, live.numbers, changes.rows.values())
         _write_attempts(conn, live, changes, transition)
-        _write_overdrafts(conn, live)
+        live.overdrafts = samples.keep_overdrafts(conn, core, live.numbers, live.overdrafts)
         table_rows.insert_replays(conn, _replays(live, changes.notes, transition.sources))
         table_rows.insert_events(conn, row, notes, now)
         before, row = row.state, table_rows.moved_row(row, core, now=now, events=row.events + len(notes))
@@ -466,20 +462,6 @@ def _write_attempts(conn: sqlite3.Connection, live: Live, changes: transitions.C
     )
     for start in changes.starts:
         live.keys[start.task_id] = start.key
-
-
-def _write_overdrafts(conn: sqlite3.Connection, live: Live) -> None:
-    """Keeps which attempts the host could not begin now, for hooks that ask no account (`looks.host_begins`)."""
-    core, account = live.core, live.core.ledger
-    overdrafts: dict[tuple[str, int], str] = {}
-    for task_id in account.recipients if account is not None else ():
-        row = core.row(task_id)
-        if account is not None and row.worker is model.WorkerKind.HOST:
-            hold = account.overdrawn(task_id)
-            overdrafts[task_id, row.attempt] = hold.text() if hold else ""
-    changes = overdrafts.items() - live.overdrafts.items()
-    table_rows.overdraw(conn, [(why, live.numbers[task_id], attempt) for (task_id, attempt), why in changes])
-    live.overdrafts = overdrafts
 
 
 def _out(core: state_machine.RunCore) -> list[str]:

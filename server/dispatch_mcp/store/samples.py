@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 from dispatch_mcp import model
 from dispatch_mcp.model import ports, transitions
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.runs import budget, ledger
+from dispatch_mcp.runs import budget, ledger, state_machine
 from dispatch_mcp.store import codec, table_rows
 from dispatch_mcp.store.reader import Reader
+
+Overdrafts = Mapping[tuple[str, int], str]
+"""Why attempts would break a ceiling if they began now, by task and attempt; an empty text where they would not."""
 
 NEWEST_RUNS, NEWEST = 100, 500
 """How many finished runs are looked at, and how many tasks of them, the newest first: enough for medians of every
@@ -84,6 +88,25 @@ def open_ledger(
     if plan.routing_usage is not None:
         account.spend(plan.routing_usage)
     return account
+
+
+def keep_overdrafts(
+    conn: sqlite3.Connection, core: state_machine.RunCore, numbers: table_rows.Numbers, before: Overdrafts
+) -> Overdrafts:
+    """Returns why attempts that are out with the host could not begin now, and writes what has changed of it.
+
+    Hooks that ask no account read it there (`looks.host_begins`).
+    """
+    account = core.ledger
+    rows = [core.row(task_id) for task_id in account.recipients] if account else []
+    ids = [(row.id, row.attempt) for row in rows if row.worker is model.WorkerKind.HOST]
+    overdrafts: dict[tuple[str, int], str] = {}
+    for task_id, attempt in ids:
+        hold = account.overdrawn(task_id) if account else None
+        overdrafts[task_id, attempt] = hold.text() if hold else ""
+    changes = overdrafts.items() - before.items()
+    table_rows.overdraw(conn, [(why, numbers[task_id], attempt) for (task_id, attempt), why in changes])
+    return overdrafts
 
 
 def trails(conn: sqlite3.Connection, run_no: int) -> dict[tuple[str, int], model.Usage]:

@@ -55,14 +55,14 @@ class Begin(NamedTuple):
     past: Mapping[str, json_types.Json] = {}
 
 
-class Beginning(NamedTuple):
+class HostStart(NamedTuple):
     """What came of it: the planned arguments of the host's call, or else why a ceiling does not bear the attempt."""
 
     call: Mapping[str, json_types.Json]
     hold: str = ""
 
 
-def begin(home: Path, moment: Begin, patience_s: float = PATIENCE_S) -> Beginning | None:
+def begin(home: Path, moment: Begin, patience_s: float = PATIENCE_S) -> HostStart | None:
     """Begins an attempt of a run unless a ceiling does not bear it.
 
     None if it is not out, somebody has it or its run's account has to be asked; then nothing has happened.
@@ -90,7 +90,7 @@ def require_free(home: Path, patience_s: float = PATIENCE_S) -> None:
         raise sqlite.translate(trouble, home) from trouble
 
 
-def _begin(conn: sqlite3.Connection, moment: Begin) -> Beginning | None:
+def _begin(conn: sqlite3.Connection, moment: Begin) -> HostStart | None:
     row = conn.execute(_SELECT, (moment.run, moment.task, moment.attempt)).fetchone()
     if row is None:
         return None
@@ -102,10 +102,10 @@ def _begin(conn: sqlite3.Connection, moment: Begin) -> Beginning | None:
     if is_open or not is_free or not json_types.is_object(call) or not json_types.is_number(lease_s):
         return None
     if has_account and hold:
-        return Beginning(call, hold)
+        return HostStart(call, hold)
     details = json.dumps({**beat, HOLDER: moment.holder}, separators=(",", ":"))
     conn.execute(_HOLD, (details, moment.now + lease_s, task, moment.attempt))
-    return Beginning(call)
+    return HostStart(call)
 
 
 @contextlib.contextmanager

@@ -178,11 +178,11 @@ def latest(home: str, folders: Collection[str]) -> str:
 
 
 class Ceiling(NamedTuple):
-    """A ceiling that a run waits at, by its name, and what of it is used."""
+    """A ceiling that a run waits at, by its name, and how much of it there is by now."""
 
     limit: str
     amount: float
-    spent: float
+    use: float
 
 
 def ceiling_of(home: str, run: str) -> Ceiling | None:
