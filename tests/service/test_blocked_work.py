@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import reviewed_runs
-from reviewed_runs import BETTER, PASS, Chat, verdict
+from reviewed_runs import BETTER, CART, PASS, Chat, verdict
 
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.model import problems
@@ -43,12 +43,12 @@ async def seats(chat: Chat, text: str) -> None:
 
 
 @asynccontextmanager
-async def blocked(tmp_path: Path, *moves: str) -> AsyncGenerator[Chat]:
+async def blocked(tmp_path: Path, *moves: str, better: str = BETTER) -> AsyncGenerator[Chat]:
     """Yields a chat of a workspace in which a council has blocked a change, and what became of that run."""
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
         await chat.begin(WORK)
-        (workspace / "app/cart.py").write_text(BETTER)
+        (workspace / "app/cart.py").write_text(better)
         await chat.report("fix")
         await seats(chat, verdict("FAIL", "critical", quote="line.price for line in cart"))
         for move in moves:
@@ -253,11 +253,21 @@ async def test_what_was_blocked_and_committed_since_is_shown_to_the_reviewers_of
         assert not notices(await planned(chat, LATER))
 
 
-@pytest.mark.parametrize(("span", "is_free"), [(None, False), ("HEAD~1..HEAD", True)])
+@pytest.mark.parametrize(
+    ("better", "lead", "span", "is_free"),
+    [
+        (BETTER, "", None, False),
+        (BETTER, "", "HEAD~1..HEAD", True),
+        (f"{CART}\n\n{BETTER.replace('total', 'prices')}", "# long\n" * 700_000, None, False),
+    ],
+    ids=["line", "range", "long file"],
+)
 async def test_a_round_over_a_later_line_frees_nothing_of_what_was_committed_before(
-    tmp_path: Path, span: str | None, *, is_free: bool
+    tmp_path: Path, better: str, lead: str, span: str | None, *, is_free: bool
 ) -> None:
-    async with blocked(tmp_path) as chat:
+    async with blocked(tmp_path, better=better) as chat:
+        cart = tmp_path / "shop/app/cart.py"
+        cart.write_text(lead + cart.read_text())
         reviewed_runs.commit(tmp_path / "shop")
         without_word(tmp_path / "shop")
         chat.run_id = (await chat.app.council.review(reviews.ReviewRequest(worker="host", range=span))).run_id

@@ -287,7 +287,7 @@ async def _is_freed(block: Block, place: str, passes: Mapping[str, str | None]) 
     if not rest:
         return True
     now = await anyio.to_thread.run_sync(_words_of_file, place)
-    return not any((_words(line[1:]) in now) == (line[0] == "+") for line in rest)
+    return now is not None and not any((_words(line[1:]) in now) == (line[0] == "+") for line in rest)
 
 
 def _lines(diff: str) -> list[str]:
@@ -300,11 +300,13 @@ def _words(line: str) -> str:
     return " ".join(line.split())
 
 
-def _words_of_file(place: str) -> frozenset[str]:
-    """Returns the lines of a file, empty where it cannot be read or is too large: it may hold anything then."""
+def _words_of_file(place: str) -> frozenset[str] | None:
+    """Returns the lines of a file; None where it cannot be read or is too large: it may hold anything then."""
     try:
         with Path(place).open("rb") as file:
-            text = file.read(_MOST_BYTES)
-    except OSError:
+            text = file.read(_MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
         return frozenset()
-    return frozenset(map(_words, text.decode("utf-8", "replace").splitlines()))
+    except OSError:
+        return None
+    return frozenset(map(_words, text.decode("utf-8", "replace").split("\n"))) if len(text) <= _MOST_BYTES else None
