@@ -16,7 +16,7 @@ from dispatcher_setup import task
 
 from dispatch_mcp import model
 from dispatch_mcp.hooks import hand_in_clerk, hand_ins, hook_words, quick_answers, quick_calls
-from dispatch_mcp.model import short_ids
+from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.store.looks import host_begins, open_runs
 
 pytestmark = pytest.mark.anyio
@@ -172,7 +172,8 @@ async def test_a_denied_attempt_that_its_ceiling_bears_again_stays_out_for_anybo
 ) -> None:
     run_id, names = await overdrawn(case)
     assert "cannot begin" in reason(called(case, names[1]))
-    await case.desk.app.dispatch(run_id=run_id, limits=model.Limits(tokens=9_000_000))
+    step = records.Step(now=case.desk.clock.now, limits=model.Limits(tokens=9_000_000))
+    await case.desk.app.store.advance(run_id, step)
     await hand_in_clerk.take(case.desk.app, tmp_path / "home", "full", 120)
     assert await case.desk.states(run_id) == {"a": "unverified", "b": "running"}
     answer = called(case, names[1])
