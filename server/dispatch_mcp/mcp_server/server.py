@@ -349,8 +349,6 @@ async def _with_progress(
     ctx: Context[lazy.Opening], opening: lazy.Opening, answer: Coroutine[Any, Any, CallToolResult], wait_s: float
 ) -> CallToolResult:
     """Returns the answer; tells a client that asks for progress what it waits for, for at most `wait_s` or unknown."""
-    if (ctx.request_context.meta or {}).get("progress_token") is None:
-        return await answer
     faults, results = list[Exception](), list[CallToolResult]()
     async with anyio.create_task_group() as group:
         if wait_s:
