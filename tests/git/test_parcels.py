@@ -28,7 +28,8 @@ class Way:
         self.host = folder / "host"
         policy = child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
         git = git_process.Git(folder / "home", policy)
-        self.sender = parcels.Sender(git, self.shelf)
+        self.now = 0.0
+        self.sender = parcels.Sender(git, self.shelf, lambda: self.now)
         self.receiver = parcels.Receiver(git_process.Git(self.host, policy), self.shelf, self.host)
         self.place = self.host / "place"
 
@@ -70,6 +71,14 @@ async def test_a_place_holds_what_the_folder_held_with_its_history_and_what_is_n
     assert contents(workspace) == contents(way.repo)
     for command in (("log", "--format=%H %s"), ("status", "--porcelain", "-uall")):
         assert temp_repository.git(workspace, *command) == temp_repository.git(way.repo, *command)
+
+
+async def test_a_history_that_the_bucket_has_deleted_since_is_kept_there_anew(way: Way) -> None:
+    await way.sender.pack(str(way.repo))
+    way.shelf.clear()
+    way.now = parcels.RENEWED_S
+    _, workspace = await way.send()
+    assert contents(workspace) == contents(way.repo)
 
 
 async def test_what_a_host_changes_is_made_in_the_folder_that_was_sent(way: Way) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ from dispatch_mcp.model import ports, run_refs
 
 TIP: Final = "refs/parcel/tip"
 """What a bundle calls its newest commit."""
+
+RENEWED_S: Final = 86_400.0
+"""Seconds after which a history is kept anew: what is old in a bucket is deleted there."""
 
 _LOCAL: Final = {"GIT_ALLOW_PROTOCOL": "file"}
 """For bundles that we have written to a file ourselves; no other address is ever fetched from."""
@@ -157,7 +161,9 @@ class Sender:
 
     git: git_process.Git
     blobs: ports.Blobs
+    clock: Callable[[], float] = time.monotonic
     _anchors: dict[Path, tuple[str, str]] = field(default_factory=dict[Path, tuple[str, str]])
+    _kept_at: dict[Path, float] = field(default_factory=dict[Path, float])
     _packing: dict[Path, anyio.Lock] = field(default_factory=dict[Path, anyio.Lock])
 
     async def pack(self, folder: str, by_name: Sequence[str] = ()) -> Parcel:
@@ -185,14 +191,14 @@ class Sender:
 
     async def _anchor(self, repo: git_process.Repository, way: _Carrier) -> tuple[str, str]:
         """Returns a commit that leads to the head, whose whole history is a blob, and the digest of that."""
-        anchor = self._anchors.get(repo.common)
-        if anchor is not None:
+        anchor, now = self._anchors.get(repo.common), self.clock()
+        if anchor is not None and now - self._kept_at[repo.common] < RENEWED_S:
             command = ("merge-base", "--is-ancestor", anchor[0], repo.head)
             if (await self.git.run(repo.top, *command, codes=(0, 1, 128))).code == 0:
                 return anchor
         data = await way.bundle(repo.head)
         anchor = repo.head, await anyio.to_thread.run_sync(self.blobs.put, data)
-        self._anchors[repo.common] = anchor
+        self._anchors[repo.common], self._kept_at[repo.common] = anchor, now
         return anchor
 
     async def take_back(self, folder: str, parcel: Parcel, change: str, *, moves_head: bool) -> None:
