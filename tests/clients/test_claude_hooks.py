@@ -36,6 +36,9 @@ from dispatch_mcp.text import json_types, token_count
 
 pytestmark = pytest.mark.anyio
 
+THOUGHT_S = 8.0
+"""Seconds after which the fake model calls the next wave. It reads no news, and those of one wave work beside it."""
+
 
 async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
     provider: fake_provider.Provider, env: dict[str, str], workspace: Path
@@ -45,8 +48,8 @@ async def test_six_tasks_are_called_by_name_and_report_themselves_to_the_cent(
         workspace,
         *started(planned(LAYERS)),
         {"tools": [agent("a", background=False), agent("b", background=False)]},
-        {"tools": [agent("c", background=False), agent("d", background=False)]},
-        {"tools": [agent("e", background=False), agent("f", background=False)]},
+        {"delay": THOUGHT_S, "tools": [agent("c", background=False), agent("d", background=False)]},
+        {"delay": THOUGHT_S, "tools": [agent("e", background=False), agent("f", background=False)]},
     )
     assert trace["state"] == "succeeded", trace
     assert trace["counts"] == {"unverified": 6}
