@@ -194,3 +194,30 @@ def test_an_edge_that_planning_added_may_go_even_behind_a_decision() -> None:
     after = [task("gate", worker="human"), task("a", "gate"), task("free")]
     assert edit_rules.refusals(before, after)
     assert not edit_rules.refusals(before, after, additions=[edge])
+
+
+@pytest.mark.parametrize("name", ["dollars", "tokens"])
+@pytest.mark.parametrize("new", [None, 50])
+def test_no_edit_lets_a_task_spend_more_than_its_plan_allowed_it(name: str, new: int | None) -> None:
+    core = begun(task("a", limits={name: 10}), task("b", "a"))
+    with pytest.raises(errors.PlanRejected) as refused:
+        edited(core, task("a", limits={name: new} if new else {}), task("b", "a"))
+    assert [problem.code for problem in refused.value.problems] == ["needs_person"]  # type: ignore[attr-defined]
+    assert core.plan.version == 1
+
+
+def test_an_edit_may_lower_what_a_task_may_spend_and_give_a_ceiling_to_one_without() -> None:
+    core = begun(task("a", limits={"dollars": 10}), task("b", "a"))
+    edited(core, task("a", limits={"dollars": 1, "tokens": 5}), task("b", "a", limits={"tokens": 5}))
+    assert core.plan.version == 2
+
+
+def test_a_run_that_is_over_is_not_reopened_with_more_to_spend_for_a_task() -> None:
+    core = begun(task("a", limits={"dollars": 1}))
+    [start] = core.next(1.0)
+    core.finish(
+        transitions.Finished("a", start.attempt, model.Outcome(state=AttemptState.FAILED, error_kind="exit_code")), 1.0
+    )
+    with pytest.raises(errors.PlanRejected) as refused:
+        edited(core, task("a", limits={"dollars": 50}))
+    assert [problem.code for problem in refused.value.problems] == ["needs_person"]  # type: ignore[attr-defined]

@@ -131,10 +131,9 @@ async def test_a_session_goes_on_in_the_place_where_it_was(world: World) -> None
     world.worker.session = "s-1"
     world.worker.do = write("b.txt", "begun\n")
     world.worker.ends = [model.Outcome(state=AttemptState.FAILED), model.Outcome(state=AttemptState.SUCCEEDED)]
-    before = temp_repository.git(world.repo, "stash", "create") or "clean"
+    temp_repository.write(world.repo, "a.txt", "not committed\n")
     _, details = await world.attempt(directory=str(world.repo))
     temp_repository.git(world.repo, "clean", "-fdq")
-    assert before == "clean"
     await world.attempt(2, directory=str(world.repo), last_beat=details)
     first, second = world.worker.orders
     assert (second.cwd, second.last_beat[ports.SESSION]) == (first.cwd, "s-1")
@@ -142,13 +141,15 @@ async def test_a_session_goes_on_in_the_place_where_it_was(world: World) -> None
     assert world.rest() == []
 
 
-@pytest.mark.parametrize("loss", ["the place is gone", "the base has moved"])
+@pytest.mark.parametrize("loss", ["the place is gone", "the base has moved", "the files differ"])
 async def test_a_session_whose_changes_are_not_here_is_begun_anew(world: World, loss: str) -> None:
     world.worker.session = "s-1"
     world.worker.ends = [model.Outcome(state=AttemptState.FAILED), model.Outcome(state=AttemptState.SUCCEEDED)]
     _, details = await world.attempt(directory=str(world.repo))
     if loss == "the place is gone":
         shutil.rmtree(world.home)
+    elif loss == "the files differ":
+        temp_repository.write(world.repo, "a.txt", "not committed\n")
     else:
         temp_repository.commit(world.repo, "Somebody else's")
     await world.attempt(2, directory=str(world.repo), last_beat={**details, ports.LOOK: {"head": "x"}})
@@ -198,7 +199,7 @@ async def test_a_folder_that_cannot_be_made_is_a_failure_of_ours_that_is_tried_a
     assert (outcome.error_kind, outcome.retryable) == ("git_failed", True)
 
 
-async def test_what_nobody_has_used_for_a_week_is_swept(world: World) -> None:
+async def test_what_nobody_has_used_for_days_is_swept(world: World) -> None:
     await world.attempt()
     folder = world.home / places.FOLDER
     [history] = folder.glob("*.git")
@@ -242,3 +243,4 @@ async def test_a_cancelled_attempt_changes_nothing_here(world: World) -> None:
     with pytest.raises(asyncio.CancelledError):
         await work
     assert (world.repo / "a.txt").read_text() == before
+    assert world.rest() == []

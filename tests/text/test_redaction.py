@@ -393,3 +393,14 @@ def test_a_letter_of_another_alphabet_before_a_token_does_not_hide_it(before: st
 )
 def test_variables_and_addresses_give_away_where_their_secrets_stand(text: str, shown: str) -> None:
     assert redaction.Redactor().redact(text) == shown
+
+
+@pytest.mark.parametrize("before", ["-", "--", "--token-", "_", "TOKEN_", "-p", "-u", "/", ":", "=", '"', "\\n", "%20"])
+def test_a_token_is_recognised_behind_whatever_joins_it_to_a_name(before: str) -> None:
+    token = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
+    assert token not in redaction.Redactor().redact(f"use {before}{token} here")
+
+
+@pytest.mark.parametrize("word", ["disk-usage-of-the-2nd-volume-here", "risk-assessment-2026-of-the-vault"])
+def test_words_that_end_in_a_prefix_are_no_tokens(word: str) -> None:
+    assert redaction.Redactor().redact(word) == word

@@ -36,9 +36,9 @@ _LOCAL: Final = {"GIT_ALLOW_PROTOCOL": "file"}
 _NOBODY: Final = {
     f"GIT_{role}_{key}": text
     for role in ("AUTHOR", "COMMITTER")
-    for key, text in (("NAME", "dispatch-mcp"), ("EMAIL", "dispatch-mcp@localhost"))
+    for key, text in (("NAME", "dispatch-mcp"), ("EMAIL", "dispatch-mcp@localhost"), ("DATE", "@0 +0000"))
 }
-"""The author of commits that only carry files; no branch ever has them."""
+"""The author of commits that only carry files; no branch ever has them. The same files are the same commit."""
 
 _FETCH: Final = (
     *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),

@@ -23,9 +23,9 @@ def refusals(
     """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
 
     Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision, or a review
-    that objects, would be removed, changed or gone round). `additions` are the edges of `before` that planning made:
-    nobody's decision. Nor are those in `extras` that no other task waits for. For a run that is over and is
-    `reopening`, what failed or was cancelled has not ended.
+    that objects, would be removed, changed or gone round; or what a task may spend would rise). `additions` are the
+    edges of `before` that planning made: nobody's decision. Nor are those in `extras` that no other task waits for.
+    For a run that is over and is `reopening`, what failed or was cancelled has not ended.
     """
     rows = list(rows)
     reopenable = (TaskState.FAILED, TaskState.CANCELLED) if reopening else ()
@@ -39,7 +39,24 @@ def refusals(
     return [
         *_started(before, tasks, work_rows, reopening=reopening),
         *_decisions(bare(before, additions, final_rows), tasks, final_rows, gates),
+        *_raises(before, tasks),
     ]
+
+
+def _raises(before: Sequence[model.Task], tasks: Mapping[str, model.Task]) -> Iterable[Problem]:
+    """Yields where a task might spend more than its plan allowed it: while it runs that is a person's to decide."""
+    for task in before:
+        now = tasks.get(task.id, task).limits
+        for name in ("dollars", "tokens"):
+            old, new = getattr(task.limits, name), getattr(now, name)
+            if old is not None and (new is None or new > old):
+                change = "take that away" if new is None else f"make that {new:,.6g}"
+                yield Problem(
+                    code="needs_person",
+                    task=task.id,
+                    message=f"Task {task.id!r} may use {old:,.6g} {name}; an edit of a run cannot {change}.",
+                    fix="Leave it, or lower it. What the task could not do for it, the user can have planned anew.",
+                )
 
 
 def refused_by_reviews(

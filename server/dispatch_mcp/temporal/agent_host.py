@@ -101,10 +101,15 @@ class AgentHost:
                 "git_failed", f"The work's folder could not be made: {trouble}", retryable=True
             ), ""
         ctx.beat(**{places.PLACE: str(place.folder)})
-        outcome = await task_runner.run_task(ctx, place.work, self.workers)
+        try:
+            outcome = await task_runner.run_task(ctx, place.work, self.workers)
+        except asyncio.CancelledError:
+            if not ctx.details.get(ports.SESSION):
+                await self.places.leave(place)
+            raise
         try:
             change = await self.places.change(place)
-        except errors.DispatchError as trouble:
+        except (errors.DispatchError, OSError) as trouble:
             failure = task_runner.failure(
                 "git_failed", f"What was changed could not be sent back: {trouble}", retryable=True
             )
@@ -166,9 +171,9 @@ async def serving(
     make: Callable[..., worker.Worker] = worker.Worker,
 ) -> AsyncGenerator[None]:
     """Takes orders for every kind of worker that is here until the block ends."""
-    if host.places is not None:
-        await host.places.sweep()
     async with AsyncExitStack() as stack:
+        if host.places is not None:
+            await stack.enter_async_context(host.places.swept())
         for queue in plan.queues(host.workers):
             await stack.enter_async_context(_served(connection, host, plan, queue, make))
         yield

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,7 +21,8 @@ from dispatch_mcp.model import ports, run_refs, work_order
 from dispatch_mcp.temporal import order_papers
 
 FOLDER: Final = "places"
-KEPT_S: Final = 7 * 86_400.0
+SWEEP_EVERY_S: Final = 3_600.0
+KEPT_S: Final = 2 * 86_400.0
 """Seconds after which what nobody has used any more goes: histories of repositories, and places whose session nobody
 has gone on with."""
 
@@ -103,8 +106,22 @@ class Places:
             await anyio.Path(_mark(place.folder)).unlink(missing_ok=True)
             await anyio.Path(place.folder.parent).rmdir()
 
+    @asynccontextmanager
+    async def swept(self) -> AsyncGenerator[None]:
+        """Removes now and then what nobody uses any more, as long as a block runs."""
+        sweeping = asyncio.create_task(self._sweep_now_and_then())
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await self.sweep()
+            await asyncio.sleep(SWEEP_EVERY_S)
+
     async def sweep(self) -> None:
-        """Removes what nobody has used for a week."""
+        """Removes what nobody has used for two days."""
         await anyio.to_thread.run_sync(_sweep, self.receiver.home, time.time() - KEPT_S)
 
 

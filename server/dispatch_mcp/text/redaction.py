@@ -42,8 +42,8 @@ def _pattern(kind: str, hints: str, regex: str, flags: re.RegexFlag = re.NOFLAG)
     return SecretPattern(kind, tuple(hints.split()), re.compile(regex, flags | re.ASCII))
 
 
-# Before a token: no letter, digit or hyphen, unless it ends an escape (`\n`, `%3D`) of encoded text.
-_START = r"(?:(?<![\w-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
+# Before a token: no letter or digit, unless it is an option's (`-p`) or ends an escape (`\n`, `%3D`) of encoded text.
+_START = r"(?:(?<![A-Za-z0-9])|(?<=-[A-Za-z])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _KEY_HEAD = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _KEY_FOOT = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _BASE64_LINE = r"[A-Za-z0-9+/=]{40,}"
