@@ -144,7 +144,7 @@ PLAN = model.Plan(
         {"title": "Cart"},
         {"tasks": PLAN.tasks[:1]},
         {"tasks": PLAN.tasks[::-1]},
-        {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"do": "Test it"}))},
+        {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"goal": "Test it"}))},
         {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"deps": ()}))},
         {"tasks": (PLAN.tasks[0], PLAN.tasks[1].model_copy(update={"limits": model.TaskLimits(dollars=9.0)}))},
     ],
