@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,41 @@ def test_a_stderr_that_nobody_reads_holds_nothing_up(env: dict[str, str], shop: 
     os.set_blocking(reading, False)
     assert len(os.read(reading, 2 * written)) == written, "the pipe was full all the time"
     os.close(reading)
+
+
+def without(stream: str, arguments: str, env: dict[str, str], shop: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the server with a stream closed by the shell, and the handshake as its stdin."""
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": raw_server.HELLO}
+    command = ["sh", "-c", f'exec "$0" -m dispatch_mcp {arguments} {stream}', sys.executable]
+    return subprocess.run(
+        command,
+        input=f"{json.dumps(hello)}\n",
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=shop,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.promise("R6")
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX closes them")
+@pytest.mark.parametrize("arguments", ["serve", "", "serve --home ."])
+def test_a_server_whose_stderr_is_closed_serves_without_a_log(env: dict[str, str], shop: Path, arguments: str) -> None:
+    done = without("2>&-", arguments, {**env, "DISPATCH_MCP_LOG_LEVEL": "debug"}, shop)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["result"]["serverInfo"]["name"] == "dispatch"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX closes them")
+@pytest.mark.parametrize("arguments", ["serve", "", "serve --home ."])
+@pytest.mark.parametrize("stream", ["<&-", ">&-"])
+def test_a_server_without_stdin_or_stdout_says_so(env: dict[str, str], shop: Path, stream: str, arguments: str) -> None:
+    done = without(stream, arguments, env, shop)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("dispatch-mcp: The server speaks on stdin and stdout, and one of them is closed.\n")
+    assert "Traceback" not in done.stderr
 
 
 def _filled(writing: int) -> int:

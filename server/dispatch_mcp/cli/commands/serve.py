@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from dispatch_mcp import configuration
+from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli import logs
 from dispatch_mcp.hooks import hand_ins, hook_listener, hook_socket
 from dispatch_mcp.mcp_server import lazy, stdio_messages
@@ -50,10 +50,15 @@ def main(
 
     Raises:
         InputError: the address to serve at is none, or one that must not be served at.
-        ConfigError: nothing can listen there.
+        ConfigError: nothing can listen there, or there is no stdin or stdout to serve on.
     """
     if options.http is not None:
         return _over_http(options, setup)
+    if None in (sys.stdin, sys.stdout):
+        raise errors.ConfigError(
+            "The server speaks on stdin and stdout, and one of them is closed.",
+            hint="Let an MCP client start it, or serve at an address: dispatch-mcp serve --http 127.0.0.1:8765.",
+        )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a stray line then goes to stderr at once
     redactor = logs.to_stderr(setup, waits=False)
     for warning in setup.warnings:
