@@ -47,6 +47,14 @@ with owner_locks.Mutex(Path(sys.argv[1]) / owner_locks.LOCK):
     print("held", flush=True)
     sys.stdin.read()
 """
+HOLD_AS_A_STRANGER = """
+import sqlite3, sys, time
+conn = sqlite3.connect(sys.argv[1], isolation_level=None)
+conn.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+while True:
+    time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -225,6 +233,30 @@ def test_reads_answer_and_writes_name_the_stopped_process_that_keeps_the_lock(
         answers(wire, READS + READS_OF_A_RUN)
         refusals(wire, [WRITES[0]], f"process {stopped.pid}", "10 s", "Nothing was written")
         answers(wire, READS)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is stopped there")
+@pytest.mark.parametrize("has_written", [True, False])
+def test_a_lock_of_a_foreign_program_is_not_laid_to_the_server_that_waits_for_it(
+    tmp_path: Path, shop: Path, *, has_written: bool
+) -> None:
+    home = tmp_path / "home"
+    begin(home, shop)
+    with serving(home, shop) as wire:
+        answers(wire, [WRITES[0]] if has_written else READS)
+        command = [sys.executable, "-c", HOLD_AS_A_STRANGER, str(home / "state.db")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stranger:
+            assert stranger.stdout is not None
+            assert stranger.stdout.readline() == "held\n"
+            os.kill(stranger.pid, signal.SIGSTOP)
+            with pytest.raises(raw_server.Refused) as refusal:
+                wire.call("plan_dag", tasks=TASKS)
+            stranger.kill()
+        assert "Another program" in str(refusal.value)
+        assert f"lsof {home / 'state.db'}" in str(refusal.value)
+        assert str(wire.process.pid) not in str(refusal.value).replace(str(home), "")
+        assert "end it" not in str(refusal.value)
+        answers(wire, [WRITES[0]])
 
 
 @pytest.mark.parametrize("command", [["status", "latest"], ["doctor"]])

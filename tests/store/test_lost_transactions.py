@@ -49,7 +49,7 @@ async def test_all_calls_of_a_lost_transaction_fail_and_what_was_in_memory_is_fo
 
         async with anyio.create_task_group() as group:
             group.start_soon(fails, lambda: store.advance("run", store_setup.step(owner, store_setup.report(start))))
-            group.start_soon(fails, lambda: store._writer.run(spoil))
+            group.start_soon(fails, lambda: store._writer.run(spoil))  # pyright: ignore[reportPrivateUsage]
             await anyio.lowlevel.checkpoint()
         assert len(said) == 2
         assert all(error.hint for error in said)
@@ -81,7 +81,7 @@ async def test_only_the_latest_runs_stay_in_memory(tmp_path: Path) -> None:
             epoch = await store.adopt(f"r{number}", owner.id) or 0
             last = await store_setup.drive(store, f"r{number}", records.Owner(owner.id, epoch))
             assert last.state is model.RunState.SUCCEEDED
-        assert len(store._runs._live) <= 32
+        assert len(store._runs._live) <= 32  # pyright: ignore[reportPrivateUsage]
     assert store_setup.faults(tmp_path) == []
 
 
@@ -102,7 +102,8 @@ def test_a_home_that_cannot_be_made_says_why(tmp_path: Path) -> None:
 
 
 def test_nobody_holds_a_lock_that_does_not_exist(tmp_path: Path) -> None:
-    assert owner_locks.holder(tmp_path / "write.lock") == ""
+    assert owner_locks.holder(tmp_path / "write.lock") == 0
+    assert "another process has it" in str(owner_locks.kept_too_long(tmp_path / "write.lock", 1.0))
 
 
 def test_a_map_comes_back_as_it_was_written() -> None:

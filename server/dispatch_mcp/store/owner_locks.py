@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from dispatch_mcp import errors
 from dispatch_mcp.process import file_lock, lock_holders
 from dispatch_mcp.store import sqlite
 
@@ -93,13 +94,26 @@ class Mutex:
             self._fd = -1
 
 
-def holder(path: Path) -> str:
-    """Returns who holds the mutex at `path` as `process 7 (python -m dispatch_mcp, stopped)`, empty if nobody knows."""
+def kept_too_long(path: Path, patience_s: float) -> errors.StoreBusy:
+    """Returns the error for who waited so many seconds for the mutex at `path`: it names the process that has it."""
+    pid = holder(path)
+    process = "this process itself" if pid == os.getpid() else lock_holders.describe(pid) if pid else ""
+    hint = "Nothing was written. A machine under heavy load will do it later: call again."
+    if pid != os.getpid() and lock_holders.is_stopped(pid):
+        hint += " That process is stopped: let it go on, or end it."
+    return errors.StoreBusy(
+        f"The store's write lock could not be had within {patience_s:g} s; {process or 'another process'} has it now.",
+        hint=hint,
+    )
+
+
+def holder(path: Path) -> int:
+    """Returns the id of the process that holds the mutex at `path`, 0 if nobody knows."""
     pid = lock_holders.of(path)
     if not pid:
         with contextlib.suppress(OSError, ValueError):
             pid = int(path.read_text("ascii"))
-    return lock_holders.describe(pid) if pid else ""
+    return pid
 
 
 class OwnerLock:

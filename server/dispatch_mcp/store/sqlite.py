@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -96,9 +97,7 @@ def _translate(error: Exception, home: Path) -> errors.StoreError:
         return errors.StoreUnavailable(f"The store in {str(home)!r} cannot be used: {why}.", hint=hint)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code; the rest says more than we act on
     if code in _BUSY:
-        return errors.StoreBusy(
-            f"Another program holds {path!r}.", hint="Close whatever else has the file open, then call again."
-        )
+        return kept_by_a_foreign_program(home)
     if code in _DAMAGED:
         return errors.StoreDamaged(f"{path!r} is not a readable store: {error}.", hint=_KEEP_IT)
     if code in _UNAVAILABLE:
@@ -107,6 +106,16 @@ def _translate(error: Exception, home: Path) -> errors.StoreError:
         hint = _FREE_SPACE if full else _UNAVAILABLE[code]
         return errors.StoreUnavailable(f"The store {path!r} cannot be used{full}: {error}.", hint=hint)
     return errors.StoreError(f"The store {path!r} refused this: {error}.", hint=NextStep(StepKind.CHECK_INSTALLATION))
+
+
+def kept_by_a_foreign_program(home: Path) -> errors.StoreBusy:
+    """Returns the error for a lock of SQLite's that none of our processes has, since the write mutex is ours."""
+    path = str(home / FILE)
+    look = f"`lsof {shlex.quote(path)}` lists what has it open. " if os.name == "posix" else ""
+    return errors.StoreBusy(
+        f"Another program, none of dispatch-mcp, holds {path!r}.",
+        hint=f"Nothing was written. {look}Let that program finish or close the file, then call again.",
+    )
 
 
 def network_filesystem(path: Path, mountinfo: str) -> str:

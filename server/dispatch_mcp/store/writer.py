@@ -107,6 +107,7 @@ class Writer:
         self._checkpointed_at = 0
         self._files = whereabouts.StoreFiles(None, None)
         self._is_waiting = False
+        self._is_shut_out = False
         self._thread = threading.Thread(target=self._main, name="dispatch-mcp-store", daemon=True)
 
     async def open(self, wait_s: float | None = None) -> None:
@@ -140,12 +141,10 @@ class Writer:
 
     def _give_up(self, call: Queued, patience: float) -> None:
         if call.claim():
-            holder = owner_locks.holder(self._home / owner_locks.LOCK) or "another process"
-            call.error = errors.StoreBusy(
-                f"The store's write lock could not be had within {patience:g} s; {holder} has it now.",
-                hint="Nothing was written. A machine under heavy load will do it later: call again. If that process no "
-                "longer works, let it go on, or end it.",
-            )
+            if self._is_shut_out:
+                call.error = sqlite.kept_by_a_foreign_program(self._home)
+            else:
+                call.error = owner_locks.kept_too_long(self._home / owner_locks.LOCK, patience)
             call.settle()
 
     async def close(self) -> None:
@@ -252,12 +251,17 @@ class Writer:
         The mutex keeps our own processes apart; whoever holds SQLite's lock all the same is a foreign program.
         """
         failpoints.hit("before_begin")
-        while not conn.in_transaction:
-            try:
-                conn.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or all(call.future.done() for call in calls):
-                    raise
+        self._is_shut_out = True
+        try:
+            while not conn.in_transaction:
+                try:
+                    conn.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                    if not is_busy or all(call.future.done() for call in calls):
+                        raise
+        finally:
+            self._is_shut_out = False
         # A newer version of this program may have migrated the file since it was opened.
         sqlite.check_version(conn, self._home, self._newest_schema)
         failpoints.hit("after_begin")
