@@ -101,8 +101,10 @@ def test_a_model_chooses_for_all_unsure_tasks_in_one_request_with_the_offered_na
         {"text": "I would rather not."},
         {"json": {"left": "nobody-here", "cook": 7}},
         {"text": "x", "stop_reason": "refusal"},
+        {"text": "x", "ends_at": "message_start"},
+        {"text": "x", "ends_at": "message_delta"},
     ],
-    ids=["fault", "no key", "words", "other names", "refusal"],
+    ids=["fault", "no key", "words", "other names", "refusal", "nothing", "no end"],
 )
 def test_whatever_fails_leaves_the_choice_to_the_words(
     shell: command_runs.Shell,

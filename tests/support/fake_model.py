@@ -7,8 +7,8 @@ the first rule that fits (POST /_fake/rules), else by a script in the prompt:
 
 The step is the number of the assistant's turns since that text, so the server keeps no conversation. A step is an
 object of: text, tool + input, tools, json (a structured answer), thinking, stop_reason, usage, delay, error (+ type,
-message, code, headers, times), mid_error, cut, hang. `{last}` in a text is the last tool result, `{place}` the
-workspace that the prompt names, `{agent}` the newest subagent in the background.
+message, code, headers, times), mid_error, cut, ends_at (the event that never comes), hang. `{last}` in a text is the
+last tool result, `{place}` the workspace that the prompt names, `{agent}` the newest subagent in the background.
 
 GET /_fake/log lists requests with their answers, GET /_fake/health counts them, POST /_fake/reset forgets them, and
 POST /_fake/storm makes it fail at random: {"seed": 1, "share": {"429": 0.2, "cut": 0.1, ...}, "retry_after": "0.05"}.
@@ -231,6 +231,8 @@ def event(kind: str, **data: Json) -> bytes:
 
 async def streamed(message: dict[str, Json], step: dict[str, Json]) -> AsyncIterator[bytes]:
     begun = {**message, "content": [], "stop_reason": None, "usage": {**message["usage"], "output_tokens": 1}}
+    if step.get("ends_at") == "message_start":
+        return
     yield event("message_start", message=begun)
     for index, block in enumerate(message["content"]):
         for part in parts_of(index, block):
@@ -240,6 +242,8 @@ async def streamed(message: dict[str, Json], step: dict[str, Json]) -> AsyncIter
                 return
             if b"content_block_delta" in part and step.get("cut"):
                 raise Cut
+    if step.get("ends_at") == "message_delta":
+        return
     delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
     yield event("message_delta", delta=delta, usage=message["usage"])
     yield event("message_stop")

@@ -140,6 +140,8 @@ async def test_what_all_attempts_of_an_agent_share_comes_first_and_is_cached(
         ({"text": "a b c d e f g h", "mid_error": "overloaded_error"}, transitions.RATE_LIMIT, True),
         ({"text": "a b c d e f g h", "mid_error": "api_error"}, "server_error", True),
         ({"text": "a b c d e f g h", "cut": True}, "cut_off", True),
+        ({"text": "a b c d e f g h", "ends_at": "message_delta"}, "cut_off", True),
+        ({"text": "a b c d e f g h", "ends_at": "message_start"}, "cut_off", True),
         ({"text": "I will not", "stop_reason": "refusal"}, "refusal", False),
         ({"text": "and so on", "stop_reason": "max_tokens"}, "max_tokens", True),
         ({"text": "full", "stop_reason": "model_context_window_exceeded"}, "context_full", False),
@@ -205,8 +207,11 @@ async def test_a_rate_limit_that_never_ends_becomes_a_failure(
         assert (await carried_out(worker, asked)).error_kind == kind
 
 
-async def test_what_a_broken_answer_used_is_counted(provider: fake_provider.Provider, workspace: Path) -> None:
-    outcome = await carried_out(make(provider), work(workspace, {"text": "a b c d e f g h", "cut": True}))
+@pytest.mark.parametrize("end", [{"cut": True}, {"ends_at": "message_delta"}], ids=["broken", "closed"])
+async def test_what_a_broken_answer_used_is_counted(
+    provider: fake_provider.Provider, workspace: Path, end: dict[str, Any]
+) -> None:
+    outcome = await carried_out(make(provider), work(workspace, {"text": "a b c d e f g h", **end}))
     (asked,) = provider.requests()
     assert outcome.usage.input_tokens == fake_provider.used(asked["reply"]).input_tokens
     assert outcome.usage.output_tokens >= 2

@@ -12,7 +12,7 @@ SPEND_LIMITS: Final = frozenset({"enforced_spend_limit_reached", "contract_spend
 """Codes of a 429 that waiting does not cure."""
 
 _SILENT: Final = provider_errors.Trouble("timeout", "The provider said nothing for too long.")
-_CUT: Final = provider_errors.Trouble("cut_off", "The connection broke in the middle of an answer.")
+CUT: Final = provider_errors.Trouble("cut_off", "The connection broke in the middle of an answer.")
 
 
 def trouble_of(error: Exception, attempt: int) -> provider_errors.Trouble | None:
@@ -27,7 +27,7 @@ def trouble_of(error: Exception, attempt: int) -> provider_errors.Trouble | None
     kinds: tuple[tuple[tuple[type[Exception], ...], provider_errors.Trouble], ...] = (
         ((anthropic.APITimeoutError, httpx2.TimeoutException), _SILENT),
         ((anthropic.APIConnectionError,), provider_errors.trouble(None)),
-        ((httpx2.HTTPError,), _CUT),
+        ((httpx2.HTTPError,), CUT),
         ((anthropic.AnthropicError,), provider_errors.trouble(400)),
     )
     return next((trouble for classes, trouble in kinds if isinstance(error, classes)), None)

@@ -26,6 +26,7 @@ from dispatch_mcp.workers.anthropic import api_errors, api_login, conversation
 
 if TYPE_CHECKING:
     import anthropic
+    from anthropic.lib import streaming
 
 MAX_TURNS: Final = 60
 MAX_TOKENS: Final = 32_000
@@ -34,6 +35,7 @@ SILENCE_S: Final = 120.0
 """A provider that says nothing for so long is given up; a stream that goes on says something every few seconds."""
 
 WIND_UP_S: Final = 1.0
+NO_END: Final = "The provider: the stream closed before the end of the answer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +159,13 @@ class AnthropicWorker:
                 self._client() as client,
                 client.messages.stream(max_tokens=max_tokens, **request) as stream,
             ):
-                message = (await stream.get_final_message()).to_dict(warnings=False)
+                message = await _whole(stream)
         except Exception as error:
             if api_errors.trouble_of(error, 1) is None:
                 raise
             raise errors.WorkerError(f"The model gave no answer: {api_errors.describe(error)}") from error
+        if not message.get("stop_reason"):
+            raise errors.WorkerError(f"The model gave no answer: {NO_END}")
         text = "".join(usage_meter.text(_block(block).get("text")) for block in _items(message.get("content")))
         return text, usage_meter.usage_of(message.get("usage"))
 
@@ -267,7 +271,7 @@ class AnthropicWorker:
                 async with client.messages.stream(max_tokens=room.tokens, **request) as stream:
                     async for event in stream:
                         meter.count(event.to_dict(warnings=False))
-                    message = (await stream.get_final_message()).to_dict(warnings=False)
+                    message = await _whole(stream)
         except Exception as error:
             trouble = api_errors.trouble_of(error, task.work.attempt)
             if trouble is None:
@@ -281,9 +285,11 @@ class AnthropicWorker:
         except BaseException:
             meter.settle()
             raise
-        meter.settle(message.get("usage"))
-        content = [_block(block) for block in _items(message.get("content"))]
-        return _Answer(usage_meter.text(message.get("stop_reason")), content, room)
+        stop = usage_meter.text(message.get("stop_reason"))
+        meter.settle(message.get("usage") if stop else None)
+        if not stop:
+            raise _Over(provider_errors.failed(api_errors.CUT, NO_END, task.talk.spent))
+        return _Answer(stop, [_block(block) for block in _items(message.get("content"))], room)
 
     async def _room(
         self, client: anthropic.AsyncAnthropic, task: _Task, request: Mapping[str, model.Json]
@@ -341,6 +347,17 @@ class _RequestMeter:
         if not self.is_settled and usage.tokens:
             self.task.talk.add_usage(usage.model_copy(update={"cost_usd": self.price(self.task.model, usage)}))
         self.is_settled = True
+
+
+async def _whole(stream: streaming.AsyncMessageStream[None]) -> Mapping[str, model.Json]:
+    """Returns the message of a stream; without a stop reason when the stream was closed, as by a proxy, before its end.
+
+    Of a stream that ends before its first event nothing is there.
+    """
+    try:
+        return (await stream.get_final_message()).to_dict(warnings=False)
+    except AssertionError:  # how the SDK says that no message has begun
+        return {}
 
 
 def _model_of(work: work_order.WorkOrder) -> str:
