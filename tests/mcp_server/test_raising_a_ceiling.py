@@ -82,6 +82,24 @@ async def test_only_the_users_word_raises_a_ceiling(
 
 
 @pytest.mark.parametrize("era", memory_client.ERAS)
+@pytest.mark.parametrize("content", [None, {}, {"raise": "yes"}, {"decision": "raise it"}], ids=str)
+async def test_an_answer_in_a_wrong_form_decides_nothing_and_names_the_next_step(
+    tmp_path: Path, era: str, content: Any
+) -> None:
+    async def answer(_context: object, _params: Any) -> ElicitResult:
+        return ElicitResult(action="accept", content=content)
+
+    server = memory_client.make_server(chosen(tmp_path))
+    async with memory_client.desk(server, era, elicitation_callback=answer) as desk:
+        run_id = await begun(desk)
+        with pytest.raises(memory_client.Refused, match=r"nothing is decided\. Call again; if") as refusal:
+            await desk.call("dispatch", run_id=run_id, limits={"dollars": 8})
+        assert "`dispatch-mcp limit RUN NAME=NUMBER` in a terminal" in str(refusal.value)
+        assert "esolver" not in str(refusal.value)
+        assert (await limits_of(desk, run_id))["dollars"] == 5
+
+
+@pytest.mark.parametrize("era", memory_client.ERAS)
 async def test_a_client_that_cannot_ask_gets_the_command_that_a_person_runs(tmp_path: Path, era: str) -> None:
     async with memory_client.desk(memory_client.make_server(chosen(tmp_path)), era) as desk:
         run_id = await begun(desk)

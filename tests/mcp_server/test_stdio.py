@@ -255,3 +255,21 @@ def test_a_client_that_goes_away_in_the_middle_of_a_dispatch_loses_nothing(env: 
         states = raw_server.finish(server, run_ids(env))
         assert server.close() == 0
     assert set(states.values()) == {"succeeded"}
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_what_is_said_of_a_line_that_is_no_message_holds_no_secret(
+    env: dict[str, str], shop: Path, *, is_begun: bool
+) -> None:
+    token, password = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8", "hunter2-zebra-quokka-77"
+    with raw_server.Wire({**env, "MY_SERVICE_PASSWORD": password}, shop) as server:
+        if is_begun:
+            server.greet()
+        for secret in (token, password):
+            for field in ("jsonrpc", "method", "params"):
+                message = {"jsonrpc": "2.0", "id": 777, "method": "ping", field: [secret]}
+                server.write(json.dumps(message).encode() + b"\n")
+                text = json.dumps(server.answer(777)["error"])
+                assert secret not in text
+                assert "[redacted:" in text

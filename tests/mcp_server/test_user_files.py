@@ -5,7 +5,8 @@ from pathlib import Path
 
 import memory_client
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
+from mcp.types import EmptyResult, Request
 
 from dispatch_mcp import composition
 from dispatch_mcp.mcp_server import server as mcp_server
@@ -62,3 +63,23 @@ async def test_no_answer_holds_a_secret(tmp_path: Path) -> None:
             assert result.is_error
             assert secret not in result.model_dump_json()
             assert "[redacted:secret]" in result.model_dump_json()
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("era", memory_client.ERAS)
+async def test_no_error_of_the_protocol_holds_a_secret(tmp_path: Path, era: str) -> None:
+    secret = "correct-horse-battery-staple-42"
+    chosen = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
+    redactor = redaction.Redactor([secret])
+    opened = functools.partial(composition.open_dispatcher, chosen, redactor=redactor)
+    server = mcp_server.make_server(memory_client.loaders(opened), redactor=redactor)
+    async with Client(server, mode=era) as client:
+        for ask in (
+            functools.partial(client.get_prompt, secret),
+            functools.partial(client.read_resource, f"dispatch://runs/{secret}"),
+            functools.partial(client.session.send_request, Request(method=secret, params=None), EmptyResult),
+        ):
+            with pytest.raises(MCPError) as refusal:
+                await ask()
+            assert secret not in refusal.value.error.model_dump_json()
+            assert "[redacted:secret]" in refusal.value.error.model_dump_json()

@@ -104,6 +104,14 @@ async def test_what_is_no_message_is_answered_with_the_id_that_stands_in_it(
     assert answer.json()["error"]["message"].endswith(".")
 
 
+async def test_what_is_said_of_a_body_that_is_no_message_holds_no_secret() -> None:
+    token = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
+    answer = await posted(failure, json.dumps({"jsonrpc": token, "id": 7, "method": "ping"}).encode())
+    assert answer.status_code == 400
+    assert token not in answer.text
+    assert "[redacted:" in answer.text
+
+
 BODIES = st.binary(max_size=200) | st.text(max_size=50).map(lambda text: json.dumps(text).encode())
 
 

@@ -61,7 +61,9 @@ def main(text: str, names: Sequence[str], setup: configuration.LoadedSettings, l
         skills=descriptions.DESCRIPTIONS,
     )
     pictures = live_pictures.LivePictures(app_of_request, shell_wording.words, redactor)
-    app = http_server.application(server, address, owner=tokens.owner, is_ready=is_ready, card=card, pictures=pictures)
+    app = http_server.application(
+        server, address, owner=tokens.owner, is_ready=is_ready, card=card, pictures=pictures, redactor=redactor
+    )
     anyio.run(http_server.serve, app, listener, pictures.end)
 
 

@@ -7,7 +7,7 @@ Each question depends on stored state alone, because the client sends the same c
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from pydantic import BaseModel, Field
@@ -147,6 +147,19 @@ async def ask_to_raise(
 ) -> RaiseAnswer | Elicit[RaiseAnswer]:
     """Returns the question about a raise; no question without one."""
     return RaiseAnswer(decision="keep") if offer is None else Elicit(offer.question, RaiseAnswer)
+
+
+_BY_HAND: Final = {
+    "dispatch": "`dispatch-mcp approve RUN` or `dispatch-mcp limit RUN NAME=NUMBER`",
+    "steer_run": "`dispatch-mcp waive RUN FINDING --reason WHY` or `dispatch-mcp apply RUN`",
+}
+"""What a user runs instead, for the tools that ask them."""
+
+
+def unreadable(tool: str) -> str:
+    """Returns what a model is told when the client's answer to a question of `tool` has not the form asked for."""
+    by_hand = f"; if that fails again, let the user run {_BY_HAND[tool]} in a terminal" if tool in _BY_HAND else ""
+    return f"The client's answer to the question has not the form asked for: nothing is decided. Call again{by_hand}."
 
 
 def word(offer: Raise | None, answer: ElicitationResult[RaiseAnswer] | None) -> records.PersonWord | None:

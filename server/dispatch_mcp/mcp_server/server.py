@@ -21,6 +21,7 @@ from mcp.server import CacheHint, stdio
 from mcp.server.context import CallNext, HandlerResult, ServerMiddleware, ServerRequestContext
 from mcp.server.extension import Extension
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.message import SessionMessage
 from mcp.types import (
@@ -31,6 +32,7 @@ from mcp.types import (
     CompletionArgument,
     CompletionContext,
     Icon,
+    InputRequiredResult,
     ListRootsResult,
     PromptReference,
     ResourceTemplateReference,
@@ -107,6 +109,9 @@ OPEN_WORLD = frozenset({"dispatch", "report", "review_council", "steer_run"})
 class Server(user_documents.Registry):
     """The SDK's server, with a stdin on which every line is answered (`stdio_messages`)."""
 
+    redactor = redaction.Redactor()
+    """What reads the answers to lines that are no messages."""
+
     def serve_earlier_versions(self, news: change_news.ChangeNews, logs: client_logs.ClientLogs) -> None:
         """Serves what the newest version of the protocol has no more: subscriptions and log levels of a connection."""
         # The SDK's server has no parameters for them.
@@ -114,6 +119,19 @@ class Server(user_documents.Registry):
         add("resources/subscribe", SubscribeRequestParams, news.subscribe)
         add("resources/unsubscribe", UnsubscribeRequestParams, news.unsubscribe)
         add("logging/setLevel", SetLevelRequestParams, logs.set_level)
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[lazy.Opening, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        """Calls a tool; of what a client answers to a question in a wrong form, the SDK's words name our functions."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError:
+            raise
+        except ToolError as wrong:  # our tools raise none, and their arguments are checked before
+            if name not in tool_arguments.TOOLS:
+                raise
+            raise ToolError(elicitation.unreadable(name)) from wrong
 
     async def run_stdio_async(self, beginning: early_answers.Beginning | None = None) -> None:
         """Serves on stdin and stdout until the client closes one of them, and not much longer.
@@ -136,7 +154,7 @@ class Server(user_documents.Registry):
                 anyio.create_task_group() as group,
             ):
                 keeper = answer_keeper.AnswerKeeper(beginning, outbox)
-                group.start_soon(stdio_messages.relay, lines, send, answers.send, keeper.hear)
+                group.start_soon(stdio_messages.relay, lines, send, answers.send, keeper.hear, self.redactor.redact)
                 try:
                     options = self._lowlevel_server.create_initialization_options()
                     await self._lowlevel_server.run(inbox, keeper, options)
@@ -229,13 +247,14 @@ def make_server(
                 logs.attend,
                 news.attend,
                 documents.attend,
-                prompt_errors,
                 answers_without_secrets(redactor),
+                prompt_errors,
                 drop_left_out,
             ],
             cache_hints=dict.fromkeys(lists, hint),
             subscriptions=news.streams,
         )
+    server.redactor = redactor
     server.completion()(complete)
     server.serve_earlier_versions(news, logs)
     return server
@@ -290,10 +309,17 @@ async def drop_left_out(ctx: ServerRequestContext[Any, Any], call_next: CallNext
 
 
 def answers_without_secrets(redactor: redaction.Redactor) -> ServerMiddleware[Any]:
-    """Returns the middleware that takes secrets out of what tools, resources and prompts answer (S10)."""
+    """Returns the middleware that takes secrets out of what tools, resources and prompts answer (S10).
+
+    An error may repeat anything of its request, so those of all methods are read.
+    """
 
     async def redact(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        result = await call_next(ctx)
+        try:
+            result = await call_next(ctx)
+        except MCPError as wrong:
+            clean = await computation.of_json(redactor.redact_json, [wrong.error.message, wrong.error.data])
+            raise MCPError(wrong.error.code, *clean) from wrong
         if ctx.method not in ("tools/call", "resources/read", "prompts/get", "tasks/get") or result is None:
             return result
         answer = (

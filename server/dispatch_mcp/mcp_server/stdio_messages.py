@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -243,17 +243,19 @@ async def relay(
     inbox: MemoryObjectSendStream[SessionMessage | Exception],
     answer: Callable[[SessionMessage], Awaitable[None]],
     hear: Callable[[JSONRPCMessage], None],
+    redact: Callable[[str], str],
 ) -> None:
     """Passes on what is a message and answers what is none, until there are no more lines or nobody listens.
 
-    `hear` is told of each message before it is passed on.
+    `hear` is told of each message before it is passed on; `redact` reads what is said of a line that is none.
     """
     own = anyio.CapacityLimiter(1)  # whoever else keeps threads busy, lines are read
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         async with inbox:
             while outcome := await anyio.to_thread.run_sync(_next, lines, abandon_on_cancel=True, limiter=own):
                 if isinstance(outcome, Refusal):
-                    for error in outcome.answers():
+                    clean = replace(outcome, reason=redact(outcome.reason))
+                    for error in clean.answers():
                         await answer(SessionMessage(error))
                 else:
                     hear(outcome)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import stdio_messages
 from dispatch_mcp.process import computation
+from dispatch_mcp.text import redaction
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +69,11 @@ class Exchange:
 class Messages:
     """An ASGI application that hands messages on to another one, and answers whatever that does not."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        """`most` is how many bytes a body may have."""
+    def __init__(self, app: ASGIApp, most: int, redact: Callable[[str], str] = redaction.Redactor().redact) -> None:
+        """`most` is how many bytes a body may have; `redact` reads what is said of a body that is no message."""
         self._app = app
         self._most = most
+        self._redact = redact
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -86,7 +89,7 @@ class Messages:
                 return
             if isinstance(outcome, stdio_messages.Refusal):
                 [only] = outcome.ids if len(outcome.ids) == 1 else (None,)
-                await _answer(outcome.code, outcome.reason, only, 400)(scope, receive, send)
+                await _answer(outcome.code, self._redact(outcome.reason), only, 400)(scope, receive, send)
                 return
             request_id = outcome.id if isinstance(outcome, JSONRPCRequest) else None
         await self._hand_on(scope, exchange, request_id)

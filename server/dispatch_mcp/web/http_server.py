@@ -24,6 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.text import redaction
 from dispatch_mcp.web import dashboard, http_guard, http_messages
 
 PATH: Final = "/mcp"
@@ -159,11 +160,13 @@ def application(
     is_ready: Callable[[], Awaitable[object]],
     card: dict[str, model.Json],
     pictures: dashboard.Pictures | None = None,
+    redactor: redaction.Redactor = redaction.Redactor(),
 ) -> ASGIApp:
     """Returns what answers HTTP requests.
 
     `owner` returns whose token a token is; `is_ready` ends when the state is open, and raises when it cannot be;
     `card` is what A2A clients read of the server, and `pictures` shows runs to people, if they are to see any here.
+    `redactor` reads what is answered to a body that is no message.
     """
     # Of the SDK's application only what it serves with: the application itself answers its faults by a status alone.
     server.streamable_http_app(transport_security=_CHECKED_BEFORE, max_request_body_size=MAX_READ)
@@ -191,7 +194,7 @@ def application(
         Route("/ready", ready),
         Route("/.well-known/agent-card.json", agent_card),
         *(dashboard.routes(pictures) if pictures else ()),
-        Route(PATH, http_messages.Messages(server.session_manager.handle_request, MAX_BODY)),
+        Route(PATH, http_messages.Messages(server.session_manager.handle_request, MAX_BODY, redactor.redact)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _fault})
     return http_guard.Guard(app, owner, address)
