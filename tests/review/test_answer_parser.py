@@ -175,6 +175,15 @@ def test_a_verdict_that_is_repeated_is_one() -> None:
     assert len(answer_parser.read("a", f"{answer()}\n{answer()}").findings) == 1
 
 
+@pytest.mark.parametrize("verdict", ["", "PASS"])
+def test_a_second_answer_that_passes_takes_back_no_finding_of_the_first(verdict: str) -> None:
+    findings = [{"severity": "critical", "file": "a.py", "line": 3, "quote": "x = 1", "claim": "It loses money."}]
+    first = json.dumps({"findings": findings} | ({"verdict": verdict} if verdict else {}))
+    second = json.dumps({"verdict": "PASS", "files": ["a.py"], "findings": []})
+    reading = answer_parser.read("a", f"```json\n{first}\n```\n```json\n{second}\n```")
+    assert [finding.severity for finding in reading.findings] == ["critical"]
+
+
 def test_the_last_object_counts_when_there_are_several() -> None:
     text = answer(quote="draft_call()") + "\nOn reflection:\n" + answer(quote="final_call()")
     [only] = answer_parser.read("a", text).findings

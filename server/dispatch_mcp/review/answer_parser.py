@@ -215,18 +215,23 @@ def _texts(value: model.Json, depth: int = 0) -> Iterator[str]:
 def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> AnswerReading:
     """Returns the last of several answers, whose verdict may stand outside of it; all of them must agree in it.
 
-    What a problem of form has spoilt counts only when no sound answer follows: objects inside one that never closes do.
+    What an earlier one found stands as well where the last one passes: a second answer takes no finding back without a
+    word. What a problem of form has spoilt counts only when no sound answer follows: objects inside one that never
+    closes do.
     """
     readings = [_of_object(reviewer, draft.fields) for draft in drafts]
     words = {finding_fields.VERDICTS.get(word) for word in answer_lines.verdicts(outside)}
     verdicts = ({reading.verdict for reading in readings} | words) - {None}
+    union: list[Finding] = []
+    for reading in readings:
+        union += [finding for finding in reading.findings if finding not in union]
     if len(verdicts) > 1:
-        union: list[Finding] = []
-        union += [finding for reading in readings for finding in reading.findings if finding not in union]
         return AnswerReading(None, tuple(union), readings[-1].rulings, _BOTH)
     last = readings[-1]
     if last.problem == _NO_VERDICT and verdicts:
         last = last._replace(verdict=verdicts.pop(), problem="")
+    if last.verdict == "PASS":
+        last = last._replace(findings=tuple(union))
     return last._replace(problem=drafts[-1].problem or last.problem)
 
 
