@@ -44,6 +44,8 @@ def _pattern(kind: str, hints: str, regex: str, flags: re.RegexFlag = re.NOFLAG)
 
 # Before a token: no letter or digit, unless it is an option's (`-p`) or ends an escape (`\n`, `%3D`) of encoded text.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=-[A-Za-z])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
+# The same for a token that may itself hold what begins one: it would be looked for again behind every hyphen of a text.
+_START_OF_PARTS = r"(?:(?<![\w-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _KEY_HEAD = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _KEY_FOOT = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _BASE64_LINE = r"[A-Za-z0-9+/=]{40,}"
@@ -86,7 +88,7 @@ PATTERNS: Final[tuple[SecretPattern, ...]] = (
         "-----BEGIN",
         rf"{_KEY_HEAD}(?P<secret>(?:\s|\\[nr])+{_BASE64_LINE}(?:(?:\s|\\[nr])+{_BASE64_LINE})*)",
     ),
-    _pattern("jwt", "eyJ", rf"{_START}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*"),
+    _pattern("jwt", "eyJ", rf"{_START_OF_PARTS}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*"),
     _pattern("url-password", "://", _URL_LOGIN),
     _pattern("authorization", "earer asic", r"\b(?i:bearer|basic)[ :]+(?P<secret>(?=\S{0,200}\d)[\w.~+/-]{16,}=*)"),
     _pattern("dispatch-token", "dmcp_", rf"{_START}dmcp_[\w-]{{40,}}"),
