@@ -28,7 +28,7 @@ class Fleet:
 
     hosts: int
     slots: int
-    control_s: float = 0.010
+    control_s: float = 0.025
     way_s: float = 0.15
     silence_s: float = 15.0
     fails_every_s: float = math.inf
@@ -267,7 +267,7 @@ def table(fleet: Fleet) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="How many hosts a stream of runs needs: a simulation.")
-    parser.add_argument("--control-ms", type=float, default=10.0, help="processor time of a task where runs are driven")
+    parser.add_argument("--control-ms", type=float, default=25.0, help="processor time of a task where runs are driven")
     options = parser.parse_args()
     print("\n".join(table(Fleet(1, 4, control_s=options.control_ms / 1000))))
     return 0

@@ -83,10 +83,10 @@ async def carried_out(server: engine_labs.Server, folder: Path, lengths: Sequenc
             host_labs.process(env, *worker, cwd=folder),
         ):
             warm = [host_labs.command(f"w{number}", "import time; time.sleep(2)") for number in range(12)]
-            run_id = await host_labs.new_commands(app.store, folder, *warm, run_id="a" * 32, max_parallel=100)
+            run_id = await host_labs.new_commands(app.store, folder, *warm, run_id="a" * 32, max_parallel=60)
             await app.engine.start(run_id)
             assert await host_labs.over(app.engine, run_id) is RunState.SUCCEEDED
-            run_id = await host_labs.new_commands(app.store, folder, *tasks, max_parallel=100)
+            run_id = await host_labs.new_commands(app.store, folder, *tasks, max_parallel=60)
             begun = time.perf_counter()
             await app.engine.start(run_id)
             assert await host_labs.over(app.engine, run_id) is RunState.SUCCEEDED
