@@ -111,10 +111,11 @@ def start_of(task: TaskRecord) -> transitions.Start:
     return transitions.Start(task.id, task.attempt, task.worker, "", stand_ins=task.stand_ins)
 
 
-class AttemptRecord(model.Value):
+class AttemptRecord(NamedTuple):
     """One try of a task. `lease_until` is set for host assignments only.
 
     `beyond` names the figures of its usage that the store has from before there were bounds, and nobody can have used.
+    A plain tuple like `TaskRecord`, for the same reason.
     """
 
     run_id: str
@@ -129,7 +130,7 @@ class AttemptRecord(model.Value):
     beyond: tuple[str, ...] = ()
     error: str = ""
     error_kind: str = ""
-    beat: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
+    beat: Mapping[str, model.Json] = {}
 
 
 class NewestAttempt(NamedTuple):

@@ -515,6 +515,7 @@ def _reasons(view: run_view.RunView) -> Iterator[tuple[str, str | NextStep]]:
     reasons = (
         (task.id, step_choice.why_waiting(view.run.id, task, states, deps[task.id], view.now))
         for task in view.tasks
+        if task.state is not TaskState.SUCCEEDED
         if not (task.state is TaskState.FAILED and task.id in view.alike)  # `next` says why, once for all of them
     )
     return (pair for pair in reasons if pair[1])

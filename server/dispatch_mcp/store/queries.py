@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import bounds, like_failures, ports, records, short_ids, transitions
+from dispatch_mcp.model import like_failures, ports, records, short_ids, transitions
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import state_machine
 from dispatch_mcp.store import codec, messages, owner_locks, plan_shelf, samples, table_rows
@@ -389,13 +389,22 @@ async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[rec
 
 
 def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
-    names = ("task_id", "attempt", "state", "worker", "started_at", "ended_at", "lease_until")
-    fields: dict[str, model.Json] = dict(zip(names, row[:7], strict=True))
-    figures, beyond = row[7:13], table_rows.figures_beyond(row[7:13])
-    amounts = {name: figure for name, figure in zip(bounds.USAGE, figures, strict=True) if figure is not None}
-    fields["usage"], fields["beyond"] = table_rows.usage_of(figures) if beyond else amounts, beyond
-    fields["error"], fields["error_kind"], fields["beat"] = row[13], row[14], codec.load_map(row[15])
-    return records.AttemptRecord(run_id=run_id, **fields)
+    task_id, number, state, worker, started_at, ended_at, lease_until, *figures, error, error_kind, beat = row
+    return records.AttemptRecord(
+        run_id,
+        task_id,
+        number,
+        table_rows.ATTEMPT_STATES[state],
+        table_rows.KINDS[worker],
+        started_at,
+        ended_at,
+        lease_until,
+        table_rows.usage_of(figures),
+        table_rows.figures_beyond(figures),
+        error,
+        error_kind,
+        codec.load_map(beat),
+    )
 
 
 async def events(reader: Reader, run_id: str, after: int, limit: int) -> list[model.Event]:

@@ -16,7 +16,11 @@ from dispatch_mcp.store import codec
 from dispatch_mcp.store.looks import listed_runs
 
 STATES = {state.value: state for state in model.TaskState}
+ATTEMPT_STATES = {state.value: state for state in model.AttemptState}
 KINDS = {kind.value: kind for kind in model.WorkerKind}
+
+_NO_FIGURES = (0, 0, 0, 0, None, 0.0)
+_NOTHING_USED = model.Usage()
 
 Numbers = Mapping[str, int]
 """The numbers of a run's tasks by id."""
@@ -194,11 +198,15 @@ def usage_of(cells: Sequence[model.Json]) -> model.Usage:
 
     What is beyond all bounds counts as the bound: files from before there were any may hold it, and sums of it.
     """
+    if tuple(cells) == _NO_FIGURES:
+        return _NOTHING_USED
     return model.Usage.within_bounds(dict(zip(bounds.USAGE, cells, strict=True)))
 
 
 def figures_beyond(cells: Sequence[model.Json]) -> tuple[str, ...]:
     """Returns the names of the figures that no attempt can have used, in cells in the order of `USAGE_COLUMNS`."""
+    if tuple(cells) == _NO_FIGURES:
+        return ()
     names = zip(bounds.USAGE.items(), cells, strict=True)
     return tuple(name for (name, most), cell in names if cell is not None and not 0 <= cell <= most)
 

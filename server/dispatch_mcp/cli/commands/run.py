@@ -247,6 +247,10 @@ def _trace(
     return {
         "correlation_id": short_ids.short(view.run.id),
         "task": task._asdict(),
-        "attempts": [attempt.model_dump(mode="json") for attempt in attempts if attempt.task_id == task.id],
+        "attempts": [
+            {**attempt._asdict(), "usage": attempt.usage.model_dump(mode="json")}
+            for attempt in attempts
+            if attempt.task_id == task.id
+        ],
         "outcome": outcome.model_dump(mode="json", exclude={"footprints"}) if outcome else None,
     }
