@@ -27,8 +27,10 @@ def states(core: state_machine.RunCore) -> dict[str, str]:
     return {row.id: row.state.value for row in core.rows}
 
 
-def met_a_fault(core: state_machine.RunCore, start: transitions.Start, now: float) -> bool:
-    outcome = model.Outcome(state=AttemptState.FAILED, error="x", error_kind=transitions.FAULT, retryable=True)
+def met_a_fault(
+    core: state_machine.RunCore, start: transitions.Start, now: float, kind: str = transitions.FAULT
+) -> bool:
+    outcome = model.Outcome(state=AttemptState.FAILED, error="x", error_kind=kind, retryable=True)
     return core.finish(transitions.Finished(start.task_id, start.attempt, outcome), now)
 
 
@@ -54,6 +56,29 @@ def test_crashes_and_faults_of_a_task_are_counted_together() -> None:
         [start] = core.next(now)
         met_a_fault(core, start, now)
     assert core.row("a").state is TaskState.FAILED
+
+
+def test_hosts_that_are_lost_and_faults_of_ours_are_counted_apart() -> None:
+    core = begin(task("a", tries=1))
+    kinds = [transitions.HOST_LOST] * 5 + ["git_failed"] * 2 + [transitions.HOST_LOST] * 4
+    for number, kind in enumerate(kinds):
+        [start] = core.next(1e6 * number)
+        met_a_fault(core, start, 1e6 * number, kind)
+        assert core.row("a").state is not TaskState.FAILED
+    assert (core.row("a").host_losses, core.row("a").crashes) == (9, 2)
+    core.next(1e9)
+    core.abandon("a", 1e9, crashed=True)
+    assert (core.row("a").state, core.row("a").cause) == (TaskState.FAILED, "quarantined")
+
+
+def test_a_retry_forgives_the_hosts_that_were_lost() -> None:
+    core = begin(task("a"))
+    for number in range(10):
+        [start] = core.next(1e6 * number)
+        met_a_fault(core, start, 1e6 * number, transitions.HOST_LOST)
+    assert (core.row("a").state, core.row("a").cause) == (TaskState.FAILED, transitions.HOST_LOST)
+    core.retry("a")
+    assert (core.row("a").host_losses, core.row("a").state) == (0, TaskState.READY)
 
 
 def test_a_fault_is_reported_once_and_late_ones_change_nothing() -> None:

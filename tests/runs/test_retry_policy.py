@@ -66,8 +66,10 @@ def test_failures_and_crashes_are_not_taken_for_limits() -> None:
     assert POLICY.hold_s("run", patient, None) <= POLICY.hold_base_s * 1.1
 
 
-@pytest.mark.parametrize("others", [{"rounds": 4}, {"false_starts": 4}, {"rounds": 3, "false_starts": 1}])
-def test_rounds_of_a_review_and_agents_that_were_missing_are_not_taken_for_limits(others: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "others", [{"rounds": 4}, {"false_starts": 4}, {"host_losses": 4}, {"rounds": 3, "false_starts": 1}]
+)
+def test_rounds_of_a_review_missing_agents_and_lost_hosts_are_not_taken_for_limits(others: dict[str, int]) -> None:
     judged = dataclasses.replace(row(attempt=6, failures=1), **others)
     assert POLICY.hold_s("run", judged, None) <= POLICY.hold_base_s * 1.1
     assert POLICY.hold_s("run", dataclasses.replace(judged, attempt=7), None) >= POLICY.hold_base_s * 2
@@ -98,4 +100,6 @@ def test_another_policy_is_another_wait(failures: int, most: float) -> None:
 @pytest.mark.parametrize("crashes", range(1, 6))
 def test_a_fault_waits_twice_as_long_as_a_failure_whatever_has_failed_before(crashes: int) -> None:
     hurt = row(failures=0, crashes=crashes)
-    assert POLICY.fault_s("run", hurt) == 2 * POLICY.backoff_s("run", row(failures=crashes))
+    assert POLICY.fault_s("run", hurt, transitions.FAULT) == 2 * POLICY.backoff_s("run", row(failures=crashes))
+    lost = dataclasses.replace(row(crashes=9), host_losses=crashes)
+    assert POLICY.fault_s("run", lost, transitions.HOST_LOST) == POLICY.fault_s("run", hurt, transitions.FAULT)

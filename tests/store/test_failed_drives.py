@@ -8,7 +8,7 @@ import pytest
 import store_setup
 
 from dispatch_mcp import errors, model, prices
-from dispatch_mcp.model import records
+from dispatch_mcp.model import records, transitions
 from dispatch_mcp.store import owner_locks, sqlite_store
 
 pytestmark = pytest.mark.anyio
@@ -85,3 +85,19 @@ async def test_an_attempt_whose_start_was_not_heard_of_is_found_as_it_began(tmp_
         assert start.ceiling.tokens
         assert start.ceiling.dollars
         assert await store.begun("run") == [start]
+
+
+async def test_a_lost_host_is_kept_as_one_and_not_as_a_crash(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        outcome = model.Outcome(
+            state=model.AttemptState.FAILED, error="silent", error_kind=transitions.HOST_LOST, retryable=True
+        )
+        end = transitions.Finished(start.task_id, start.attempt, outcome)
+        await store.advance("run", store_setup.step(owner, end, start=frozenset()))
+        [task] = await store.tasks("run")
+        assert (task.state, task.host_losses, task.crashes) == (model.TaskState.READY, 1, 0)
+        [row] = (await store.whole_run("run", principal=records.LOCAL)).tasks
+        assert row == task
+    async with sqlite_store.open_store(tmp_path) as store:
+        assert await store.tasks("run") == [task]

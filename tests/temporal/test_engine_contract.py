@@ -294,7 +294,7 @@ def fate(row: records.TaskRecord) -> tuple[str, int, str]:
     Of two that fail at the same time, the first one to be recorded is named as what others are skipped for. And a
     machine without time for anybody loses an attempt now and then, which is begun again and counted apart.
     """
-    return row.state.value, row.attempt - row.crashes, row.cause.partition(":")[0]
+    return row.state.value, row.attempt - row.crashes - row.host_losses, row.cause.partition(":")[0]
 
 
 async def outcomes(

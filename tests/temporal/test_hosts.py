@@ -64,7 +64,7 @@ async def test_work_of_a_host_that_is_killed_moves_to_another_and_no_program_of_
     assert not is_alive(pid)
     assert (lost.error_kind, done.state) == ("host_lost", AttemptState.SUCCEEDED)
     row = (await _rows(home, run_id))[0]
-    assert (row.crashes, row.failures) == (1, 0)
+    assert (row.host_losses, row.crashes, row.failures) == (1, 0, 0)
 
 
 async def _rows(home: Path, run_id: str) -> list[records.TaskRecord]:

@@ -86,6 +86,7 @@ class TaskRecord(NamedTuple):
     rounds: int = 0
     stand_ins: tuple[model.StandIn, ...] = ()
     false_starts: int = 0
+    host_losses: int = 0
 
 
 def row_of(task: TaskRecord) -> transitions.TaskRow:
@@ -103,6 +104,7 @@ def row_of(task: TaskRecord) -> transitions.TaskRow:
         task.rounds,
         task.stand_ins,
         task.false_starts,
+        task.host_losses,
     )
 
 

@@ -140,7 +140,7 @@ class TaskRow:
 
     `rounds` counts, for a review, how often it blocked; for other work, how often reviews have sent it back.
     `stand_ins` do the task in place of its agent, the newest last; `false_starts` counts attempts whose agent could not
-    be started.
+    be started, `host_losses` those whose host fell silent.
     """
 
     id: str
@@ -155,6 +155,7 @@ class TaskRow:
     rounds: int = 0
     stand_ins: tuple[model.StandIn, ...] = ()
     false_starts: int = 0
+    host_losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

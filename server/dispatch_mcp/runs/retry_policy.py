@@ -22,7 +22,7 @@ class RetryPolicy:
 
     A rate limit that does not say for how long holds for `hold_base_s`, doubling up to `hold_cap_s`; one that does is
     obeyed up to `longest_hold_s`. A task that met `max_crashes` is not begun again: its owner died while it ran, or an
-    exception of ours ended its attempt. Where only hosts were lost, it is begun again until it met `max_host_losses`.
+    exception of ours ended its attempt. Hosts that were lost are counted apart, up to `max_host_losses`.
     """
 
     # Chosen, not fitted. A second lets a flaky command's cause pass; a minute is as long as a person waits before
@@ -44,13 +44,16 @@ class RetryPolicy:
         """Returns a delay in seconds that doubles with each failure, cut to 50-100 %."""
         return self._delay_s(run_id, row, self.backoff_base_s, row.failures)
 
-    def most_crashes(self, cause: str) -> int:
-        """Returns how many crashes a task may meet whose last one has that cause."""
-        return self.max_host_losses if cause == transitions.HOST_LOST else self.max_crashes
+    def is_given_up(self, row: TaskRow, cause: str) -> bool:
+        """Returns whether a task has met too many of what `cause` counts as, a lost host or a crash."""
+        if cause == transitions.HOST_LOST:
+            return row.host_losses >= self.max_host_losses
+        return row.crashes >= self.max_crashes
 
-    def fault_s(self, run_id: str, row: TaskRow) -> float:
-        """Returns the same for each crash: a machine that is short of something has that long to recover."""
-        return self._delay_s(run_id, row, self.fault_base_s, row.crashes)
+    def fault_s(self, run_id: str, row: TaskRow, cause: str) -> float:
+        """Returns the same for each crash or lost host: what is short of something has that long to recover."""
+        times = row.host_losses if cause == transitions.HOST_LOST else row.crashes
+        return self._delay_s(run_id, row, self.fault_base_s, times)
 
     def _delay_s(self, run_id: str, row: TaskRow, base_s: float, times: int) -> float:
         doublings = min(times - 1, _DOUBLINGS)
@@ -63,9 +66,10 @@ class RetryPolicy:
         whoever comes back too early is often punished with a longer limit.
         """
         if requested_s is None:
-            # What is neither a failure nor a crash, nor was judged by a review, and had an agent, has met a rate limit:
-            # so many times.
-            limits_met = max(1, row.attempt - row.failures - row.crashes - row.rounds - row.false_starts)
+            # What is neither a failure nor a crash, nor was judged by a review, and had an agent and a host, has met a
+            # rate limit: so many times.
+            other_ends = row.failures + row.crashes + row.host_losses + row.rounds + row.false_starts
+            limits_met = max(1, row.attempt - other_ends)
             requested_s = min(self.hold_cap_s, self.hold_base_s * 2.0 ** min(limits_met - 1, _DOUBLINGS))
         return min(max(requested_s, self.backoff_base_s), self.longest_hold_s) * (1 + _spread(run_id, row) / 10)
 

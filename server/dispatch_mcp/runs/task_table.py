@@ -187,7 +187,7 @@ class TaskTable:
     def await_mending(self, position: int) -> None:
         """Lets a review wait until what it blocks is done again."""
         row = self.rows[position]
-        row.failures = row.crashes = 0
+        row.failures = row.crashes = row.host_losses = 0
         self._move(row, TaskState.BLOCKED)
         row.cause = transitions.NEEDS_CHANGES
         self._objecting.add(position)
@@ -242,7 +242,7 @@ class TaskTable:
         Its own agent gets another try too: whoever retries may have installed it.
         """
         row = self.rows[position]
-        row.failures = row.crashes = 0
+        row.failures = row.crashes = row.host_losses = 0
         row.stand_ins = ()
         if position in self.subjects:
             row.rounds = 0
@@ -254,7 +254,7 @@ class TaskTable:
         """
         row = self.rows[position]
         row.rounds += 1
-        row.failures = row.crashes = 0
+        row.failures = row.crashes = row.host_losses = 0
         self.withdraw(position)
         row.cause = transitions.SENT_BACK
 

@@ -69,7 +69,7 @@ WHERE ?1 IN (principal, '*') AND id >= ?2 AND id < ?2 || char(1114111) LIMIT 2
 """
 _TASKS = """
 SELECT task.id, position, task.worker, task.state, attempt, failures, crashes, ready_at, result, cause, rounds,
-  stand_ins, false_starts
+  stand_ins, false_starts, host_losses
 FROM task JOIN run ON run.no = task.run WHERE run.id = ? AND cause <> 'removed' ORDER BY position
 """
 _NEWEST_ATTEMPT = """
@@ -88,7 +88,7 @@ SELECT task.id AS id, attempt.error_kind AS error_kind, substr(attempt.error, 1,
 FROM task JOIN attempt ON attempt.task = task.no
 WHERE task.run = run.no AND task.cause <> 'removed' AND attempt.error_kind <> ''
   AND (task.state = 'failed' OR (task.state IN ('ready', 'running', 'blocked')
-    AND (task.failures > 0 OR task.crashes > 0 OR task.cause = '{transitions.RATE_LIMIT}')))
+    AND (task.failures > 0 OR task.crashes > 0 OR task.host_losses > 0 OR task.cause = '{transitions.RATE_LIMIT}')))
 ORDER BY task.position, attempt.attempt LIMIT {MOST_FAILURES}
 """  # noqa: S608  # constants
 # One statement, so that tasks and attempts are of one moment, and the version of the plan is the one they follow; that
@@ -96,7 +96,7 @@ ORDER BY task.position, attempt.attempt LIMIT {MOST_FAILURES}
 _WHOLE_RUN = f"""
 SELECT {table_rows.RUN_COLUMNS},
   (SELECT json_group_array(json_array(id, position, worker, state, attempt, failures, crashes,
-      printf('%!.17g', ready_at), result, cause, rounds, stand_ins, false_starts))
+      printf('%!.17g', ready_at), result, cause, rounds, stand_ins, false_starts, host_losses))
    FROM (SELECT * FROM task WHERE task.run = run.no AND cause <> 'removed' ORDER BY position)),
   (SELECT json_group_array(json_array(id, iif(lease_until IS NULL, NULL, printf('%!.17g', lease_until)), beat,
       last_beat, last_error, printf('%!.17g', started_at)))
@@ -374,11 +374,11 @@ async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:
 
 
 def _task(row: Sequence[model.Json]) -> records.TaskRecord:
-    task_id, position, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, more = row
+    task_id, position, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, names, *more = row
     kinds = table_rows.KINDS[worker], table_rows.STATES[state]
     counts = attempt, failures, crashes, float(ready_at)
-    names = codec.load_stand_ins(stand_ins)
-    return records.TaskRecord(task_id, position, *kinds, *counts, result, cause, rounds, names, more)
+    stand_ins = codec.load_stand_ins(names)
+    return records.TaskRecord(task_id, position, *kinds, *counts, result, cause, rounds, stand_ins, *more)
 
 
 async def attempts(reader: Reader, run_id: str, task_id: str | None) -> list[records.AttemptRecord]:

@@ -71,7 +71,7 @@ SELECT_RUN = f"SELECT {RUN_COLUMNS} FROM run WHERE id = ?"  # noqa: S608  # a co
 COUNTS = listed_runs.COUNTS
 SELECT_TASKS = (
     "SELECT no, id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, "
-    "stand_ins, false_starts FROM task WHERE run = ? ORDER BY position"
+    "stand_ins, false_starts, host_losses FROM task WHERE run = ? ORDER BY position"
 )
 
 _NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
@@ -95,13 +95,13 @@ UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancel
 WHERE no = ?
 """
 _INSERT_TASK = """
-INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, false_starts, no, run,
-  id, position, worker)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, false_starts,
+  host_losses, no, run, id, position, worker)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _UPDATE_TASK = """
 UPDATE task SET state = ?, attempt = ?, failures = ?, crashes = ?, ready_at = ?, result = ?, cause = ?, rounds = ?,
-  stand_ins = ?, false_starts = ?
+  stand_ins = ?, false_starts = ?, host_losses = ?
 WHERE no = ?
 """
 _PLACE_TASK = "UPDATE task SET position = ?, worker = ? WHERE no = ?"
@@ -174,16 +174,14 @@ def record_of_cells(cells: tuple[object, ...]) -> records.RunRecord:
     return run_record(RunRow._make(cells[:-1]), counts)
 
 
-TaskCells = tuple[int, str, str, str, int, int, int, float, str, str, int, str, int]
+TaskCells = tuple[int, str, str, str, int, int, int, float, str, str, int, str, int, int]
 
 
 def task_row(cells: TaskCells) -> transitions.TaskRow:
     """Returns RunCore's form of a row of `SELECT_TASKS`."""
-    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, false_starts = (
-        cells
-    )
+    _, task_id, worker, state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, *counts = cells
     kinds = KINDS[worker], STATES[state]
-    more = codec.load_stand_ins(stand_ins), false_starts
+    more = codec.load_stand_ins(stand_ins), *counts
     return transitions.TaskRow(task_id, *kinds, attempt, failures, crashes, ready_at, result, cause, rounds, *more)
 
 
@@ -275,7 +273,7 @@ def insert_plan(conn: sqlite3.Connection, row: PlanRow, base_version: int | None
 def _task_values(row: transitions.TaskRow, number: int) -> tuple[object, ...]:
     cause = codec.clean(row.cause) if row.cause else ""
     counts = (row.attempt, row.failures, row.crashes)
-    more = (row.rounds, codec.dump_stand_ins(row.stand_ins), row.false_starts)
+    more = (row.rounds, codec.dump_stand_ins(row.stand_ins), row.false_starts, row.host_losses)
     return (str(row.state), *counts, row.ready_at, row.result, cause, *more, number)
 
 
