@@ -186,3 +186,18 @@ async def test_a_task_whose_agent_was_named_needs_no_review(desk: dispatcher_set
     desk.app.catalog = lambda: KNOWN
     planned = await desk.app.plans.plan([task("q", agent="db")])
     assert [one.id for one in planned.plan.tasks] == ["q"]
+
+
+async def test_work_behind_a_decision_does_not_begin_under_another_name(desk: dispatcher_setup.Desk) -> None:
+    plan_id = await desk.planned(GATE, task("a", "gate", files=["shop/cart.py"]), task("free", files=["notes.md"]))
+    given = await desk.app.dispatch(plan_id=plan_id)
+    anew = {"op": "add", "id": "anew", "task": {"do": "Change the cart", "files": ["./shop/cart.py"]}}
+    with pytest.raises(errors.PlanRejected) as refusal:
+        await desk.app.plans.edit(plan_id, 1, [anew, {"op": "remove", "id": "a"}])
+    assert {problem.task for problem in refusal.value.problems} == {"a", "anew"}  # type: ignore[attr-defined]
+    anew["task"] = {"do": "Change the cart", "files": ["shop/cart.py"], "deps": ["gate"]}
+    split = await desk.app.plans.edit(plan_id, 1, [anew, {"op": "remove", "id": "a"}])
+    assert split.changes["added"] == ["anew"]
+    assert await desk.states(given.run_id) == {"gate": "running", "anew": "blocked", "free": "running"}
+    await desk.app.decide(given.run_id, "gate", YES)
+    assert (await desk.states(given.run_id))["anew"] == "ready"

@@ -9,6 +9,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import TaskState, WorkerKind, transitions
 from dispatch_mcp.model.problems import Problem
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.planning import gated_work
 
 
 def refusals(
@@ -19,13 +20,15 @@ def refusals(
     additions: Collection[model.AddedEdge] = (),
     extras: Collection[str] = (),
     reopening: bool = False,
+    workspace: str = "",
 ) -> list[Problem]:
     """Returns everything that keeps a run whose tasks are at `rows` from going on with `after`.
 
     Codes: task_started (it runs or has ended, so it stays as it is), needs_person (a person's decision, or a review
     that objects, would be removed, changed or gone round; or what a task may spend would rise). `additions` are the
     edges of `before` that planning made: nobody's decision. Nor are those in `extras` that no other task waits for.
-    For a run that is over and is `reopening`, what failed or was cancelled has not ended.
+    For a run that is over and is `reopening`, what failed or was cancelled has not ended. A plan that never ran, so
+    without rows, may lose work behind a gate: nobody has been asked about it.
     """
     rows = list(rows)
     reopenable = (TaskState.FAILED, TaskState.CANCELLED) if reopening else ()
@@ -34,11 +37,12 @@ def refusals(
     refusable = {task_id for task_id in extras if not behind(task_id, before)}
     decisions = [task_id for task_id in _undecided(before, final_rows.values()) if task_id not in refusable]
     gates = dict.fromkeys(decisions, _DECISION)
-    gates |= dict.fromkeys(_against(before, rows), _OBJECTION)
+    gates |= dict.fromkeys([*_against(before, rows), *_asked(before, rows)], _OBJECTION)
     work_rows = {task_id: row for task_id, row in final_rows.items() if task_id not in gates}
     return [
         *_started(before, tasks, work_rows, reopening=reopening),
         *_decisions(bare(before, additions, final_rows), tasks, final_rows, gates),
+        *(_gone_round(bare(before, additions, final_rows), tasks, final_rows, gates, workspace) if rows else ()),
         *_raises(before, tasks),
     ]
 
@@ -60,11 +64,15 @@ def _raises(before: Sequence[model.Task], tasks: Mapping[str, model.Task]) -> It
 
 
 def refused_by_reviews(
-    before: Sequence[model.Task], after: Sequence[model.Task], rows: Sequence[transitions.TaskRow]
+    before: Sequence[model.Task],
+    after: Sequence[model.Task],
+    rows: Sequence[transitions.TaskRow],
+    workspace: str = "",
 ) -> list[Problem]:
     """Returns what would remove, change or go round reviews that have not passed in a run that is over, at `rows`."""
-    gates = dict.fromkeys(_against(before, rows), _OBJECTION)
-    return _decisions(before, {task.id: task for task in after}, frozenset[str](), gates)
+    gates, tasks = dict.fromkeys(_against(before, rows), _OBJECTION), {task.id: task for task in after}
+    final_ids = frozenset[str]()
+    return [*_decisions(before, tasks, final_ids, gates), *_gone_round(before, tasks, final_ids, gates, workspace)]
 
 
 def refused_by_blocks(
@@ -216,6 +224,36 @@ def _decisions(
     ]
 
 
+def _gone_round(
+    before: Sequence[model.Task],
+    tasks: Mapping[str, model.Task],
+    final_ids: Collection[str],
+    gates: Mapping[str, _Gate],
+    workspace: str,
+) -> list[Problem]:
+    """Returns what takes work behind a gate away, or has it done in front of it under another name."""
+    problems: dict[str, Problem] = {}
+    for gate, kind in gates.items():
+        waiting, waiting_now = behind(gate, before).difference(final_ids), behind(gate, tasks.values())
+        evasive_ids = waiting.intersection(tasks).difference(waiting_now)  # refused for that already
+        for bypass in gated_work.bypasses(before, tasks, waiting - evasive_ids, waiting_now, workspace):
+            if bypass.task_id not in evasive_ids:
+                problems.setdefault(bypass.task_id, _bypass(bypass, gate, kind))
+    return [*problems.values()]
+
+
+def _bypass(bypass: gated_work.Bypass, gate: str, kind: _Gate) -> Problem:
+    if bypass.kind == "lost":
+        act = f"writes `{bypass.path}`" if bypass.path else "does its work"
+        why = f"waits for {kind.name}, {gate!r}, and nothing behind that {act} now"
+        fix = f"Keep it, or let what takes its place depend on {gate!r} and name all of its files. {kind.fix}"
+    else:
+        act = f"may write `{bypass.path}`" if bypass.path else "may do the same"
+        why = f"{act} as {bypass.gated_id!r}, which waits for {kind.name}, {gate!r}"
+        fix = f"Add {gate!r} to its deps, or name its files where nothing behind {gate!r} writes them."
+    return Problem(code="needs_person", task=bypass.task_id, message=f"Task {bypass.task_id!r} {why}.", fix=fix)
+
+
 def _needs_person(task_id: str, why: str, gate: _Gate) -> Problem:
     return Problem(code="needs_person", task=task_id, message=f"Task {task_id!r} {why}.", fix=gate.fix)
 
@@ -245,6 +283,12 @@ def _against(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -
     """Returns the reviews that object, came to no verdict, or were asked before, and that no person has let go."""
     objecting = {row.id for row in rows if transitions.stands_against(row) or transitions.is_asked(row)}
     return [task.id for task in tasks if task.reviews and task.id in objecting]
+
+
+def _asked(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:
+    """Returns the reviews that are asked now."""
+    running_ids = {row.id for row in rows if row.state is TaskState.RUNNING}
+    return [task.id for task in tasks if task.reviews and task.id in running_ids]
 
 
 def blocking_review(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:

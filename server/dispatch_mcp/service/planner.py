@@ -317,9 +317,12 @@ class Planner:
             extras = (
                 () if runs else [name for name, why in plan.additions.items() if why.startswith(plan_proposals.PATTERN)]
             )
-            of_runs = [edit_rules.refusals(base, tasks, rows, extras=extras) for rows in (runs or [objections])]
+            of_runs = [
+                edit_rules.refusals(base, tasks, rows, extras=extras, workspace=plan.workspace)
+                for rows in (runs or [objections])
+            ]
             if runs:
-                of_runs.append(edit_rules.refused_by_reviews(base, tasks, objections))
+                of_runs.append(edit_rules.refused_by_reviews(base, tasks, objections, plan.workspace))
             plan_proposals.refuse([*self._check(tasks), *dict.fromkeys(itertools.chain.from_iterable(of_runs))])
             for run in open_runs:
                 refuse_tasks(run.limits, len(tasks))

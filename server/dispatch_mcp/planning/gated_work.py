@@ -1,0 +1,107 @@
+"""Work behind a gate: no edit of a live plan takes any of it away, or has it done in front of the gate.
+
+Rule: docs/rules.md#edits-of-a-plan. What work is, its files tell: whoever changes something and names none may write
+all of them. A program without files is only what it is, as whoever allowed it decides about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.planning import plan_advice
+from dispatch_mcp.text import path_globs
+
+
+class Bypass(NamedTuple):
+    """How an edit goes round a gate: a task behind it is `lost`, or another comes `before` it with the work of one."""
+
+    kind: Literal["lost", "before"]
+    task_id: str
+    gated_id: str
+    path: str = ""
+
+
+def bypasses(
+    before: Sequence[model.Task],
+    now: Mapping[str, model.Task],
+    waiting: Collection[str],
+    waiting_now: Collection[str],
+    workspace: str = "",
+) -> Iterator[Bypass]:
+    """Yields how an edit from `before` to `now` goes round one gate.
+
+    `waiting` are the tasks that wait for it in `before` and have not begun, `waiting_now` those that wait for it now.
+    """
+    gated_tasks = [task for task in before if task.id in waiting and _acts(task)]
+    if not gated_tasks:
+        return
+    rest = [now[task_id] for task_id in waiting_now if task_id in now and _acts(now[task_id])]
+    for task in gated_tasks:
+        path = _uncovered(task, rest, workspace)
+        if path is not None:
+            yield Bypass("lost", task.id, task.id, path)
+    old = {task.id: task for task in before}
+    for task in now.values():
+        if task.id in waiting_now or not _acts(task) or not _is_other(task, old.get(task.id)):
+            continue
+        for rival in gated_tasks:
+            path = _shared(task, rival, workspace)
+            if path is not None and (task.id not in old or _shared(old[task.id], rival, workspace) is None):
+                yield Bypass("before", task.id, rival.id, path)
+                break
+
+
+def _acts(task: model.Task) -> bool:
+    """Returns whether a task may change something: it does not say that it only looks, and neither judges nor asks."""
+    if task.reviews or task.worker is model.WorkerKind.HUMAN:
+        return False
+    return _is_program(task) or not plan_advice.names_no_change(task)
+
+
+def _is_program(task: model.Task) -> bool:
+    return bool(task.command) or task.worker is model.WorkerKind.COMMAND
+
+
+def _is_other(task: model.Task, old: model.Task | None) -> bool:
+    """Returns whether a task is new, or does something else than before."""
+    if old is None:
+        return True
+    return any(getattr(task, name) != getattr(old, name) for name in ("goal", "files", "command", "worker"))
+
+
+def _uncovered(task: model.Task, rest: Sequence[model.Task], workspace: str) -> str | None:
+    """Returns a file of a gated task, or an empty string for all that it may write, that no gated one has now."""
+    if not task.files:
+        is_covered = any(
+            other.command == task.command if _is_program(task) else not (other.files or _is_program(other))
+            for other in rest
+        )
+        return None if is_covered else ""
+    covers = [path for other in rest for path in _paths(other, workspace)]
+    return next(
+        (
+            path
+            for path in _paths(task, workspace)
+            if not any(path == cover or path_globs.contains(cover, path) for cover in covers)
+        ),
+        None,
+    )
+
+
+def _shared(task: model.Task, rival: model.Task, workspace: str) -> str | None:
+    """Returns a file that both may write, an empty string for work without files that may be the same, else None."""
+    if task.files and rival.files:
+        rival_paths = _paths(rival, workspace)
+        paths = (
+            path for path in _paths(task, workspace) if any(path_globs.touch(other, path) for other in rival_paths)
+        )
+        return next(paths, None)
+    if _is_program(task) and not task.files:
+        return "" if _is_program(rival) else None
+    return None if task.files and _is_program(rival) else ""
+
+
+def _paths(task: model.Task, workspace: str) -> list[str]:
+    return [path_globs.normalise(path, workspace) for path in task.files]

@@ -1,0 +1,176 @@
+"""Work behind a gate of a live run: no edit takes it away or has it done in front of the gate."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dispatch_mcp import model
+from dispatch_mcp.model import TaskState, WorkerKind, transitions
+from dispatch_mcp.model.problems import Problem
+from dispatch_mcp.planning import edit_rules, plan_edits
+
+
+def task(name: str, *deps: str, **more: object) -> model.Task:
+    return model.Task.model_validate({"id": name, "do": f"Change {name}", "deps": deps, **more})
+
+
+GATE = task("gate", worker="human")
+WORK = task("work", "gate", files=["shop/cart.py", "docs/**"])
+BLIND = task("blind", "gate")
+SENT = task("sent", "gate", command=["./send.sh"])
+FREE = task("free", files=["notes.md"])
+PLAN = (GATE, WORK, BLIND, SENT, FREE)
+FIRST = task("first", files=["shop/cart.py"])
+REVIEW = task("review", "first", reviews=["first"])
+BEHIND = task("behind", "review", files=["README.md"])
+
+
+def row(name: str, state: TaskState, **more: int) -> transitions.TaskRow:
+    line = transitions.TaskRow(name, WorkerKind.HOST, state)
+    line.attempt, line.rounds = more.get("attempt", 0), more.get("rounds", 0)
+    return line
+
+
+ROWS = (row("gate", TaskState.RUNNING, attempt=1), *(row(one.id, TaskState.BLOCKED) for one in PLAN[1:]))
+
+
+def refused(
+    after: list[model.Task],
+    before: tuple[model.Task, ...] = PLAN,
+    rows: tuple[transitions.TaskRow, ...] = ROWS,
+    workspace: str = "",
+) -> list[Problem]:
+    return edit_rules.refusals(before, after, rows, workspace=workspace)
+
+
+def without(*names: str, plan: tuple[model.Task, ...] = PLAN) -> list[model.Task]:
+    return [one for one in plan if one.id not in names]
+
+
+@pytest.mark.parametrize(
+    ("after", "tasks"),
+    [
+        ([*without("work"), task("new", files=["shop/cart.py", "docs/**"])], {"work", "new"}),
+        ([*without("work"), task("new", files=["other.py"])], {"work", "new"}),
+        (without("work"), {"work"}),
+        (without("blind"), {"blind"}),
+        (without("sent"), {"sent"}),
+        ([*PLAN, task("new", files=["shop/cart.py"])], {"new"}),
+        ([*PLAN, task("new", files=["/w/shop/cart.py"])], {"new"}),
+        ([*PLAN, task("new", files=["shop"])], {"new"}),
+        ([*PLAN, task("new", files=["docs/a.md"])], {"new"}),
+        ([*PLAN, task("new")], {"new"}),
+        ([*PLAN, task("new", "free")], {"new"}),
+        ([*PLAN, task("new", command=["./send.sh", "--now"])], {"new"}),
+        ([*without("work"), task("work", "gate", files=["decoy.md"])], {"work"}),
+        ([*without("blind"), task("blind", "gate", files=["decoy.md"])], {"blind"}),
+        ([*without("sent"), task("sent", "gate", command=["true"])], {"sent"}),
+        ([*without("free"), task("free", files=["shop/cart.py"])], {"free"}),
+        ([*without("work"), task("work", files=["shop/cart.py", "docs/**"])], {"work"}),
+    ],
+)
+def test_work_behind_a_gate_is_neither_lost_nor_done_in_front_of_it(after: list[model.Task], tasks: set[str]) -> None:
+    problems = refused(after, workspace="/w")
+    assert {problem.code for problem in problems} == {"needs_person"}
+    assert tasks <= {problem.task for problem in problems}
+    assert all("'gate'" in problem.message for problem in problems)
+
+
+NAMED = (GATE, WORK, FREE)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [GATE, task("one", "gate", files=["shop/cart.py"]), task("two", "gate", files=["docs/**"]), FREE],
+        [GATE, task("one", "gate", files=["shop/cart.py"]), task("two", "one", files=["docs/**"]), FREE],
+        [GATE, task("all", "gate", files=["shop/**", "shop", "docs/**"]), FREE],
+        [*NAMED, task("new", files=["app/other.py"])],
+        [*NAMED, task("new", "gate", files=["shop/cart.py"])],
+        [*NAMED, task("new", "work", files=["shop/cart.py"])],
+        [*NAMED, task("look", do="Investigate how carts are used")],
+        [*NAMED, task("tests", command=["pytest", "-q"])],
+        [GATE, task("work", "gate", files=["shop/cart.py", "docs/**", "more.py"], do="Another word"), FREE],
+        [GATE, WORK],
+        [GATE, WORK, task("free", files=["others.md"])],
+        [GATE, WORK, FREE, task("free2", "free", files=["notes.md"])],
+    ],
+)
+def test_honest_edits_pass_while_a_person_has_not_decided(after: list[model.Task]) -> None:
+    assert not refused(after, NAMED, tuple(line for line in ROWS if line.id in {"gate", "work", "free"}))
+
+
+@pytest.mark.parametrize(
+    "review",
+    [
+        row("review", TaskState.BLOCKED, attempt=1, rounds=1),
+        row("review", TaskState.FAILED, attempt=2, rounds=2),
+        row("review", TaskState.READY, attempt=1),
+        row("review", TaskState.RUNNING, attempt=1),
+    ],
+    ids=["objects", "failed", "asked again", "is asked"],
+)
+def test_a_review_that_was_asked_keeps_what_waits_for_it_until_it_passes(review: transitions.TaskRow) -> None:
+    before = (FIRST, REVIEW, BEHIND)
+    rows = (row("first", TaskState.READY, attempt=1), review, row("behind", TaskState.BLOCKED))
+    anew = [FIRST, REVIEW, task("anew", files=["README.md"])]
+    assert {problem.task for problem in refused(anew, before, rows)} == {"behind", "anew"}
+    assert refused([FIRST, REVIEW, task("behind", files=["README.md"])], before, rows)
+    assert not refused([*before, task("mend", files=["shop/rounding.py"])], before, rows)
+    passed = (rows[0], row("review", TaskState.SUCCEEDED, attempt=1), rows[2])
+    assert not refused(anew, before, passed)
+
+
+def test_a_gate_that_is_open_and_work_that_was_done_hold_nothing_back() -> None:
+    rows = (row("gate", TaskState.SUCCEEDED, attempt=1), *ROWS[1:])
+    assert not refused([GATE, task("new", files=["shop/cart.py"])], NAMED, rows)
+
+
+def test_a_plan_that_never_ran_may_lose_work_behind_a_gate() -> None:
+    assert not refused([GATE, FREE, task("new", files=["shop/cart.py"])], NAMED, ())
+
+
+def test_the_fix_of_a_new_task_names_what_it_has_to_depend_on() -> None:
+    [problem] = refused([*NAMED, task("new", files=["shop/cart.py"])], NAMED)
+    assert problem.message == (
+        "Task 'new' may write `shop/cart.py` as 'work', which waits for a person's decision, 'gate'."
+    )
+    assert problem.fix.startswith("Add 'gate' to its deps")
+
+
+FILES = st.lists(st.sampled_from(["a.py", "b.py", "lib/c.py", "lib", "lib/**", "*.md"]), max_size=3, unique=True)
+NEW = st.tuples(FILES, st.lists(st.sampled_from(["gate", "w0", "w1", "free"]), max_size=2))
+
+
+@settings(max_examples=300)
+@given(st.lists(FILES, min_size=1, max_size=2), st.lists(NEW, max_size=3), st.sets(st.integers(0, 1)))
+def test_after_any_edit_that_passes_all_that_was_behind_the_gate_still_waits_for_it(
+    work: list[list[str]], news: list[tuple[list[str], list[str]]], removed: set[int]
+) -> None:
+    before = (GATE, *(task(f"w{at}", "gate", files=files) for at, files in enumerate(work)), FREE)
+    goners = [{"op": "remove", "id": f"w{at}"} for at in removed if at < len(work)]
+    more = [
+        {"op": "add", "id": f"n{at}", "task": {"do": "Change it", "files": files, "deps": deps}}
+        for at, (files, deps) in enumerate(news)
+    ]
+    after, faults = plan_edits.apply(before, [*more, *goners])
+    rows = (ROWS[0], *(row(one.id, TaskState.BLOCKED) for one in before[1:]))
+    if faults or refused(after, before, rows):
+        return
+    waiting = edit_rules.behind("gate", after)
+    written = set(itertools.chain.from_iterable(work))
+    assert written <= {path for one in after if one.id in waiting for path in (*one.files, *_below(one.files))}
+    for one in after:
+        if one.id.startswith("n") and one.id not in waiting:
+            assert one.files
+            assert not written.intersection(one.files)
+            assert all(work)
+
+
+def _below(files: tuple[str, ...]) -> set[str]:
+    """Returns which of the drawn paths lie below one of these."""
+    return {"lib/c.py", "lib/**"} if "lib" in files else set()
