@@ -211,7 +211,38 @@ def test_a_task_that_a_reviewer_has_judges_the_work_that_it_depends_on() -> None
         named("other", "fix", agent="coder"),
     ]
     recognised = review_rules.with_reviewers(given_tasks, {"sentinel"})
-    assert {task.id: task.reviews for task in recognised if task.reviews} == {"check": ("fix",)}
+    assert {task.id: task.reviews for task in recognised if task.reviews} == {"check": ("fix",), "again": ("fix",)}
+
+
+@pytest.mark.parametrize(
+    ("do", "is_review"),
+    [
+        ("Review the discount", True),
+        ("Please review the change for security problems", True),
+        ("Audit what was changed", True),
+        ("Code review of the discount; answer PASS or FAIL", True),
+        ("Do a final review of the change", True),
+        ("Review the discount and fix what is wrong", False),
+        ("Implement the review page", False),
+        ("Address the review comments", False),
+        ("Investigate the login", False),
+        ("", False),
+    ],
+)
+def test_a_task_whose_goal_says_that_it_reviews_judges_the_nearest_work_before_it(do: str, *, is_review: bool) -> None:
+    given_tasks = [
+        named("far", files=("a.py",)),
+        named("fix", "far", files=("a.py",)),
+        named("tests", "fix", command=("pytest",)),
+        named("facts", "tests", do="Investigate the login"),
+        named("check", "facts", do=do or "x"),
+    ]
+    check = review_rules.with_reviewers(given_tasks, set())[-1]
+    assert check.reviews == (("fix",) if is_review else ())
+    assert check.deps == (("facts", "fix") if is_review else ("facts",))
+    assert review_rules.with_reviewers(given_tasks, set(), {"check"}) == given_tasks
+    apart = [named("facts", do="Investigate it"), named("check", "facts", do=do or "x")]
+    assert review_rules.with_reviewers(apart, set()) == apart
 
 
 def test_the_advocate_of_a_council_is_no_review_of_the_reviewers_before_it() -> None:

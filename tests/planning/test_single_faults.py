@@ -479,7 +479,7 @@ def task_started(rng: random.Random, _tasks: list[model.Task], rows: list[transi
             {"op": "skip", "id": task_id, "reason": "no need"},
         ]
     )
-    return Fault([], task_id, edits=[{"op": "add", "id": "fresh", "task": {"do": "x"}}, edit])
+    return Fault([], task_id, edits=[{"op": "add", "id": "fresh", "task": {"do": "x", "files": ["x.md"]}}, edit])
 
 
 def needs_person(rng: random.Random, _tasks: list[model.Task], _rows: list[transitions.TaskRow]) -> Fault:

@@ -348,3 +348,66 @@ async def test_a_simulated_review_of_real_work_passes_nothing(tmp_path: Path, in
             if event.kind == "run_finished":
                 break
         assert await chat.states() == {"fix": "unverified", "look": "failed", "ship": "skipped"}
+
+
+LOOK: dict[str, Any] = {"id": "look", "deps": ["fix"], "agent": "general-purpose"}
+AFTER: dict[str, Any] = {**DOCS, "deps": ["look"]}
+
+
+@pytest.mark.parametrize(
+    ("do", "text", "passes"),
+    [
+        ("Review the totals", verdict("FAIL", "high"), False),
+        ("Review the totals", verdict("FAIL"), False),
+        ("Code review of the totals; answer PASS or FAIL", verdict("PASS", "critical"), False),
+        ("Review the totals", GARBAGE, False),
+        ("Review the totals", PASS, True),
+        ("Check that the totals are right", verdict("FAIL", "high"), False),
+        ("Verify the work of fix", "I looked.\n\n" + verdict("FAIL"), False),
+        ("Verify the work of fix", verdict("PASS", "critical"), False),
+        ("Verify the work of fix", "Verdict: FAIL", False),
+        ("Verify the work of fix", PASS, True),
+        ("Verify the work of fix", "The totals are right; I could not make them fail.", True),
+        ("Investigate who uses the totals", '{"completed_work": "Three places use them"}', True),
+    ],
+)
+async def test_who_looks_at_work_and_does_not_pass_it_holds_back_what_waits(
+    tmp_path: Path, do: str, text: str, *, passes: bool
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin(FIX, {**LOOK, "do": do}, AFTER)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await chat.report("look", text.replace("return sum(cart)", "sum(line.price for line in cart)"))
+        assert ("docs" in await chat.out()) is passes
+
+
+async def test_only_a_person_goes_on_after_a_verdict_that_blocks(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin(FIX, {**LOOK, "do": "Verify the work of fix"}, AFTER)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        answer = await chat.report("look", verdict("FAIL", "high"))
+        assert answer.results[0].state == "failed"
+        assert "A high fault" in answer.results[0].why
+        assert (await chat.trace()).state in {"failed", "partial", "needs_changes"}
+        with pytest.raises(errors.NotAllowed, match="only a person can let it go"):
+            await chat.app.steer(chat.run_id, "skip", "look", "no matter")
+
+
+async def test_what_somebody_finds_where_no_work_came_before_is_their_result(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin({"id": "audit", "do": "Review how totals are made", "agent": "general-purpose"}, FIX)
+        await chat.report("audit", verdict("FAIL", "high"))
+        assert (await chat.states())["audit"] == "unverified"
+
+
+async def test_a_review_by_its_words_leaves_the_council_of_the_run_where_it_is(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
+        plan = await chat.app.plans.plan([FIX, {**LOOK, "do": "Review the totals"}])
+        judges = {task.id: task.reviews for task in plan.plan.tasks if task.reviews}
+        assert judges["look"] == judges["council"] == ("fix",)

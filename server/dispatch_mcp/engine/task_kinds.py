@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Protocol
 
@@ -23,8 +23,9 @@ from dispatch_mcp.engine import (
     run_view,
 )
 from dispatch_mcp.engine.earlier_runs import reworked_files
-from dispatch_mcp.model import WorkerKind, work_order
-from dispatch_mcp.review import review_tasks, reviewer_selection
+from dispatch_mcp.model import AttemptState, WorkerKind, records, transitions, work_order
+from dispatch_mcp.planning import review_rules
+from dispatch_mcp.review import answer_parser, plan_reviews, review_tasks, reviewer_selection
 from dispatch_mcp.routing import router
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
@@ -113,6 +114,7 @@ class Work:
     ) -> model.Outcome:
         """Returns a claimed success as its receipts judge it."""
         outcome = await claim_evidence.judge(services.verifier, store, claim)
+        outcome = await _without_unasked_verdict(store, claim, outcome, reviewer_selection.names(services.agents()))
         if services.evidence is not None:
             outcome = await reworked_files.with_footprints(store, services.evidence.states_of, claim, outcome)
         return outcome if services.disputes is None else await services.disputes.judge(claim, outcome)
@@ -236,6 +238,8 @@ class CouncilDecision(PlanReview):
 
 _OF_THE_SERVER: Final = frozenset({WorkerKind.API, WorkerKind.CLAUDE})
 
+_NO_READERS: Final = (WorkerKind.COMMAND, WorkerKind.SCRIPTED)
+
 WORK: Final = Work()
 DECISION: Final = PersonDecision()
 
@@ -264,3 +268,37 @@ def _prompt(work: work_order.WorkOrder) -> prompt_builder.Prompt:
     # The role text of a server's worker is its system prompt, but for one that nobody has approved.
     is_in_brief = work.worker in _OF_THE_SERVER and not work.is_role_instruction
     return prompt.with_role(work.agent_prompt, work.agent, is_instruction=False) if is_in_brief else prompt
+
+
+async def _without_unasked_verdict(
+    store: sqlite_store.Store, claim: claim_evidence.Claim, outcome: model.Outcome, reviewers: Collection[str]
+) -> model.Outcome:
+    """Returns accepted work as failed if it is a judgement of work before it that does not let this through.
+
+    Such a task is no review in its plan, so it has nobody to send the work back to (docs/rules.md#severities). What it
+    finds where no work comes before it is its result: it was asked to find that.
+    """
+    task = claim.work.task
+    if outcome.state is not AttemptState.SUCCEEDED or claim.work.worker in _NO_READERS or task.command:
+        return outcome
+    if review_rules.writes(task) and not review_rules.is_plain_review(task, reviewers):
+        return outcome
+    answer = answer_parser.answer_of(outcome)
+    judgement = plan_reviews.judge(task.agent or "reviewer", answer)
+    if judgement.ruling != "block":
+        return outcome
+    view = claim.view or await run_view.load(store, claim.work.run_id, records.ANYBODY)
+    by_id: Mapping[str, model.Task] = {other.id: other for other in view.plan.tasks}
+    if not review_rules.work_before(task, by_id, reviewers):
+        return outcome
+    return outcome.model_copy(
+        update={
+            "state": AttemptState.FAILED,
+            "summary": f"It blocks what it looked at: {judgement.why}.",
+            "error": plan_reviews.feedback(judgement.report, answer),
+            "error_kind": transitions.NEEDS_CHANGES,
+            "retryable": False,
+            "unverified": False,
+            "receipts": (*outcome.receipts, model.Receipt(kind="words", ok=False, detail=judgement.why)),
+        }
+    )

@@ -39,10 +39,13 @@ def refusals(
     gates = dict.fromkeys(decisions, _DECISION)
     gates |= dict.fromkeys([*_against(before, rows), *_asked(before, rows)], _OBJECTION)
     work_rows = {task_id: row for task_id, row in final_rows.items() if task_id not in gates}
+    plan = bare(before, additions, final_rows)
     return [
         *_started(before, tasks, work_rows, reopening=reopening),
-        *_decisions(bare(before, additions, final_rows), tasks, final_rows, gates),
-        *(_gone_round(bare(before, additions, final_rows), tasks, final_rows, gates, workspace) if rows else ()),
+        *(
+            _decisions(plan, tasks, final_rows, gates)
+            or _gone_round(plan, tasks, final_rows, gates if rows else {}, workspace)
+        ),
         *_raises(before, tasks),
     ]
 
@@ -72,7 +75,7 @@ def refused_by_reviews(
     """Returns what would remove, change or go round reviews that have not passed in a run that is over, at `rows`."""
     gates, tasks = dict.fromkeys(_against(before, rows), _OBJECTION), {task.id: task for task in after}
     final_ids = frozenset[str]()
-    return [*_decisions(before, tasks, final_ids, gates), *_gone_round(before, tasks, final_ids, gates, workspace)]
+    return _decisions(before, tasks, final_ids, gates) or _gone_round(before, tasks, final_ids, gates, workspace)
 
 
 def refused_by_blocks(
@@ -231,14 +234,15 @@ def _gone_round(
     gates: Mapping[str, _Gate],
     workspace: str,
 ) -> list[Problem]:
-    """Returns what takes work behind a gate away, or has it done in front of it under another name."""
+    """Returns what takes work behind a gate away, or has it done in front of it under another name.
+
+    All that waited for a gate and is still there waits for it: `_decisions` has refused the rest.
+    """
     problems: dict[str, Problem] = {}
     for gate, kind in gates.items():
         waiting, waiting_now = behind(gate, before).difference(final_ids), behind(gate, tasks.values())
-        evasive_ids = waiting.intersection(tasks).difference(waiting_now)  # refused for that already
-        for bypass in gated_work.bypasses(before, tasks, waiting - evasive_ids, waiting_now, workspace):
-            if bypass.task_id not in evasive_ids:
-                problems.setdefault(bypass.task_id, _bypass(bypass, gate, kind))
+        for bypass in gated_work.bypasses(before, tasks, waiting, waiting_now, workspace):
+            problems.setdefault(bypass.task_id, _bypass(bypass, gate, kind))
     return [*problems.values()]
 
 
@@ -280,9 +284,14 @@ def _reviewer_of(task_id: str, tasks: Sequence[model.Task]) -> str:
 
 
 def _against(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:
-    """Returns the reviews that object, came to no verdict, or were asked before, and that no person has let go."""
+    """Returns the reviews that object, came to no verdict, or were asked before, and that no person has let go.
+
+    So are other tasks whose answer was a verdict that blocks.
+    """
+    rows = list(rows)
     objecting = {row.id for row in rows if transitions.stands_against(row) or transitions.is_asked(row)}
-    return [task.id for task in tasks if task.reviews and task.id in objecting]
+    verdict_ids = {row.id for row in rows if row.state is TaskState.FAILED and row.cause == transitions.NEEDS_CHANGES}
+    return [task.id for task in tasks if (task.reviews and task.id in objecting) or task.id in verdict_ids]
 
 
 def _asked(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> list[str]:

@@ -1,7 +1,7 @@
 """Work behind a gate: no edit of a live plan takes any of it away, or has it done in front of the gate.
 
-Rule: docs/rules.md#edits-of-a-plan. What work is, its files tell: whoever changes something and names none may write
-all of them. A program without files is only what it is, as whoever allowed it decides about it.
+Rule: docs/rules.md#edits-of-a-plan. What work is, its files tell; what an edit adds that changes something and names
+none may write all of them. A program without files is only what it is, as whoever allowed it decides about it.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ def bypasses(
         if path is not None:
             yield Bypass("lost", task.id, task.id, path)
     old = {task.id: task for task in before}
+    goner = next((task.id for task in gated_tasks if task.id not in now), "")
     for task in now.values():
         if task.id in waiting_now or not _acts(task) or not _is_other(task, old.get(task.id)):
             continue
-        for rival in gated_tasks:
-            path = _shared(task, rival, workspace)
-            if path is not None and (task.id not in old or _shared(old[task.id], rival, workspace) is None):
-                yield Bypass("before", task.id, rival.id, path)
-                break
+        rivals = ((rival, _shared(task, rival, workspace)) for rival in gated_tasks)
+        meeting = next(((rival, path) for rival, path in rivals if path is not None), None)
+        if meeting is not None and (task.id not in old or _shared(old[task.id], meeting[0], workspace) is None):
+            yield Bypass("before", task.id, meeting[0].id, meeting[1] or "")
+        elif goner and task.id not in old:
+            yield Bypass("before", task.id, goner)
 
 
 def _acts(task: model.Task) -> bool:
@@ -100,7 +102,7 @@ def _shared(task: model.Task, rival: model.Task, workspace: str) -> str | None:
         return next(paths, None)
     if _is_program(task) and not task.files:
         return "" if _is_program(rival) else None
-    return None if task.files and _is_program(rival) else ""
+    return None if task.files else ""
 
 
 def _paths(task: model.Task, workspace: str) -> list[str]:

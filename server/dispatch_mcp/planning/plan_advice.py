@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
@@ -203,3 +204,9 @@ def says_to_write(task: model.Task) -> bool:
     """Returns whether the first telling verb of the goal is one of writing."""
     words = [] if task.command else _WORD.findall(excerpts.GOAL.of(task.goal).lower())
     return next((word in _WRITING for word in words if word in _WRITING or word in _THINKING), False)
+
+
+def writes_besides(task: model.Task) -> bool:
+    """Returns whether a goal goes on with a verb of writing after "and" or "then"."""
+    words = _WORD.findall(task.goal.lower())
+    return any(joint in ("and", "then") and verb in _WRITING | _MENDING for joint, verb in itertools.pairwise(words))

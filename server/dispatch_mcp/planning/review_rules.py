@@ -5,6 +5,7 @@ Rule: docs/rules.md#confidence-bands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -14,7 +15,8 @@ from dispatch_mcp.model import model_names
 from dispatch_mcp.model.problems import Notice
 from dispatch_mcp.planning import plan_advice
 from dispatch_mcp.review import answer_form, review_tasks
-from dispatch_mcp.routing import confidence
+from dispatch_mcp.routing import confidence, suitability
+from dispatch_mcp.text.reading import excerpts
 
 Policy = Literal["standard", "strict", "off"]
 """When a person decides: `standard` about work that writes and whose route is a person's to judge, `strict` also about
@@ -68,7 +70,8 @@ class ReviewRules:
     `reviewer` returns who should judge a task, empty for nobody in particular, and `council` who should judge all of
     some, nobody when there are no reviewers; `advocate` is who argues against what all of these pass. `final_ids` are
     the tasks of a live plan that may no longer change, and `earlier` is the version before: what wrote there and is not
-    reviewed stays so, but for `disputed_work`: that on files on which a review has blocked a change before.
+    reviewed stays so, but for `disputed_work`: that on files on which a review has blocked a change before. What only
+    reviews `by_words` judge, as their goals say so, is a council's to judge all the same.
     """
 
     policy: Policy = "standard"
@@ -80,6 +83,7 @@ class ReviewRules:
     final_ids: Collection[str] = ()
     earlier: Sequence[model.Task] = ()
     disputed_work: Collection[str] = ()
+    by_words: Collection[str] = ()
 
 
 STANDARD: Final = ReviewRules()
@@ -142,7 +146,8 @@ def _unreviewed(
     tasks: Sequence[model.Task], rules: ReviewRules, changes: Callable[[model.Task], bool]
 ) -> list[model.Task]:
     """Returns the tasks that change something, that nobody reviews, and about which that is not decided already."""
-    settled_ids = {task_id for task in tasks for task_id in task.reviews}
+    own_reviews = rules.by_words if rules.scope == "end" else ()
+    settled_ids = {task_id for task in tasks if task.id not in own_reviews for task_id in task.reviews}
     agreed_ids = {task.id for task in rules.earlier if changes(task)}.difference(rules.disputed_work)
     settled_ids |= {*rules.final_ids, *agreed_ids}
     return [task for task in tasks if task.id not in settled_ids and changes(task)]
@@ -281,21 +286,81 @@ def _is_agents_work(task: model.Task) -> bool:
 _NO_AGENTS: Final = (model.WorkerKind.HUMAN, model.WorkerKind.COMMAND, model.WorkerKind.SCRIPTED)
 
 
-def with_reviewers(tasks: Sequence[model.Task], reviewers: Collection[str]) -> list[model.Task]:
-    """Returns the tasks, with those as reviews that a reviewer has, that write nothing and depend on work of others.
+def with_reviewers(
+    tasks: Sequence[model.Task], reviewers: Collection[str], final_ids: Collection[str] = ()
+) -> list[model.Task]:
+    """Returns the tasks, with those as reviews that plainly are, and that have work of others to judge.
 
-    They judge all the work that they depend on. `reviewers` are the names of agents that review.
+    They judge the nearest work that they wait for. `reviewers` are the names of agents that review; tasks in
+    `final_ids` may no longer change.
     """
     by_id = {task.id: task for task in tasks}
 
     def reviewing(task: model.Task) -> model.Task:
-        is_review = task.agent in reviewers and not (task.reviews or task.files or task.command)
-        if not is_review or task.worker is model.WorkerKind.HUMAN or review_tasks.assignment_of(task):
+        if task.id in final_ids or task.files or task.command or not is_plain_review(task, reviewers):
             return task
-        subjects = tuple(dep for dep in task.deps if dep in by_id and _is_work(by_id[dep], reviewers))
-        return task.model_copy(update={"reviews": subjects}) if subjects else task
+        subjects = work_before(task, by_id, reviewers)
+        deps = tuple(dict.fromkeys((*task.deps, *subjects)))
+        return task.model_copy(update={"reviews": subjects, "deps": deps}) if subjects else task
 
     return [reviewing(task) for task in tasks]
+
+
+def is_plain_review(task: model.Task, reviewers: Collection[str]) -> bool:
+    """Returns whether a task that does not say what it reviews is a review all the same.
+
+    Its agent is one of those that review, or its goal says so with its first words and asks for no change besides.
+    """
+    if task.reviews or task.worker is model.WorkerKind.HUMAN or review_tasks.assignment_of(task):
+        return False
+    if task.agent in reviewers:
+        return True
+    says_so = suitability.work(task.goal) == "reviews" or _begins_with_review(task.goal)
+    return says_so and not (task.files or task.command or plan_advice.writes_besides(task))
+
+
+def work_before(task: model.Task, tasks: Mapping[str, model.Task], reviewers: Collection[str]) -> tuple[str, ...]:
+    """Returns the nearest work that a task waits for: through what only looks, asks or runs a program."""
+    subjects: dict[str, None] = {}
+    queue, visits = [*task.deps], {task.id}
+    for name in queue:
+        dep = tasks.get(name)
+        if dep is None or name in visits:
+            continue
+        visits.add(name)
+        if _is_work(dep, reviewers):
+            subjects[name] = None
+        else:
+            queue += dep.deps
+    return tuple(subjects)
+
+
+_POLITE: Final = frozenset(["a", "an", "conduct", "do", "give", "make", "perform", "please", "run", "the"])
+_KINDS: Final = frozenset(
+    [
+        "accessibility",
+        "api",
+        "architecture",
+        "code",
+        "design",
+        "final",
+        "peer",
+        "performance",
+        "quality",
+        "security",
+        "test",
+    ]
+)
+
+
+def _begins_with_review(goal: str) -> bool:
+    """Returns whether a goal begins by asking for a review of some kind: "Code review of …", "Do a final review"."""
+    words = re.findall(r"[a-z]+", excerpts.OPENING.of(goal).lower())
+    first = next((at for at, word in enumerate(words) if word not in _POLITE), len(words))
+    return words[first : first + 1] != [] and words[first] in _KINDS and words[first + 1 : first + 2] in _REVIEWS
+
+
+_REVIEWS: Final = (["review"], ["audit"])
 
 
 def _is_work(task: model.Task, reviewers: Collection[str]) -> bool:

@@ -111,10 +111,16 @@ class Situation:
         It computes for long: only threads call it. Raises PlanRejected with the write conflicts that nobody may settle.
         """
         rules, picks, frame = self.rules, self.picks, candidate.frame
-        judging = review_rules.with_reviewers(candidate.tasks, reviewer_selection.names(self.agents))
+        reviewers = reviewer_selection.names(self.agents)
+        judging = review_rules.with_reviewers(candidate.tasks, reviewers, standing.fixed)
+        by_words = {
+            task.id
+            for task, old in zip(judging, candidate.tasks, strict=True)
+            if task.reviews and not old.reviews and task.agent not in reviewers
+        }
         assignment = candidate.choice.assign(judging, standing.fixed, picks.agents)
         with_reviews = review_rules.with_reviews(
-            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks)
+            assignment.tasks, assignment.strategies, self._review_rules(standing.fixed, frame.tasks, by_words)
         )
         rest = plan_edits.rest(with_reviews.tasks, standing, frame.workspace)
         schedule = plan_checks.prepare(
@@ -154,7 +160,9 @@ class Situation:
             additions=plan.additions if plan.version == 1 else with_reviews.added,
         )
 
-    def _review_rules(self, pinned_ids: Collection[str], earlier: Sequence[model.Task]) -> review_rules.ReviewRules:
+    def _review_rules(
+        self, pinned_ids: Collection[str], earlier: Sequence[model.Task], by_words: Collection[str]
+    ) -> review_rules.ReviewRules:
         rules = self.rules
         return review_rules.ReviewRules(
             rules.review_policy,
@@ -166,6 +174,7 @@ class Situation:
             final_ids=frozenset(pinned_ids),
             earlier=earlier,
             disputed_work=frozenset(self.blocks),
+            by_words=by_words,
         )
 
 
