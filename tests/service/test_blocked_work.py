@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, Sequence
+import subprocess
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import reviewed_runs
 from reviewed_runs import BETTER, CART, PASS, Chat, verdict
 
 from dispatch_mcp import configuration, errors
+from dispatch_mcp.engine.earlier_runs import blocked_work
 from dispatch_mcp.model import problems
 from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.service import plan_answers, plan_proposals, reviews
@@ -212,11 +214,61 @@ async def test_many_blocked_runs_in_other_workspaces_do_not_push_a_block_out_of_
     async with blocked(tmp_path, "cancel") as chat:
         store, run = chat.app.store, await chat.app.store.run(chat.run_id, principal="local")
         proposal = await planned(chat, LATER)
-        assert await store.objected_runs(run.principal, run.workspace) == [run.id]
-        assert await store.objected_runs(run.principal, f"{run.workspace}/app") == [run.id]
-        assert await store.objected_runs(run.principal, str(Path(run.workspace).parent)) == [run.id]
-        assert await store.objected_runs(run.principal, f"{run.workspace}2") == []
+        for place, is_there in (("", True), ("/app", True), ("/..", True), ("2", False), ("/../other", False)):
+            blocks = await blocked_work.open_blocks(store, run.principal, f"{run.workspace}{place}")
+            assert [block.run_id for block in blocks] == [run.id] * is_there
+        assert await store.objected_runs(run.principal, [f"{run.workspace}2"]) == []
         assert notices(proposal)
+
+
+def _link(workspace: Path, at: Path) -> Path:
+    at.symlink_to(workspace)
+    return at
+
+
+def _tree(workspace: Path, at: Path) -> Path:
+    reviewed_runs.commit(workspace)
+    subprocess.run(["git", "worktree", "add", "-q", str(at), "-b", "other"], cwd=workspace, check=True)
+    return at
+
+
+def _folder_of_tree(workspace: Path, at: Path) -> Path:
+    return _tree(workspace, at) / "app"
+
+
+@pytest.mark.parametrize("way", [_link, _tree, _folder_of_tree])
+async def test_a_block_holds_whichever_way_the_workspace_is_opened(
+    tmp_path: Path, way: Callable[[Path, Path], Path]
+) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        workspace = Path(chat.app.rules.workspace)
+    other = way(workspace, tmp_path / "other")
+    file = "cart.py" if way is _folder_of_tree else "app/cart.py"
+    async with reviewed_runs.opened(tmp_path / "state", other, reviews="end") as chat:
+        proposal = await planned(chat, {**LATER, "files": [file]})
+        assert notices(proposal)
+        assert "has blocked a change of its files" in await refusal(chat, proposal, WITHOUT)
+        stray = {**UNRELATED, "id": "stray", "files": ["notes.md"]}
+        plan = await planned(chat, stray)
+        await chat.app.plans.edit(plan.plan.id, plan.plan.version, WITHOUT)
+        chat.run_id = (await chat.app.dispatch(plan_id=plan.plan.id, worker="host")).run_id
+        (other / "notes.md").write_text("a note")
+        (other / file).write_text(BETTER + "# more\n")
+        await chat.report("stray")
+        assert (await chat.trace()).state == "needs_changes"
+
+
+async def test_what_passes_in_another_working_tree_frees_the_file_there(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        workspace = Path(chat.app.rules.workspace)
+    other = _tree(workspace, tmp_path / "other")
+    async with reviewed_runs.opened(tmp_path / "state", other, reviews="end") as chat:
+        await chat.begin(LATER)
+        (other / "app/cart.py").write_text(CART + "# as it was, with a word\n")
+        await chat.report("later")
+        await seats(chat, PASS.replace(', "CHANGES.md"', ""))
+        assert (await chat.states())["council"] == "succeeded"
+        assert not notices(await planned(chat, {**LATER, "id": "again"}))
 
 
 async def test_whoever_has_reviews_switched_off_is_not_asked_for_one(tmp_path: Path) -> None:

@@ -37,10 +37,13 @@ ORDER BY no DESC LIMIT ?
 """  # noqa: S608  # constants
 _OBJECTED = """
 SELECT id FROM run WHERE principal = ?1 AND dry_run = 0 AND state <> 'succeeded'
-  AND 1 IN (instr(printf('%s/', workspace), ?2), instr(?2, printf('%s/', workspace))) AND EXISTS (
+  AND workspace IN (SELECT value FROM json_each(?2)) AND EXISTS (
   SELECT 1 FROM task WHERE task.run = run.no AND task.state NOT IN ('succeeded', 'unverified')
     AND (task.rounds > 0 OR task.cause IN ('needs_changes', 'inconclusive')))
 ORDER BY no DESC LIMIT 50
+"""
+_OBJECTED_WORKSPACES = """
+SELECT DISTINCT workspace FROM run WHERE principal = ?1 AND dry_run = 0 AND state <> 'succeeded'
 """
 _FINISHED = "SELECT count(*) FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NOT NULL"
 _VERSION = """
@@ -362,9 +365,14 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
     return [table_rows.record_of_cells(row) for row in rows]
 
 
-async def objected_runs(reader: Reader, principal: str, workspace: str) -> list[str]:
-    """Returns the newest runs in and around a workspace in which a review has blocked work, latest first."""
-    keys = codec.clean(principal), f"{codec.clean(workspace)}/"
+async def objected_workspaces(reader: Reader, principal: str) -> list[str]:
+    """Returns the workspaces of runs that have not ended well."""
+    return [str(row[0]) for row in await reader.rows(_OBJECTED_WORKSPACES, (codec.clean(principal),))]
+
+
+async def objected_runs(reader: Reader, principal: str, workspaces: Iterable[str]) -> list[str]:
+    """Returns the newest runs in some workspaces in which a review has blocked work, latest first."""
+    keys = codec.clean(principal), json.dumps([codec.clean(workspace) for workspace in workspaces])
     return [str(row[0]) for row in await reader.rows(_OBJECTED, keys)]
 
 

@@ -278,12 +278,16 @@ class Store:
         """Returns runs, latest first, behind the run `after`."""
         return await queries.runs(self._reader, principal, open_only=open_only, limit=limit, after=after)
 
-    async def objected_runs(self, principal: str, workspace: str) -> list[str]:
-        """Returns the newest runs in and around a workspace in which a review has blocked work, latest first.
+    async def objected_workspaces(self, principal: str) -> list[str]:
+        """Returns the workspaces of runs that have not ended well, in which a review may have blocked work."""
+        return await queries.objected_workspaces(self._reader, principal)
+
+    async def objected_runs(self, principal: str, workspaces: Collection[str]) -> list[str]:
+        """Returns the newest runs in some workspaces in which a review has blocked work, latest first.
 
         What it blocked may have been let go, or passed by a later run.
         """
-        return await queries.objected_runs(self._reader, principal, workspace)
+        return await queries.objected_runs(self._reader, principal, workspaces)
 
     async def open_work(self, run_ids: Iterable[str]) -> dict[str, records.OpenWork]:
         """Returns how many tasks of each of these runs are ready or at work, by who does them."""

@@ -15,7 +15,7 @@ import anyio.to_thread
 from dispatch_mcp import errors
 from dispatch_mcp.engine import plan_review_attempt, whole_files
 from dispatch_mcp.engine.earlier_runs import blocked_work
-from dispatch_mcp.process import safe_paths
+from dispatch_mcp.process import file_identity
 from dispatch_mcp.review import review_scope
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import unified_diff
@@ -86,7 +86,7 @@ class BlockedChanges:
             return {}
         blocks = await blocked_work.open_blocks(self.store, self.principal, workspace)
         places = await anyio.to_thread.run_sync(
-            lambda: {path: safe_paths.real_place(Path(workspace), path) for path in paths}
+            lambda: {path: file_identity.common_place(Path(workspace), path) for path in paths}
         )
         commits: dict[str, str] = {}
         for block in reversed(blocks):

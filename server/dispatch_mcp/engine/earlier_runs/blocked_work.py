@@ -18,7 +18,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import plan_review_attempt, review_attempt
 from dispatch_mcp.model import records, transitions
-from dispatch_mcp.process import safe_paths
+from dispatch_mcp.process import file_identity
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import path_globs, unified_diff
@@ -137,7 +137,7 @@ class _Past:
             if not rest:
                 break
             passes = {**await self._passed(run), **await self._passed_by_round(run, block)}
-            rest = {place: None for place in rest if not await _is_freed(block, place, passes)}
+            rest = {place: None for place in rest if not await _is_freed(block, place, passes, self.workspace)}
         return block._replace(places=tuple(rest))
 
     async def _later(self, run_id: str) -> list[records.RunRecord]:
@@ -149,7 +149,8 @@ class _Past:
                 self.runs.extend(page)
             is_end = at == len(self.runs) or self.runs[at].id == run_id
             at += not is_end
-        return [run for run in self.runs[:at] if path_globs.touch(run.workspace, self.workspace)]
+        kin = await around(self.workspace, {run.workspace for run in self.runs[:at]})
+        return [run for run in self.runs[:at] if run.workspace in kin]
 
     async def _passed(self, run: records.RunRecord) -> Mapping[str, str | None]:
         """Returns the places about which the reviews of a run have decided for good, with what they were shown there.
@@ -194,12 +195,29 @@ class _Past:
         return {place: text for place, text in texts.items() if place in passes or block.texts.get(place) == text}
 
 
+async def around(workspace: str, folders: Collection[str]) -> Collection[str]:
+    """Returns those folders that a workspace is, lies in or holds, also by a link or as a working tree."""
+
+    def look() -> frozenset[str]:
+        own = file_identity.common_place(Path(workspace))
+        return frozenset(other for other in folders if path_globs.touch(file_identity.common_place(Path(other)), own))
+
+    return await anyio.to_thread.run_sync(look)
+
+
+async def _objections(store: sqlite_store.Store, principal: str, workspace: str) -> list[str]:
+    """Returns the newest runs in and around a workspace in which a review has blocked work, latest first."""
+    names = await store.objected_workspaces(principal) if workspace else ()
+    kin = await around(workspace, names) if names else ()
+    return await store.objected_runs(principal, kin) if kin else []
+
+
 async def touched(
     store: sqlite_store.Store, principal: str, workspace: str, tasks: Iterable[model.Task]
 ) -> dict[str, Block]:
     """Returns which tasks of a workspace declare files of work that is blocked, by id, each with the newest block."""
     declarations = [(task.id, workspace, task.files) for task in tasks if task.files]
-    run_ids = await store.objected_runs(principal, workspace) if declarations else []
+    run_ids = await _objections(store, principal, workspace) if declarations else []
     blocks: dict[str, Block] = {}
     if not run_ids:
         return blocks
@@ -215,7 +233,7 @@ async def touched(
 async def open_blocks(store: sqlite_store.Store, principal: str, workspace: str) -> list[Block]:
     """Returns what is blocked in and around a workspace, the newest first."""
     past, blocks = _Past(store, principal, workspace), list[Block]()
-    for run_id in await store.objected_runs(principal, workspace) if workspace else ():
+    for run_id in await _objections(store, principal, workspace):
         blocks += [await past.standing(block) for block in await past.blocks(run_id)]
     return [block for block in blocks if block.places]
 
@@ -244,7 +262,7 @@ def _has_passed(task: records.TaskRecord) -> bool:
 async def _real_paths(workspace: str, paths: Collection[str]) -> Mapping[str, str]:
     """Returns paths of a workspace by their real places."""
     return await anyio.to_thread.run_sync(
-        lambda: {safe_paths.real_place(Path(workspace), path): path for path in paths}
+        lambda: {file_identity.common_place(Path(workspace), path): path for path in paths}
     )
 
 
@@ -262,7 +280,9 @@ async def _places(declarations: Sequence[tuple[str, str, Sequence[str]]]) -> Map
 
     def real() -> dict[str, tuple[str, ...]]:
         return {
-            name: tuple(safe_paths.real_place(Path(workspace), path_globs.normalise(path, workspace)) for path in files)
+            name: tuple(
+                file_identity.common_place(Path(workspace), path_globs.normalise(path, workspace)) for path in files
+            )
             for name, workspace, files in declarations
         }
 
@@ -273,7 +293,7 @@ def _meet(first: Sequence[str], second: Sequence[str]) -> bool:
     return any(path_globs.touch(one_path, other_path) for one_path in first for other_path in second)
 
 
-async def _is_freed(block: Block, place: str, passes: Mapping[str, str | None]) -> bool:
+async def _is_freed(block: Block, place: str, passes: Mapping[str, str | None], workspace: str) -> bool:
     """Returns whether all of a place is passed by somebody who was shown what of its blocked change still stands.
 
     A pattern covers itself only, as nobody knows what else it may name.
@@ -286,7 +306,7 @@ async def _is_freed(block: Block, place: str, passes: Mapping[str, str | None]) 
     rest = [line for line in _lines(blocked_text) if line[0] in "+-" and _words(line[1:]) not in exhibit]
     if not rest:
         return True
-    now = await anyio.to_thread.run_sync(_words_of_file, place)
+    now = await anyio.to_thread.run_sync(_words_of_file, place, workspace)
     return now is not None and not any((_words(line[1:]) in now) == (line[0] == "+") for line in rest)
 
 
@@ -300,10 +320,15 @@ def _words(line: str) -> str:
     return " ".join(line.split())
 
 
-def _words_of_file(place: str) -> frozenset[str] | None:
-    """Returns the lines of a file; None where it cannot be read or is too large: it may hold anything then."""
+def _words_of_file(place: str, workspace: str) -> frozenset[str] | None:
+    """Returns the lines of a file, as it is in a workspace if that holds it.
+
+    None where it cannot be read or is too large: it may hold anything then.
+    """
+    top = file_identity.common_place(Path(workspace)).rstrip("/")
+    path = Path(workspace, place[len(top) + 1 :]) if place.startswith(f"{top}/") else Path(place)
     try:
-        with Path(place).open("rb") as file:
+        with path.open("rb") as file:
             text = file.read(_MOST_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return frozenset()

@@ -18,7 +18,7 @@ from dispatch_mcp import model
 from dispatch_mcp.engine import claim_evidence, run_view
 from dispatch_mcp.engine.earlier_runs import blocked_work
 from dispatch_mcp.model import AttemptState, ports, problems, records, short_ids, work_order
-from dispatch_mcp.process import safe_paths
+from dispatch_mcp.process import file_identity
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import file_states, json_types, path_globs
 
@@ -101,14 +101,14 @@ class DisputedChanges:
         """Returns the newest block of one of these paths that no review has lifted since."""
         run = view.run
         places = await anyio.to_thread.run_sync(
-            lambda: [safe_paths.real_place(Path(run.workspace), path) for path in paths]
+            lambda: [file_identity.common_place(Path(run.workspace), path) for path in paths]
         )
         return await blocked_work.block_of(self.store, run.principal, run.workspace, places)
 
 
 def _relative(root: str, places: Collection[str]) -> list[str]:
     """Returns those of real paths that lie in a workspace, relative to it."""
-    top = safe_paths.real_place(Path(root), "").rstrip("/")
+    top = file_identity.common_place(Path(root), "").rstrip("/")
     return [place.removeprefix(f"{top}/") for place in places if place.startswith(f"{top}/")]
 
 

@@ -14,9 +14,8 @@ import anyio.to_thread
 from dispatch_mcp import model
 from dispatch_mcp.engine.earlier_runs import blocked_work
 from dispatch_mcp.model import records, transitions
-from dispatch_mcp.process import safe_paths
+from dispatch_mcp.process import file_identity
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import path_globs
 
 _MOST_RUNS: Final = 100
 """The newest runs that are looked at when a round has passed something."""
@@ -24,8 +23,10 @@ _MOST_RUNS: Final = 100
 
 async def free_around(store: sqlite_store.Store, principal: str, workspace: str) -> None:
     """Ends well the runs in and around a workspace whose work changed blocked files that are free now."""
-    for run in await store.runs(principal, limit=_MOST_RUNS):
-        if run.state is model.RunState.NEEDS_CHANGES and path_globs.touch(run.workspace, workspace):
+    runs = await store.runs(principal, limit=_MOST_RUNS)
+    kin = await blocked_work.around(workspace, {run.workspace for run in runs})
+    for run in runs:
+        if run.state is model.RunState.NEEDS_CHANGES and run.workspace in kin:
             await free(store, run)
 
 
@@ -45,4 +46,4 @@ async def free(store: sqlite_store.Store, run: records.RunRecord) -> bool:
 
 
 async def _places(workspace: str, paths: list[str]) -> list[str]:
-    return await anyio.to_thread.run_sync(lambda: [safe_paths.real_place(Path(workspace), path) for path in paths])
+    return await anyio.to_thread.run_sync(lambda: [file_identity.common_place(Path(workspace), path) for path in paths])
