@@ -182,3 +182,11 @@ def test_a_hook_whose_program_is_too_old_or_missing_says_nothing_and_ends_in_ord
     argv = ["sh", str(plugin / "hook.sh"), "Stop"]
     done = subprocess.run(argv, input=b"{}", env={"PATH": "/usr/bin:/bin"}, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("place", ["prompts/review.md.j2", "plugin/commands/review.md"])
+def test_a_review_hands_its_findings_to_the_list_of_a_host_that_has_one(place: str) -> None:
+    text = (REPOSITORY / place).read_text("utf-8")
+    _, _, words = text.partition("`ReportFindings`")
+    needed = {"file", "line", "summary", "failure_scenario", "severity", "important", "nit"}
+    assert needed <= set(re.findall(r"`(\w+)`", words))

@@ -83,6 +83,13 @@ def test_other_machines_reach_it_only_under_a_name_that_was_given(text: str) -> 
     assert not address.is_origin("http://dispatch.example.com")
 
 
+def test_idle_connections_are_kept_for_longer_than_clients_keep_theirs(tmp_path: Path) -> None:
+    app = a_server(tmp_path).streamable_http_app()
+    kept_by_a_client = httpx2.Limits().keepalive_expiry
+    assert kept_by_a_client
+    assert http_server.config(app).timeout_keep_alive > 2 * kept_by_a_client
+
+
 async def no_trouble() -> None:
     """The state is open."""
 

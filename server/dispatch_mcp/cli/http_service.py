@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 
@@ -64,7 +65,8 @@ def main(text: str, names: Sequence[str], setup: configuration.LoadedSettings, l
     app = http_server.application(
         server, address, owner=tokens.owner, is_ready=is_ready, card=card, pictures=pictures, redactor=redactor
     )
-    anyio.run(http_server.serve, app, listener, pictures.end)
+    options = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
+    anyio.run(http_server.serve, app, listener, pictures.end, backend_options=options)
 
 
 def _introduce(url: str, tokens: access_tokens.Tokens) -> None:

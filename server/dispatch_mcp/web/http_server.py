@@ -42,6 +42,9 @@ READY_S: Final = 2.0
 STOP_S: Final = 5
 """Seconds that answers under way have when the server is stopped."""
 
+IDLE_S: Final = 75
+"""Seconds for which a connection is kept that nobody uses: longer than clients do, or a request meets its end."""
+
 BACKLOG: Final = 100
 """Connections that wait to be taken."""
 
@@ -223,20 +226,25 @@ async def serve(app: ASGIApp, listener: socket.socket, at_stop: Callable[[], Non
 
     `at_stop` is called when it comes, to let go of who waits for news.
     """
-    # No access log: what a client asks for is its own affair, and nobody reads one on a laptop.
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=STOP_S,
-        lifespan="on",
-    )
-    server = _Server(config)
+    server = _Server(config(app))
     async with anyio.create_task_group() as group:
         group.start_soon(_stop_on_signal, server, at_stop)
         await server.serve(sockets=[listener])
         group.cancel_scope.cancel()
+
+
+def config(app: ASGIApp) -> uvicorn.Config:
+    """Returns how requests are served."""
+    # No access log: what a client asks for is its own affair, and nobody reads one on a laptop.
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=STOP_S,
+        lifespan="on",
+    )
 
 
 async def _stop_on_signal(server: uvicorn.Server, at_stop: Callable[[], None]) -> None:
