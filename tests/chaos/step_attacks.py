@@ -343,6 +343,8 @@ def keys(lab: Lab) -> None:
             {"plan_id": plans[1], "worker": "host"},
             {"plan_id": plans[0], "worker": "command"},
             {"plan_id": plans[0], "worker": "host", "dry_run": True},
+            {"plan_id": plans[0], "worker": "host", "fresh": True},
+            {"plan_id": plans[0], "worker": "host", "roster": "growth"},
             {"plan_id": plans[0], "worker": "host", "limits": {"dollars": 3}},
         ):
             why = refusal(wire, "dispatch", request_key="k", **other)

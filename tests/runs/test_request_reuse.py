@@ -10,7 +10,7 @@ from dispatch_mcp.model import RunState, WorkerKind, records
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import request_reuse
 
-CREATED = {"limits": {"dollars": 5.0}}  # as it stands in the first event of runs since there are ceilings
+CREATED = {"limits": {"dollars": 5.0}, "roster": "growth"}  # the first event, and the roster of the plan
 
 
 def run(**more: Any) -> records.RunRecord:
@@ -28,17 +28,18 @@ def run(**more: Any) -> records.RunRecord:
 
 
 def repeat(
-    plan_id: str = "p-1", worker: WorkerKind | None = None, limits: Mapping[str, float] | None = None, key: str = "mine"
+    plan_id: str = "p-1", worker: WorkerKind | None = None, limits: Mapping[str, float] | None = None, **more: Any
 ) -> records.NewRun:
-    """A request that names these; the run that it would make has another id."""
+    """A request that names these, under the key of the run; the run that it would make has another id."""
+    fields: dict[str, Any] = {"named_key": "mine", **more}
     return records.NewRun(
         id="r-2",
         plan_id=plan_id,
         plan_version=1,
         worker=worker or WorkerKind.API,
-        named_key=key,
         named_worker=worker,
         named_limits=dict(limits or {}),
+        **fields,
     )
 
 
@@ -49,7 +50,9 @@ def repeat(
         repeat(),
         repeat(worker=WorkerKind.HOST),
         repeat(limits={"dollars": 5}),
-        repeat(limits={"dollars": 5.0}, worker=WorkerKind.HOST, key=""),
+        repeat(named_roster="growth"),
+        repeat(limits={"dollars": 5.0}, worker=WorkerKind.HOST, named_key=""),
+        repeat(named_roster="engineering", named_key=""),
     ],
 )
 def test_the_same_request_again_is_harmless_whatever_became_of_the_run(again: records.NewRun) -> None:
@@ -64,6 +67,9 @@ def test_the_same_request_again_is_harmless_whatever_became_of_the_run(again: re
         (repeat(worker=WorkerKind.API), "worker 'api' instead of 'host'"),
         (repeat(limits={"dollars": 9}), "limits.dollars 9 instead of 5"),
         (repeat(limits={"dollars": 5, "tokens": 100}), "limits.tokens 100 instead of none"),
+        (repeat(fresh=True), "fresh work"),
+        (repeat(dry_run=True), "a dry run"),
+        (repeat(named_roster="engineering"), "roster 'engineering' instead of 'growth'"),
         (repeat("p-2", WorkerKind.API), "plan p-2 and worker 'api' instead of 'host'"),
     ],
 )
@@ -81,10 +87,26 @@ def test_another_request_under_the_same_key_is_refused_with_the_run_and_its_plan
 
 def test_a_ceiling_that_an_open_run_does_not_have_is_refused_without_a_key_too() -> None:
     with pytest.raises(errors.InputError, match=r"already run r-1 of plan p-1; .* limits\.minutes 3 instead of none"):
-        request_reuse.refuse(repeat(limits={"minutes": 3}, key=""), run(), CREATED)
+        request_reuse.refuse(repeat(limits={"minutes": 3}, named_key=""), run(), CREATED)
 
 
 def test_a_run_that_kept_no_request_is_held_to_the_ceilings_in_force() -> None:
     request_reuse.refuse(repeat(limits={"dollars": 9}), run(), {})
     with pytest.raises(errors.InputError):
         request_reuse.refuse(repeat(limits={"dollars": 5}), run(), {})
+
+
+def test_a_simulation_and_work_done_anew_are_not_taken_for_a_real_run_and_work_found() -> None:
+    with pytest.raises(errors.InputError, match="asks for a run that is not dry and work that is not fresh"):
+        request_reuse.refuse(repeat(), run(dry_run=True, fresh=True), CREATED)
+
+
+def test_a_run_of_no_roster_is_not_taken_for_one_of_a_roster() -> None:
+    with pytest.raises(errors.InputError, match="roster 'growth' instead of none"):
+        request_reuse.refuse(repeat(named_roster="growth"), run(), {"roster": None})
+
+
+def test_an_open_run_whose_finished_work_may_be_used_again_is_not_taken_for_fresh_work() -> None:
+    request_reuse.refuse(repeat(named_key=""), run(fresh=True), CREATED)
+    with pytest.raises(errors.InputError, match="There is already run r-1 of plan p-1; this call asks for fresh work"):
+        request_reuse.refuse(repeat(fresh=True, named_key=""), run(), CREATED)

@@ -80,6 +80,7 @@ async def test_a_key_used_for_something_else_is_refused_with_both_ids_and_starts
         {"plan_id": other_plan},
         {"plan_id": plan_id, "worker": "scripted"},
         {"plan_id": plan_id, "dry_run": True},
+        {"plan_id": plan_id, "fresh": True},
         {"plan_id": plan_id, "limits": model.Limits(attempts=1)},
     ]
     for other in others:

@@ -47,8 +47,8 @@ class RunRecord(model.Value):
 class NewRun(model.Value):
     """What `Store.create_run` records; `request_key` makes a re-issued call return the first run.
 
-    `named_key`, `named_worker` and `named_limits` are what the request itself names, as far as it does; `request_key`,
-    `worker` and `limits` are what holds.
+    `named_key`, `named_worker`, `named_roster` and `named_limits` are what the request itself names, as far as it does;
+    `request_key`, `worker` and `limits` are what holds.
     """
 
     id: str
@@ -64,6 +64,7 @@ class NewRun(model.Value):
     limits: model.Limits = model.Limits()
     named_key: str = ""
     named_worker: model.WorkerKind | None = None
+    named_roster: str = ""
     named_limits: dict[str, model.Json] = Field(default_factory=dict[str, model.Json])
 
 

@@ -1,4 +1,4 @@
-"""What a repeated request asks for that the run under its key does not give: another plan, worker or ceiling."""
+"""What a repeated request asks for that the run under its key has not: another plan, worker, roster or ceiling."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from dispatch_mcp.text import json_types
 LIMITS = "limits"
 """In the data of `run_created`: the ceilings that the first request named, whatever became of them since."""
 
+ROSTER = "roster"
+"""Beside the data of `run_created`: the roster of the version of the plan that the run began with."""
+
 
 def refuse(again: records.NewRun, run: records.RunRecord, birth: Mapping[str, model.Json]) -> None:
     """Does nothing when a repeated request names nothing but what the run under its key has.
 
-    `birth` is the data of the run's first event.
+    `birth` is the data of the run's first event, and the roster that it began with.
 
     Raises:
         InputError: it names something else, which it would not get; the ids of the run and of its plan are told.
     """
-    differences = _differences(again, run, birth.get(LIMITS))
+    differences = [
+        *_other_work(again, run, birth.get(ROSTER)),
+        *_other_ceilings(again, run, birth.get(LIMITS)),
+    ]
     if not differences:
         return
     whose = f"The request key {again.named_key!r} belongs to" if again.named_key else "There is already"
@@ -36,18 +42,32 @@ def refuse(again: records.NewRun, run: records.RunRecord, birth: Mapping[str, mo
     )
 
 
-def _differences(again: records.NewRun, run: records.RunRecord, limits: model.Json) -> list[str]:
+def _other_work(again: records.NewRun, run: records.RunRecord, roster: model.Json) -> list[str]:
     differences: list[str] = []
     if again.plan_id != run.plan_id:
         differences.append(f"plan {short_ids.short(again.plan_id)}")
     if again.named_worker not in (None, run.worker):
         differences.append(f"worker {again.named_worker.value!r} instead of {run.worker.value!r}")
+    if not again.named_key:
+        # The open run of a plan: it is of the same kind, and a roster that is named has become the plan's.
+        return [*differences, "fresh work"] if again.fresh and not run.fresh else differences
+    if again.dry_run != run.dry_run:
+        differences.append("a dry run" if again.dry_run else "a run that is not dry")
+    if again.fresh != run.fresh:
+        differences.append("fresh work" if again.fresh else "work that is not fresh")
+    if again.named_roster and again.named_roster != roster:
+        differences.append(f"roster {again.named_roster!r} instead of {repr(roster) if roster else 'none'}")
+    return differences
+
+
+def _other_ceilings(again: records.NewRun, run: records.RunRecord, limits: model.Json) -> list[str]:
     # A run whose first request named none, or of a build that did not keep them, is held to those in force.
     before: Mapping[str, model.Json] = limits if json_types.is_object(limits) else run.limits.model_dump(mode="json")
-    for name, ceiling in again.named_limits.items():
-        if before.get(name) != ceiling:
-            differences.append(f"limits.{name} {_figure(ceiling)} instead of {_figure(before.get(name))}")
-    return differences
+    return [
+        f"limits.{name} {_figure(ceiling)} instead of {_figure(before.get(name))}"
+        for name, ceiling in again.named_limits.items()
+        if before.get(name) != ceiling
+    ]
 
 
 def _figure(ceiling: model.Json) -> str:

@@ -176,12 +176,11 @@ class Dispatcher:
             if record.state is model.RunState.NEEDS_CHANGES and await freed_work.free(self.store, record):
                 record = await self.store.run(record.id, principal=record.principal)
         else:
-            await self.plans.route_in(plan_id, roster)
-            record, is_new = await self._starts.create(
-                run_starts.StartRequest(
-                    plan_id, worker, self.means.clean(request_key), dry_run=dry_run, fresh=fresh, limits=limits
-                )
+            key = self.means.clean(request_key)
+            how = run_starts.StartRequest(
+                plan_id, worker, key, dry_run=dry_run, fresh=fresh, roster=roster, limits=limits
             )
+            record, is_new = await self._starts.create(how)
         if record.state not in model.RUN_FINAL:
             await self.engine.start(record.id)
         handover = await self._handed_out(record)
@@ -330,7 +329,7 @@ class Dispatcher:
     def _starts(self) -> run_starts.RunStarts:
         return run_starts.RunStarts(
             *(self.store, self.engine, self.handles, self.rules, self._workers, self.clock, self.new_id),
-            self.plans.review_blocked,
+            *(self.plans.review_blocked, self.plans.route_in),
         )
 
     @property

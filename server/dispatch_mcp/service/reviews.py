@@ -260,7 +260,7 @@ class Council:
         digest = await review_attempt.store_text(self.store, document)
         texts = [await review_attempt.store_text(self.store, part.text) for part in opening.parts.parts]
         tasks = review_tasks.tasks(manifest, digest, texts, round_opening.focuses(manifest.seats, self.catalog()))
-        key = await self._key(request, digest, texts)
+        key, is_fresh = await self._key(request, digest, texts)
         plan_id = hashlib.sha256(
             f"{self.handles.principal}\0{key}\0{review_attempt.canonical_json(texts)}".encode()
         ).hexdigest()[:32]
@@ -277,7 +277,7 @@ class Council:
             plan_id=plan_id,
             worker=request.worker,
             request_key=key,
-            fresh=request.fresh,
+            fresh=is_fresh,
             dry_run=request.worker == "scripted",
         )
         return await self._standing(await self.rounds.get(progress.run_id), progress)
@@ -298,8 +298,11 @@ class Council:
             return True
         return False
 
-    async def _key(self, request: ReviewRequest, digest: str, texts: Sequence[str]) -> str:
-        """Returns the request key of a round: the same change finds its round, one without a decision is tried anew."""
+    async def _key(self, request: ReviewRequest, digest: str, texts: Sequence[str]) -> tuple[str, bool]:
+        """Returns the request key of a round and whether its work is done anew.
+
+        The same change finds its round; one without a decision is tried anew.
+        """
         stem = hashlib.sha256(
             review_attempt.canonical_json([digest, list(texts), request.worker]).encode()
         ).hexdigest()[:24]
@@ -310,8 +313,8 @@ class Council:
             count += 1
             again = request.fresh and record.state in model.RUN_FINAL
             if not again and not await self.rounds.is_inconclusive(record):
-                return record.request_key
-        return f"{review_rounds.KEY}{stem}:{count}"
+                return record.request_key, record.fresh
+        return f"{review_rounds.KEY}{stem}:{count}", request.fresh
 
     async def _continued(self, going_on: council_rounds.Round) -> review_answers.ReviewAnswer:
         if going_on.is_over:

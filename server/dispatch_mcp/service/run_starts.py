@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import WorkerKind, records, worker_choice
-from dispatch_mcp.runs import budget
+from dispatch_mcp.runs import budget, request_reuse
 from dispatch_mcp.service import approvals, handles, plan_proposals, planner
 from dispatch_mcp.store import sqlite_store
 
@@ -22,6 +22,7 @@ class StartRequest:
     key: str = ""
     dry_run: bool = False
     fresh: bool = False
+    roster: str = ""
     limits: model.Limits = field(default_factory=model.Limits)
 
 
@@ -56,7 +57,8 @@ class Workers:
 class RunStarts:
     """Makes runs for one principal, and changes their ceilings.
 
-    `revise` changes a plan that must be another one before it is run, and returns whether it did.
+    `revise` changes a plan that must be another one before it is run, and returns whether it did; `route_in` routes
+    what nobody special has of a plan in a roster.
     """
 
     store: sqlite_store.Store
@@ -67,6 +69,7 @@ class RunStarts:
     clock: Callable[[], float]
     new_id: Callable[[], str]
     revise: Callable[[model.Plan], Awaitable[bool]]
+    route_in: Callable[[str, str], Awaitable[None]]
 
     async def create(self, request: StartRequest) -> tuple[records.RunRecord, bool]:
         """Returns the run and whether this call made it.
@@ -77,36 +80,47 @@ class RunStarts:
         """
         principal = self.handles.principal
         plan_id = await self.handles.plan_id(request.plan_id)
+        worker = self.workers.kind(request.worker, dry_run=request.dry_run)
+        new = records.NewRun(
+            id="",
+            plan_id=plan_id,
+            plan_version=0,
+            worker=worker,
+            principal=principal,
+            dry_run=request.dry_run,
+            fresh=request.fresh,
+            named_key=request.key,
+            named_worker=None if request.worker == "auto" or request.dry_run else worker,  # nobody works in a dry run
+            named_roster=request.roster,
+            named_limits=request.limits.model_dump(mode="json", exclude_unset=True),
+        )
+        # Before anything becomes of the plan: a call that gets the run of another one, or none, changes nothing.
+        begun = await self.store.begun_run(request.key, principal=principal) if request.key else None
+        if begun is not None:
+            request_reuse.refuse(new, *begun)
+            return begun[0], False
+        await self.route_in(plan_id, request.roster)
         plan, finished_runs, open_keys = await self.store.plan_to_run(plan_id, principal=principal)
         if await self.revise(plan):
             plan, finished_runs, open_keys = await self.store.plan_to_run(plan_id, principal=principal)
         self._refuse_depth(request.limits)
         limits = budget.limits_in_force(request.limits, self.rules.ceilings)
         planner.refuse_tasks(limits, len(plan.tasks))
-        worker = self.workers.kind(request.worker, dry_run=request.dry_run)
         kind = "dry" if request.dry_run else worker.value
         # The key of an open run of the same kind finds that run again, whichever version it began with, as open runs
         # follow the plan; when all are over, one more than those begins.
         own_keys = [key for key in open_keys if key.startswith(f"{plan.id}:") and key.split(":")[2:3] == [kind]]
         own_key = next(iter(own_keys), f"{plan.id}:{plan.version}:{kind}:{finished_runs}")
         title = plan.heading
-        new = records.NewRun(
-            id=self.handles.compose(title, self.new_id()),
-            title=title,
-            plan_id=plan.id,
-            plan_version=plan.version,
-            worker=worker,
-            principal=principal,
-            request_key=request.key or own_key,
-            workspace=plan.workspace,
-            dry_run=request.dry_run,
-            fresh=request.fresh,
-            limits=limits,
-            named_key=request.key,
-            named_worker=None if request.worker == "auto" and not request.dry_run else worker,
-            named_limits=request.limits.model_dump(mode="json", exclude_unset=True),
-        )
-        return await self.store.create_run(new)
+        chosen = {
+            "id": self.handles.compose(title, self.new_id()),
+            "title": title,
+            "plan_version": plan.version,
+            "request_key": request.key or own_key,
+            "workspace": plan.workspace,
+            "limits": limits,
+        }
+        return await self.store.create_run(new.model_copy(update=chosen))
 
     async def limit(
         self, handle: str, limits: model.Limits, word: records.PersonWord | None = None

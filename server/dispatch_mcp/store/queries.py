@@ -260,6 +260,12 @@ async def run(reader: Reader, run_id: str, principal: str) -> records.RunRecord:
     return table_rows.record_of_cells(rows[0])
 
 
+async def begun_run(reader: Reader, principal: str, key: str) -> tuple[records.RunRecord, dict[str, model.Json]] | None:
+    """Returns the run of a request key with the data of its first event and its first roster; None if there is none."""
+    rows = await reader.rows(table_rows.SELECT_BEGUN, (codec.clean(principal), codec.clean(key)))
+    return (table_rows.record_of_cells(rows[0][:-1]), codec.load_map(str(rows[0][-1]))) if rows else None
+
+
 async def _unknown_run(reader: Reader, handle: str, principal: str) -> errors.UnknownHandle:
     """Returns the error for a run that is not there, with what became of one that was pruned."""
     key = codec.clean(handle)

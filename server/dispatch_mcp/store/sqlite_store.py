@@ -258,6 +258,10 @@ class Store:
         owner = whole.run.owner
         return whole._replace(is_driven=bool(owner) and owner_locks.is_alive(self._home, owner))
 
+    async def begun_run(self, key: str, *, principal: str) -> tuple[records.RunRecord, dict[str, model.Json]] | None:
+        """Returns the run of a request key with what its first request named; None if none has that key."""
+        return await queries.begun_run(self._reader, principal, key)
+
     async def plan_to_run(self, plan_id: str, *, principal: str) -> records.PlanToRun:
         """Returns the newest version of a plan with what a new run of it meets. Raises UnknownHandle."""
         return await queries.plan_to_run(self._reader, self._shelf, plan_id, principal)

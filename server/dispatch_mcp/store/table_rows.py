@@ -76,12 +76,19 @@ SELECT_TASKS = (
 
 _NEWEST_PLAN = "SELECT version, principal FROM plan WHERE id = ? ORDER BY version DESC LIMIT 1"
 _INSERT_PLAN = "INSERT INTO plan (id, version, principal, document, created_at) VALUES (?, ?, ?, ?, ?)"
-SELECT_REQUEST = """
-SELECT id, (SELECT data FROM event WHERE run = no AND seq = 1),
+# The first event of a run with the roster of the version of its plan that it began with.
+_BIRTH = """
+(SELECT json_set(data, '$.roster', (SELECT json_extract(document, '$.roster') FROM plan
+   WHERE plan.id = run.plan_id AND plan.version = json_extract(event.data, '$.version')))
+ FROM event WHERE event.run = run.no AND seq = 1)
+"""
+SELECT_BEGUN = f"SELECT {RUN_COLUMNS}, {COUNTS}, {_BIRTH} FROM run WHERE principal = ? AND request_key = ?"  # noqa: S608
+SELECT_REQUEST = f"""
+SELECT run.id, {_BIRTH},
   (SELECT document FROM plan WHERE id = ?3 AND version = ?4 AND principal = ?1),
   (SELECT 1 FROM run WHERE principal = ?1 AND id >= ?5 AND id < ?5 || char(1114111) LIMIT 1)
 FROM (SELECT 1) LEFT JOIN run ON principal = ?1 AND request_key = ?2 AND request_key <> ''
-"""
+"""  # noqa: S608  # constants
 _SAME_NAME = "SELECT 1 FROM run WHERE principal = ?1 AND id >= ?2 AND id < ?2 || char(1114111) LIMIT 1"
 _INSERT_RUN = """
 INSERT INTO run (id, plan_id, plan_version, principal, request_key, state, worker, workspace, dry_run, fresh, limits,
