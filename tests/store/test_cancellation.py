@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
+import re
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
@@ -18,10 +21,12 @@ import store_setup
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records, transitions
+from dispatch_mcp.routing import learning
 from dispatch_mcp.store import owner_locks, sqlite_store, writer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R5")]
 
+LESSON = learning.Lesson("Fix the login", "auth", "failed", 0.5, task_id="a", at=12.5)
 Method = Callable[[sqlite_store.Store, records.Owner, transitions.Start], Coroutine[Any, Any, object]]
 
 METHODS: dict[str, Method] = {
@@ -31,16 +36,28 @@ METHODS: dict[str, Method] = {
     "advance with bulk": lambda store, owner, start: store.advance(
         "run", store_setup.step(owner, store_setup.report(start, store_setup.done("x" * 100_000)))
     ),
-    "adopt": lambda store, owner, start: store.adopt("run", owner.id),
+    "adopt": lambda store, owner, start: store.adopt("spare", owner.id),
     "release": lambda store, owner, start: store.release(owner.id),
+    "fail_drive": lambda store, owner, start: store.fail_drive("run", owner, "a fault"),
     "beat": lambda store, owner, start: store.beat("run", "a", 1, {"n": 1}),
     "beats": lambda store, owner, start: store.beats("run", {("a", 1): {"n": 1}}),
     "send": lambda store, owner, start: store.send(
         model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x")
     ),
     "inbox": lambda store, owner, start: store.inbox("run", mark_read=True),
+    "mark_read": lambda store, owner, start: store.mark_read([1]),
+    "deliver": lambda store, owner, start: store.deliver("run", [records.Delivery(1, "b", "inbox")]),
+    "note": lambda store, owner, start: store.note("run", [transitions.NewEvent("noted")]),
+    "revise": lambda store, owner, start: store.revise(
+        store_setup.chain("a", "b", "c", version=2), records.LOCAL, base_version=1
+    ),
+    "learn": lambda store, owner, start: store.learn(records.LOCAL, [LESSON]),
+    "forget": lambda store, owner, start: store.forget(records.LOCAL),
+    "keep_brief": lambda store, owner, start: store.keep_brief("a" * 32, "a", 1, "the whole brief"),
+    "prune_plans": lambda store, owner, start: store.prune_plans(["idle"], store.now() + 1, frozenset()),
     "close": lambda store, owner, start: store.close(),
 }
+"""How each method of the store that writes is called, by its name; what it needs is in `running`."""
 
 
 class Counted:
@@ -102,7 +119,37 @@ async def running(home: Path) -> AsyncGenerator[tuple[sqlite_store.Store, record
     async with store_setup.running(home, store_setup.chain("a", "b")) as (store, owner):
         [start] = (await store.advance("run", store_setup.step(owner))).starts
         await store.send(model.Message(run_id="run", sender="a", recipient="b", kind="request", text="x"))
+        for plan_id in ("spare", "idle"):
+            await store.save_plan(store_setup.chain("a", plan_id=plan_id), records.LOCAL)
+        await store.create_run(store_setup.new_run("spare", plan_id="spare"))
+        await store.learn(records.LOCAL, [LESSON])
         yield store, owner, start
+
+
+def writing_methods() -> set[str]:
+    """Returns the public methods of the store that reach its writer, its blobs or its briefs, through others too."""
+    [store] = ast.parse(inspect.getsource(sqlite_store.Store)).body
+    methods = {node.name: ast.unparse(node) for node in ast.walk(store) if isinstance(node, ast.AsyncFunctionDef)}
+    writing = {name for name, text in methods.items() if re.search(r"self\._writer\.run\b|\.put\b", text)}
+    while more := {
+        name
+        for name, text in methods.items()
+        if name not in writing and any(f"self.{inner}(" in text for inner in writing)
+    }:
+        writing |= more
+    return {name for name in writing if not name.startswith("_")}
+
+
+def test_every_writing_method_of_the_store_is_tried() -> None:
+    assert writing_methods() | {"close"} == {name.partition(" ")[0] for name in METHODS}
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"close"}))
+async def test_what_is_tried_of_a_method_writes(tmp_path: Path, name: str) -> None:
+    async with running(tmp_path) as (store, owner, start):
+        before = store_setup.everything_below(tmp_path)
+        await METHODS[name](store, owner, start)
+        assert store_setup.everything_below(tmp_path) != before
 
 
 @pytest.mark.parametrize("cancel", [natively, by_scope])
