@@ -7,7 +7,7 @@ from typing import Any
 
 import memory_client
 import pytest
-from mcp.types import ElicitResult
+from mcp.types import ElicitResult, ErrorData
 
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli.commands import approve
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.anyio
 
 GATE = {"id": "gate", "do": "May we go on?", "worker": "human"}
 WORK = {"id": "work", "do": "Write the page", "deps": ["gate"]}
+OTHER = {"id": "other", "do": "Write the footer"}
 
 
 def chosen(tmp_path: Path) -> configuration.Settings:
@@ -56,6 +57,24 @@ async def test_the_client_asks_the_user(tmp_path: Path, era: str, action: str, d
         assert len(asked) == 1
         assert "May we go on?" in asked[0]
         assert [one["task_id"] for one in progress.get("assignments", [])] == (["work"] if state == "running" else [])
+
+
+async def test_a_client_that_answers_a_question_with_an_error_leaves_the_run_waiting_and_gets_the_rest(
+    tmp_path: Path,
+) -> None:
+    questions: list[str] = []
+
+    async def refuse(_context: object, params: Any) -> ErrorData:
+        questions.append(params.message)
+        return ErrorData(code=-32000, message="the form broke")
+
+    server = memory_client.make_server(chosen(tmp_path))
+    async with memory_client.desk(server, "legacy", elicitation_callback=refuse) as desk:
+        run_id = (await desk.call("dispatch", plan_id=await desk.planned(GATE, WORK, OTHER)))["run_id"]
+        progress = await desk.call("dispatch", run_id=run_id)
+    assert len(questions) == 1
+    assert [task["task_id"] for task in progress["assignments"]] == ["other"]
+    assert "the form broke" not in str(progress)
 
 
 @pytest.mark.parametrize("era", memory_client.ERAS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import memory_client
 import pytest
-from mcp.types import ElicitResult
+from mcp.types import ElicitResult, ErrorData
 
 from dispatch_mcp import composition, configuration
 
@@ -96,6 +96,21 @@ async def test_an_answer_in_a_wrong_form_decides_nothing_and_names_the_next_step
             await desk.call("dispatch", run_id=run_id, limits={"dollars": 8})
         assert "`dispatch-mcp limit RUN NAME=NUMBER` in a terminal" in str(refusal.value)
         assert "esolver" not in str(refusal.value)
+        assert (await limits_of(desk, run_id))["dollars"] == 5
+
+
+async def test_a_client_that_answers_a_question_with_an_error_gets_the_command_that_a_person_runs(
+    tmp_path: Path,
+) -> None:
+    async def refuse(_context: object, _params: Any) -> ErrorData:
+        return ErrorData(code=-32603, message="the form broke")
+
+    server = memory_client.make_server(chosen(tmp_path))
+    async with memory_client.desk(server, "legacy", elicitation_callback=refuse) as desk:
+        run_id = await begun(desk)
+        with pytest.raises(memory_client.Refused, match=f"`dispatch-mcp limit {run_id} dollars=8` in a terminal") as no:
+            await desk.call("dispatch", run_id=run_id, limits={"dollars": 8})
+        assert "the form broke" not in str(no.value)
         assert (await limits_of(desk, run_id))["dollars"] == 5
 
 

@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import memory_client
@@ -273,3 +274,15 @@ def test_what_is_said_of_a_line_that_is_no_message_holds_no_secret(
                 text = json.dumps(server.answer(777)["error"])
                 assert secret not in text
                 assert "[redacted:" in text
+
+
+@pytest.mark.promise("S10")
+def test_a_request_that_the_sdk_itself_refuses_is_not_repeated_with_its_secret(env: dict[str, str], shop: Path) -> None:
+    token = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
+    prefix = "io.modelcontextprotocol"
+    meta: dict[str, Any] = {f"{prefix}/protocolVersion": token, f"{prefix}/clientCapabilities": {}}
+    with raw_server.Wire(env, shop) as server:
+        message: dict[str, Any] = {"jsonrpc": "2.0", "id": 777, "method": "ping", "params": {"_meta": meta}}
+        server.write(json.dumps(message).encode() + b"\n")
+        refusal = server.answer(777)["error"]
+        assert refusal["data"]["requested"] == "[redacted:github-token]"

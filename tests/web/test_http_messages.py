@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dispatch_mcp import errors
 from dispatch_mcp.mcp_server import stdio_messages
-from dispatch_mcp.web import http_messages, http_server
+from dispatch_mcp.web import http_guard, http_messages, http_server
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +110,32 @@ async def test_what_is_said_of_a_body_that_is_no_message_holds_no_secret() -> No
     assert answer.status_code == 400
     assert token not in answer.text
     assert "[redacted:" in answer.text
+
+
+TOKEN = "ghp_" + "a1B2c3D4e5" * 3 + "f6G7h8"
+
+
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_what_is_answered_before_any_middleware_holds_no_secret(*, is_stream: bool) -> None:
+    error = {"jsonrpc": "2.0", "id": 7, "error": {"code": -32022, "message": f"no {TOKEN}", "data": {"was": TOKEN}}}
+    news = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"error": 1, "data": "\u00e9"}}
+    body = json.dumps(error).encode()
+    if is_stream:
+        body = b"".join(b"event: message\r\ndata: %s\r\n\r\n" % json.dumps(row).encode() for row in (news, error))
+
+    async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+        kind = b"text/event-stream" if is_stream else b"application/json"
+        length = [] if is_stream else [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 400, "headers": [(b"content-type", kind), *length]})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    answer = await posted(refuse, PING)
+    *events, last = answer.text.split("data: ")
+    assert (json.loads(last)["id"], json.loads(last)["error"]["code"]) == (7, -32022)
+    assert (TOKEN in answer.text, answer.text.count("[redacted:")) == (False, 2)
+    assert answer.headers.get("content-length", str(len(answer.content))) == str(len(answer.content))
+    assert [json.loads(event.partition("\r")[0]) for event in events[1:]] == ([news] if is_stream else [])
 
 
 BODIES = st.binary(max_size=200) | st.text(max_size=50).map(lambda text: json.dumps(text).encode())
@@ -273,6 +299,39 @@ async def test_half_an_emoji_in_a_text_is_taken_by_the_tools(http: httpx2.AsyncC
     answer = (await http.post(HERE, content=body.replace("HALF", r"half \ud83d"), headers=headers)).json()
     assert not answer["result"].get("isError")
     assert answer["result"]["structuredContent"]["plan_id"]
+
+
+def places_of_a_secret() -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Requests of both eras, each with a token where the SDK may quote it: header, version, method, name, value."""
+    version, info = "io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientInfo"
+    tools = {"method": "tools/call", "params": {"name": TOKEN, "arguments": {TOKEN: [TOKEN]}, "_meta": META}}
+    for method in (TOKEN, "tools/call", "prompts/get", "resources/read", "logging/setLevel", "initialize"):
+        for field in ("name", "uri", "level", "cursor", "protocolVersion", "arguments", "_meta"):
+            for value in (TOKEN, [TOKEN], {TOKEN: TOKEN}):
+                message = {"method": method, "params": {"_meta": META, field: value}}
+                yield {}, message
+                yield {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method, "Mcp-Name": TOKEN}, message
+    for headers in ({"MCP-Protocol-Version": TOKEN}, {"Mcp-Session-Id": TOKEN}, {"Mcp-Param-Request": TOKEN}):
+        yield headers, {"method": "ping"}
+        yield headers, tools
+        yield {**headers, "Mcp-Method": "ping"}, {"method": "ping", "params": {"_meta": {**META, version: TOKEN}}}
+        yield {**headers, "Mcp-Method": "ping"}, {"method": "ping", "params": {"_meta": {**META, info: [TOKEN]}}}
+
+
+@pytest.mark.promise("S10")
+async def test_no_refusal_of_a_request_repeats_a_secret_wherever_it_stood(http: httpx2.AsyncClient) -> None:
+    requests = list(places_of_a_secret())
+    assert len(requests) <= http_guard.CALLS.burst
+    outcomes = set[int]()
+    for headers, message in requests:
+        answer = await http.post(HERE, json={"jsonrpc": "2.0", "id": 7, **message}, headers=headers)
+        outcomes.add(answer.status_code)
+        assert TOKEN not in answer.text, (headers, message)
+        assert TOKEN not in str(answer.headers), (headers, message)
+    note = await http.post(HERE, json={"jsonrpc": "2.0", "method": "x"}, headers={"MCP-Protocol-Version": TOKEN})
+    assert (note.status_code, note.json()["error"]["message"]) == (400, "Unsupported protocol version")
+    assert TOKEN not in note.text
+    assert {400, 404} <= outcomes
 
 
 async def test_a_fault_on_the_pages_says_so(tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ Each question depends on stored state alone, because the client sends the same c
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import contextlib
+import contextvars
+from collections.abc import Generator, Hashable
 from typing import Annotated, Any, Final, Literal, Protocol
 
 from mcp.server.mcpserver import AcceptedElicitation, Context, Elicit, ElicitationResult, Resolve
 from pydantic import BaseModel, Field
 
 from dispatch_mcp import errors
-from dispatch_mcp.mcp_server import lazy
+from dispatch_mcp.mcp_server import client_roots, lazy
 from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.text import escape
 
@@ -22,6 +24,8 @@ BY_ELICITATION = "the user, asked by the client"
 
 MOST_FILES = 8
 """Files that a question names."""
+
+_MAY_ASK: Final = contextvars.ContextVar("may_ask", default=True)
 
 
 class ApprovalAnswer(BaseModel):
@@ -184,9 +188,26 @@ RAISING = Annotated[ElicitationResult[RaiseAnswer], Resolve(ask_to_raise)]
 """The parameter of a tool that asks whether a run may use more."""
 
 
+def asks_meanwhile(ctx: Context[Any]) -> bool:
+    """Returns whether the client of this call is asked by a request of its own, to which it can answer an error."""
+    return ctx.request_context.protocol_version < client_roots.NEWER
+
+
+@contextlib.contextmanager
+def unasked() -> Generator[None]:
+    """Puts no questions meanwhile, as to a client that cannot ask."""
+    token = _MAY_ASK.set(False)
+    try:
+        yield
+    finally:
+        _MAY_ASK.reset(token)
+
+
 def _can_ask(ctx: Context[Any]) -> bool:
+    """Returns whether the client can show its user a form; one that names only addresses to open cannot."""
     capabilities = ctx.client_capabilities
-    return capabilities is not None and capabilities.elicitation is not None
+    forms = capabilities.elicitation if capabilities is not None else None
+    return _MAY_ASK.get() and forms is not None and (forms.form is not None or forms.url is None)
 
 
 def _opening(ctx: Context[Any]) -> lazy.Opening:

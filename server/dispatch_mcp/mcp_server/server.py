@@ -110,7 +110,7 @@ class Server(user_documents.Registry):
     """The SDK's server, with a stdin on which every line is answered (`stdio_messages`)."""
 
     redactor = redaction.Redactor()
-    """What reads the answers to lines that are no messages."""
+    """What reads the answers to lines that are no messages, and the SDK's own refusals."""
 
     def serve_earlier_versions(self, news: change_news.ChangeNews, logs: client_logs.ClientLogs) -> None:
         """Serves what the newest version of the protocol has no more: subscriptions and log levels of a connection."""
@@ -123,11 +123,20 @@ class Server(user_documents.Registry):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[lazy.Opening, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Calls a tool; of what a client answers to a question in a wrong form, the SDK's words name our functions."""
+        """Calls a tool; of what a client answers to a question in a wrong form, the SDK's words name our functions.
+
+        A client that refuses to put a question to its user gets what one gets that cannot ask.
+        """
         try:
             return await super().call_tool(name, arguments, context)
         except UnexpectedToolError:
             raise
+        except MCPError as refusal:  # our tools raise none; clients of the newer protocol are asked in an answer
+            if name not in tool_arguments.TOOLS or context is None or not elicitation.asks_meanwhile(context):
+                raise
+            log.info("The client does not put a question to its user: %s", refusal.error.message[:200])
+            with elicitation.unasked():
+                return await super().call_tool(name, arguments, context)
         except ToolError as wrong:  # our tools raise none, and their arguments are checked before
             if name not in tool_arguments.TOOLS:
                 raise
@@ -153,7 +162,7 @@ class Server(user_documents.Registry):
                 outbox.clone() as answers,
                 anyio.create_task_group() as group,
             ):
-                keeper = answer_keeper.AnswerKeeper(beginning, outbox)
+                keeper = answer_keeper.AnswerKeeper(beginning, outbox, self.redactor)
                 group.start_soon(stdio_messages.relay, lines, send, answers.send, keeper.hear, self.redactor.redact)
                 try:
                     options = self._lowlevel_server.create_initialization_options()

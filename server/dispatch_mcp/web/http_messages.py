@@ -1,14 +1,15 @@
 """Messages in the bodies of requests: each is a message for the server, or is answered with why it is none.
 
 What is a message, and what becomes of broken characters in it, is the same as on stdin. And each request is answered:
-what fails behind it is logged with its traceback and told as an error of the protocol, never by a status alone.
+what fails behind it is logged with its traceback and told as an error of the protocol, never by a status alone. Errors
+of the protocol are read for secrets here (S10): the SDK refuses some requests before any middleware, and quotes them.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +19,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dispatch_mcp import errors
+from dispatch_mcp import errors, model
 from dispatch_mcp.mcp_server import stdio_messages
 from dispatch_mcp.process import computation
-from dispatch_mcp.text import redaction
+from dispatch_mcp.text import json_types, redaction
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +33,25 @@ STOPPED: Final = "The server was stopped before it could answer. Send the reques
 MOST_DIGITS: Final = 15
 """Digits of a length that is looked at."""
 
+_ERROR: Final = b'"error"'
+_DATA: Final = b"data: "
+
 LAST_WORD_S: Final = 1.0
 """Seconds that a client has to take the answer to a request that the server's end cut off."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and how much of its answer has been sent; `message` is what the application reads as its body."""
+    """A request and how much of its answer has been sent; `message` is what the application reads as its body.
+
+    `clean` takes secrets out of a part of an answer; `beginning` tells its length, and so waits for the part.
+    """
 
     to_read: Receive
     to_send: Send
+    clean: Callable[[bytes], Awaitable[bytes]]
     message: Message | None = None
+    beginning: Message | None = None
     has_answer: bool = False
     is_answered: bool = False
     is_stream: bool = False
@@ -59,25 +68,40 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """Sends a part of the answer."""
-        self.has_answer = True
         if message["type"] == "http.response.start":
             self.is_stream = (b"content-type", b"text/event-stream") in message["headers"]
+            if (b"content-type", b"application/json") in message["headers"]:
+                self.beginning = message
+                return
+        else:
+            message = {**message, "body": await self.clean(message.get("body", b""))}
+        self.has_answer = True
+        if self.beginning is not None:
+            beginning, self.beginning = self.beginning, None
+            await self.to_send(_with_length(beginning, message))
         await self.to_send(message)
         self.is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+
+def _with_length(beginning: Message, body: Message) -> Message:
+    """Returns the beginning of an answer that has only this body, with its length."""
+    length = (b"content-length", str(len(body["body"])).encode())
+    kept = [(name, value) for name, value in beginning["headers"] if name != b"content-length"]
+    return beginning if body.get("more_body", False) else {**beginning, "headers": [*kept, length]}
 
 
 class Messages:
     """An ASGI application that hands messages on to another one, and answers whatever that does not."""
 
-    def __init__(self, app: ASGIApp, most: int, redact: Callable[[str], str] = redaction.Redactor().redact) -> None:
-        """`most` is how many bytes a body may have; `redact` reads what is said of a body that is no message."""
+    def __init__(self, app: ASGIApp, most: int, redactor: redaction.Redactor = redaction.Redactor()) -> None:
+        """`most` is how many bytes a body may have; `redactor` reads the errors that are answered."""
         self._app = app
         self._most = most
-        self._redact = redact
+        self._redactor = redactor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
-        exchange = Exchange(receive, send)
+        exchange = Exchange(receive, send, self._without_secrets)
         request_id: RequestId | None = None
         if scope["method"] == "POST":
             try:
@@ -89,7 +113,7 @@ class Messages:
                 return
             if isinstance(outcome, stdio_messages.Refusal):
                 [only] = outcome.ids if len(outcome.ids) == 1 else (None,)
-                await _answer(outcome.code, self._redact(outcome.reason), only, 400)(scope, receive, send)
+                await _answer(outcome.code, self._redactor.redact(outcome.reason), only, 400)(scope, receive, send)
                 return
             request_id = outcome.id if isinstance(outcome, JSONRPCRequest) else None
         await self._hand_on(scope, exchange, request_id)
@@ -127,6 +151,24 @@ class Messages:
                 return
             log.error("a request of %r got no answer: what worked on it was cancelled", scope["method"])
         await _answer(INTERNAL_ERROR, FAULT, request_id, 200)(scope, exchange.receive, exchange.send)
+
+    async def _without_secrets(self, part: bytes) -> bytes:
+        """Returns a part of an answer, an event or a whole body, with the errors in it read for secrets."""
+        if _ERROR not in part:
+            return part
+        return b"".join([await self._clean_line(line) for line in part.splitlines(keepends=True)])
+
+    async def _clean_line(self, line: bytes) -> bytes:
+        text = line.removeprefix(_DATA)
+        try:
+            answer: model.Json = await computation.of_text(len(text), json.loads, text)
+        except ValueError:
+            return line
+        if not json_types.is_object(answer) or "error" not in answer:
+            return line
+        error = await computation.of_json(self._redactor.redact_json, answer["error"])
+        document = json.dumps({**answer, "error": error}, separators=(",", ":")).encode()
+        return line[: len(line) - len(text)] + document + line[len(line.rstrip()) :]
 
 
 async def _end_stream(exchange: Exchange, request_id: RequestId | None) -> None:

@@ -169,7 +169,7 @@ def application(
 
     `owner` returns whose token a token is; `is_ready` ends when the state is open, and raises when it cannot be;
     `card` is what A2A clients read of the server, and `pictures` shows runs to people, if they are to see any here.
-    `redactor` reads what is answered to a body that is no message.
+    `redactor` reads the errors of the protocol that are answered.
     """
     # Of the SDK's application only what it serves with: the application itself answers its faults by a status alone.
     server.streamable_http_app(transport_security=_CHECKED_BEFORE, max_request_body_size=MAX_READ)
@@ -197,7 +197,7 @@ def application(
         Route("/ready", ready),
         Route("/.well-known/agent-card.json", agent_card),
         *(dashboard.routes(pictures) if pictures else ()),
-        Route(PATH, http_messages.Messages(server.session_manager.handle_request, MAX_BODY, redactor.redact)),
+        Route(PATH, http_messages.Messages(server.session_manager.handle_request, MAX_BODY, redactor)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _fault})
     return http_guard.Guard(app, owner, address)

@@ -1,11 +1,13 @@
 """What the server itself answers to the questions of a handshake: kept for later sessions, or kept back if given.
 
 It stands between the server and its stdout. What was answered while the server was loaded is not sent again; an answer
-that turns out to be another one is no longer kept.
+that turns out to be another one is no longer kept. Errors are read for secrets on their way (S10): the SDK refuses some
+requests before any middleware, and quotes them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +20,8 @@ from mcp.shared.message import SessionMessage
 from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from dispatch_mcp.mcp_server.handshake import early_answers, stored_answers
-from dispatch_mcp.process import private_files
+from dispatch_mcp.process import computation, private_files
+from dispatch_mcp.text import redaction
 from dispatch_mcp.text.json_types import Json
 
 log = logging.getLogger(__name__)
@@ -42,9 +45,10 @@ class MessageOutbox(Protocol):
 class AnswerKeeper:
     """The way of a server's messages to its client; it hears of the client's messages, too."""
 
-    def __init__(self, beginning: early_answers.Beginning, outbox: MessageOutbox) -> None:
+    def __init__(self, beginning: early_answers.Beginning, outbox: MessageOutbox, redactor: redaction.Redactor) -> None:
         self._beginning = beginning
         self._outbox = outbox
+        self._redactor = redactor
         self._session = stored_answers.SessionQuestions()
         self._questions: dict[stored_answers.Id, str] = {}
         self._answers = dict(beginning.answers)
@@ -79,7 +83,16 @@ class AnswerKeeper:
                 await self._keep(question, answer)
             if early_answer is not None:
                 return
+        if isinstance(message, JSONRPCError):
+            item = dataclasses.replace(item, message=await self._clean(message))
         await self._outbox.send(item)
+
+    async def _clean(self, refusal: JSONRPCError) -> JSONRPCError:
+        words = refusal.error.message
+        message = await computation.of_text(len(words), self._redactor.redact, words)
+        data = await computation.of_json(self._redactor.redact_json, refusal.error.data)
+        error = refusal.error.model_copy(update={"message": message, "data": data})
+        return refusal.model_copy(update={"error": error})
 
     async def _keep(self, question: str, answer: str) -> None:
         """Keeps an answer before it is sent, so that whoever has it can end the session; an empty one is forgotten."""
