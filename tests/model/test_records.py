@@ -166,3 +166,8 @@ def test_an_attempt_that_runs_begins_again_with_whoever_stands_in() -> None:
     assert (start.task_id, start.attempt, start.worker, start.stand_ins) == ("a", 2, task.worker, stand_ins)
     row = records.row_of(task)
     assert (row.stand_ins, row.false_starts) == (stand_ins, 1)
+
+
+def test_a_new_run_names_only_what_its_request_named() -> None:
+    new = records.NewRun(id="r1", plan_id="p1", plan_version=1, worker=model.WorkerKind.HOST)
+    assert (new.named_key, new.named_worker, new.named_roster, new.named_limits) == ("", None, "", {})

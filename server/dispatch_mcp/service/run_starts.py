@@ -95,10 +95,10 @@ class RunStarts:
             named_limits=request.limits.model_dump(mode="json", exclude_unset=True),
         )
         # Before anything becomes of the plan: a call that gets the run of another one, or none, changes nothing.
-        begun = await self.store.begun_run(request.key, principal=principal) if request.key else None
-        if begun is not None:
-            request_reuse.refuse(new, *begun)
-            return begun[0], False
+        earlier = await self.store.begun_run(request.key, principal=principal) if request.key else None
+        if earlier is not None:
+            request_reuse.refuse(new, *earlier)
+            return earlier[0], False
         await self.route_in(plan_id, request.roster)
         plan, finished_runs, open_keys = await self.store.plan_to_run(plan_id, principal=principal)
         if await self.revise(plan):
@@ -112,7 +112,7 @@ class RunStarts:
         own_keys = [key for key in open_keys if key.startswith(f"{plan.id}:") and key.split(":")[2:3] == [kind]]
         own_key = next(iter(own_keys), f"{plan.id}:{plan.version}:{kind}:{finished_runs}")
         title = plan.heading
-        chosen = {
+        details = {
             "id": self.handles.compose(title, self.new_id()),
             "title": title,
             "plan_version": plan.version,
@@ -120,7 +120,7 @@ class RunStarts:
             "workspace": plan.workspace,
             "limits": limits,
         }
-        return await self.store.create_run(new.model_copy(update=chosen))
+        return await self.store.create_run(new.model_copy(update=details))
 
     async def limit(
         self, handle: str, limits: model.Limits, word: records.PersonWord | None = None
