@@ -22,7 +22,7 @@ OLD = json.loads((Path(__file__).parent / "data" / "values.json").read_text("utf
 KINDS: list[type[Value]] = sorted(
     {
         *(kind for kind in vars(model).values() if isinstance(kind, type) and issubclass(kind, Value)),
-        *(records.RunRecord, records.NewRun, records.AttemptRecord),
+        *(records.RunRecord, records.NewRun),
         *(assignments.HostCall, assignments.Assignment, merge_offer.Offer, problems.Problem, problems.Notice),
     }
     - {Value},

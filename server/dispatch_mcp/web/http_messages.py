@@ -86,8 +86,8 @@ class Exchange:
 def _with_length(beginning: Message, body: Message) -> Message:
     """Returns the beginning of an answer that has only this body, with its length."""
     length = (b"content-length", str(len(body["body"])).encode())
-    others = [(name, value) for name, value in beginning["headers"] if name != b"content-length"]
-    return beginning if body.get("more_body", False) else {**beginning, "headers": [*others, length]}
+    headers = [(name, value) for name, value in beginning["headers"] if name != b"content-length"]
+    return beginning if body.get("more_body", False) else {**beginning, "headers": [*headers, length]}
 
 
 class Messages:
