@@ -160,6 +160,11 @@ BY_OTHERS = (
 """What somebody else brings about."""
 
 BY_SERVER = (
+    (
+        "what you had not committed is gone from the checkout, through a command of the task or of its proof",
+        failed("lost_edits"),
+    ),
+    ("it moved a branch of yours, or what is checked out", failed("moved_branch")),
     ("the server itself failed around the work, three times", failed("internal_error")),
     (
         "nobody could be started for it: its agent, the runner-up and the general agent were refused",
@@ -170,7 +175,7 @@ BY_SERVER = (
         failed("unusable_answer"),
     ),
 )
-"""What the server brings about; its causes are carried out in tests/engine and tests/service."""
+"""What the server brings about; its causes are carried out in tests/engine, tests/service and tests/cli."""
 
 
 def tables() -> list[list[list[str]]]:

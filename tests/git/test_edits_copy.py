@@ -101,7 +101,8 @@ def test_very_many_files_are_listed_by_a_command_and_not_one_by_one() -> None:
     copy = edits_copy.EditsCopy(REF, "1" * 40, frozenset())
     paths = [f"f{number}" for number in range(edits_copy.NAMED + 1)]
     assert "git diff --name-only HEAD 111111111111" in copy.way_back(paths)
-    assert len(edits_copy.notice(copy, paths)) < 700
+    whole = edits_copy.EditsCopy(REF, "1" * 40, frozenset(paths))
+    assert len(edits_copy.notice(whole, paths)) < 700
     assert "'a b'" in copy.way_back(["a b"])
 
 
@@ -117,16 +118,34 @@ def state(head: str = "h", **files: str) -> CheckoutState:
         (state(b="? 7"), ["a"]),
         (state(a="100644 5", b="? 7"), ["a"]),
         (state(), ["a", "b"]),
-        (state("other"), []),
-        (None, []),
     ],
 )
-def test_work_is_lost_that_was_not_committed_and_is_no_longer_there_under_the_same_commit(
-    after: CheckoutState | None, losses: list[str]
+def test_edits_are_missing_that_were_not_committed_and_are_no_longer_there(
+    after: CheckoutState, losses: list[str]
 ) -> None:
     before = state(a="1 .M x 5", b="? 7", ignored="! 9", declared="100644 3")
-    assert checkout_watch.losses(before, after) == losses
-    assert checkout_watch.losses(None, before) == []
+    assert checkout_watch.missing_edits(before, after) == losses
+
+
+async def test_a_copied_file_is_gone_that_is_not_on_the_disk_any_more_but_for_those_that_were_not_before(
+    site: Site,
+) -> None:
+    soil(site.repo)
+    (site.repo / "src/b.txt").unlink()
+    copy = await copy_of(site)
+    assert copy is not None
+    assert copy.gone(site.repo) == []
+    (site.repo / "new/deep/one.txt").unlink()
+    (site.repo / "a.txt").unlink()
+    assert copy.gone(site.repo) == ["a.txt", "new/deep/one.txt"]
+
+
+def test_what_is_lost_without_a_copy_is_called_so() -> None:
+    copy = edits_copy.EditsCopy(REF, "1" * 40, frozenset({"new/a"}))
+    assert edits_copy.notice(copy, []) == ""
+    assert edits_copy.notice(None, []) == ""
+    assert edits_copy.notice(copy, ["new/", "huge.bin"]).endswith(f"(kept as {REF}). There is no copy of `huge.bin`.")
+    assert edits_copy.notice(None, ["x"]).endswith("somebody else: `x`. There is no copy of `x`.")
 
 
 @pytest.mark.parametrize(

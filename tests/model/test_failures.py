@@ -41,3 +41,14 @@ def test_a_rate_limit_is_the_kind_that_holds_a_worker() -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_neither_git_nor_a_worker_decides_it_by_itself(path: Path) -> None:
     assert BY_HAND.findall(path.read_text()) == []
+
+
+@pytest.mark.parametrize("kind", [transitions.LOST_EDITS, "moved_branch"])
+def test_what_takes_something_of_the_users_is_done_once_and_refutes_no_claim(kind: str) -> None:
+    assert kind in get_args(failures.MustFailAgain)
+    assert kind not in transitions.REFUTATIONS
+
+
+def test_what_names_a_state_of_tasks_elsewhere_is_no_way_to_fail() -> None:
+    kinds = {*get_args(failures.Ours), *get_args(failures.MayPass), *get_args(failures.MustFailAgain)}
+    assert kinds.isdisjoint({transitions.MOVED, transitions.NEEDS_CHANGES, transitions.SENT_BACK})

@@ -391,3 +391,11 @@ def test_the_criteria_of_a_refusal_are_read_from_its_own_words() -> None:
     refuted = receipts.refuted(criterion("file:a.py"), "there is none")
     outcome = receipts.judge(model.Outcome(state=AttemptState.SUCCEEDED), [refuted])
     assert receipts.refused_criteria(outcome.error) == ("file:a.py",)
+
+
+def test_a_check_that_takes_the_users_work_away_is_not_made_again() -> None:
+    claim = model.Outcome(state=AttemptState.SUCCEEDED, unverified=True)
+    loss = model.Receipt(kind="loss", ok=False, detail="`own.txt` is gone", criterion="command: make clean")
+    judged = receipts.judge(claim, [loss, model.Receipt(kind="diff", ok=False, detail="nothing", criterion="diff")])
+    assert (judged.error_kind, judged.retryable) == (transitions.LOST_EDITS, False)
+    assert "`own.txt` is gone" in receipts.reasons(judged, 400)

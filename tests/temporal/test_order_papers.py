@@ -30,6 +30,7 @@ FULL = dataclasses.replace(
     rank=3,
     base="abc",
     notices=("look", "there"),
+    declarations=("a.py",),
     material=(fences.Data("diff", "a.diff", "+a\n"),),
     guides=(work_order.Guide("rules", "AGENTS.md", "Be brief."),),
     schema={"type": "object"},

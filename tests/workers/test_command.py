@@ -357,3 +357,67 @@ async def test_a_command_that_dispatches_in_its_turn_is_told_what_it_may_spend(
         "DISPATCH_MCP_MAX_DOLLARS"
         not in json.loads((await carried_out(worker, work(workspace, program))).output["stdout"])["env"]
     )
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Returns a repository with a file that is not committed."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for words in (
+        ["init", "-q"],
+        ["-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "x", "--allow-empty"],
+    ):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    (folder / "own.txt").write_text("mine")
+    return folder
+
+
+def copies(checkout: Path) -> str:
+    ask = ["git", "for-each-ref", "--format=%(refname)", "refs/dispatch"]
+    return subprocess.run(ask, cwd=checkout, check=True, capture_output=True, text=True).stdout.strip()
+
+
+REMOVE = ("sh", "-c", "rm own.txt")
+
+
+async def test_a_command_that_takes_a_file_from_the_checkout_fails_once_and_says_where_it_is_kept(
+    tmp_path: Path, checkout: Path
+) -> None:
+    context = FakeContext()
+    with anyio.fail_after(120):
+        outcome = await make(tmp_path, ["sh", "-c", "*"]).carry_out(context, work(checkout, *REMOVE))
+    assert (outcome.error_kind, outcome.retryable) == ("lost_edits", False)
+    assert copies(checkout) in outcome.error
+    assert copies(checkout)
+
+
+async def test_a_cancelled_command_leaves_word_of_what_it_has_taken_from_the_checkout(
+    tmp_path: Path, checkout: Path
+) -> None:
+    context, worker = FakeContext(), make(tmp_path, ["sh", "-c", "*"])
+    with anyio.fail_after(120):
+        async with anyio.create_task_group() as group:
+            order = work(checkout, "sh", "-c", "rm own.txt; sleep 300")
+            group.start_soon(worker.carry_out, context, order)
+            while (checkout / "own.txt").exists():
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+    assert "kept as refs/dispatch/" in str(context.beats)
+    assert copies(checkout)
+
+
+async def test_a_command_in_a_worktree_is_looked_after_by_whoever_made_that(tmp_path: Path, checkout: Path) -> None:
+    order = replace(work(checkout, *REMOVE), base="0" * 40)
+    outcome = await carried_out(make(tmp_path, ["sh", "-c", "*"]), order)
+    assert (outcome.state, copies(checkout)) == (AttemptState.SUCCEEDED, "")
+
+
+async def test_files_that_tasks_of_the_run_declare_are_told_of_and_held_against_nobody(
+    tmp_path: Path, checkout: Path
+) -> None:
+    order = replace(work(checkout, *REMOVE), declarations=("*.txt",))
+    outcome = await carried_out(make(tmp_path, ["sh", "-c", "*"]), order)
+    assert outcome.state is AttemptState.SUCCEEDED
+    assert [receipt.kind for receipt in outcome.receipts][1:] == ["touched", "touched"]
+    assert copies(checkout)

@@ -275,7 +275,12 @@ class _ServerAttempt:
 
     async def judge(self, work: work_order.WorkOrder, outcome: model.Outcome) -> model.Outcome:
         """Returns the claim as the server could prove it."""
-        return await self.driver.judge(claim_evidence.Claim(work, outcome, self.before))
+        verdict = await self.driver.judge(claim_evidence.Claim(work, outcome, self.before))
+        losses = [receipt.detail for receipt in verdict.receipts if receipt.kind == "loss"]
+        if losses:
+            self.own.beat(**{ports.LOSS: losses[0]})
+            await self.own.settled()
+        return verdict
 
 
 def _kind(work: work_order.WorkOrder) -> task_kinds.TaskKind:

@@ -63,9 +63,11 @@ class OrderBuilder:
 
     _tasks: Mapping[str, model.Task] = field(init=False)
     _reviews: Mapping[str, Sequence[str]] = field(init=False)
+    _declarations: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self._tasks = {task.id: task for task in self.plan.tasks}
+        self._declarations = tuple(dict.fromkeys(path for task in self.plan.tasks for path in task.files))
         self._reviews = {}
         for review in self.plan.tasks:
             self._reviews |= {task_id: (*self._reviews.get(task_id, ()), review.id) for task_id in review.reviews}
@@ -121,6 +123,7 @@ class OrderBuilder:
             ceiling=start.ceiling,
             isolation=isolation,
             rank=rank,
+            declarations=self._declarations if task.command or task.acceptance else (),  # commands are watched by them
             stand_ins=start.stand_ins,
             upstream=upstream,
             messages=messages,

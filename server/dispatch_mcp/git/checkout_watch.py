@@ -114,13 +114,8 @@ def edits(state: CheckoutState) -> list[str]:
     return [path for path, mark in state.files.items() if mark.startswith(("1 ", "u ", "? "))]
 
 
-def losses(before: CheckoutState | None, after: CheckoutState | None) -> list[str]:
-    """Returns the files that were not committed and now are as in the commit, or are not there: edits that are lost.
-
-    What was committed meanwhile is not; where nobody could look again, nothing is said.
-    """
-    if before is None or after is None or before.head != after.head:
-        return []
+def missing_edits(before: CheckoutState, after: CheckoutState) -> list[str]:
+    """Returns the files that were not committed and now are as in the commit, or are not there."""
     there = frozenset(edits(after))
     return [path for path in edits(before) if path not in there]
 
@@ -167,12 +162,15 @@ def _head_moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
         yield f"the detached commit went from {before.head[:12]} to {after.head[:12]}"
 
 
-def refusal(moves: Collection[str]) -> str:
+def refusal(moves: Collection[str], *, in_worktree: bool = True) -> str:
     """Returns why an attempt that moved the user's branches, or what is checked out, is no success."""
+    lead = f"It moved what is the user's own: {'; '.join(moves)}."
+    where = "`git reflog` in the checkout says where it was."
+    if not in_worktree:
+        return f"{lead} Only the user commits and switches branches there. Nothing was put back: {where}"
     return (
-        f"It moved what is the user's own: {'; '.join(moves)}. Work belongs into the worktree; it is merged there, "
-        "and applied when the user says so. What is in the worktree is kept and not merged, and nothing was put back: "
-        "`git reflog` in the checkout says where it was."
+        f"{lead} Work belongs into the worktree; it is merged there, and applied when the user says so. What is in the "
+        f"worktree is kept and not merged, and nothing was put back: {where}"
     )
 
 

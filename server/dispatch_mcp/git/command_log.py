@@ -27,6 +27,14 @@ _MOVING_HERE: Final = frozenset(
 )
 """Commands that move what is checked out, or its branch, where they run."""
 
+_DROPPING: Final = frozenset(
+    {
+        *("checkout", "checkout-index", "clean", "merge", "pull", "read-tree", "rebase", "reset", "restore", "rm"),
+        *("stash", "switch"),
+    }
+)
+"""Commands that can take from a checkout what is not committed there."""
+
 _MOVING_ANY: Final = _MOVING_HERE | {"fetch", "push"}
 """Commands that move the branch that they name."""
 
@@ -40,7 +48,14 @@ class GitCommand(NamedTuple):
 
     def moves_checkout(self, top: Path) -> bool:
         """Returns whether it may move what is checked out in a folder."""
-        return self.name in _MOVING_HERE and bool(self.top) and os.path.realpath(self.top) == os.path.realpath(top)
+        return self.name in _MOVING_HERE and self._is_in(top)
+
+    def drops_edits(self, top: Path) -> bool:
+        """Returns whether it may take from a checkout what is not committed there."""
+        return self.name in _DROPPING and self._is_in(top)
+
+    def _is_in(self, top: Path) -> bool:
+        return bool(self.top) and os.path.realpath(self.top) == os.path.realpath(top)
 
     def moves_branch(self, branch: str) -> bool:
         """Returns whether it names a branch and may move that."""

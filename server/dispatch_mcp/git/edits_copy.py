@@ -1,10 +1,15 @@
-"""A copy of the user's uncommitted work, under a ref of ours, from before an attempt that works beside it.
+"""The user's uncommitted work around an attempt: copied before it under a ref of ours, and missed after it.
 
 Whatever a worker does to the checkout, what was there can be had back. The copy goes when nothing is missing.
+
+An attempt in a worktree has no business in the checkout, and answers for what its own git commands did there. A command
+that works in the checkout itself answers for all that is gone afterwards, but for files that tasks of its run declare:
+those belong to the run, and others may be at work on them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import tempfile
@@ -15,9 +20,11 @@ from typing import Final, NamedTuple
 
 import anyio.to_thread
 
-from dispatch_mcp import errors
-from dispatch_mcp.git import git_process, merge_queue, merge_rules
-from dispatch_mcp.model import problems
+from dispatch_mcp import errors, model
+from dispatch_mcp.git import checkout_watch, command_log, git_process, merge_queue, merge_rules
+from dispatch_mcp.model import AttemptState, Receipt, ports, problems, run_refs, work_order
+from dispatch_mcp.runs import receipts
+from dispatch_mcp.text import path_globs
 
 MOST_FILES: Final = 2_000
 MOST_BYTES: Final = 64 << 20
@@ -34,16 +41,24 @@ _STATUS: Final = (
 
 
 class EditsCopy(NamedTuple):
-    """What was not committed: the commit that holds it, and the files, below the top of the repository."""
+    """What was not committed: the commit that holds it, and the files, below the top of the repository.
+
+    `absent` are those of the files that were deleted already.
+    """
 
     ref: str
     commit: str
     paths: frozenset[str]
+    absent: frozenset[str] = frozenset()
 
     def missing(self, losses: Collection[str]) -> list[str]:
         """Returns the files of the copy that are among these paths, of which some may be folders."""
         folders = tuple(path for path in losses if path.endswith("/"))
         return sorted(path for path in self.paths if path in losses or path.startswith(folders))
+
+    def gone(self, top: Path) -> list[str]:
+        """Returns the files of the copy that are not in the checkout any more."""
+        return sorted(path for path in self.paths - self.absent if not os.path.lexists(top / path))
 
     def way_back(self, paths: Sequence[str]) -> str:
         """Returns the command that brings files back as they were."""
@@ -53,12 +68,23 @@ class EditsCopy(NamedTuple):
         return f"`{source} {shlex.join(merge_rules.printable(paths))}` brings back what was there"
 
 
-def notice(copy: EditsCopy, paths: Sequence[str]) -> str:
-    """Returns that uncommitted work is gone from the checkout, and how to have it back."""
-    return (
-        "Uncommitted work is gone from the checkout, through this task or somebody else: "
-        f"{problems.in_backticks(merge_rules.printable(paths), NAMED)}. {copy.way_back(paths)} (kept as {copy.ref})."
-    )
+def notice(copy: EditsCopy | None, losses: Collection[str]) -> str:
+    """Returns that uncommitted work is gone from the checkout, and how to have it back; nothing where nothing is.
+
+    `losses` are files and folders that are gone; what there is no copy of is called so.
+    """
+    files = copy.missing(losses) if copy else []
+    rest = [
+        path
+        for path in losses
+        if path not in files and not any(name.startswith(f"{path.rstrip('/')}/") for name in files)
+    ]
+    if not files and not rest:
+        return ""
+    names = problems.in_backticks(merge_rules.printable([*files, *rest]), NAMED)
+    back = f" {copy.way_back(files)} (kept as {copy.ref})." if copy and files else ""
+    gap = f" There is no copy of {problems.in_backticks(merge_rules.printable(rest), NAMED)}." if rest else ""
+    return f"Uncommitted work is gone from the checkout, through this task or somebody else: {names}.{back}{gap}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +103,14 @@ class EditsCopies:
             paths = await anyio.to_thread.run_sync(lambda: list(_affordable(self.repo.top, names)))
             if not paths:
                 return None
-            return EditsCopy(ref, await self._commit(git, ref, paths), frozenset(paths))
+            absent = await anyio.to_thread.run_sync(lambda: _absent(self.repo.top, paths))
+            return EditsCopy(ref, await self._commit(git, ref, paths, absent), frozenset(paths), absent)
         except errors.WorkerError:
             return None
 
-    async def _commit(self, git: git_process.Git, ref: str, paths: Sequence[str]) -> str:
+    async def _commit(self, git: git_process.Git, ref: str, paths: Sequence[str], absent: Collection[str]) -> str:
         top, merger = self.repo.top, merge_queue.Merger(git)
-        present = await anyio.to_thread.run_sync(lambda: [path for path in paths if os.path.lexists(top / path)])
-        rest = sorted(set(paths).difference(present))
+        present, rest = [path for path in paths if path not in absent], sorted(absent)
         with tempfile.TemporaryDirectory() as folder:
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             await git.run(top, "read-tree", "HEAD", env=env)
@@ -104,6 +130,10 @@ class EditsCopies:
         await self.git.run(self.repo.top, "update-ref", "-d", copy.ref, copy.commit)
 
 
+def _absent(top: Path, paths: Sequence[str]) -> frozenset[str]:
+    return frozenset(path for path in paths if not os.path.lexists(top / path))
+
+
 def _affordable(top: Path, paths: Sequence[str]) -> Iterator[str]:
     """Yields the files, the smallest first, as far as they are not too many or too large; deleted ones are small."""
     room = MOST_BYTES
@@ -120,3 +150,103 @@ def _size(path: Path) -> int:
         return path.lstat().st_size
     except OSError:
         return 0
+
+
+class Guarded(NamedTuple):
+    """A checkout before an attempt, None where it could not be looked at, and the copy of what is not committed."""
+
+    state: checkout_watch.CheckoutState | None = None
+    copy: EditsCopy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutGuard:
+    """Guards the checkout of `repo` around the attempt of an order, whose git commands are logged in the file `log`."""
+
+    git: git_process.Git
+    repo: git_process.Repository
+    work: work_order.WorkOrder
+    log: Path
+
+    @property
+    def _watch(self) -> checkout_watch.CheckoutWatch:
+        return checkout_watch.CheckoutWatch(self.git, self.repo, self._below(_declared(self.work)))
+
+    async def begin(self) -> Guarded:
+        """Returns the checkout as it is, with what is not committed copied."""
+        state = await self._watch.look()
+        if state is None or not checkout_watch.edits(state):
+            return Guarded(state)
+        ref = run_refs.Refs(self.work.run_id).edits(self.work.task.id, self.work.attempt)
+        return Guarded(state, await EditsCopies(self.git, self.repo).keep(ref))
+
+    async def end(self, ctx: ports.TaskContext, before: Guarded, outcome: model.Outcome) -> model.Outcome:
+        """Returns the outcome with what changed in the checkout; a success that it must not have changed so is none.
+
+        What is gone is said where the run is told of too, and the copy stays; else it goes.
+        """
+        after = await self._watch.look() if before.state else None
+        if before.state is None or after is None:
+            return outcome
+        parts = checkout_watch.differences(before.state, after)
+        if parts:
+            outcome = receipts.with_receipt(
+                outcome, Receipt(kind="touched", ok=False, detail=checkout_watch.notice(parts))
+            )
+        commands = await anyio.to_thread.run_sync(command_log.read, self.log)
+        moves = checkout_watch.own_moves(before.state, after, commands, self.repo.top)
+        losses = await self._losses(before, after)
+        loss = notice(before.copy, losses)
+        if loss:
+            ctx.beat(**{ports.LOSS: loss})
+            outcome = receipts.with_receipt(outcome, Receipt(kind="touched", ok=False, detail=loss))
+        elif before.copy is not None:
+            with contextlib.suppress(errors.WorkerError):
+                await EditsCopies(self.git, self.repo).drop(before.copy)
+        if outcome.state is not AttemptState.SUCCEEDED:
+            return outcome
+        if moves:
+            why = checkout_watch.refusal(moves, in_worktree=bool(self.work.base))
+            return receipts.as_failure(outcome, "moved_branch", f"{why} {loss}".rstrip())
+        is_here = any(command.drops_edits(self.repo.top) for command in commands)
+        is_same = before.state.head == after.head
+        if losses and (is_here or (not self.work.base and is_same and not self._are_of_run(losses))):
+            return receipts.as_failure(outcome, "lost_edits", f"{loss} {_NOT_YOURS}")
+        return outcome
+
+    async def _losses(self, before: Guarded, after: checkout_watch.CheckoutState) -> list[str]:
+        """Returns the files that were not committed before and are neither there nor committed as they were."""
+        assert before.state is not None
+        files, copy = checkout_watch.missing_edits(before.state, after), before.copy
+        if copy is None:
+            return files if before.state.head == after.head else []
+        absences = await anyio.to_thread.run_sync(copy.gone, self.repo.top)
+        files = [*files, *(path for path in absences if path not in copy.missing(files))]
+        if before.state.head == after.head or not files:
+            return files
+        # Who committed what they had has lost nothing of it, whatever became of the branch.
+        ask = ("diff", "--name-only", "-z", "--no-renames", copy.commit, after.head, "--")
+        with contextlib.suppress(errors.WorkerError):
+            differing = frozenset((await self.git.run(self.repo.top, *ask)).out.split("\0"))
+            return [path for path in copy.missing(files) if path in differing]
+        return []
+
+    def _are_of_run(self, paths: Collection[str]) -> bool:
+        """Returns whether tasks of the run declare all of these files."""
+        patterns = self._below([path_globs.normalise(path, self.work.workspace) for path in self.work.declarations])
+        return all(any(path_globs.touch(pattern, path.rstrip("/")) for pattern in patterns) for path in paths)
+
+    def _below(self, paths: Sequence[str]) -> list[str]:
+        """Returns paths of the workspace as paths below the top of the repository."""
+        return [f"{self.repo.below}/{path}".lstrip("/") for path in paths if path]
+
+
+_NOT_YOURS = (
+    "A command that has no worktree of its own must leave there what you have not committed. Name in `files` what a "
+    "task is to change: then it works in a worktree."
+)
+
+
+def _declared(work: work_order.WorkOrder) -> list[str]:
+    """Returns the files that a task declares by name."""
+    return merge_rules.files_by_name(merge_rules.order_for_copy(work, work.workspace).task)

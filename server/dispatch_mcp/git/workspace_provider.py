@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +21,6 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.git import (
-    checkout_watch,
     command_log,
     edits_copy,
     git_process,
@@ -118,9 +116,8 @@ class WorktreeProvider:
         order = _order_in(work, copy, notices)
         watch = _SessionWatch(ctx)
         ctx.beat(**{ports.COPY: {"attempt": copy.attempt, "base": copy.base}})
-        checkout = checkout_watch.CheckoutWatch(self.git, repo, _declared(work, repo))
-        before = await checkout.look()
-        edits = await self._copy_edits(work, repo, before)
+        guard = edits_copy.CheckoutGuard(self.git, repo, order, command_log.file_beside(copy.path))
+        before = await guard.begin()
         command_log.begin(command_log.file_beside(copy.path))
         try:
             outcome = await carry_out(watch, order)
@@ -129,61 +126,11 @@ class WorktreeProvider:
                 await self._after_failure(copy, work, resumable=watch.resumable)
                 await self.leave(work)
             raise
-        after = await checkout.look() if before else None
-        outcome = _with_changes(outcome, before, after)
-        outcome = await self._with_loss(ctx, repo, outcome, edits, checkout_watch.losses(before, after))
-        if outcome.state is AttemptState.SUCCEEDED and before and after:
-            outcome = await self._unless_moved(copy, outcome, before, after)
+        outcome = await guard.end(ctx, before, outcome)
         if outcome.state is AttemptState.SUCCEEDED:
             return await self._after_success(ctx, copy, order, outcome, judge)
         receipt = await self._after_failure(copy, work, resumable=watch.resumable and outcome.retryable)
-        return _with_receipt(outcome, receipt) if receipt else outcome
-
-    async def _copy_edits(
-        self, work: work_order.WorkOrder, repo: git_process.Repository, state: checkout_watch.CheckoutState | None
-    ) -> edits_copy.EditsCopy | None:
-        """Returns a copy of what is not committed in the checkout, None where there is nothing of that kind."""
-        if state is None or not checkout_watch.edits(state):
-            return None
-        ref = run_refs.Refs(work.run_id).edits(work.task.id, work.attempt)
-        return await edits_copy.EditsCopies(self.git, repo).keep(ref)
-
-    async def _with_loss(
-        self,
-        ctx: ports.TaskContext,
-        repo: git_process.Repository,
-        outcome: model.Outcome,
-        edits: edits_copy.EditsCopy | None,
-        losses: Collection[str],
-    ) -> model.Outcome:
-        """Returns the outcome with what of the user's uncommitted work is gone, said where the run is told of too.
-
-        The copy of that work stays where something of it is missing.
-        """
-        if edits is None:
-            return outcome
-        missing = edits.missing(losses)
-        if missing:
-            detail = edits_copy.notice(edits, missing)
-            ctx.beat(**{ports.LOSS: detail})
-            return _with_receipt(outcome, Receipt(kind="touched", ok=False, detail=detail))
-        with contextlib.suppress(errors.WorkerError):
-            await edits_copy.EditsCopies(self.git, repo).drop(edits)
-        return outcome
-
-    async def _unless_moved(
-        self,
-        copy: worktree.Worktree,
-        outcome: model.Outcome,
-        before: checkout_watch.CheckoutState,
-        after: checkout_watch.CheckoutState,
-    ) -> model.Outcome:
-        """Returns a success as a failure if the attempt moved the user's branches or what is checked out."""
-        commands = await anyio.to_thread.run_sync(command_log.read, command_log.file_beside(copy.path))
-        moves = checkout_watch.own_moves(before, after, commands, copy.repo.top)
-        if not moves:
-            return outcome
-        return _as_failure(outcome, "moved_branch", checkout_watch.refusal(moves))
+        return receipts.with_receipt(outcome, receipt) if receipt else outcome
 
     async def _after_success(
         self,
@@ -338,7 +285,9 @@ class WorktreeProvider:
         """Returns a success as a failure whose work lies inside other repositories: kept, named, and not merged."""
         rest = await self._keep(copy, work, contents.tree)
         kind, error = inner_work.kind(contents.works), inner_work.refusal(contents.works, str(copy.path), rest)
-        return _with_receipt(_as_failure(outcome, kind, error), inner_work.receipt(contents.works, str(copy.path)))
+        return receipts.with_receipt(
+            receipts.as_failure(outcome, kind, error), inner_work.receipt(contents.works, str(copy.path))
+        )
 
     async def _keep(self, copy: worktree.Worktree, work: work_order.WorkOrder, tree: str) -> str:
         """Commits a tree under the attempt's name without merging it; returns the commit, or nothing for no change."""
@@ -358,13 +307,13 @@ class WorktreeProvider:
         commit = await self._keep(copy, work, contents.tree)
         if contents.works:
             receipt = inner_work.receipt(contents.works, str(copy.path), is_failure=False)
-            outcome = _with_receipt(outcome, receipt)
+            outcome = receipts.with_receipt(outcome, receipt)
         else:
             self._release(copy, work)
         if not commit:
             return outcome
         detail = f"changed files of a copy that it was to look at; not merged, kept as commit {commit[:12]}"
-        return _with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=detail))
+        return receipts.with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=detail))
 
     async def _settle(
         self,
@@ -391,16 +340,16 @@ class WorktreeProvider:
         refs = run_refs.Refs(work.run_id)
         result = await self.merger.merge(repo, refs, work, commit)
         if result.conflict:
-            conflict = _as_failure(outcome, "merge_conflict", result.conflict)
-            return _with_receipt(
+            conflict = receipts.as_failure(outcome, "merge_conflict", result.conflict)
+            return receipts.with_receipt(
                 conflict, Receipt(kind="merge", ok=False, detail="it does not merge with what others did")
             )
         if not result.changed:
-            return _with_receipt(
+            return receipts.with_receipt(
                 outcome, Receipt(kind="merge", ok=True, detail="nothing was changed, so nothing is merged")
             )
         detail = " ".join((merge_rules.merged_detail(result.head, refs), *work.notices))
-        success = _with_receipt(outcome, Receipt(kind="merge", ok=True, detail=detail))
+        success = receipts.with_receipt(outcome, Receipt(kind="merge", ok=True, detail=detail))
         artifact = model.Artifact(name="commit", path=commit, mime_type="application/x-git")
         handoff = success.handoff.model_copy(update={"artifacts": (*success.handoff.artifacts, artifact)})
         return success.model_copy(update={"handoff": handoff})
@@ -437,38 +386,12 @@ async def _without_worktree(
     notice = f"There is no worktree of its own for this task, because {why}: it works in the workspace itself."
     order = replace(work, directory=work.workspace, notices=(*work.notices, notice))
     outcome = await judge(order, await carry_out(ctx, order))
-    return _with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
-
-
-def _declared(work: work_order.WorkOrder, repo: git_process.Repository) -> list[str]:
-    """Returns the files that a task declares by name, below the top of the repository."""
-    task = merge_rules.order_for_copy(work, work.workspace).task
-    return [f"{repo.below}/{path}".lstrip("/") for path in merge_rules.files_by_name(task)]
-
-
-def _with_changes(
-    outcome: model.Outcome, before: checkout_watch.CheckoutState | None, after: checkout_watch.CheckoutState | None
-) -> model.Outcome:
-    """Returns the outcome, with a receipt when the checkout changed while the attempt worked in its worktree."""
-    parts = checkout_watch.differences(before, after) if before and after else []
-    if not parts:
-        return outcome
-    return _with_receipt(outcome, Receipt(kind="touched", ok=False, detail=checkout_watch.notice(parts)))
-
-
-def _with_receipt(outcome: model.Outcome, receipt: Receipt) -> model.Outcome:
-    return outcome.model_copy(update={"receipts": (*outcome.receipts, receipt)})
+    return receipts.with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
 
 
 def _not_kept(outcome: model.Outcome, trouble: errors.WorkerError) -> model.Outcome:
     """Returns a success as a failure that is paid for: what was done could not be kept."""
-    return _as_failure(outcome, _kind_of(trouble, "not_kept"), str(trouble))
-
-
-def _as_failure(outcome: model.Outcome, kind: failures.FailureKind, error: str) -> model.Outcome:
-    """Returns a claimed success as a failure; what it used is paid for all the same."""
-    changes = {"state": AttemptState.FAILED, "error": error, "error_kind": kind, "unverified": False}
-    return outcome.model_copy(update={**changes, "retryable": failures.is_retryable(kind)})
+    return receipts.as_failure(outcome, _kind_of(trouble, "not_kept"), str(trouble))
 
 
 def _kind_of(trouble: errors.WorkerError, otherwise: failures.FailureKind) -> failures.FailureKind:

@@ -48,6 +48,7 @@ MustFailAgain = Literal[
     "depth_limit",
     "exit_code",  # the same program on the same files
     "inner_repository",  # a repository was made inside a worktree, and git does not keep it
+    "lost_edits",  # what the user had not committed is gone from the checkout, and would be again
     "moved_branch",  # a worker moved a branch of the user's, and would again
     "no_permission",
     "no_price",  # a ceiling of dollars, and a model whose price nobody knows

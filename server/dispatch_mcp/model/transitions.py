@@ -69,6 +69,8 @@ WRONG_CLAIM = "wrong_claim"
 itself."""
 REFUTATIONS = (NOT_ACCEPTED, NOTHING_CHANGED, WRONG_CLAIM)
 """All of them, the gravest first."""
+LOST_EDITS = "lost_edits"
+"""Of work that took from the checkout what the user had not committed, itself or by what was to prove it."""
 NO_AGENT = "no_agent"
 """Of work that never began: its agent could not be started."""
 BY_WORKER = "host"

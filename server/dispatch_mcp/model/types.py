@@ -355,7 +355,7 @@ class Usage(Value):
 
 
 ReceiptKind = Literal[
-    "exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated", "merge", "usage"
+    "exit_code", "file", "diff", "touched", "claim", "words", "approval", "simulated", "merge", "usage", "loss"
 ]
 
 
@@ -404,6 +404,7 @@ class Outcome(Value):
     if its agent could not be started. `footprints` are the files by which the work is recognised later, those that it
     changed or judged, by path relative to the workspace. `disputes` names the review that has blocked a change of files
     that the work changed and nothing in its run reviews, and behind it the tasks that declare all of these files too.
+    `asks_again` names the reviews of the run that have passed what was changed since, while the work was under way.
     """
 
     state: AttemptState
@@ -421,6 +422,7 @@ class Outcome(Value):
     stand_in: StandIn | None = None
     footprints: dict[str, Footprint] = Field(default_factory=dict[str, Footprint])
     disputes: tuple[str, ...] = ()
+    asks_again: tuple[str, ...] = ()
 
 
 class Limits(TaskLimits):

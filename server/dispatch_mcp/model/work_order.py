@@ -54,6 +54,7 @@ class WorkOrder:
 
     `isolation` and `rank` (the place in topological order) follow from the plan. `base` is the commit that a copy of
     the workspace began from, empty in the workspace itself; `notices` say what whoever works there should know of it;
+    `declarations` are the files that the run's tasks name;
     `git_log` is the file in which git is to log the commands of programs that a worker starts, empty for none.
 
     `news` are those of the `messages` that came after the task was briefed for the first time: what a conversation has
@@ -91,6 +92,7 @@ class WorkOrder:
     rank: int = 0
     base: str = ""
     notices: tuple[str, ...] = ()
+    declarations: tuple[str, ...] = ()
     git_log: str = ""
     material: tuple[fences.Data, ...] = ()
     gathered: tuple[fences.Data, ...] = ()

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.model import AttemptState, Receipt, problems, transitions
+from dispatch_mcp.model import AttemptState, Receipt, failures, problems, transitions
 from dispatch_mcp.planning import acceptance
 from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.text import escape, file_states, languages, path_globs
@@ -336,6 +336,17 @@ def _is_proof(receipts: Sequence[Receipt]) -> bool:
     return any(is_changed or not receipt.earlier for receipt in holding)
 
 
+def with_receipt(outcome: model.Outcome, receipt: Receipt) -> model.Outcome:
+    """Returns the outcome with one receipt more."""
+    return outcome.model_copy(update={"receipts": (*outcome.receipts, receipt)})
+
+
+def as_failure(outcome: model.Outcome, kind: failures.FailureKind, error: str) -> model.Outcome:
+    """Returns a claimed success as a failure; what it used is paid for all the same."""
+    changes = {"state": AttemptState.FAILED, "error": error, "error_kind": kind, "unverified": False}
+    return outcome.model_copy(update={**changes, "retryable": failures.is_retryable(kind)})
+
+
 def nothing_changed(outcome: model.Outcome) -> model.Outcome:
     """Returns a claimed success of an attempt that was to change files and whose worktree is as it began."""
     return judge(outcome, [Receipt(kind="diff", ok=False, detail="nothing was changed in the task's worktree")])
@@ -363,7 +374,7 @@ def is_refuted(receipt: Receipt) -> bool:
 
 def reasons(outcome: model.Outcome, limit: int) -> str:
     """Returns why a claim was refuted, in about `limit` characters on one line; an empty string for other outcomes."""
-    if outcome.error_kind not in transitions.REFUTATIONS:
+    if outcome.error_kind not in (*transitions.REFUTATIONS, transitions.LOST_EDITS):
         return ""
     refutations = [receipt for receipt in outcome.receipts if is_refuted(receipt)]
     room = limit // max(1, len(refutations))
@@ -425,14 +436,16 @@ def _is_hollow(receipt: Receipt) -> bool:
 
 
 def _refusal(refutations: Sequence[Receipt]) -> dict[str, model.Json]:
+    is_loss = any(receipt.kind == "loss" for receipt in refutations)
     kind = min(map(_kind_of_error, refutations), key=transitions.REFUTATIONS.index)
+    kind = transitions.LOST_EDITS if is_loss else kind
     lines = (*map(_reason, refutations), *_ways_out(kind))
     error = "\n- ".join((_REFUSAL, *lines))
     return {
         "state": AttemptState.FAILED,
         "error": error if len(error) <= ERROR_CHARS else f"{error[:ERROR_CHARS]}…",
         "error_kind": kind,
-        "retryable": True,
+        "retryable": not is_loss,  # it would be done again
         "unverified": False,
     }
 

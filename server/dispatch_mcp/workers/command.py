@@ -7,14 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import anyio
+
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import git_process, repository_programs
+from dispatch_mcp.git import command_log, edits_copy, git_process, repository_programs
 from dispatch_mcp.model import AttemptState, failures, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
 from dispatch_mcp.text import escape
 from dispatch_mcp.workers import attempt_scope
 
 INLINE_CHARS = 16_384
+GIT_LOG = "git-log"
+FAREWELL_S = 5.0
+"""What looking at the checkout may take after a command that was cancelled: whoever cancels waits for it."""
+
+_READS = allowlist.AllowList(allowlist.READ_ONLY)
 _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
 
 
@@ -68,9 +75,42 @@ class CommandWorker:
         folder = attempt_scope.folder_of(self._home, work)
         try:
             async with attempt_scope.heartbeat(ctx, self._beat_every_s):
-                result = await self._end_of(argv, env, work, folder)
+                return await self._watched(ctx, work, (argv, env, folder))
         finally:
             attempt_scope.remove(folder)
+
+    async def _watched(
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, call: tuple[list[str], dict[str, str], Path]
+    ) -> model.Outcome:
+        """Returns how a command ended; in the user's checkout it is no success that takes something of theirs."""
+        argv, env, folder = call
+        guard = await self._guard(work, folder / GIT_LOG)
+        if guard is None:
+            return await self._ended(ctx, work, call)
+        before = await guard.begin()
+        env = {**env, command_log.VARIABLE: str(guard.log)}
+        try:
+            outcome = await self._ended(ctx, work, (argv, env, folder))
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(FAREWELL_S, shield=True):
+                await guard.end(ctx, before, model.Outcome(state=AttemptState.CANCELLED))
+            raise
+        return await guard.end(ctx, before, outcome)
+
+    async def _guard(self, work: work_order.WorkOrder, log: Path) -> edits_copy.CheckoutGuard | None:
+        """Returns what guards the checkout that a command works in; None in a worktree, and for one that only reads."""
+        if work.base or _READS.find(work.task.command):
+            return None
+        try:
+            repo = await git_process.find(self._git, work.workspace)
+        except git_process.Unusable:
+            return None
+        return edits_copy.CheckoutGuard(self._git, repo, work, log)
+
+    async def _ended(
+        self, ctx: ports.TaskContext, work: work_order.WorkOrder, call: tuple[list[str], dict[str, str], Path]
+    ) -> model.Outcome:
+        result = await self._end_of(*call[:2], work, call[2])
         return result if isinstance(result, model.Outcome) else self._outcome(ctx, work, result)
 
     async def _end_of(

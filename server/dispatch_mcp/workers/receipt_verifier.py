@@ -290,6 +290,8 @@ class ReceiptVerifier:
             return receipts.unproven(criterion, f"not checked: {outcome.error}")
         if not exit_receipt.ok:
             return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
+        if outcome.state is AttemptState.FAILED:  # it took something of the user's from the checkout
+            return Receipt(kind="loss", ok=False, detail=outcome.error, criterion=criterion.text)
         if work.task.command or plan_advice.names_no_change(work.task):
             return receipts.proven(criterion, exit_receipt.detail)
         has_failed = criterion.text in receipts.refused_criteria(work.last_error)
