@@ -33,6 +33,7 @@ MEANINGS: Mapping[str, str] = {
     "task_retried": "somebody opened the task again",
     "task_skipped": "the task will not be done; with the reason and who said so",
     "task_sent_back": "a review had its work opened again",
+    "review_reopened": "what a review had passed changed while work of the run was under way: it is asked again",
     "review_blocked": "a review objects to work",
     "files_freed": "a review has passed the blocked files that the task had changed",
     "council_decided": "the council decided; with outcome and findings",

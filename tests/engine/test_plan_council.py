@@ -168,6 +168,20 @@ def test_a_council_that_is_asked_again_asks_all_of_its_seats() -> None:
     assert [start.task_id for start in core.next(9.0, ALL)] == ["seat0", "seat1"]
 
 
+def test_work_that_ends_after_a_council_has_passed_can_have_all_of_it_asked_again() -> None:
+    core = seated()
+    for name in ("seat0", "seat1"):
+        core.finish(transitions.Finished(name, 1, DONE), 0.0)
+    assert [start.task_id for start in core.next(0.0, ALL)] == ["council"]
+    core.finish(transitions.Finished("council", 1, DONE), 0.0)
+    assert [start.task_id for start in core.next(0.0, ALL)] == ["last"]
+    again = DONE.model_copy(update={"asks_again": ("council", "work", "nobody")})
+    core.finish(transitions.Finished("last", 1, again), 0.0)
+    assert [start.task_id for start in core.next(9.0, ALL)] == ["seat0", "seat1"]
+    assert core.row("work").state in model.TASK_DONE
+    assert [note.kind for note in core.drain().notes].count("review_reopened") == 1
+
+
 def test_who_lets_a_council_go_lets_its_seats_go() -> None:
     core = seated()
     core.skip("council", by_person=True)

@@ -117,6 +117,7 @@ class Work:
         outcome = await _without_unasked_verdict(store, claim, outcome, reviewer_selection.names(services.agents()))
         if services.evidence is not None:
             outcome = await reworked_files.with_footprints(store, services.evidence.states_of, claim, outcome)
+        outcome = await judged_files.with_reviews_again(store, services.evidence, claim, outcome)
         return outcome if services.disputes is None else await services.disputes.judge(claim, outcome)
 
 

@@ -265,6 +265,7 @@ _AFTER: Final[Mapping[str, TaskState]] = {
     "task_skipped": TaskState.SKIPPED,
     "task_retried": TaskState.READY,
     "task_sent_back": TaskState.READY,
+    "review_reopened": TaskState.READY,
     "review_blocked": TaskState.BLOCKED,
 }
 _ENDS: Final = ("attempt_finished", "attempt_abandoned", "task_replayed")

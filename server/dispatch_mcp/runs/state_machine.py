@@ -14,14 +14,7 @@ from dispatch_mcp.model.transitions import Changes, Finished, Start, TaskRow
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import edit_rules, proof_edits
 from dispatch_mcp.review import review_tasks
-from dispatch_mcp.runs import (
-    budget,
-    dependencies,
-    ledger,
-    objections,
-    retry_policy,
-    task_table,
-)
+from dispatch_mcp.runs import budget, dependencies, ledger, objections, retry_policy, task_table
 
 _HUMAN = frozenset({WorkerKind.HUMAN})
 _DONE = (TaskState.SUCCEEDED, TaskState.UNVERIFIED)
@@ -253,13 +246,8 @@ class RunCore:
         """Returns why nothing can begin, or None while anything runs or could begin."""
         if self.ledger is None or self._tasks.running > self._tasks.deciding:
             return None
-        first = None
-        for position in self._tasks.queue.heads():
-            hold = self._refusal(position, now)
-            if hold is None:
-                return None
-            first = first or hold
-        return first
+        holds = [self._refusal(position, now) for position in self._tasks.queue.heads()]
+        return holds[0] if holds and None not in holds else None
 
     def finish(self, report: Finished, now: float) -> bool:
         """Applies an outcome. Returns False, changing nothing, when the attempt is not the running one."""
@@ -276,6 +264,7 @@ class RunCore:
         if outcome.state is AttemptState.SUCCEEDED:
             cause = f"{transitions.DISPUTED}{'|'.join(outcome.disputes)}" if outcome.disputes else ""
             self._tasks.succeed(position, digests.result_digest(outcome), _DONE[outcome.unverified], cause)
+            self._tasks.ask_again(outcome.asks_again)
         elif outcome.state is AttemptState.CANCELLED:
             self._tasks.close(position, TaskState.CANCELLED, outcome.error_kind)
             self._tasks.skip_dependants(position)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, transitions
@@ -270,6 +270,17 @@ class TaskTable:
         for review in self.reviews_of.get(position, ()):
             if self.rows[review].state in model.TASK_DONE:
                 self.withdraw(review)
+
+    def ask_again(self, task_ids: Collection[str]) -> None:
+        """Opens reviews that have passed what is no longer what stands there, with the seats of a council."""
+        for task_id in task_ids:
+            position = self.graph.index.get(task_id, -1)
+            if position in self.subjects and self.rows[position].state in model.TASK_DONE:
+                self.open_seats(position)
+                self.forgive(position)
+                self.withdraw(position)
+                self.rows[position].cause = transitions.MOVED
+                self.note("review_reopened", self.rows[position], {"cause": transitions.MOVED})
 
     def reopen(self, position: int) -> None:
         """Moves a closed task back to where its dependencies put it; the run has one more to finish.
