@@ -123,8 +123,12 @@ async def test_a_person_who_lets_the_review_go_lets_the_work_count(tmp_path: Pat
         assert (await dispatched_again(chat))["fix"] == "succeeded"
 
 
-async def test_a_review_that_passes_the_work_when_it_is_asked_again_lets_it_count(tmp_path: Path) -> None:
+async def test_a_review_that_is_asked_again_about_the_very_change_that_it_blocked_does_not_let_it_count(
+    tmp_path: Path,
+) -> None:
     async with answered(tmp_path, verdict("FAIL", "high")) as chat:
         await steered(chat, "retry look")
-        await chat.report("look", PASS)
-        assert (await dispatched_again(chat))["fix"] == "succeeded"
+        result = (await chat.report("look", PASS)).results[0]
+        assert result.why.startswith("Nothing has changed in it since it was blocked")
+        assert "A high fault" in result.why
+        assert (await dispatched_again(chat))["fix"] == "running"

@@ -411,3 +411,37 @@ async def test_a_review_by_its_words_leaves_the_council_of_the_run_where_it_is(t
         plan = await chat.app.plans.plan([FIX, {**LOOK, "do": "Review the totals"}])
         judges = {task.id: task.reviews for task in plan.plan.tasks if task.reviews}
         assert judges["look"] == judges["council"] == ("fix",)
+
+
+@pytest.mark.parametrize("reviews", ["each", "end"])
+async def test_no_second_look_passes_what_is_as_it_was_when_it_was_blocked(tmp_path: Path, reviews: str) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    file = workspace / "app/cart.py"
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews=reviews, council_rounds=5) as chat:
+        await chat.begin({**FIX, "files": ["app/cart.py"]})
+
+        async def judged(text: str) -> str:
+            for _ in range(3):
+                judges = [name for name in await chat.out() if name != "fix"]
+                for name in judges:
+                    await chat.report(name, text)
+            return (await chat.states())["fix"]
+
+        wrong, other = BETTER, BETTER.replace("price", "cost")
+        block = verdict("FAIL", "critical", quote="line.")
+        answer = PASS.replace(', "CHANGES.md"', "")
+        file.write_text(wrong)
+        await chat.report("fix")
+        assert await judged(block) == "running"
+        await chat.report("fix", "Nothing to mend: the finding is wrong")
+        assert await judged(answer) == "running"
+        file.write_text(other)
+        await chat.report("fix")
+        assert await judged(block) == "running"
+        file.write_text(wrong)  # back to what was blocked first
+        await chat.report("fix")
+        assert await judged(answer) == "running"
+        file.write_text(wrong.replace("line", "item"))
+        await chat.report("fix")
+        assert await judged(answer) in {"succeeded", "unverified"}
+        assert (await chat.trace()).state == "succeeded"

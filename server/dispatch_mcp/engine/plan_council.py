@@ -6,7 +6,7 @@ passes the change; otherwise the verdicts decide alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,12 @@ from dispatch_mcp.store import sqlite_store
 
 MOVED: Final = (
     "What its reviewers have judged is not what stands there now: the change has moved on since they were shown it"
+)
+
+
+UNCHANGED: Final = (
+    "Nothing has changed in it since it was blocked, so no second look passes it: it has to be mended, or the user "
+    "lets the review go"
 )
 
 
@@ -130,6 +136,11 @@ async def _decided(
     ):
         answer = {"outcome": "INCONCLUSIVE", "why": f"{MOVED}."}
         return _failed(outcome, f"{MOVED}.", transitions.MOVED).model_copy(update={"output": answer})
+    if decision.outcome == "PASS":
+        block = await earlier_block(store, view.run.id, hearing.council, hearing.changes)
+        if block:
+            answer = {"outcome": "BLOCK", "why": f"{UNCHANGED}."}
+            return blocked_again(outcome, block).model_copy(update={"output": answer})
     subjects = [task for task in view.plan.tasks if task.id in hearing.council.reviews]
     files = await plan_review_attempt.files_of(store, view, subjects)
     result = outcome_of(decision, files, outcome)
@@ -167,6 +178,38 @@ def outcome_of(
     handoff = model.Handoff(completed_work=f"Reviewed: {decision.outcome}.", open_questions=todos)
     update = {"state": AttemptState.SUCCEEDED, "handoff": handoff, "error": "", "error_kind": ""}
     return result.model_copy(update=update)
+
+
+async def earlier_block(store: sqlite_store.Store, run_id: str, review: model.Task, changes: Collection[str]) -> str:
+    """Returns what a review has said against just these changes before, by the digests of what was shown of them.
+
+    An empty string where it has blocked none of them, or was shown nothing that could be compared.
+    """
+    changes = {*changes} - {""}
+    blocks = [
+        attempt
+        for attempt in await store.attempts(run_id, review.id)
+        if attempt.error_kind == transitions.NEEDS_CHANGES and attempt.ended_at is not None
+    ]
+    if not blocks or not changes:
+        return ""
+    readers = [await store.attempts(run_id, name) for name in review.joins or (review.id,)]
+    for block in reversed(blocks):
+        last = [
+            [attempt.beat for attempt in attempts if attempt.started_at <= (block.ended_at or 0.0)][-1:]
+            for attempts in readers
+        ]
+        exhibits = {plan_review_attempt.exhibit_of(beat).diff for beats in last for beat in beats} - {""}
+        if exhibits == changes:
+            return block.error
+    return ""
+
+
+def blocked_again(outcome: model.Outcome, block: str) -> model.Outcome:
+    """Returns a PASS of what was blocked before, and is as it was, as that block."""
+    receipt = model.Receipt(kind="words", ok=False, detail=UNCHANGED)
+    result = _failed(outcome, f"{UNCHANGED}.\n\n{block}", transitions.NEEDS_CHANGES)
+    return result.model_copy(update={"summary": f"BLOCK: {UNCHANGED}.", "receipts": (*outcome.receipts, receipt)})
 
 
 def _failed(outcome: model.Outcome, why: str, kind: str) -> model.Outcome:

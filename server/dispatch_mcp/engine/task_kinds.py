@@ -211,6 +211,7 @@ class PlanReview(_Judging):
     ) -> model.Outcome:
         """Returns the outcome that its answer amounts to."""
         outcome = await plan_review_attempt.judge(store, services.evidence, claim)
+        outcome = await _unless_blocked_before(store, claim, outcome)
         place = (claim.work.run_id, claim.work.workspace, claim.work.task)
         return await judged_files.with_footprints(store, services.evidence, place, claim.before, outcome)
 
@@ -303,3 +304,17 @@ async def _without_unasked_verdict(
             "receipts": (*outcome.receipts, model.Receipt(kind="words", ok=False, detail=judgement.why)),
         }
     )
+
+
+async def _unless_blocked_before(
+    store: sqlite_store.Store, claim: claim_evidence.Claim, outcome: model.Outcome
+) -> model.Outcome:
+    """Returns a PASS as the block that its review has given to the same change before, if it has."""
+    work, changes = claim.work, [plan_review_attempt.exhibit_of(claim.before).diff]
+    if outcome.state is not AttemptState.SUCCEEDED:
+        return outcome
+    view = claim.view or await run_view.load(store, work.run_id, records.ANYBODY)
+    if plan_review_attempt.council_of(view.plan.tasks, work.task.id):
+        return outcome  # what a seat says decides nothing by itself
+    block = await plan_council.earlier_block(store, work.run_id, work.task, changes)
+    return plan_council.blocked_again(outcome, block) if block else outcome
