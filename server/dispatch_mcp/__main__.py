@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from dispatch_mcp import __version__
-from dispatch_mcp.process import undisturbed_loading
+from dispatch_mcp.process import standard_streams, undisturbed_loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,7 @@ def main() -> int:
 
     What a command needs is imported here and not on top: `--version` and wrong usage must not wait for the MCP SDK.
     """
-    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]  # whoever starts us may have closed it
-        stand_in_for_stderr()
+    standard_streams.complete()
     arguments = sys.argv[1:]
     if arguments in FAST:
         sys.stdout.write(f"dispatch-mcp {__version__}\n")
@@ -41,27 +40,16 @@ def main() -> int:
     if arguments[:1] in LIGHT and not set(HELP) & set(arguments):
         return light_command(*arguments)
     if not arguments:
-        arguments = ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve"]
+        arguments = ["--help"] if sys.stdin.isatty() else ["serve"]
     try:
         if help_for(arguments) or (arguments in LISTS and listed_at_once(every="--all" in arguments)):
             return 0
-        load = begun_session() if arguments == ["serve"] and None not in (sys.stdin, sys.stdout) else command
+        load = begun_session() if arguments == ["serve"] and not standard_streams.CLOSED - {"stderr"} else command
         with undisturbed_loading.undisturbed():
             from dispatch_mcp.cli import program  # noqa: PLC0415  # `--version` and help do not wait for it
     except KeyboardInterrupt:
         return 130
     return program.main(arguments, load)
-
-
-def stand_in_for_stderr() -> None:
-    """Makes the null device the stderr of this process and its children, or its number went to the next open file."""
-    null, number = os.open(os.devnull, os.O_WRONLY), 2
-    if null == number:
-        os.set_inheritable(number, True)
-    else:
-        os.dup2(null, number)
-        os.close(null)
-    sys.stderr = os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def help_for(arguments: list[str]) -> bool:

@@ -60,12 +60,12 @@ class OwnProcess:
     It is forked from an interpreter that has loaded the product, where such a process is the same as a fresh one.
     """
 
-    def __init__(self, *arguments: str, cwd: Path | None = None) -> None:
-        """Starts the command, in our environment."""
+    def __init__(self, *arguments: str, cwd: Path | None = None, closed: str = "") -> None:
+        """Starts the command, in our environment; `closed` names a stream that it has not, if it can be forked."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         env, folder = dict(os.environ), cwd or Path.cwd()
         self._process = (
-            nursery.fork(arguments, env, folder, self._errors.fileno())
+            nursery.fork(arguments, env, folder, self._errors.fileno(), [closed] if closed else [])
             if nursery.can_fork(env)
             else subprocess.Popen(
                 [sys.executable, "-m", "dispatch_mcp", *arguments],

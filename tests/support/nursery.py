@@ -122,9 +122,11 @@ class Nursery:
         self._control.close()
         self._process.communicate()  # it ends by that
 
-    def fork(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int) -> Child:
+    def fork(
+        self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int, closed: Sequence[str] = ()
+    ) -> Child:
         (their_in, our_in), (our_out, their_out), (status, their_status) = os.pipe(), os.pipe(), os.pipe()
-        request = json.dumps({"arguments": list(arguments), "env": dict(env), "cwd": str(cwd)})
+        request = json.dumps({"arguments": list(arguments), "env": dict(env), "cwd": str(cwd), "closed": closed})
         theirs = [their_in, their_out, stderr, their_status]
         socket.send_fds(self._control, [request.encode("utf-8", "surrogateescape")], theirs)
         for number in (their_in, their_out, their_status):
@@ -143,9 +145,12 @@ def can_fork(env: Mapping[str, str]) -> bool:
     return sys.platform == "linux" and odd <= {"PYTHONPATH"}
 
 
-def fork(arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int) -> Child:
-    """Starts `dispatch-mcp` with these arguments in a process of its own. `stderr` is a file descriptor."""
-    return _nursery(frozenset(_decided(env).items())).fork(arguments, env, cwd, stderr)
+def fork(arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stderr: int, closed: Sequence[str] = ()) -> Child:
+    """Starts `dispatch-mcp` with these arguments in a process of its own. `stderr` is a file descriptor.
+
+    The streams in `closed` are closed there, as Python finds them when a shell has closed them.
+    """
+    return _nursery(frozenset(_decided(env).items())).fork(arguments, env, cwd, stderr, closed)
 
 
 # The other side: what runs in the interpreter that is forked.
@@ -207,6 +212,9 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int], others: Sequ
         os.dup2(number, place)
     for number in (*descriptors, *others):
         os.close(number)
+    for name in request["closed"]:
+        os.close(("stdin", "stdout", "stderr").index(name))
+        setattr(sys, name, None)
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])

@@ -23,7 +23,7 @@ from dispatch_mcp.mcp_server import lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
 from dispatch_mcp.mcp_server.handshake import early_answers
 from dispatch_mcp.model import records
-from dispatch_mcp.process import undisturbed_loading, workspace_sense
+from dispatch_mcp.process import standard_streams, undisturbed_loading, workspace_sense
 from dispatch_mcp.text import redaction
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def main(
     """
     if options.http is not None:
         return _over_http(options, setup)
-    if None in (sys.stdin, sys.stdout):
+    if standard_streams.CLOSED - {"stderr"}:
         raise errors.ConfigError(
             "The server speaks on stdin and stdout, and one of them is closed.",
             hint="Let an MCP client start it, or serve at an address: dispatch-mcp serve --http 127.0.0.1:8765.",

@@ -73,7 +73,7 @@ def keyboard() -> Generator[Keyboard | None]:
 
 
 def _descriptor() -> int | None:
-    if sys.platform == "win32" or sys.stdin is None or not sys.stdin.isatty():
+    if sys.platform == "win32" or not sys.stdin.isatty():
         return None
     descriptor = sys.stdin.fileno()
     try:
