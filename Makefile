@@ -45,11 +45,12 @@ conformance: ## Runs the protocol's own conformance suite against the server ove
 	@sh scripts/conformance.sh
 
 .PHONY: test-page
-test-page: ## Runs the tests of a run's page and app in Chromium, with axe-core and the official bridge (needs npm, once)
+test-page: ## Runs the tests of page, app and dashboard in Chromium, with axe-core and the official bridge (needs npm, once)
 	$(ENVIRONMENT) test
 	@sh scripts/page_tools.sh
 	@mkdir -p .axe/pictures
-	@DISPATCH_MCP_PICTURES=$(CURDIR)/.axe/pictures $(BIN)/python -m pytest -q tests/pages $(ARGS)
+	@DISPATCH_MCP_PICTURES=$(CURDIR)/.axe/pictures $(BIN)/python -m pytest -q tests/pages \
+	  tests/web/test_dashboard_in_a_browser.py $(ARGS)
 
 .PHONY: check
 check: ## Runs what a change must pass: format, lint, types, tests

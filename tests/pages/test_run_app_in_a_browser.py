@@ -17,9 +17,6 @@ from dispatch_mcp.pages import run_page
 HERE = Path(__file__).resolve().parents[2]
 HOST = Path(os.environ.get("DISPATCH_MCP_APP_HOST", HERE / ".axe" / "app_host.js"))
 AXE = HERE / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
-PICTURES = os.environ.get("DISPATCH_MCP_PICTURES", "")
-"""A folder for pictures of what is shown, none by default."""
-
 SEEN = "allow-scripts allow-same-origin"
 """A sandbox into which the test can look."""
 
@@ -112,8 +109,7 @@ def test_an_answer_is_shown_as_the_page_of_its_run_in_the_theme_of_the_host(
     assert [url for url in page.requests if not url.startswith(("file:", "about:", "data:"))] == []
     of_the_host = ("console: ", "An iframe which has both allow-scripts and allow-same-origin")
     assert [fault for fault in page.faults if not fault.startswith(of_the_host)] == []
-    if PICTURES:
-        page.picture(Path(PICTURES) / f"app-{size}-{theme}.png")
+    page.keep_picture(f"app-{size}-{theme}")
 
 
 def test_an_app_in_a_closed_sandbox_speaks_to_its_host_all_the_same(open_app: Open) -> None:

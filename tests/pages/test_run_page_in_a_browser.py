@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -64,6 +65,22 @@ def show(chromium: browser.Browser, tmp_path: Path) -> Show:
 
 def texts(page: browser.Page, selector: str) -> list[str]:
     return page.run(f"[...document.querySelectorAll({selector!r})].map((one) => one.textContent)")
+
+
+@pytest.mark.parametrize("size", [3, 50, 2_000])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_run_of_any_size_is_laid_out_without_overlap_in_both_schemes(show: Show, size: int, scheme: str) -> None:
+    page = show(size, scheme=scheme)
+    page.keep_picture(f"page-{size}-{scheme}")
+    boxes = "[...document.querySelectorAll('%s')].map((one) => one.getBoundingClientRect())"
+    cards = page.run(f"{boxes}.map(({{ top, bottom, left, right }}) => [top, bottom, left, right])" % "main > *")
+    assert [above[1] <= below[0] for above, below in itertools.pairwise(cards)] == [True] * (len(SECTIONS) + 1)
+    assert {(left >= 0, right <= 1_280) for _, _, left, right in cards} == {(True, True)}
+    assert len(texts(page, ".tile")) == 5
+    assert 3 <= len(texts(page, "#graph .node")) <= max(60, size if size < 600 else 0)
+    dark = page.run("getComputedStyle(document.body).backgroundColor") == "rgb(14, 17, 21)"
+    assert dark == (scheme == "dark")
+    assert page.faults == []
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(3, "light"), (50, "dark")])

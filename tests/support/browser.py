@@ -19,6 +19,9 @@ from typing import Any
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WHY_NOT = "no Chromium here: install the package `chromium`"
+PICTURES = os.environ.get("DISPATCH_MCP_PICTURES", "")
+"""A folder for pictures of what is shown, none by default."""
+
 WAIT_S = 40.0
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions", "--hide-scrollbars"),
@@ -73,10 +76,11 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=kind, features=features)
 
-    def picture(self, path: Path) -> None:
-        """Keeps what the page looks like, whole."""
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(answer["data"]))
+    def keep_picture(self, name: str) -> None:
+        """Keeps what the page looks like, whole, where pictures are wanted."""
+        if PICTURES:
+            answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+            Path(PICTURES, f"{name}.png").write_bytes(base64.b64decode(answer["data"]))
 
 
 class Browser:

@@ -147,6 +147,29 @@ def test_what_can_be_no_token_is_refused_at_the_gate(house: House) -> None:
     page.until("document.querySelector('#extra .pill')?.textContent === 'live'")
 
 
+async def _begin_large(size: int) -> str:
+    async with dispatcher_setup.opened(Path(os.environ["DISPATCH_MCP_HOME"])) as desk:
+        tasks = [dispatcher_setup.task(f"t{at}", *([f"t{at - 3}"] if at > 2 else [])) for at in range(size)]
+        return (await dispatcher_setup.started(desk, *tasks)).run_id
+
+
+@pytest.mark.parametrize("size", [3, 50, 2_000])
+def test_a_run_of_any_size_is_shown_on_the_dashboard_in_both_schemes(house: House, size: int) -> None:
+    handle = anyio.run(_begin_large, size)
+    for scheme in ("light", "dark"):
+        page = house.page()
+        page.media(scheme=scheme)
+        house.enter(page)
+        page.until("document.querySelectorAll('#gate tbody tr').length === 1")
+        page.keep_picture(f"dashboard-{size}-{scheme}")
+        page.run(f"location.hash = '#run={handle}'; 0")
+        page.until("document.body.dataset.whole && !document.querySelector('#main').hidden")
+        page.until(f"document.querySelector('#tasks .vlist')?.getAttribute('aria-rowcount') === '{size + 1}'")
+        assert page.run("document.querySelectorAll('#graph .node').length") > 2
+        page.keep_picture(f"dashboard-run-{size}-{scheme}")
+        assert page.faults == []
+
+
 async def _begin_many(count: int) -> None:
     async with dispatcher_setup.opened(Path(os.environ["DISPATCH_MCP_HOME"])) as desk:
         for number in range(count):

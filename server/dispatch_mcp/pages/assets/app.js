@@ -24,8 +24,8 @@ async function steer(action) {
 }
 function tell(text, wrong) {
   const steers = run && live.can.serverTools && !isOver();
-  const act = (title, action) => button({ on: { click: () => { live.sure = action === "ask"; live.sure ? tell("") : steer(action); } } }, title);
-  byId("extra").replaceChildren(...[text ? el("span", { class: `pill s-${wrong ? "unverified" : "running"}`, role: "status" }, text) : "", ...(steers ? [run.run.state === "paused" ? act("Resume", "resume") : act("Pause", "pause"), live.sure ? act("Really cancel", "cancel") : act("Cancel", "ask")] : [])].filter(Boolean));
+  const act = (title, action) => button(title, () => { live.sure = action === "ask"; live.sure ? tell("") : steer(action); });
+  put(byId("extra"), news(text, wrong), steers && [run.run.state === "paused" ? act("Resume", "resume") : act("Pause", "pause"), live.sure ? act("Really cancel", "cancel") : act("Cancel", "ask")]);
 }
 // What a call answered: the run that it names, or else its words.
 function answered(result) {

@@ -2,34 +2,40 @@
 const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 
+const NOTHING = [null, undefined, false, ""];
+
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
-    if (value === undefined || value === null || value === false) continue;
+    if (NOTHING.includes(value)) continue;
     if (name === "on") for (const [kind, act] of Object.entries(value)) node.addEventListener(kind, act);
     else if (name === "css") for (const [key, text] of Object.entries(value)) node.style.setProperty(key, text);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
+  node.append(...children.flat(Infinity).filter((child) => !NOTHING.includes(child)));
   return node;
 }
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+function put(host, ...children) {
+  host.replaceChildren();
+  fill(host, null, children);
+}
 const bdi = (text) => el("bdi", null, String(text));
 const empty = (text) => el("p", { class: "empty" }, text);
-const button = (attributes, ...children) => el("button", { type: "button", ...attributes }, ...children);
-const link = (attributes, text) => button({ class: "link", ...attributes }, text);
+const button = (text, click, attributes) => el("button", { type: "button", on: { click }, ...attributes }, text);
+const link = (text, click) => button(text, click, { class: "link" });
+const region = (kind, label, ...children) => el("div", { class: kind, tabindex: "0", role: "region", "aria-label": label }, children);
+// Buttons that call `act` with a factor, or with 0 for what fits.
+const zooms = (what, act) => [["−", 0.7, "Shrink"], ["+", 1.4, "Stretch"], ["Fit", 0, "Fit"]].map(([text, by, name]) => button(text, () => act(by), { "aria-label": `${name} ${what}` }));
 const soft = (...children) => el("span", { class: "soft" }, ...children);
 const titled = (...children) => el("div", { class: "titled" }, ...children);
 const gap = () => el("span", { class: "spacer" });
-const cell = (tag, text, numeric) => el(tag, { class: numeric ? "num" : null }, text);
 
 function table(heads, rows) {
   const numeric = heads.map((head) => head.startsWith("#"));
-  const line = (tag, cells) => el("tr", null, cells.map((text, at) => cell(tag, text, numeric[at])));
+  const line = (tag, cells) => el("tr", null, cells.map((text, at) => el(tag, { scope: tag === "th" && "col", class: numeric[at] && "num" }, text)));
   const names = heads.map((head) => head.replace("#", ""));
-  const head = el("tr", null, names.map((text, at) => el("th", { scope: "col", class: numeric[at] ? "num" : null }, text)));
-  return el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": `Table: ${names.join(", ")}` },
-    el("table", null, el("thead", null, head), el("tbody", null, rows.map((row) => line("td", row)))));
+  return region("wide", `Table: ${names.join(", ")}`, el("table", null, el("thead", null, line("th", names)), el("tbody", null, rows.map((row) => line("td", row)))));
 }
 
 // Figures
@@ -54,4 +60,4 @@ function duration(seconds) {
 const MARKS = { succeeded: "✓", unverified: "?", failed: "✕", running: "●", ready: "○", blocked: "·", skipped: "–", cancelled: "⊘", abandoned: "✕", timed_out: "✕", superseded: "–", paused: "‖", waiting_input: "!", needs_changes: "!", partial: "?", inconclusive: "?" };
 const words = (state) => state.replaceAll("_", " ");
 const pill = (state, big) => el("span", { class: `pill${big ? " big" : ""} s-${state.replace(" ", "-")}` },
-  MARKS[state] ? el("span", { "aria-hidden": "true" }, MARKS[state]) : null, words(state));
+  MARKS[state] && el("span", { "aria-hidden": "true" }, MARKS[state]), words(state));

@@ -3,8 +3,9 @@ function outside(...children) {
   for (const id of ["main", "replay", "details"]) byId(id).hidden = true;
   byId("nav").replaceChildren();
   byId("gate").hidden = false;
-  byId("gate").replaceChildren(...children);
+  put(byId("gate"), children);
 }
+const news = (text, wrong) => text && el("span", { class: `pill s-${wrong ? "unverified" : "running"}`, role: "status" }, text);
 // Asks again and again, with a pause that grows while nobody answers.
 async function follow(look) {
   const turn = ++live.turn;

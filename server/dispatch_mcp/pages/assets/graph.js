@@ -5,7 +5,7 @@ const graph = { scale: 0, nodes: [], layers: [], canvas: null, size: [0, 0], mar
 
 function layersOf(tasks) {
   const layers = [];
-  tasks.forEach((task, number) => (layers[task.wave || 0] = layers[task.wave || 0] || []).push(number));
+  tasks.forEach((task, number) => (layers[task.wave] = layers[task.wave] || []).push(number));
   for (let i = 0; i < layers.length; i++) layers[i] = layers[i] || [];
   return layers;
 }
@@ -18,7 +18,7 @@ function untangle(layers, tasks) {
   settle();
   for (let sweep = 0; sweep < 4; sweep++) {
     for (const layer of sweep % 2 ? [...layers].reverse() : layers) {
-      const key = new Map(layer.map((number) => [number, mean(sweep % 2 ? needed[number] : tasks[number].deps || [], place[number])]));
+      const key = new Map(layer.map((number) => [number, mean(sweep % 2 ? needed[number] : tasks[number].deps, place[number])]));
       layer.sort((a, b) => key.get(a) - key.get(b) || a - b);
     }
     settle();
@@ -56,10 +56,9 @@ const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…
 function drawGraph(host) {
   graph.nodes = [];
   graph.layers = [];
-  if (!run.tasks.length) return host.replaceChildren(empty("The plan has no tasks."));
-  const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Graph of the plan" });
-  const zoom = (name, by) => button({ "aria-label": name, on: { click: () => scaleTo(by ? graph.scale * by : 0) } }, by ? (by > 1 ? "+" : "−") : "Fit");
-  host.replaceChildren(el("div", { class: "tools" }, key(), gap(), zoom("Smaller", 0.8), zoom("Larger", 1.25), zoom("Fit the graph into view", 0)), box);
+  if (!run.tasks.length) return put(host, empty("The plan has no tasks."));
+  const box = region("scroll", "Graph of the plan");
+  put(host, el("div", { class: "tools" }, key(), gap(), zooms("the graph", (by) => scaleTo(graph.scale * by))), box);
   graph.box = box;
   box.append(isTasks() ? taskGraph() : layerGraph());
   scaleTo(0);
@@ -90,7 +89,7 @@ function taskGraph() {
   const lines = { plain: "", crit: "", added: "" };
   const link = (from, to) => curve([spots[from][0] + w, spots[from][1] + h / 2], [spots[to][0], spots[to][1] + h / 2]);
   graph.link = link;
-  run.tasks.forEach((task, to) => (task.deps || []).forEach((from) => {
+  run.tasks.forEach((task, to) => task.deps.forEach((from) => {
     const critical = task.critical && run.tasks[from].critical;
     lines[critical ? "crit" : extra.has(`${from} ${to}`) ? "added" : "plain"] += link(from, to);
   }));
@@ -122,8 +121,8 @@ function walk(event, number) {
   if (event.key === "Enter" || event.key === " ") open(number);
   else if (!isTasks()) return;
   else {
-    const layer = graph.layers[run.tasks[number].wave || 0], place = layer.indexOf(number);
-    const next = { ArrowRight: needed[number][0], ArrowLeft: (run.tasks[number].deps || [])[0], ArrowDown: layer[place + 1], ArrowUp: layer[place - 1] }[event.key];
+    const layer = graph.layers[run.tasks[number].wave], place = layer.indexOf(number);
+    const next = { ArrowRight: needed[number][0], ArrowLeft: run.tasks[number].deps[0], ArrowDown: layer[place + 1], ArrowUp: layer[place - 1] }[event.key];
     if (next === undefined) return;
     focusNode(next);
   }
@@ -135,6 +134,7 @@ function focusNode(number) {
   graph.nodes[number].group.focus();
 }
 
+const waves = (from, to) => (from === to ? `Wave ${from + 1}` : `Waves ${from + 1}–${to + 1}`);
 function layerGraph() {
   const layers = layersOf(run.tasks);
   const group = Math.ceil(layers.length / MOST_LAYERS);
@@ -148,7 +148,7 @@ function layerGraph() {
   });
   graph.layers = blocks;
   graph.nodes = blocks.map(([from, to, members], i) => {
-    const label = from === to ? `Wave ${from + 1}` : `Waves ${from + 1}–${to + 1}`;
+    const label = waves(from, to);
     const parts = ORDER.map((state) => svg("rect", { class: `side s-${state}`, y: 64, height: 8 }));
     const line = svg("text", { class: "dim", x: 14, y: 50 }), title = svg("title");
     const [x, y] = spot(i);
@@ -169,9 +169,9 @@ function paintGraph() {
     one.group.setAttribute("class", `node s-${state}${on ? " on" : ""}`);
     one.mark.textContent = MARKS[state] || "";
     const task = run.tasks[number];
-    one.title.textContent = `${task.id}, ${words(state)}, wave ${(task.wave || 0) + 1}${task.critical ? ", critical path" : ""}: ${task.goal || ""}`;
+    one.title.textContent = `${task.id}, ${words(state)}, wave ${task.wave + 1}${task.critical ? ", critical path" : ""}: ${task.goal || ""}`;
   });
-  const near = picked < 0 ? [] : [...(run.tasks[picked].deps || []).map((dep) => graph.link(dep, picked)), ...needed[picked].map((next) => graph.link(picked, next))];
+  const near = picked < 0 ? [] : [...run.tasks[picked].deps.map((dep) => graph.link(dep, picked)), ...needed[picked].map((next) => graph.link(picked, next))];
   graph.marked && graph.marked.setAttribute("d", near.join(""));
 }
 function paintLayers() {
@@ -185,8 +185,7 @@ function paintLayers() {
       one.parts[place].setAttribute("fill-opacity", state === "blocked" || state === "ready" ? 0.3 : 1);
       x += width;
     });
-    const listed = ORDER.filter((state) => counts[state]).map((state) => `${whole.format(counts[state])} ${state}`);
-    one.line.textContent = cut(listed.join(", "), 27);
-    one.title.textContent = `${one.label}: ${listed.join(", ")}`;
+    one.line.textContent = cut(listed(counts), 27);
+    one.title.textContent = `${one.label}: ${listed(counts)}`;
   }
 }

@@ -3,7 +3,7 @@ const token = sessionStorage.getItem("dispatch-token") || "";
 const match = /^#run=(.+)$/.exec(location.hash);
 const NAMES = ["dollars", "tokens", "minutes", "attempts", "tasks", "fan_out"];
 const back = () => el("p", null, el("a", { href: `/${location.hash}` }, "Back to the run"));
-const show = (...children) => byId("gate").replaceChildren(el("h1", null, "What this run may use"), ...children, back());
+const show = (...children) => put(byId("gate"), el("h1", null, "What this run may use"), children, back());
 
 async function ask(body) {
   const more = body ? { method: "POST", body: JSON.stringify(body), headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" } } : { headers: { Authorization: `Bearer ${token}` } };
@@ -38,7 +38,7 @@ async function change(wish) {
   const answer = await ask(wish);
   if (!answer.question) return stands(answer, "Changed.");
   const agree = () => attempt(() => change({ ...wish, agreed: { plan_digest: answer.plan_digest, raises: answer.raises } }));
-  show(el("p", { id: "question" }, bdi(answer.question)), el("div", { class: "tools" }, button({ class: "main", id: "agree", on: { click: agree } }, "Raise"), button({ id: "keep", on: { click: begin } }, "Leave it")));
+  show(el("p", { id: "question" }, bdi(answer.question)), el("div", { class: "tools" }, button("Raise", agree, { class: "main", id: "agree" }), button("Leave it", begin, { id: "keep" })));
   byId("agree").focus();
 }
 const begin = () => attempt(async () => stands(await ask()));

@@ -33,11 +33,11 @@ function gate(why) {
     route();
   };
   outside(el("h1", null, "Your runs"), el("form", { class: "tools", on: { submit: enter } }, el("label", { for: "token" }, "Token"), input, el("button", { class: "main" }, "Show")),
-    why ? el("p", { role: "alert" }, why) : "", empty("The server printed one at its first start; dispatch-mcp token add NAME makes another."));
+    why && el("p", { role: "alert" }, why), empty("The server printed one at its first start; dispatch-mcp token add NAME makes another."));
   input.focus();
 }
 function tell(text, wrong) {
-  byId("extra").replaceChildren(...[live.token && location.hash ? button({ on: { click: () => { location.hash = ""; } } }, "All runs") : "", run && location.hash && !isOver() ? el("a", { href: `/limits${location.hash}` }, "Limits") : "", text ? el("span", { class: `pill s-${wrong ? "unverified" : "running"}`, role: "status" }, text) : "", live.token ? button({ class: "quiet", on: { click: () => forget("") } }, "Forget token") : ""].filter(Boolean));
+  put(byId("extra"), live.token && location.hash && button("All runs", () => { location.hash = ""; }), run && location.hash && !isOver() && el("a", { href: `/limits${location.hash}` }, "Limits"), news(text, wrong), live.token && button("Forget token", () => forget(""), { class: "quiet" }));
 }
 function follows_list() {
   let seen = "", all = [], cursor;
@@ -70,12 +70,11 @@ function runs(list, more) {
   const open = list.filter((one) => !RUN_OVER.has(one.state));
   const line = (one) => {
     const counts = one.counts || {}, total = Object.values(counts).reduce((sum, n) => sum + n, 0) || 1;
-    const bar = stacked(counts, total);
-    return [[link({ on: { click: () => { location.hash = `run=${one.run_id}`; } } }, one.title || one.run_id), el("div", { class: "soft mono" }, one.run_id)], pill(one.state), [one.progress, bar], one.age, bdi((one.waits || []).join("; ") || (one.ownerless ? "nobody carries it on" : ""))];
+    return [[link(one.title || one.run_id, () => { location.hash = `run=${one.run_id}`; }), el("div", { class: "soft mono" }, one.run_id)], pill(one.state), [one.progress, stacked(counts, total)], one.age, bdi((one.waits || []).join("; ") || (one.ownerless ? "nobody carries it on" : ""))];
   };
   const heads = ["run", "state", "tasks over", "#began, ago", "waits for"];
-  const part = (title, rows) => (rows.length ? [el("h2", null, title), table(heads, rows.map(line))] : []);
-  outside(el("h1", null, "Your runs"), ...part("Open", open), ...part("Over", list.filter((one) => !open.includes(one))), list.length ? "" : empty("No runs yet."), more ? button({ on: { click: more } }, "More") : "");
+  const part = (title, rows) => rows.length > 0 && [el("h2", null, title), table(heads, rows.map(line))];
+  outside(el("h1", null, "Your runs"), part("Open", open), part("Over", list.filter((one) => !open.includes(one))), !list.length && empty("No runs yet."), more && button("More", more));
   document.body.dataset.whole = "list";
 }
 function route() {

@@ -13,7 +13,7 @@ function show(picture) {
   byId("main").hidden = false;
   byId("gate").hidden = true;
   byId("replay").hidden = run.events.length < 2;
-  byId("nav").replaceChildren(...SECTIONS.map(([id, title, , size]) => el("a", { href: `#${id}`, on: { click: (event) => { event.preventDefault(); byId(id).scrollIntoView(); } } }, title, size && size() ? el("span", { class: "n" }, short.format(size())) : null)));
+  put(byId("nav"), SECTIONS.map(([id, title, , size]) => el("a", { href: `#${id}`, on: { click: (event) => { event.preventDefault(); byId(id).scrollIntoView(); } } }, title, size && size() > 0 && el("span", { class: "n" }, short.format(size())))));
   const shape = `${run.run.run_id} ${run.run.plan_version} ${run.tasks.length} ${run.extra_edges.length}`;
   page.room = Math.max(280, byId("main").clientWidth - 86);
   page.turn += 1;
@@ -24,8 +24,7 @@ function show(picture) {
   drawReplay();
   paint();
   drawDetails();
-  const counts = tally(states);
-  byId("status").textContent = `${words(run.run.state)}: ${ORDER.filter((state) => counts[state]).map((state) => `${counts[state]} ${state}`).join(", ")}`;
+  byId("status").textContent = `${words(run.run.state)}: ${listed(tally(states))}`;
   document.body.dataset.drawn = (performance.now() - began).toFixed(1);
   rest(page.turn, 2);
 }
@@ -64,7 +63,7 @@ function drawReplay() {
   let range = host.querySelector("input");
   if (!range) {
     range = el("input", { type: "range", min: "0", "aria-label": "Replay: event", on: { input: () => goTo(Number(range.value)) } });
-    host.append(button({ class: "play", on: { click: play } }, "▶ Replay"), range, el("output", null), button({ class: "end", on: { click: () => { stop(); goTo(run.events.length); } } }, "Now"));
+    host.append(button("▶ Replay", play, { class: "play" }), range, el("output"), button("Now", () => { stop(); goTo(run.events.length); }, { class: "end" }));
   }
   range.max = String(run.events.length);
   range.value = String(at);
@@ -137,4 +136,4 @@ theme("");
 const own = JSON.parse(byId("data").textContent);
 if (own) show(own);
 else if (typeof connect === "function") connect();
-else { byId("main").hidden = false; byId("head").replaceChildren(empty("This page has no data.")); }
+else { byId("main").hidden = false; put(byId("head"), empty("This page has no data.")); }

@@ -31,10 +31,11 @@ function adopt(next) {
     }
   }
   run = { tasks: [], attempts: [], events: [], results: {}, councils: [], findings: [], messages: [], extra_edges: [], waves: 0, ...next };
+  run.tasks = run.tasks.map((task) => ({ deps: [], files: [], reviews: [], wave: 0, ...task }));
   tries = run.tasks.map(() => []);
   needed = run.tasks.map(() => []);
   for (const attempt of run.attempts) if (attempt[0] >= 0) tries[attempt[0]].push(attempt);
-  run.tasks.forEach((task, number) => (task.deps || []).forEach((dep) => needed[dep] && needed[dep].push(number)));
+  run.tasks.forEach((task, number) => task.deps.forEach((dep) => needed[dep] && needed[dep].push(number)));
   if (follows || at > run.events.length) at = run.events.length;
   replay();
 }
@@ -54,10 +55,12 @@ function replay() {
     else if (event[2] === "run_cancelled") states = states.map((state) => (FINAL.has(state) ? state : "cancelled"));
   }
   run.tasks.forEach((task, number) => {
-    if (states[number] === "blocked" && (task.deps || []).every((dep) => DONE.has(states[dep]) || states[dep] === "skipped")) states[number] = "ready";
+    if (states[number] === "blocked" && task.deps.every((dep) => DONE.has(states[dep]) || states[dep] === "skipped")) states[number] = "ready";
   });
 }
 
+const seen = (counts) => ORDER.filter((state) => counts[state]);
+const listed = (counts) => seen(counts).map((state) => `${whole.format(counts[state])} ${state}`).join(", ");
 function tally(list) {
   const counts = {};
   for (const state of list) counts[state] = (counts[state] || 0) + 1;

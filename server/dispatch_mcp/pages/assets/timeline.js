@@ -30,14 +30,18 @@ function flags() {
 function drawTimeline(host) {
   if (!run.attempts.length) {
     time.cursor = null;
-    return host.replaceChildren(empty(isOver() ? "Nothing was attempted in this run." : "Nothing has begun yet. Attempts appear here as soon as a worker starts one."));
+    return put(host, empty(isOver() ? "Nothing was attempted in this run." : "Nothing has begun yet. Attempts appear here as soon as a worker starts one."));
   }
-  const box = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Timeline" });
-  const zoom = (name, by) => button({ "aria-label": name, on: { click: () => { time.zoom = by ? Math.min(64, Math.max(1, time.zoom * by)) : 1; drawTimeline(host); paintTimeline(); } } }, by ? (by > 1 ? "+" : "−") : "Fit");
+  const box = region("scroll", "Timeline");
+  const zoom = (by) => {
+    time.zoom = Math.min(64, Math.max(1, time.zoom * by));
+    drawTimeline(host);
+    paintTimeline();
+  };
   const tried = run.attempts.filter((attempt) => attempt[1] > 1).length;
   const lost = run.attempts.filter((attempt) => attempt[2] === "abandoned").length;
   const says = [count(run.attempts.length, "attempt"), tried ? count(tried, "retry").replace("retrys", "retries") : "", lost ? `${whole.format(lost)} abandoned` : ""].filter(Boolean).join(" · ");
-  host.replaceChildren(el("div", { class: "tools" }, soft(says), gap(), zoom("Shrink time", 0.5), zoom("Stretch time", 2), zoom("Fit all of the time", 0)), box);
+  put(host, el("div", { class: "tools" }, soft(says), gap(), zooms("the timeline", zoom)), box);
   time.box = box;
   box.append(bars(Math.max(640, page.room) * time.zoom, says));
 }
