@@ -899,3 +899,14 @@ async def test_nothing_is_noted_of_a_workspace_that_is_gone_and_its_criteria_say
         receipt, *_ = await looked(verifier, asked)
         assert not receipt.checked
         assert "is not there" in receipt.detail
+
+
+async def test_a_change_that_only_a_criterion_asks_for_does_not_stand_for_the_declared_files(
+    tmp_path: Path, repository: Path
+) -> None:
+    asked = work(repository, "diff:*.md", files=("src/a.py",))
+    before = await noted(make(tmp_path), asked)
+    write(repository, "notes.md", "done")
+    criterion, declared, *_ = await looked(make(tmp_path), asked, before)
+    assert (criterion.ok, declared.ok, declared.checked) == (True, False, True)
+    assert "no declared file was changed; untouched: `src/a.py`" in declared.detail

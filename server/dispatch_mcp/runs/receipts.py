@@ -83,6 +83,13 @@ class FileChanges(NamedTuple):
             return _in(self.removals, path)
         return kind in (file_states.Kind.EDITED, file_states.Kind.FOLDER)
 
+    def of(self, entries: Collection[str]) -> FileChanges:
+        """Returns what of the changes is of these declarations, normalised: criteria may ask for others too."""
+        parts = {"changed": self.changed, "untouched": self.untouched, "earlier": self.earlier}
+        return self._replace(
+            **{name: tuple(path for path in paths if _in(entries, path)) for name, paths in parts.items()}
+        )
+
     def describe(self, paths: Sequence[str]) -> str:
         """Returns what became of changed files, edits first."""
         by_kind: dict[file_states.Kind, list[str]] = {kind: [] for kind in file_states.Kind}

@@ -57,10 +57,14 @@ _VENVS: Final = (".venv", "venv", "env")
 
 
 class Judges(NamedTuple):
-    """The files that decide what a command checks, each with its state, and the names that they name others by."""
+    """The files that decide what a command checks, each with its state, and the names that they name others by.
+
+    `collects` is whether it is a runner that finds its tests itself, and loads what lies among them.
+    """
 
     states: Mapping[str, str] = {}
     names: frozenset[str] = frozenset()
+    collects: bool = False
 
 
 def look(
@@ -93,7 +97,8 @@ def look(
             names |= {word.rpartition("/")[2] for word in words} if is_open else set()
             queue.extend(walk.named(path, words))
     paths |= {path for path in judges if not walk.is_subject(path)}
-    return Judges({path: safe_look.digest(root, path) for path in sorted(paths)}, frozenset(names))
+    states = {path: safe_look.digest(root, path) for path in sorted(paths)}
+    return Judges(states, frozenset(names), _program(argv) == "pytest")
 
 
 def changed_judges(
@@ -104,6 +109,7 @@ def changed_judges(
     Of the files that are known to have changed, `edits`, those count too whose name stands in a judge, in any folder.
     """
     paths = {path for path in edits if path in judges.states or _is_named(path, judges, subjects)}
+    paths |= {path for path in edits if judges.collects and _is_loaded_first(path) and not _is_of(path, subjects)}
     if before is None:
         return sorted(paths)
     paths |= {path for path, state in judges.states.items() if not file_states.same(before.get(path, ""), state)}
@@ -114,8 +120,18 @@ def _is_named(path: str, judges: Judges, subjects: Collection[str]) -> bool:
     if languages.is_recipe(path):
         return True
     name = path.rpartition("/")[2]
-    is_subject = any(path_globs.touch(subject, path) for subject in subjects)
-    return not is_subject and "." in name and name in judges.names and _follows("Makefile", path)
+    return not _is_of(path, subjects) and "." in name and name in judges.names and _follows("Makefile", path)
+
+
+def _is_of(path: str, subjects: Collection[str]) -> bool:
+    return any(path_globs.touch(subject, path) for subject in subjects)
+
+
+def _is_loaded_first(path: str) -> bool:
+    """Returns whether a file lies among tests, is none, and is loaded before them, or in place of what they import."""
+    name = path.rpartition("/")[2].removesuffix(".py")
+    is_tests = name.startswith("test_") or name.endswith("_test")
+    return languages.language(path) == "python" and languages.role(path) == "test" and not is_tests
 
 
 class _Walk:
@@ -129,7 +145,7 @@ class _Walk:
 
     def is_subject(self, path: str) -> bool:
         """Returns whether the task declares a file."""
-        return any(path_globs.touch(subject, path) for subject in self._subjects)
+        return _is_of(path, self._subjects)
 
     def entries(self, folder: str) -> dict[str, bool]:
         """Returns the names in a folder, each with whether it is a folder; nothing outside of the workspace."""

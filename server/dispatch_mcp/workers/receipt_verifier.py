@@ -23,6 +23,7 @@ from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types, path_globs
+from dispatch_mcp.text.reading import runner_endings
 from dispatch_mcp.workers import first_state, judging_files, safe_look, workspace_snapshot
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ class ReceiptVerifier:
             return ports.Evidence(tuple(proofs), footprints)
         foreign = around.declarations.names(but=work.task.id)
         lies = receipts.from_claim(around.claims, changes, foreign, work.workspace)
-        return ports.Evidence((*proofs, *receipts.from_changes(changes), *lies), footprints)
+        return ports.Evidence((*proofs, *receipts.from_changes(changes.of(_entries(work))), *lies), footprints)
 
     async def _footprints(
         self, work: work_order.WorkOrder, changes: receipts.FileChanges, claims: Sequence[str]
@@ -292,6 +293,8 @@ class ReceiptVerifier:
             return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
         if outcome.state is AttemptState.FAILED:  # it took something of the user's from the checkout
             return Receipt(kind="loss", ok=False, detail=outcome.error, criterion=criterion.text)
+        if doubt := runner_endings.doubt(criterion.argv, _printed(outcome.output)):
+            return receipts.unproven(criterion, f"{exit_receipt.detail}, which proves nothing: {doubt}")
         if work.task.command or plan_advice.names_no_change(work.task):
             return receipts.proven(criterion, exit_receipt.detail)
         has_failed = criterion.text in receipts.refused_criteria(work.last_error)
@@ -506,7 +509,12 @@ def _glob(root: Path, criterion: Criterion, stop: threading.Event) -> Receipt:
 
 def _tail(output: model.Json) -> str:
     """Returns the end of what a program printed."""
+    text = _printed(output)
+    return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
+
+
+def _printed(output: model.Json) -> str:
+    """Returns what a program printed, its complaints last."""
     if not json_types.is_object(output):
         return ""
-    text = "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()
-    return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
+    return "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()
