@@ -67,3 +67,50 @@ def test_what_a_later_edit_asks_for_again_is_missing_no_more() -> None:
     now = [task("diff"), task(name="b")]
     assert proof_edits.still_missing(edits, now) == {"a": ("file:a.txt",), "b": ("diff",)}
     assert proof_edits.still_missing(edits, [task("diff", "file:a.txt"), task("diff", name="b")]) == {}
+
+
+CHECK = "command: sh tools/check.sh"
+
+
+def owns(path: str, criterion: str = CHECK) -> str:
+    return f"`{path}`, which decides `{criterion}`, as no file of the task's own"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "files", "path"),
+    [
+        (CHECK, ("a.txt", "tools/check.sh"), "tools/check.sh"),
+        (CHECK, ("a.txt", "./tools/check.sh"), "tools/check.sh"),
+        (CHECK, ("a.txt", "tools/"), "tools/check.sh"),
+        (CHECK, ("a.txt", "**/*.sh"), "tools/check.sh"),
+        ("command: make check", ("a.txt", "Makefile"), "Makefile"),
+        ("command: pytest -q", ("a.txt", "tests/conftest.py"), "tests/conftest.py"),
+        ("command: pytest -q tests/test_a.py::test_b", ("a.txt", "tests/test_a.py"), "tests/test_a.py"),
+    ],
+)
+def test_an_edit_that_gives_a_failed_task_what_decides_its_proof_is_told_until_it_is_taken_back(
+    criterion: str, files: tuple[str, ...], path: str
+) -> None:
+    before, after = task(criterion, files=("a.txt",)), task(criterion, files=files)
+    edit = proof_edits.losses([before], [after], [row(1)])
+    assert edit == {"a": (owns(path, criterion),)}
+    assert proof_edits.still_missing([edit], [after]) == edit
+    assert proof_edits.still_missing([edit], [before]) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "own"),
+    [
+        (task(CHECK, files=("a.txt",)), task(CHECK, files=("a.txt", "b.txt")), row(1)),
+        (task(CHECK, files=("tools/",)), task(CHECK, files=("tools/", "tools/check.sh")), row(1)),
+        (task(CHECK, files=("a.txt",)), task(CHECK, files=("a.txt", "tools/check.sh")), row()),
+        (task("file:tools/check.sh", files=("a.txt",)), task(files=("a.txt", "tools/check.sh")), row(0)),
+        (task("diff", files=("a.txt",)), task("diff", files=("a.txt", "tools/check.sh")), row(1)),
+    ],
+    ids=["another file", "its own already", "not tried yet", "no command", "another criterion"],
+)
+def test_an_edit_of_files_that_decide_nothing_more_than_before_is_not_told(
+    before: model.Task, after: model.Task, own: transitions.TaskRow
+) -> None:
+    edit = proof_edits.losses([before], [after], [own])
+    assert not [text for texts in edit.values() for text in texts if "which decides" in text]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.model import transitions
 from dispatch_mcp.planning import acceptance
+from dispatch_mcp.text import languages, path_globs
 
 Loosening = Mapping[str, Sequence[str]]
 """Criteria by the task that was to be shown to be done by them."""
 
 FILES = "a change of its files"
 """What stands for declared files, of which one has to be changed."""
+
+_INDEPENDENCE: Final = re.compile(r"`([^`]+)`, which decides `(.+)`, as no file of the task's own")
+"""What stands for a file that decides a command as long as the task may not change it."""
 
 
 def losses(
@@ -26,6 +32,9 @@ def losses(
     failed_ids = {row.id for row in rows if row.attempt and row.state not in model.TASK_DONE}
     own = [task for task in before if task.id in now or task.id in failed_ids]
     texts = {task.id: _missing(_proof(task), now.get(task.id)) for task in own}
+    for task in own:
+        if task.id in now and task.id in failed_ids:
+            texts[task.id] += _own_judges(task, now[task.id])
     return {task_id: criteria for task_id, criteria in texts.items() if criteria}
 
 
@@ -54,7 +63,46 @@ def _missing(criteria: Iterable[str], task: model.Task | None) -> tuple[str, ...
     if task is None:
         return tuple(criteria)
     texts, own = _proof(task), acceptance.criteria_of(task)
-    return tuple(text for text in criteria if text not in texts and not _is_covered(text, own))
+    return tuple(
+        text
+        for text in criteria
+        if text not in texts and not _is_covered(text, own) and not _is_independent(text, task)
+    )
+
+
+def _own_judges(before: model.Task, now: model.Task) -> tuple[str, ...]:
+    """Returns a text for each file that decides a command of a task's proof and was made the task's own by an edit.
+
+    That is one that the command names, or by whose name runners of tests and builds know that it is theirs.
+    """
+    old = [path_globs.normalise(path) for path in before.files]
+    new = [path for path in map(path_globs.normalise, now.files) if path and not _is_of(old, path)]
+    return tuple(
+        f"`{path}`, which decides `{criterion.text}`, as no file of the task's own"
+        for criterion in acceptance.criteria_of(before)
+        if criterion.kind == "command" and criterion.text in now.acceptance
+        for path in _judges(criterion.argv, new)
+    )
+
+
+def _judges(argv: Sequence[str], entries: Sequence[str]) -> list[str]:
+    """Returns which declarations name, or hold, a file that decides a command."""
+    words = {path_globs.normalise(word.partition("::")[0]) for word in argv if not word.startswith("-")} - {""}
+    names = {word for word in words if "." in word or "/" in word}
+    return [
+        *(entry for entry in entries if languages.is_recipe(entry)),
+        *(name for name in sorted(names) if _is_of(entries, name) and not languages.is_recipe(name)),
+    ]
+
+
+def _is_of(entries: Sequence[str], path: str) -> bool:
+    return any(path_globs.touch(entry, path) for entry in entries)
+
+
+def _is_independent(text: str, task: model.Task) -> bool:
+    """Returns whether a file is no longer the task's own which an edit had made so."""
+    match = _INDEPENDENCE.fullmatch(text)
+    return bool(match) and not _is_of([path_globs.normalise(path) for path in task.files], match[1])
 
 
 def _is_covered(text: str, own: Sequence[acceptance.Criterion]) -> bool:
