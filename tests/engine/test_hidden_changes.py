@@ -57,6 +57,17 @@ async def test_what_git_does_not_show_of_declared_files_is_shown_to_reviewers(tm
             assert "nobody can pass it here" not in shown
 
 
+async def test_a_change_in_a_workspace_below_its_repository_is_shown_once(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop") / "app"
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin({**FIX, "files": ["cart.py"]})
+        (workspace / "cart.py").write_text(BETTER)
+        await chat.report("fix")
+        shown = await chat.prompt("review")
+    assert shown.count("diff --git") == 1
+    assert "+++ b/app/cart.py" in shown
+
+
 async def test_hidden_files_are_shown_in_the_order_of_their_names(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     (workspace / ".gitignore").write_text("*.gen.py\n")

@@ -102,3 +102,13 @@ def test_a_pass_leaves_only_what_nobody_was_shown_to_the_user() -> None:
     assert whole_files.todos(()) == ()
     [todo] = whole_files.todos((".env",))
     assert todo == "Look at `.env` yourself: changed by the work and shown to no reviewer."
+
+
+def test_paths_of_a_repository_are_told_as_a_folder_in_it_has_them(tmp_path: Path) -> None:
+    (tmp_path / "repo/.git").mkdir(parents=True)
+    (tmp_path / "repo/app/deep").mkdir(parents=True)
+    (tmp_path / "door").symlink_to(tmp_path / "repo/app")
+    paths = ["app/a.py", "app/deep/b.py", "apple.py", "c.py"]
+    assert whole_files.in_workspace(str(tmp_path / "repo"), paths) == {*paths}
+    assert whole_files.in_workspace(str(tmp_path / "repo/app"), paths) == {"a.py", "deep/b.py"}
+    assert whole_files.in_workspace(str(tmp_path / "door"), paths) == {"a.py", "deep/b.py"}

@@ -226,3 +226,19 @@ def test_a_file_that_only_changes_its_capitals_is_not_in_its_own_way(tmp_path: P
     renamed = [merge_rules.PathChange("D", "000000", "Readme"), merge_rules.PathChange("A", "100644", "README")]
     assert path_obstacles.in_the_way(tmp_path, renamed, ignore_case=True) == []
     assert path_obstacles.in_the_way(tmp_path, renamed, ignore_case=False) == ["README"]
+
+
+@pytest.mark.parametrize("mark", ["--assume-unchanged", "--skip-worktree"])
+@pytest.mark.parametrize("is_edited", [True, False])
+async def test_edits_that_the_index_says_to_overlook_stand_in_the_way_when_looking_too(
+    tmp_path: Path, mark: str, *, is_edited: bool
+) -> None:
+    site = Site(make(tmp_path / "repo"), tmp_path / "state")
+    await site.attempt(site.order(), puts("a.txt", "theirs"))
+    git(site.repo, "update-index", mark, "a.txt", "src/b.txt")
+    write(site.repo, "src/b.txt", "mine, and in nobody's way")
+    if is_edited:
+        write(site.repo, "a.txt", "mine")
+    offer = await branch_apply.BranchApply(site.workspaces.git).look(str(site.repo), "run")
+    assert offer.local == (("a.txt",) if is_edited else ())
+    assert apply_rules.can_be_applied(offer) is not is_edited

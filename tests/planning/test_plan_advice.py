@@ -42,3 +42,8 @@ def test_there_is_one_notice_for_each_submodule_with_all_its_tasks() -> None:
 @pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.HUMAN])
 def test_who_works_in_the_checkout_itself_may_change_files_in_a_submodule(worker: WorkerKind) -> None:
     assert list(plan_advice.of_inner_folders([task("t", "one/a", worker=worker)], ["one"], "")) == []
+
+
+@pytest.mark.parametrize("path", [".", "./", "/boat", "**"])
+def test_the_workspace_itself_is_no_repository_inside_of_it(path: str) -> None:
+    assert list(plan_advice.of_inner_folders([task("t", path)], [""], "/boat")) == []

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import anyio.to_thread
 
 from dispatch_mcp import model
-from dispatch_mcp.engine import claim_evidence, plan_review_attempt, review_attempt, run_view
+from dispatch_mcp.engine import claim_evidence, plan_review_attempt, review_attempt, run_view, whole_files
 from dispatch_mcp.model import AttemptState, WorkerKind, problems, records
 from dispatch_mcp.runs import task_isolation
 from dispatch_mcp.store import sqlite_store
@@ -35,7 +35,8 @@ async def with_footprints(
     }
     digest = plan_review_attempt.exhibit_of(beat).diff
     if digest:
-        paths |= {file.path for file in unified_diff.parse(await review_attempt.read_text(store, digest)).files}
+        names = [file.path for file in unified_diff.parse(await review_attempt.read_text(store, digest)).files]
+        paths |= await anyio.to_thread.run_sync(whole_files.in_workspace, workspace, names)
     states = await anyio.to_thread.run_sync(evidence.states_of, workspace, sorted(paths))
     footprints = {path: model.Footprint(state, state) for path, state in states.items()}
     return outcome.model_copy(update={"footprints": footprints})

@@ -330,7 +330,8 @@ async def in_workspace(
     try:
         leave_out = [*await evidence.same_files(workspace, look)] if look else []
         change = await evidence.changes.of_tree(workspace, paths, base, leave_out)
-        whole = await _hidden(store, evidence, view, files, {*leave_out, *_by_file(change.text)})
+        own = await anyio.to_thread.run_sync(whole_files.in_workspace, workspace, [*_by_file(change.text)])
+        whole = await _hidden(store, evidence, view, files, {*leave_out, *own})
         if change.text.strip() or any(whole):
             since = f"since the work began at commit {base[:12]}" if base else "since the last commit"
             return whole_files.beside(

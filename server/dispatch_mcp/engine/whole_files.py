@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -46,6 +46,14 @@ def read(workspace: str, paths: Sequence[str]) -> WholeFiles:
             elif not (root.path / path).is_dir():
                 unseen.append(path)
     return WholeFiles("\n".join(parts), tuple(unseen), tuple(user_only), tuple(missing))
+
+
+def in_workspace(workspace: str, paths: Iterable[str]) -> frozenset[str]:
+    """Returns paths of a workspace's repository as they are below the workspace, without any beside it."""
+    root = Path(os.path.realpath(workspace))
+    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+    head = "" if top == root else f"{root.relative_to(top).as_posix()}/"
+    return frozenset(path.removeprefix(head) for path in paths if path.startswith(head))
 
 
 def _added(root: safe_read.Root, path: str) -> str | None:

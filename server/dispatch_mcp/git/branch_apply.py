@@ -87,6 +87,7 @@ class BranchApply:
         status = await self._names(repo, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames")
         count = await self.git.run(repo.top, "rev-list", "--count", "--no-merges", f"{repo.head}..{offer.revision}")
         dirty = {*apply_rules.local([entry[3:] for entry in status], files), *await self._dirty_inside(repo, coming)}
+        dirty |= await self._dirty_behind_marks(repo, files)
         changes = {
             "way": "forward" if forward else "merge",
             "commits": int(count.out),
@@ -119,6 +120,16 @@ class BranchApply:
         names = await foreign_repositories.submodule_names(self.git, repo.top) if moves else {}
         folders = [path for path in moves if foreign_repositories.git_directory(repo.top / path)]
         return [path for path in folders if await self._is_dirty(repo, path, names.get(path, path))]
+
+    async def _dirty_behind_marks(self, repo: git_process.Repository, files: Sequence[str]) -> set[str]:
+        """Returns the files with edits that git does not show, as its index says to take them for unchanged."""
+        entries = await self._names(repo, "ls-files", "-v", "--stage", "-z")
+        marks = dict(_mark(entry) for entry in entries if entry[:1] == "S" or entry[:1].islower())
+        present = [path for path in files if path in marks and (repo.top / path).is_file()]
+        if not present:
+            return set()
+        hashes = (await self.git.run(repo.top, "hash-object", "--stdin-paths", stdin="\n".join(present) + "\n")).lines
+        return {path for path, digest in zip(present, hashes, strict=True) if digest != marks[path]}
 
     async def _is_dirty(self, repo: git_process.Repository, path: str, name: str) -> bool:
         ask = ("config", "--get", f"submodule.{name}.ignore")
@@ -182,3 +193,9 @@ class BranchApply:
     async def _names(self, repo: git_process.Repository, *arguments: str) -> list[str]:
         answer = await self.git.run(repo.top, *arguments)
         return [name for name in answer.out.split("\0") if name]
+
+
+def _mark(entry: str) -> tuple[str, str]:
+    """Returns the path and the object of an entry of `git ls-files -v --stage`."""
+    words, _, path = entry.partition("\t")
+    return path, words.split(" ")[2]

@@ -138,7 +138,7 @@ def of_inner_folders(
     ids_by_folder: dict[str, list[str]] = {}
     for task in tasks if folders else ():
         paths = [] if task.worker in _IN_CHECKOUT else [path_globs.normalise(path, workspace) for path in task.files]
-        for folder in folders:
+        for folder in filter(None, folders):  # an empty one is the workspace itself
             if any(path == folder or path.startswith(f"{folder}/") for path in paths):
                 ids_by_folder.setdefault(folder, []).append(task.id)
     for folder, ids in ids_by_folder.items():
