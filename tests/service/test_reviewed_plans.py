@@ -47,6 +47,8 @@ async def reviewed(tmp_path: Path, *, git: bool = True, **flags: Any) -> AsyncGe
         ("failed", verdict("FAIL", "critical"), False),
         ("succeeded", "VERDICT: FAIL", False),
         ("succeeded", GARBAGE, False),
+        ("succeeded", PASS.replace("{", '{"approved": false, ', 1), False),
+        ("succeeded", f"## Critical\n- it loses money\n\n{PASS}", False),
         ("succeeded", "", False),
         ("failed", "", False),
         ("failed", GARBAGE, False),

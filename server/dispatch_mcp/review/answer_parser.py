@@ -51,7 +51,8 @@ def read(reviewer: str, answer: model.Json) -> AnswerReading:
         drafts = [_Draft(fields) for fields in _answers(answer)]
         if not drafts:
             return _of_wrapped_text(reviewer, answer)
-        return _agreed(_joined(reviewer, drafts, ""), "\n".join(_own_words(answer)), _misplaced(answer))
+        problem = _misplaced(answer) or contradictions.of_fields(answer)
+        return _agreed(_joined(reviewer, drafts, ""), "\n".join(_own_words(answer)), problem)
     if not isinstance(answer, str) or not answer.strip():
         return AnswerReading(problem="there is no answer")
     text = excerpts.REVIEW.of(answer)
@@ -95,7 +96,8 @@ def _of_text(reviewer: str, text: str) -> tuple[AnswerReading, bool]:
     if drafts:
         reading = _joined(reviewer, drafts, outside)
         words = "\n".join([outside, *(word for piece in pieces for word in _own_words(piece.value))])
-        reading = _agreed(reading, words, _misplaced_in(text, pieces))
+        fields = filter(None, (contradictions.of_fields(piece.value) for piece in pieces))
+        reading = _agreed(reading, words, _misplaced_in(text, pieces) or next(fields, ""))
     else:
         plain = damaged_json.without_reminders(text, "\n")
         reading = _agreed(_of_lines(reviewer, plain), answer_lines.own_words(plain))

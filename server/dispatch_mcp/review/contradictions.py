@@ -5,6 +5,7 @@ language. Of prose only what can hardly be meant otherwise counts, in English: t
 reject"), an order ("do not merge"), and what should become of the change by its name ("this PR must not be approved").
 All other prose is not weighed, as it tells what code does or has to do more often than it contradicts a PASS ("we must
 reject negative amounts"); what a reviewer has against a change belongs into findings (docs/rules.md#review-council).
+Fields beside the form count too where they say the opposite of a PASS: `approved: false`, `blocking: true`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from dispatch_mcp import model
 from dispatch_mcp.review import finding_fields, findings
-from dispatch_mcp.text import damaged_json
+from dispatch_mcp.text import damaged_json, json_types
 
 MAX_SHOWN: Final = 100
 """Characters of the words that are shown as the reason."""
@@ -74,6 +76,78 @@ _LABELS = (
 )
 _NONE = re.compile(r"\W*(?:(?:none|0|zero|nothing|n/a)\b|no (?:finding|issue|problem)s?\b|\Z)", re.IGNORECASE)
 
+# A heading of nothing but a grave severity, and a row of a table with a cell of nothing else.
+_GRAVE: Final = frozenset(("critical", "blocker", "blockers", "high", "major"))
+_OF_HEADINGS: Final = frozenset(
+    ("issue", "issues", "finding", "findings", "problem", "problems", "severity", "priority")
+)
+_MENDED = re.compile(r"\b(?:fixed|resolved|mended|addressed|gone|closed|earlier|previous)\b", re.IGNORECASE)
+_RULE = re.compile(r"\s*\|?[ :|-]*-{3}")
+_NO_ITEM: Final = frozenset(("none", "no", "nothing", "zero", "0", "n", "na", "keine", "keiner", "aucun", "aucune"))
+_WORD = re.compile(r"\w+")
+
+# What fields beside the form say: those that a PASS would have as true, and those that it would have empty.
+_FOR_IT: Final = frozenset(
+    (
+        *("approve", "approved", "approval", "accept", "accepted", "acceptable", "lgtm", "mergeable", "merge"),
+        *("can_merge", "safe_to_merge", "ready_to_merge", "ok_to_merge", "should_merge", "ship", "ship_it", "can_ship"),
+        *("pass", "passed", "passes", "ok"),
+    )
+)
+_AGAINST_IT: Final = frozenset(
+    (
+        *("block", "blocks", "blocked", "blocking", "blocker", "blockers", "blocking_issues", "is_blocking"),
+        *("reject", "rejected", "fail", "fails", "failed", "nack", "do_not_merge", "must_fix", "needs_work"),
+        *("needs_changes", "request_changes", "requests_changes", "requires_changes", "changes_requested"),
+        *("changes_required", "critical", "high", "has_critical", "has_high", "has_blockers", "critical_issues"),
+        *("high_issues", "critical_findings", "high_findings", "critical_count", "high_count"),
+    )
+)
+_JUDGEMENTS: Final = frozenset(("decision", "recommendation", "conclusion", "outcome", "review_decision"))
+_WORST: Final = frozenset(("severity", "max_severity", "highest_severity", "worst_severity", "overall_severity"))
+_NOES: Final = frozenset(
+    ("reject", "rejected", "block", "blocked", "fail", "failed", "nack", "no_go", "needs_work")
+) | {
+    *("request_changes", "changes_requested", "needs_changes", "do_not_merge", "not_approved", "no"),
+}
+_FALSE: Final = frozenset(("false", "no", "0"))
+_TRUE: Final = frozenset(("true", "yes"))
+_FORM: Final = frozenset(("findings", "earlier", "files", "verdict"))
+_DEEPEST: Final = 4
+
+
+def of_fields(value: model.Json, depth: int = 0) -> str:
+    """Returns which field beside the form contradicts a PASS of an answer, or an empty string."""
+    is_worst = json_types.is_object(value) and len(value) == 1  # of several findings, not one of them
+    if depth > _DEEPEST or (depth and finding_fields.is_finding(value) and not is_worst):
+        return ""
+    if json_types.is_list(value):
+        return next(filter(None, (of_fields(item, depth + 1) for item in value)), "")
+    if not json_types.is_object(value):
+        return ""
+    for key, item in value.items():
+        name = key.strip().lower().replace(" ", "_").replace("-", "_")
+        if finding_fields.name(key) in _FORM or finding_fields.holds_findings(item):
+            continue
+        if _speaks_against(name, item):
+            return f"it says PASS, but also {key}: {finding_fields.shown(item)}"
+        inner = of_fields(item, depth + 1)
+        if inner:
+            return inner
+    return ""
+
+
+def _speaks_against(name: str, value: model.Json) -> bool:
+    word = value.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(value, str) else ""
+    if name in _FOR_IT:
+        return value is False or word in _FALSE
+    if name in _AGAINST_IT:
+        is_count = isinstance(value, (int, float)) and value > 0
+        return is_count or word in _TRUE or (json_types.is_list(value) and any(value))
+    if name in _WORST:
+        return finding_fields.SEVERITIES.get(word) in findings.BLOCKING
+    return name in _JUDGEMENTS and word in _NOES
+
 
 def of_words(words: str, severities: Collection[str] = ()) -> str:
     """Returns what in a reviewer's own words contradicts its PASS, or an empty string.
@@ -91,9 +165,11 @@ def of_words(words: str, severities: Collection[str] = ()) -> str:
         at = _spoken_at(clause)
         if at >= 0:
             return f"it says PASS, but also {_excerpt(plain, start + at)!r}"
-    for severity, at in _named_findings(plain):
+    whole = damaged_json.without_reminders(words, "\n")
+    labels = [(plain, severity, at) for severity, at in _named_findings(plain)]
+    for text, severity, at in (*labels, *((whole, severity, at) for severity, at in _listed_findings(whole))):
         if severity not in severities:
-            return f"it says PASS, but names a {severity} finding in words only: {_excerpt(plain, at)!r}"
+            return f"it says PASS, but names a {severity} finding in words only: {_excerpt(text, at)!r}"
     return ""
 
 
@@ -133,6 +209,43 @@ def _named_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
             yield finding_fields.SEVERITIES[match[1].lower()], match.start(1)
     for match in field.finditer(words):
         yield finding_fields.SEVERITIES[match[1].lower()], match.start()
+
+
+def _listed_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
+    """Yields the grave severities under whose heading something stands, and those of rows of tables."""
+    lines, start = words.split("\n"), 0
+    for at, line in enumerate(lines):
+        below = next((text for text in lines[at + 1 :] if text.strip()), "")
+        severity = _of_heading(line, below) or _of_row(line, below)
+        if severity:
+            yield finding_fields.SEVERITIES[severity.removesuffix("s")], start
+        start += len(line) + 1
+
+
+def _of_heading(line: str, below: str) -> str:
+    """Returns the severity that is a heading, if the line below it is an item; an empty string otherwise."""
+    plain = line.strip(" \t>")
+    if not plain.startswith(("#", "**", "__")) or len(plain) > finding_fields.MAX_WORD:
+        return ""
+    first, *more = [*_WORD.findall(plain.lower()), ""][: len(_OF_HEADINGS)]
+    is_heading = first in _GRAVE and _OF_HEADINGS.issuperset(filter(None, more))
+    return first if is_heading and not _is_nothing(below) else ""
+
+
+def _of_row(line: str, below: str) -> str:
+    """Returns the severity that is a cell of a row, if other cells say more and it is no head; else an empty string."""
+    if not line.strip(" \t>").startswith("|") or _RULE.match(below):
+        return ""
+    cells = [cell.strip(" \t*_`").lower() for cell in line.strip(" \t>|").split("|")]
+    severity = next((cell for cell in cells if cell in _GRAVE), "")
+    is_harmless = all(map(_is_nothing, (cell for cell in cells if cell != severity))) or _MENDED.search(line)
+    return "" if is_harmless else severity
+
+
+def _is_nothing(text: str) -> bool:
+    """Returns whether a line or a cell holds no item: it says so, holds no word, or begins something else."""
+    words = _WORD.findall(text.lower())
+    return not words or words[0] in _NO_ITEM or text.lstrip().startswith(("#", "|", "```"))
 
 
 def _excerpt(text: str, at: int) -> str:

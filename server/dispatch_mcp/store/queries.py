@@ -42,9 +42,7 @@ SELECT id FROM run WHERE principal = ?1 AND dry_run = 0 AND state <> 'succeeded'
     AND (task.rounds > 0 OR task.cause IN ('needs_changes', 'inconclusive')))
 ORDER BY no DESC LIMIT 50
 """
-_OBJECTED_WORKSPACES = """
-SELECT DISTINCT workspace FROM run WHERE principal = ?1 AND dry_run = 0 AND state <> 'succeeded'
-"""
+_LEFT = "SELECT DISTINCT workspace FROM run WHERE principal = ? AND dry_run = 0 AND state <> 'succeeded'"
 _FINISHED = "SELECT count(*) FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NOT NULL"
 _VERSION = """
 SELECT version FROM plan WHERE id = ?1 AND ?2 IN (principal, '*')
@@ -373,7 +371,7 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
 
 async def objected_workspaces(reader: Reader, principal: str) -> list[str]:
     """Returns the workspaces of runs that have not ended well."""
-    return [str(row[0]) for row in await reader.rows(_OBJECTED_WORKSPACES, (codec.clean(principal),))]
+    return [str(row[0]) for row in await reader.rows(_LEFT, (codec.clean(principal),))]
 
 
 async def objected_runs(reader: Reader, principal: str, workspaces: Iterable[str]) -> list[str]:
