@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable
@@ -225,17 +226,52 @@ async def test_a_place_whose_worker_has_removed_its_repository_is_not_taken_for_
         await way.back(parcel)
 
 
-async def test_a_bundle_that_is_damaged_changes_nothing(way: Way) -> None:
+async def test_a_change_comes_back_while_another_worktree_is_being_made(way: Way) -> None:
+    parcel, workspace = await way.send()
+    (workspace / "a.txt").write_text("there\n")
+    temp_repository.git(way.repo, "worktree", "add", "-q", "--detach", str(way.repo.parent / "other"))
+    # What `git worktree add` has written there before it knows better.
+    (way.repo / ".git" / "worktrees" / "other" / "HEAD").write_text("0" * 40 + "\n")
+    await way.back(parcel)
+    assert (way.repo / "a.txt").read_text() == "there\n"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[:-40] + bytes(40),
+        lambda data: data.replace(parcels.TIP.encode(), b"refs/heads/main"),
+        lambda data: data.partition(b"\n\n")[0],
+        lambda _: b"",
+    ],
+)
+async def test_a_bundle_that_is_damaged_changes_nothing(way: Way, spoil: Callable[[bytes], bytes]) -> None:
     parcel, workspace = await way.send()
     (workspace / "a.txt").write_text("there\n")
     change = await way.receiver.collect(parcel, way.place)
-    data = way.shelf[change]
-    way.shelf[change] = data[:-40] + bytes(40)
+    way.shelf[change] = spoil(way.shelf[change])
     before = contents(way.repo)
     with pytest.raises(errors.WorkerError):
         await way.sender.take_back(str(way.repo), parcel, change, moves_head=False)
     assert contents(way.repo) == before
     assert temp_repository.git(way.repo, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
+@pytest.mark.parametrize("name", [".git", ".GIT", ".."])
+async def test_a_name_that_no_file_may_have_is_refused(way: Way, name: str) -> None:
+    parcel, workspace = await way.send()
+    run = functools.partial(temp_repository.git, workspace)
+    blob = run("hash-object", "-w", "a.txt")
+    entry = b"100644 " + name.encode() + b"\0" + bytes.fromhex(blob)
+    (workspace / "tree").write_bytes(entry)
+    tree = run("hash-object", "-w", "--literally", "-t", "tree", "tree")
+    run("update-ref", parcels.TIP, run("commit-tree", tree, "-p", parcel.head, "-m", "x"))
+    run("bundle", "create", "-q", "bundle", parcels.TIP, f"^{parcel.head}")
+    change = way.shelf.put((workspace / "bundle").read_bytes())
+    before = contents(way.repo)
+    with pytest.raises(errors.WorkerError):
+        await way.sender.take_back(str(way.repo), parcel, change, moves_head=False)
+    assert contents(way.repo) == before
 
 
 async def test_places_of_one_history_can_be_laid_at_the_same_time(way: Way) -> None:

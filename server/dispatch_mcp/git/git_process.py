@@ -147,7 +147,7 @@ class Git:
         cwd: Path,
         *arguments: str,
         settings: Iterable[str] = (),
-        stdin: str = "",
+        stdin: str | bytes = "",
         env: Mapping[str, str] | None = None,
         codes: Collection[int] = (0,),
     ) -> GitAnswer:
@@ -193,7 +193,7 @@ class Git:
         return bool(common) and any(is_around(folder, Path(common)) for folder in self.trusted_folders)
 
     async def _answer(
-        self, cwd: Path, arguments: Sequence[str], stdin: str, env: Mapping[str, str], codes: Collection[int]
+        self, cwd: Path, arguments: Sequence[str], stdin: str | bytes, env: Mapping[str, str], codes: Collection[int]
     ) -> GitAnswer:
         argv, command = [self._program(), *_OPTIONS, *arguments], _command(arguments)
         try:
@@ -209,7 +209,7 @@ class Git:
             raise refusal(command, answer)
         return answer
 
-    async def _run(self, argv: list[str], cwd: Path, stdin: str, env: Mapping[str, str]) -> GitAnswer:
+    async def _run(self, argv: list[str], cwd: Path, stdin: str | bytes, env: Mapping[str, str]) -> GitAnswer:
         whole = {**self.policy.environment(_ENV), "GIT_CEILING_DIRECTORIES": str(self.home.absolute()), **env}
         out, err = bytearray(), bytearray()
         async with _child(argv, cwd, whole) as process, anyio.create_task_group() as group:
@@ -316,7 +316,7 @@ async def _drain(stream: anyio.abc.ByteReceiveStream | None, into: bytearray) ->
         into += chunk if len(into) < _COMPLAINT_CAP else b""
 
 
-async def _feed(stream: anyio.abc.ByteSendStream | None, text: str) -> None:
+async def _feed(stream: anyio.abc.ByteSendStream | None, text: str | bytes) -> None:
     if stream is None:
         return
     try:

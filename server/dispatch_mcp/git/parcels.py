@@ -9,6 +9,7 @@ somebody has changed the same lines meanwhile. Files that git ignores stay where
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -22,7 +23,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import git_process
-from dispatch_mcp.model import ports, run_refs
+from dispatch_mcp.model import ports
 
 TIP: Final = "refs/parcel/tip"
 """What a bundle calls its newest commit."""
@@ -211,20 +212,26 @@ class Sender:
         """
         repo = await _repository(self.git, folder)
         data = await anyio.to_thread.run_sync(self.blobs.get, change)
-        # Until the commits are a worktree's own, these names keep them; no branch or tag of the user's is touched.
-        names = f"{run_refs.PREFIX}-parcels/{change[:32]}"
-        async with _file(data) as bundle:
-            fetch = (*_FETCH, str(bundle), f"+refs/parcel/*:{names}/*")
-            await self.git.run(repo.top, *fetch, settings=_CHECKED, env=_LOCAL)
-            try:
-                state = await self._commit_of(repo, f"{names}/tip")
-                head = await self._commit_of(repo, f"{names}/tip^")
-                await self._apply(repo, bundle.with_name("patch"), parcel.state, state)
-                if moves_head and head != repo.head:
-                    await self.git.run(repo.top, "update-ref", "--no-deref", "HEAD", head)
-                    await self.git.run(repo.top, "reset", "--quiet")
-            finally:
-                await self.git.run(repo.top, "update-ref", "-d", f"{names}/tip", codes=range(256))
+        state = await self._unpacked(repo, data)
+        head = await self._commit_of(repo, f"{state}^")
+        async with _file(b"") as patch:
+            await self._apply(repo, patch, parcel.state, state)
+        if moves_head and head != repo.head:
+            await self.git.run(repo.top, "update-ref", "--no-deref", "HEAD", head)
+            await self.git.run(repo.top, "reset", "--quiet")
+
+    async def _unpacked(self, repo: git_process.Repository, bundle: bytes) -> str:
+        """Returns the newest commit of a bundle, whose objects are in the repository from now on, under no name.
+
+        Fetching it would look at the heads of all worktrees, of which one that is just being made has none for a
+        moment: git writes nought there first, and takes that for damage.
+        """
+        head, empty_line, pack = bundle.partition(b"\n\n")
+        tip = re.search(rf"^([0-9a-f]+) {TIP}$".encode(), head, re.MULTILINE)
+        if tip is None or not empty_line:
+            raise errors.WorkerError("What came from a host is no bundle of its changes.")
+        await self.git.run(repo.top, "unpack-objects", "-q", "--strict", stdin=pack)
+        return await self._commit_of(repo, tip[1].decode())
 
     async def _commit_of(self, repo: git_process.Repository, name: str) -> str:
         return (await self.git.run(repo.top, "rev-parse", "--verify", f"{name}^{{commit}}")).out.strip()

@@ -26,7 +26,7 @@ _TEXT_MERGE: Final = "git merge-file --quiet --marker-size=%L -L ours -L base -L
 READING_ONLY: Final = frozenset(
     {
         *("cat-file", "commit-tree", "config", "for-each-ref", "ls-tree", "merge-base", "pack-objects", "rev-list"),
-        *("rev-parse", "symbolic-ref", "update-ref", "version"),
+        *("rev-parse", "symbolic-ref", "unpack-objects", "update-ref", "version"),
     }
 )
 """Commands that look at no file of a checkout, merge nothing and so ask for no driver. `write-tree` does look."""
