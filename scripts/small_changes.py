@@ -43,8 +43,8 @@ CHANGES = (
     ),
     Change("store/sqlite.py", "    if current > newest:", "    if current > newest + 1:", "store/test_durability.py"),
     Change("runs/state_machine.py", "row.crashes += crashed", "row.crashes += 0", "runs/test_state_machine.py"),
-    Change("runs/state_machine.py", "row.crashes += 1", "row.crashes += 0", "runs/test_crash_counts.py"),
-    Change("runs/state_machine.py", "row.host_losses += 1", "row.crashes += 1", "runs/test_crash_counts.py"),
+    Change("runs/task_table.py", ".crashes += 1", ".crashes += 0", "runs/test_crash_counts.py"),
+    Change("runs/task_table.py", ".host_losses += 1", ".crashes += 1", "runs/test_crash_counts.py"),
     Change(
         "engine/executor.py",
         "        if self.answer_lost:\n            read",

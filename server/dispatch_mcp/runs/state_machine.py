@@ -256,8 +256,7 @@ class RunCore:
         # still report; its number is then an older one, or the task no longer runs.
         if row.state is not TaskState.RUNNING or row.attempt != report.attempt:
             return False
-        position = self._position(report.task_id)
-        outcome = report.outcome
+        position, outcome = self._position(report.task_id), report.outcome
         self._end(row, outcome.state, outcome)
         self._tasks.note_finished(row, outcome)
         row.false_starts += outcome.error_kind == transitions.NO_AGENT
@@ -274,7 +273,9 @@ class RunCore:
         elif outcome.error_kind == transitions.RATE_LIMIT:
             self._hold_back(position, outcome, now)
         elif failures.is_ours(outcome.error_kind):
-            self._meet_fault(position, outcome.error_kind, now)
+            self._tasks.count_fault(position, outcome.error_kind)
+            at = now + self.policy.fault_s(self.run_id, row, outcome.error_kind)
+            self._take_back(position, at, outcome.error_kind)
         elif outcome.error_kind == transitions.NEEDS_CHANGES and position in self._tasks.subjects:
             self._block(position, outcome)
         elif self.ledger is not None and ledger.stopped_by(outcome.error_kind):
@@ -428,15 +429,6 @@ class RunCore:
         self._take_back(position, now, "quarantined" if crashed else "")
         self._send_back()
 
-    def _meet_fault(self, position: int, cause: str, now: float) -> None:
-        """Counts what was nobody's failure, and has the task wait a little."""
-        row = self._tasks.rows[position]
-        if cause == transitions.HOST_LOST:
-            row.host_losses += 1
-        else:
-            row.crashes += 1
-        self._take_back(position, now + self.policy.fault_s(self.run_id, row, cause), cause)
-
     def _take_back(self, position: int, at: float, cause: str) -> None:
         """Puts a task back, from `at` on; one that has met too many crashes fails for that `cause` instead."""
         if cause and self.policy.is_given_up(self._tasks.rows[position], cause):
@@ -482,9 +474,9 @@ class RunCore:
 
         failed, skipped, cancelled -> ready or blocked, by a person's or the host's word only. What is upstream of it
         and lost opens too, for else it would wait for ever; its attempt number goes on, so that reports of the attempts
-        before stay fenced off, but failures, crashes and lost hosts count from nothing: whoever retries has removed
-        their cause. Work that a review has blocked for good is sent back once more (succeeded, unverified -> ready),
-        and the review waits for it (failed -> blocked) with all its rounds.
+        before stay fenced off, but what failed counts from nothing: whoever retries has removed its cause. Work that a
+        review has blocked for good is sent back once more (succeeded, unverified -> ready), and the review waits for it
+        (failed -> blocked) with all its rounds.
 
         Raises:
             InputError: the task is in a state that leaves nothing to retry.

@@ -236,6 +236,13 @@ class TaskTable:
         self.ready(position)
         row.cause = transitions.NO_AGENT
 
+    def count_fault(self, position: int, cause: str) -> None:
+        """Counts what ended an attempt and was nobody's failure."""
+        if cause == transitions.HOST_LOST:
+            self.rows[position].host_losses += 1
+        else:
+            self.rows[position].crashes += 1
+
     def forgive(self, position: int) -> None:
         """Lets everything that counts against a closed task count from nothing; work was sent back all the same.
 
