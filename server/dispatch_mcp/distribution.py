@@ -32,7 +32,8 @@ async def distributed_engine(settings: configuration.Settings) -> str:
         raise not_installed(missing) from missing
     look = await doors.look(os.environ, settings.temporal_queue)
     hosts = ", ".join(f"{count} for {kind.value}" for kind, count in look.hosts.items())
-    return f"{look.address}, namespace {look.namespace}; who asks {settings.temporal_queue!r} for work: {hosts}"
+    place = f"{look.address}, {look.protection}, namespace {look.namespace}"
+    return f"{place}; who asks {settings.temporal_queue!r} for work: {hosts}"
 
 
 def wants_telemetry(env: Mapping[str, str]) -> bool:

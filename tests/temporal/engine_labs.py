@@ -61,6 +61,7 @@ class Server:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     host: str = "127.0.0.1"
+    namespace: str = ""
 
     @property
     def address(self) -> str:
@@ -72,6 +73,7 @@ class Server:
             # Reached from elsewhere, it listens everywhere: its parts speak to each other on the loopback.
             listens_at = self.host if self.host == "127.0.0.1" else "0.0.0.0"
             places = ["--ip", listens_at, "--port", str(self.port), "--db-filename", str(self.state / "temporal.db")]
+            places += ["--namespace", self.namespace] if self.namespace else []
             arguments = [program("temporal"), "server", "start-dev", "--headless", "--log-level", "never", *places]
         self.process = subprocess.Popen(
             arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

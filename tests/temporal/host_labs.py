@@ -37,15 +37,18 @@ def environment(server: engine_labs.Server, home: Path, **more: str) -> dict[str
 
 
 @contextmanager
-def process(env: Mapping[str, str], *arguments: str, cwd: Path) -> Generator[subprocess.Popen[bytes]]:
-    """Yields a `dispatch-mcp` in a group of its own, which is killed at the end."""
+def process(
+    env: Mapping[str, str], *arguments: str, cwd: Path, log: Path | None = None
+) -> Generator[subprocess.Popen[bytes]]:
+    """Yields a `dispatch-mcp`, which is killed at the end; `log` is where its words go."""
     command = [sys.executable, "-m", "dispatch_mcp", *arguments]
-    child = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
+    with (log or Path(os.devnull)).open("ab") as out:
+        child = subprocess.Popen(command, env=env, cwd=cwd, stdout=out, stderr=out)
+        try:
+            yield child
+        finally:
+            child.kill()
+            child.wait()
 
 
 @asynccontextmanager

@@ -29,10 +29,13 @@ class Handle:
 
 
 class Wire:
-    """A connection that hands each order to a host at once, or says that the host fell silent."""
+    """A connection that hands each order to a host at once, or says that the host fell silent, or fails itself."""
 
-    def __init__(self, host: agent_host.AgentHost, *, silent: str | None = None) -> None:
+    def __init__(
+        self, host: agent_host.AgentHost, *, silent: str | None = None, trouble: Exception | None = None
+    ) -> None:
         self.host = host
+        self.trouble = trouble
         self.silent = silent
         self.sent: list[tuple[papers.CarryPaper, Mapping[str, Any]]] = []
         self.handles: dict[str, Handle] = {}
@@ -45,6 +48,8 @@ class Wire:
         return self.handles.setdefault(options["id"], handle)
 
     async def _carry(self, environment: testing.ActivityEnvironment, paper: papers.CarryPaper) -> papers.CarriedPaper:
+        if self.trouble is not None:
+            raise self.trouble
         if self.silent is not None:
             return papers.CarriedPaper(beat=self.silent, is_lost=True)
         return await environment.run(self.host.carry_out, paper)

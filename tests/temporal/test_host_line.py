@@ -14,7 +14,7 @@ from dispatch_mcp.model import AttemptState, WorkerKind, ports, transitions, wor
 
 pytest.importorskip("temporalio", reason="the extra `temporal` is not installed")
 import host_wires
-from temporalio import activity, testing
+from temporalio import activity, client, exceptions, service, testing
 
 from dispatch_mcp.temporal import agent_host, host_line, order_papers, papers
 
@@ -129,6 +129,20 @@ async def test_a_host_that_falls_silent_is_a_fault_that_is_tried_again_with_what
     outcome = await place.carry_out()
     assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, transitions.HOST_LOST, True)
     assert place.ctx.details == {"session_id": "left"}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "kind"),
+    [
+        (service.RPCError("no route", service.RPCStatusCode.UNAVAILABLE, b""), transitions.HOST_LOST),
+        (client.WorkflowFailureError(cause=exceptions.TerminatedError("by an operator")), "interrupted"),
+    ],
+)
+async def test_what_temporal_itself_ends_is_no_crash_of_the_worker(trouble: Exception, kind: str) -> None:
+    place = Place(Leaving(DONE))
+    place.wire.trouble = trouble
+    outcome = await place.carry_out()
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, kind, True)
 
 
 @pytest.mark.parametrize("content", [None, b"no json", b'["a list"]'])

@@ -132,6 +132,38 @@ async def test_a_temporal_server_that_is_killed_and_comes_back_loses_nothing(
     assert len([event for event in accepted if event.kind == "attempt_finished"]) == 30
 
 
+async def test_a_server_that_has_forgotten_everything_gets_it_told_again_once_it_lets_us_in(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not request.config.getoption("--scale"):
+        pytest.skip("Temporal's library is patient for a minute: --scale")
+    mark, log, fault = tmp_path / "mark", tmp_path / "log", "takes no work for the moment"
+    host = ("worker", "--engine", "temporal", "--queue", "agents", "--slots", "4")
+    old = engine_labs.Server(engine_labs.DEV, tmp_path, namespace="agents.a1b2c")
+    old.start()
+    new = engine_labs.Server(engine_labs.DEV, tmp_path / "new", port=old.port)
+    new.state.mkdir()
+    monkeypatch.setenv("TEMPORAL_ADDRESS", old.address)
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", old.namespace)
+    env = host_labs.environment(old, tmp_path / "home")
+    try:
+        async with host_labs.control(tmp_path / "home", tmp_path) as app:
+            with host_labs.process(env, *host, cwd=tmp_path, log=log):
+                command = host_labs.command("a", WAIT, str(mark), "1")
+                run_id = await host_labs.new_commands(app.store, tmp_path, command)
+                await app.engine.start(run_id)
+                await lines(mark)
+                old.kill()
+                new.start()
+                await host_labs.eventually(lambda: fault in log.read_text() and fault in caplog.text)
+                make = ("operator", "namespace", "create", "--address", new.address, "-n", old.namespace)
+                await anyio.run_process([engine_labs.program("temporal"), *make])
+                assert await host_labs.over(app.engine, run_id) is RunState.SUCCEEDED
+    finally:
+        old.kill()
+        new.kill()
+
+
 def git(at: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=at, check=True, capture_output=True, text=True).stdout.strip()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -12,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+import anyio
 import anyio.to_thread
 from temporalio import activity, client, worker
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import task_runner
 from dispatch_mcp.model import ports, transitions, work_order
-from dispatch_mcp.temporal import host_line, order_papers, papers, places
+from dispatch_mcp.temporal import connection, host_line, order_papers, papers, places
 
 log = logging.getLogger(__name__)
 
@@ -164,31 +166,35 @@ class HostPlan:
 
 @asynccontextmanager
 async def serving(
-    connection: client.Client,
+    server: client.Client,
     host: AgentHost,
     plan: HostPlan,
-    *,
-    make: Callable[..., worker.Worker] = worker.Worker,
-) -> AsyncGenerator[None]:
-    """Takes orders for every kind of worker that is here until the block ends."""
+) -> AsyncGenerator[Sequence[connection.Ending]]:
+    """Takes orders for every kind of worker here until the block ends; yields what is done early with a fault."""
     async with AsyncExitStack() as stack:
         if host.places is not None:
             await stack.enter_async_context(host.places.swept())
-        for queue in plan.queues(host.workers):
-            await stack.enter_async_context(_served(connection, host, plan, queue, make))
-        yield
+        make = _maker(server, host, plan)
+        yield [
+            await stack.enter_async_context(connection.offering(functools.partial(make, task_queue=queue)))
+            for queue in plan.queues(host.workers)
+        ]
 
 
-def _served(
-    connection: client.Client,
-    host: AgentHost,
-    plan: HostPlan,
-    queue: str,
-    make: Callable[..., worker.Worker],
-) -> worker.Worker:
-    return make(
-        connection,
-        task_queue=queue,
+async def serve(server: client.Client, connect: connection.Connect, host: AgentHost, plan: HostPlan) -> None:
+    """Takes orders until cancelled, over a new connection whenever the last one has come to nothing."""
+    while True:
+        async with serving(server, host, plan) as endings:
+            fault = await connection.first_fault(endings) if endings else await anyio.sleep_forever()
+        log.error("this host takes no work for the moment", exc_info=fault)
+        await anyio.sleep(connection.AGAIN_S)
+        server = await connection.connected_at_last(connect)
+
+
+def _maker(server: client.Client, host: AgentHost, plan: HostPlan) -> Callable[..., worker.Worker]:
+    return functools.partial(
+        worker.Worker,
+        server,
         activities=[host.carry_out],
         max_concurrent_activities=plan.slots,
         max_task_queue_activities_per_second=plan.per_second,

@@ -7,6 +7,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple
 
+import anyio
+from temporalio import service
+
 from dispatch_mcp import configuration
 from dispatch_mcp.engine import attempt_services, order_builder
 from dispatch_mcp.engine.driving import run_engine
@@ -67,15 +70,19 @@ async def serve_host(
         ConfigError: Temporal's settings cannot be used.
         StoreUnavailable: no Temporal server answers.
     """
-    client = await connection.connected(env)
-    async with agent_host.serving(client, plan.host(workers, blobs), plan.host_plan):
+    connect = functools.partial(connection.connected, env)
+    server, host = await connect(), plan.host(workers, blobs)
+    async with anyio.create_task_group() as group:
+        group.start_soon(agent_host.serve, server, connect, host, plan.host_plan)
         yield plan.host_plan.queues(workers)
+        group.cancel_scope.cancel()
 
 
 class ServerLook(NamedTuple):
-    """What a look at the server has shown: where it is, and how many processes wait at each queue."""
+    """What a look at the server has shown: where it is, how protected, and how many processes wait at each queue."""
 
     address: str
+    protection: str
     namespace: str
     hosts: Mapping[WorkerKind, int]
 
@@ -88,5 +95,10 @@ async def look(env: Mapping[str, str], queue: str) -> ServerLook:
         StoreUnavailable: no Temporal server answers.
     """
     client = await connection.connected(env)
-    hosts = {kind: await connection.pollers(client, host_line.agent_queue(queue, kind)) for kind in host_line.DISTANT}
-    return ServerLook(client.service_client.config.target_host, client.namespace, hosts)
+    address = client.service_client.config.target_host
+    try:
+        kinds = host_line.DISTANT
+        hosts = {kind: await connection.pollers(client, host_line.agent_queue(queue, kind)) for kind in kinds}
+    except service.RPCError as trouble:
+        raise connection.refusal(address, trouble) from trouble
+    return ServerLook(address, connection.protection(client), client.namespace, hosts)

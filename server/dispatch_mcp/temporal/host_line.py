@@ -87,7 +87,17 @@ class HostLine:
         return self.connection
 
     async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
-        """Returns what a host has made of an order; a host that falls silent is a fault that counts as a crash."""
+        """Returns what a host has made of an order; one that nobody hears of any more counts as lost, with its work."""
+        try:
+            return await self._carry_out(ctx, work)
+        except service.RPCError as trouble:
+            log.warning("nobody knows what became of %s/%s: %s", work.run_id, work.task.id, trouble)
+            return _lost("The Temporal server did not say what became of this work.")
+        except client.WorkflowFailureError:
+            text = "Somebody has ended this work where Temporal shows it."
+            return task_runner.failure("interrupted", text, retryable=True)
+
+    async def _carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
         if self.sender is None or not work.cwd:
             return await self._outcome(await self._carried(ctx, work))
         try:
@@ -140,9 +150,7 @@ class HostLine:
 
     async def _outcome(self, paper: papers.CarriedPaper) -> model.Outcome:
         if paper.is_lost:
-            return task_runner.failure(
-                transitions.HOST_LOST, "The host that did this work fell silent.", retryable=True
-            )
+            return _lost("The host that did this work fell silent.")
         data = await anyio.to_thread.run_sync(self.blobs.get, paper.outcome)
         outcome = model.Outcome.model_validate_json(data)
         if self.own_blobs is not None:
@@ -195,6 +203,10 @@ class HostLine:
 
     def _id(self, run_id: str, task_id: str, attempt: int) -> str:
         return f"{self.control}/carry/{run_id}/{task_id}/{attempt}"
+
+
+def _lost(text: str) -> model.Outcome:
+    return task_runner.failure(transitions.HOST_LOST, text, retryable=True)
 
 
 def _failure(trouble: errors.WorkerError, kind: failures.FailureKind, event: str) -> model.Outcome:

@@ -40,6 +40,7 @@ class RunSteps:
     line: host_line.HostLine
     revisions: dict[str, int] = field(default_factory=dict[str, int])
     _runs: dict[str, run_attempts.RunAttempts] = field(default_factory=dict[str, run_attempts.RunAttempts])
+    _begun: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
     _ends_told: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
@@ -143,6 +144,7 @@ class RunSteps:
         if self._ends_told.get(run_id) != revision:
             self._ends_told[run_id] = revision
             self._runs.pop(run_id, None)
+            self._begun -= {key for key in self._begun if key[0] == run_id}
             await self.engine.tell_end(run_id)
 
     def _run(self, run_id: str) -> run_attempts.RunAttempts:
@@ -155,9 +157,11 @@ class RunSteps:
     async def attempt(self, paper: papers.AttemptPaper) -> papers.EndPaper:
         """Carries an attempt out; of one whose process has died it only says so, as its state is not known."""
         start = order_papers.start_of(paper.start)
+        key = paper.run_id, start.task_id, start.attempt
         if activity.info().attempt > 1:
             await self.line.recall(paper.run_id, start)
-            return await self._end(self._lost(start))
+            return await self._end(_out_of_sight(start) if key in self._begun else self._lost(start))
+        self._begun.add(key)
         ends: list[transitions.Finished] = []
         attempts = self._run(paper.run_id)
         async with _heartbeats(attempts):
@@ -188,6 +192,13 @@ class RunSteps:
         """Records what a council decides whose last reviewer has answered."""
         await council_rounds.load(self.engine.store, run_id, records.ANYBODY)
         self.engine.beat_pulse()
+
+
+def _out_of_sight(start: transitions.Start) -> transitions.Finished:
+    """Returns how an attempt ended that was at work here when its server lost sight of this process, which lives."""
+    text = "The Temporal server was away for too long, so that nobody knew of this attempt any more."
+    outcome = task_runner.failure(transitions.HOST_LOST, text, retryable=True)
+    return transitions.Finished(start.task_id, start.attempt, outcome)
 
 
 def _is_out(starts_out: Mapping[str, transitions.Start], end: papers.EndPaper) -> bool:

@@ -8,10 +8,11 @@ told of now is, once it answers.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,13 +30,9 @@ from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import WorkerKind, ports
 from dispatch_mcp.process import private_files
 from dispatch_mcp.store import owner_locks, sqlite_store
-from dispatch_mcp.temporal import agent_host, host_line, papers, places, run_steps, workflows
+from dispatch_mcp.temporal import agent_host, connection, host_line, papers, places, run_steps, workflows
 
 log = logging.getLogger(__name__)
-
-CONNECT_AGAIN_S: Final = 5.0
-FAREWELL_S: Final = 10.0
-"""What stopping may take; what is not given back by then counts as lost."""
 
 STICKY: Final = timedelta(seconds=3)
 """How long a step waits for the process that keeps its workflow in memory, before any other one takes it."""
@@ -45,8 +42,6 @@ MOST_AT_ONCE: Final = 2_000
 
 IDENTITY: Final = "temporal-id"
 """The file that names a store among those that share a Temporal namespace."""
-
-Connect = Callable[[], Awaitable[client.Client]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,40 +169,37 @@ class TemporalEngine(run_engine.RunEngine):
         """The open runs that workflows drive, as of the last look."""
         return frozenset(self._open)
 
-    async def serve(self, connect: Connect) -> None:
+    async def serve(self, connect: connection.Connect) -> None:
         """Connects, however long that takes, and offers what workflows ask of this process; until cancelled."""
-        connection = await self._connected(connect)
-        self.line.open(connection)
+        while True:
+            server = await connection.connected_at_last(connect)
+            self.line.open(server)
+            fault = await self._offer(server)
+            log.error("this process takes no work for the moment", exc_info=fault)
+            await anyio.sleep(connection.AGAIN_S)
+
+    async def _offer(self, server: client.Client) -> BaseException | None:
+        """Offers it on one connection, and returns what ended that."""
         host = self.plan.host(self.local_workers, self.store.blobs)
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(agent_host.serving(connection, host, self.plan.host_plan))
-                await stack.enter_async_context(self._control_worker(connection))
+                endings = [*await stack.enter_async_context(agent_host.serving(server, host, self.plan.host_plan))]
+                endings.append(await stack.enter_async_context(connection.offering(self._control_worker(server))))
                 await self.resume()
-                await anyio.sleep_forever()
+                return await connection.first_fault(endings)
             finally:
                 # What is at work here is stopped and given back, while the server can still be told.
-                with anyio.move_on_after(FAREWELL_S, shield=True):
+                with anyio.move_on_after(connection.FAREWELL_S, shield=True):
                     await stack.aclose()
 
-    async def attach(self, connect: Connect) -> None:
+    async def attach(self, connect: connection.Connect) -> None:
         """Connects without offering anything: for whoever only starts or steers for a moment."""
-        self.line.open(await self._connected(connect))
+        self.line.open(await connection.connected_at_last(connect))
 
-    async def _connected(self, connect: Connect) -> client.Client:
-        last = ""
-        while True:
-            try:
-                return await connect()
-            except errors.DispatchError as trouble:
-                if str(trouble) != last:
-                    last = str(trouble)
-                    log.warning("runs wait: %s", trouble)
-            await anyio.sleep(CONNECT_AGAIN_S)
-
-    def _control_worker(self, connection: client.Client) -> worker.Worker:
-        return worker.Worker(
-            connection,
+    def _control_worker(self, server: client.Client) -> Callable[..., worker.Worker]:
+        return functools.partial(
+            worker.Worker,
+            server,
             task_queue=self.control,
             workflows=[workflows.RunWorkflow, workflows.CarryWorkflow],
             activities=self.steps.activities,
@@ -239,7 +231,7 @@ def control_queue(home: Path) -> str:
 async def open_engine(
     store: sqlite_store.Store,
     workers: ports.Workers,
-    connect: Connect,
+    connect: connection.Connect,
     *,
     plan: TemporalPlan = TemporalPlan(),
     clock: Callable[[], float] = time.time,
