@@ -236,15 +236,23 @@ async def test_a_change_comes_back_while_another_worktree_is_being_made(way: Way
     assert (way.repo / "a.txt").read_text() == "there\n"
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda data: data[:-40] + bytes(40),
-        lambda data: data.replace(parcels.TIP.encode(), b"refs/heads/main"),
-        lambda data: data.partition(b"\n\n")[0],
-        lambda _: b"",
-    ],
-)
+def zeroed(data: bytes) -> bytes:
+    return data[:-40] + bytes(40)
+
+
+def renamed(data: bytes) -> bytes:
+    return data.replace(parcels.TIP.encode(), b"refs/heads/main")
+
+
+def headless(data: bytes) -> bytes:
+    return data.partition(b"\n\n")[2]
+
+
+def packless(data: bytes) -> bytes:
+    return data.partition(b"\n\n")[0]
+
+
+@pytest.mark.parametrize("spoil", [zeroed, renamed, headless, packless])
 async def test_a_bundle_that_is_damaged_changes_nothing(way: Way, spoil: Callable[[bytes], bytes]) -> None:
     parcel, workspace = await way.send()
     (workspace / "a.txt").write_text("there\n")
