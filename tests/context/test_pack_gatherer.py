@@ -56,6 +56,17 @@ def test_the_part_that_the_task_is_about_comes_first(project: Path, gatherer: pa
     assert pack.tokens <= pack.budget
 
 
+def test_a_function_comes_with_the_blank_lines_below_it_where_another_would_be_written(
+    project: Path, gatherer: pack_gatherer.Gatherer
+) -> None:
+    large = "".join(f"    total = compute(total, {number})\n" for number in range(100))
+    (project / "server/api/orders.py").write_text(f"{FILES['server/api/orders.py'][:46]}\n\ndef other():\n{large}")
+    with gatherer:
+        pack = gatherer.pack(project, "List orders page by page", budget=300)
+    item = next(item for item in pack.items if "def list_orders" in item.text)
+    assert (item.first, item.last) == (1, 4)
+
+
 @pytest.mark.parametrize(
     ("key", "shown"),
     [

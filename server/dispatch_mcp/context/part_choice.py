@@ -19,6 +19,8 @@ CHARACTERS: Final = 44
 """Characters of a title, which count 12 tokens at 3.6 characters each (benchmarks/context.py)."""
 GAP: Final = 3
 """Lines between two parts that a pack holds too, rather than a second title."""
+SPACE: Final = 2
+"""Blank lines below a part that belong to it: new functions are written there."""
 LENGTH_POWER: Final = 0.7
 """How much a part's length counts against its score: 0 not at all, 1 as score for each token. Raised by hand on
 development cases of benchmarks/context.py (ADR 0015)."""
@@ -212,19 +214,27 @@ class _Draft:
         # (8,500 parts of the source distributions of benchmarks/context.py).
         if token_count.estimate(part.size) * 7 > room * 10:
             return 0
-        text, near = self.read(part.path, part.first, part.last), self.spans.get(part.path)
+        body, near = self.read(part.path, part.first, part.last), self.spans.get(part.path)
+        last = part.last + self._space_below(part)
+        text = self.read(part.path, part.first, last) if last > part.last else body
         cost = _price(part, text, near)
         size = len(text) + (GAP if near and adjoins(near, part.first, part.last) else CHARACTERS)
         if cost > room or size > self.characters:
             return 0
-        self.choices[_place(part)] = CostedPart(part, text, cost)
-        self.texts.setdefault(text, part.path)
+        self.choices[_place(part)] = CostedPart(part._replace(last=last), text, cost)
+        self.texts.setdefault(body, part.path)
         self.sizes.add(part.size)
         self.leftovers.pop(_place(part), None)
         self.budget -= cost
         self.characters -= size
         self.spans.setdefault(part.path, []).append((part.first, part.last))
         return cost
+
+    def _space_below(self, part: ranking.FilePart) -> int:
+        """Returns how many blank lines below a part are given with it, as that is where new code is written."""
+        lines = self.read(part.path, part.last + 1, part.last + SPACE + 1).split("\n")
+        inside = lines if len(lines) > SPACE else lines[:-1]  # what follows the last line break of a file is no line
+        return sum(1 for _ in itertools.takewhile(lambda line: not line.strip(), inside[:SPACE]))
 
 
 def _price(part: ranking.FilePart, text: str, near: Sequence[tuple[int, int]] | None) -> int:
