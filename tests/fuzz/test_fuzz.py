@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import growth
 import pytest
 import readers
 import wire_lines
@@ -16,6 +18,9 @@ from dispatch_mcp.registration import toml_tables
 from fuzz import Count, Hang, interrupt, one, patiently, reader_for
 
 pytestmark = pytest.mark.promise("R13")
+
+SAMPLES = 4
+"""Texts of each corpus that are read again and again."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +48,20 @@ def test_what_once_was_hard_to_read_is_read_or_refused_in_time(name: str, tmp_pa
 @pytest.mark.parametrize("name", readers.READERS)
 def test_damaged_texts_are_read_or_refused(name: str) -> None:
     assert reader_for(name, 0.0, 1, batch_size=25, least=1).tried >= 25
+
+
+@pytest.mark.promise("R24")
+@pytest.mark.parametrize("name", readers.READERS)
+def test_a_reader_takes_no_longer_than_its_text_is_longer(name: str, tmp_path: Path) -> None:
+    reader = readers.READERS[name]
+    samples = [text[:400] for text in readers.corpus(name)[:SAMPLES]]
+    for sample in samples:
+
+        def read(length: int, sample: str = sample) -> None:
+            with contextlib.suppress(*reader.refusals):
+                reader.read((sample * (length // max(1, len(sample)) + 1))[:length], tmp_path)
+
+        assert growth.is_at_most(9, read, 8_000, 32_000), sample
 
 
 def test_settings_and_entries_that_are_nested_without_end_are_refused_and_not_followed(tmp_path: Path) -> None:

@@ -534,6 +534,7 @@ LONG = [
 ]
 
 
+@pytest.mark.promise("R24")
 @pytest.mark.parametrize("junk", LONG)
 def test_the_time_of_reading_grows_no_faster_than_the_answer(junk: str) -> None:
     def read(length: int) -> None:

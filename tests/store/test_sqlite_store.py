@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import anyio
 import pytest
@@ -123,6 +124,39 @@ async def test_every_move_of_a_run_leaves_an_event(tmp_path: Path) -> None:
         seen = set(await store_setup.kinds(store))
         wanted = {"run_created", "run_adopted", "run_paused", "run_resumed", "message_sent", "task_skipped"}
         assert wanted | {"run_released", "attempt_abandoned", "run_cancelled", "run_finished"} <= seen
+    assert store_setup.faults(tmp_path) == []
+
+
+ACTS: dict[str, str] = {
+    "give_back": "attempt_abandoned",
+    "skip": "task_skipped",
+    "retry": "task_retried",
+    "pause": "run_paused",
+    "resume": "run_resumed",
+    "cancel": "run_cancelled",
+}
+"""What each steering move leaves, in an order in which all are possible."""
+
+OF_A_REVIEW, CHANGING_NOTHING = "free", "begin"
+
+
+@pytest.mark.promise("S15")
+async def test_each_steering_move_and_each_change_of_a_ceiling_leaves_its_own_event(tmp_path: Path) -> None:
+    assert {*ACTS, OF_A_REVIEW, CHANGING_NOTHING} == {*get_args(get_type_hints(records.Action)["kind"])}
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b"), worker="host") as (store, _):
+        starts = (await store.advance("run", store_setup.step(start=store_setup.HOST, lease_s=60))).starts
+        failures = [store_setup.report(start, store_setup.failed()) for start in starts if start.task_id == "b"]
+        await store.advance("run", store_setup.step(None, *failures, start=frozenset()))
+        for kind, event in ACTS.items():
+            task_id = {"give_back": "a", "skip": "a", "retry": "b"}.get(kind, "")
+            before = await store.last_event("run")
+            action = records.Action(kind, task_id, attempt=1)  # type: ignore[arg-type]  # each is one of its words
+            await store.advance("run", store_setup.step(actions=[action], start=frozenset()))
+            assert event in [row.kind for row in await store.events("run", before)], kind
+            if kind == "resume":
+                before = await store.last_event("run")
+                await store.advance("run", store_setup.step(limits=model.Limits(attempts=9), start=frozenset()))
+                assert [row.kind for row in await store.events("run", before)] == ["limits_changed"]
     assert store_setup.faults(tmp_path) == []
 
 

@@ -142,6 +142,7 @@ MONOTONY = [
 ]
 
 
+@pytest.mark.promise("R24")
 @pytest.mark.parametrize("junk", MONOTONY)
 def test_the_time_grows_no_faster_than_the_text(junk: str) -> None:
     def read(length: int) -> None:

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from dispatch_mcp import errors
 from dispatch_mcp.web import http_guard, http_server
@@ -190,3 +191,23 @@ async def test_nothing_but_http_is_answered(kind: str) -> None:
         raise AssertionError(kind)
 
     await guard()({"type": kind, "path": "/mcp", "headers": []}, receive, send)
+
+
+@pytest.mark.promise("S2")
+@pytest.mark.parametrize("path", ["/mcp", "/health"])
+@pytest.mark.parametrize("name", ["Authorization", "AUTHORIZATION"])
+async def test_nothing_behind_the_door_knows_the_token(path: str, name: str) -> None:
+    seen: list[Scope] = []
+
+    async def look(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await PlainTextResponse("")(scope, receive, send)
+
+    async with client(http_guard.Guard(look, owner, http_server.Address()), **{name: f"Bearer {TOKEN}"}) as http:
+        assert (await http.post(path, json={}, headers={"X-Other": "stays"})).status_code == 200
+    [scope] = seen
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    assert TOKEN not in str(headers)
+    user: object = scope.get("user")
+    assert user is None or TOKEN not in str(vars(user))
+    assert (b"x-other", b"stays") in headers

@@ -35,6 +35,8 @@ class Rate:
     burst: float
 
 
+_AUTHORIZATION: Final = b"authorization"
+
 CALLS: Final = Rate(100, 400)
 """Of one token: a client that works with forty subagents sends a few a second."""
 
@@ -103,6 +105,8 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         refusal = self._refusal(Request(scope))
+        # Nothing behind knows the token, and so nothing can hand it on (S2).
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != _AUTHORIZATION]
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:

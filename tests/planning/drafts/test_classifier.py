@@ -135,6 +135,7 @@ def test_case_and_spaces_change_nothing(row: dict[str, str], change: str) -> Non
     assert classifier.choose(changed).ranked == classifier.choose(text).ranked
 
 
+@pytest.mark.promise("R24")
 @pytest.mark.parametrize(
     "piece",
     ["a ", "a, ", "a and ", "in the a and the b as well as ", "add x, ", "đ ", "each a b c ", "a/", "a.", "then"],
