@@ -9,7 +9,10 @@ works() {
   esac
 }
 
-root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+root=$(CDPATH= cd -- "${0%/*}/.." && pwd)
+# What somebody sets for their own Python must neither stop ours nor slow it; where it looks for modules is left alone.
+unset PYTHONDEVMODE PYTHONHASHSEED PYTHONHOME PYTHONINSPECT PYTHONIOENCODING PYTHONMALLOC PYTHONPLATLIBDIR \
+  PYTHONPROFILEIMPORTTIME PYTHONTRACEMALLOC PYTHONVERBOSE PYTHONWARNINGS
 for program in "$root/.venv/bin/dispatch-mcp" "${CLAUDE_PLUGIN_DATA:-/nowhere}/venv/bin/dispatch-mcp" \
   "$(command -v dispatch-mcp)"; do
   if works "$program"; then

@@ -6,6 +6,7 @@
 set -eu
 
 [ $# -gt 0 ] || set -- serve
+unset PYTHONHOME PYTHONINSPECT PYTHONPLATLIBDIR # of somebody's own Python; ours would not start, or not end
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 
 works() {

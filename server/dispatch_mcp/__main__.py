@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dispatch_mcp import __version__
 from dispatch_mcp.process import standard_streams, undisturbed_loading
@@ -38,7 +38,7 @@ def main() -> int:
         sys.stdout.write(f"dispatch-mcp {__version__}\n")
         return 0
     if arguments[:1] in LIGHT and not set(HELP) & set(arguments):
-        return light_command(*arguments)
+        end_with_light_command(*arguments)
     if not arguments:
         arguments = ["--help"] if sys.stdin.isatty() else ["serve"]
     try:
@@ -71,6 +71,16 @@ def listed_at_once(*, every: bool) -> bool:
     with undisturbed_loading.undisturbed():
         from dispatch_mcp.cli import run_list  # noqa: PLC0415
     return run_list.show_at_once(os.environ, time.time(), every=every)
+
+
+def end_with_light_command(*arguments: str) -> NoReturn:
+    """Runs what a host starts at every turn, and ends at once: nothing that fails after it is the host's concern.
+
+    Python itself would end with another code where stdout is gone, and go on where PYTHONINSPECT asks for that.
+    """
+    with suppress(BaseException):
+        light_command(*arguments)
+    os._exit(0)
 
 
 def light_command(name: str, *arguments: str) -> int:

@@ -72,8 +72,8 @@ class Orphan:
             **fields,
         }
         program = (
-            "import sys\nfrom dispatch_mcp.__main__ import main\n"
-            f"sys.argv[1:] = ['hook', {name!r}]\nmain()\nprint()\nprint(sorted({HEAVY} & sys.modules.keys()))"
+            "import sys\nfrom dispatch_mcp.__main__ import light_command\n"
+            f"light_command('hook', {name!r})\nprint()\nprint(sorted({HEAVY} & sys.modules.keys()))"
         )
         env = {**os.environ, "DISPATCH_MCP_HOME": str(self.home), "CLAUDE_PID": str(pid or os.getpid())}
         env["DISPATCH_MCP_REVIEWS"] = "none"

@@ -115,6 +115,60 @@ async def test_where_no_run_is_open_nothing_is_said_and_nothing_written(name: st
     assert listing(tmp_path) == before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="has no such streams")
+@pytest.mark.parametrize("command", ["hook SessionStart", "statusline"])
+@pytest.mark.parametrize("streams", [">/dev/full", ">&-", "<&-", "| true", "</dev/null >/dev/full 2>&-"])
+async def test_streams_that_are_gone_end_no_hook_in_disorder(command: str, streams: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        await dispatcher_setup.started(desk, task("a"))
+    stdin = json.dumps({"cwd": str(tmp_path)}).encode()
+    script = f"{sys.executable} -m dispatch_mcp {command} {streams}; echo ${{PIPESTATUS[0]}} >&3"
+    env = variables(home, tmp_path)
+    shell = ["bash", "-c", f"exec 3>&1; {script}"]
+    done = await anyio.to_thread.run_sync(
+        lambda: subprocess.run(shell, env=env, input=stdin, capture_output=True, check=False, timeout=120)
+    )
+    assert (done.stdout.split()[-1:], done.stderr) == ([b"0"], b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PYTHONINSPECT", "1"), ("PYTHONWARNINGS", "error"), ("PYTHONDEVMODE", "1"), ("CLAUDE_PID", "9" * 5_000)],
+)
+async def test_what_is_set_for_other_programs_of_python_keeps_no_hook(name: str, value: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        await dispatcher_setup.started(desk, task("a"))
+    answer = await run({**variables(home, tmp_path), name: value}, "hook", "SessionStart")
+    assert "1 open run here" in answer
+
+
+async def test_a_module_of_the_users_in_the_place_of_ours_says_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        await dispatcher_setup.started(desk, task("a"))
+    env = variables(home, tmp_path)
+    (tmp_path / "json.py").write_text("raise RuntimeError('another json')\n")
+    assert await run({**env, "PYTHONPATH": f"{tmp_path}:{env['PYTHONPATH']}"}, "hook", "SessionStart") == ""
+
+
+async def test_the_workspace_of_the_settings_file_is_that_of_hooks(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    async with dispatcher_setup.opened(home) as desk:
+        await dispatcher_setup.started(desk, task("a"))
+    elsewhere = tmp_path.parent / "elsewhere"
+    elsewhere.mkdir()
+    env = variables(home, elsewhere)
+    assert await run(env, "hook", "SessionStart", cwd=str(elsewhere)) == ""
+    for path in (str(tmp_path), ".."):
+        (home / "config.toml").write_text(f"workspace = '{path}'\n")
+        assert "1 open run here" in await run(env, "hook", "SessionStart", cwd=str(elsewhere))
+        assert "1 running" in await run(env, "statusline", cwd=str(elsewhere))
+    named = {**env, "DISPATCH_MCP_WORKSPACE": str(elsewhere)}
+    assert await run(named, "hook", "SessionStart", cwd=str(elsewhere)) == "", "a variable counts more"
+
+
 async def test_a_subagent_is_not_called_by_a_name_that_is_no_longer_good_though_nothing_is_open(tmp_path: Path) -> None:
     home = tmp_path / "home"
     async with dispatcher_setup.opened(home) as desk:
@@ -317,7 +371,7 @@ async def test_a_fault_of_ours_is_one_line_in_our_log_and_nothing_else(tmp_path:
     (home / "config.toml").write_text("what = is this\n")
     assert await run(variables(home, tmp_path), "hook", "SessionStart") == ""
     (line,) = (home / hook_events.FOLDER / "hooks.log").read_text().splitlines()
-    assert line.startswith("ConfigError: ")
+    assert line.startswith("ValueError: ")
 
 
 @pytest.mark.parametrize(("home", "session"), [("/h", ""), ("/" + "h" * 120, "s")])
@@ -382,7 +436,7 @@ def test_what_is_no_object_or_too_long_is_no_event(monkeypatch: pytest.MonkeyPat
 
 def test_a_hook_loads_the_standard_library_alone_until_a_run_is_open(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom dispatch_mcp.__main__ import main\nsys.argv[1:] = ['hook', 'SessionStart']\nmain()\n"
+        "import sys\nfrom dispatch_mcp.__main__ import light_command\nlight_command('hook', 'SessionStart')\n"
         "print(sorted({'pydantic', 'anyio', 'asyncio', 'mcp', 'pathlib', 'sqlite3', 'logging'} & sys.modules.keys()))"
     )
     env = variables(tmp_path / "home", tmp_path)

@@ -204,7 +204,9 @@ async def test_the_number_of_a_run_is_a_name_of_it(case: hook_cases.Case) -> Non
         ({}, "hooks = 3\n", ""),
         ({}, "model = 'api'\n", "full"),
         ({}, "what = is this\n", ""),
-        ({}, "workspace = '/elsewhere'\n", ""),
+        ({}, "workspace = '/elsewhere'\n", "full"),
+        ({}, "workspace = 5\n", ""),
+        ({}, f"a = {'[' * 100_000}", ""),
         ({"DISPATCH_MCP_HOOKS": "full"}, "hooks = 'off'\n", "full"),
     ],
 )
@@ -213,7 +215,7 @@ def test_a_look_answers_only_where_it_knows_what_hooks_may_do(
 ) -> None:
     if file:
         (tmp_path / "config.toml").write_text(file)
-    assert hook_program.allowed(str(tmp_path), env) == level
+    assert hook_program.wishes(str(tmp_path), env).level == level
 
 
 HEAVY = "{'pydantic', 'anyio', 'asyncio', 'jinja2', 'yaml', 'mcp'}"
@@ -240,8 +242,8 @@ async def test_what_a_look_answers_loads_nothing_heavy(name: str, case: hook_cas
 async def loaded(name: str, event: dict[str, Any], home: Path) -> tuple[bytes, bytes]:
     """Returns what a hook prints that has no server, and which heavy libraries it loads."""
     program = (
-        "import sys\nfrom dispatch_mcp.__main__ import main\n"
-        f"sys.argv[1:] = ['hook', {name!r}]\nmain()\nprint()\nprint(sorted({HEAVY} & sys.modules.keys()))"
+        "import sys\nfrom dispatch_mcp.__main__ import light_command\n"
+        f"light_command('hook', {name!r})\nprint()\nprint(sorted({HEAVY} & sys.modules.keys()))"
     )
     env = {**os.environ, "DISPATCH_MCP_HOME": str(home)}
     done = await anyio.run_process([sys.executable, "-c", program], env=env, input=json.dumps(event).encode())

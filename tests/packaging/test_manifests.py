@@ -167,6 +167,20 @@ def test_a_hook_passes_by_an_environment_that_was_moved(first_line: str, tmp_pat
     assert (done.returncode, done.stdout, done.stderr) == (0, b"hook Stop\n{}", b"")
 
 
+def test_a_hook_needs_no_path_and_what_is_set_for_another_python_does_not_reach_it(tmp_path: Path) -> None:
+    hook, program = tmp_path / "plugin/hook.sh", tmp_path / ".venv/bin/dispatch-mcp"
+    for file, text in (
+        (hook, (REPOSITORY / "plugin/hook.sh").read_text(encoding="utf-8")),
+        (program, '#!/bin/sh\necho "$PYTHONHOME,$PYTHONINSPECT,$PYTHONWARNINGS,$PYTHONPATH"\n'),
+    ):
+        file.parent.mkdir(parents=True)
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o755)
+    env = {"PATH": "", "PYTHONHOME": "/x", "PYTHONINSPECT": "1", "PYTHONWARNINGS": "error", "PYTHONPATH": "/mine"}
+    done = subprocess.run(["/bin/sh", str(hook), "Stop"], input=b"{}", env=env, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b",,,/mine\n", b"")
+
+
 @pytest.mark.parametrize("program", ["#!/bin/sh\nexit 2\n", "#!/bin/sh\necho usage >&2; exit 2\n", None])
 def test_a_hook_whose_program_is_too_old_or_missing_says_nothing_and_ends_in_order(
     program: str | None, tmp_path: Path

@@ -39,8 +39,8 @@ EVENTS: Final = (
     "SessionEnd",
 )
 
-NEWS: Final = ("PostToolUse", "PostToolUseFailure", "UserPromptSubmit")
-"""The events by which a session learns what became of a subagent."""
+OF_SUBAGENTS: Final = ("PostToolUse", "PostToolUseFailure", "SubagentStop", "UserPromptSubmit")
+"""The events by which is learnt what became of a subagent, also when its run is over by then."""
 
 LEVELS: Final = ("full", "report", "off")
 """What hooks may do, as the settings say; the first if they say nothing."""
@@ -99,9 +99,18 @@ def notification(event: Event) -> Notification:
 
 def has_background_work(event: Event) -> bool:
     """Returns whether subagents of the session still work."""
+    return bool(running_agents(event))
+
+
+def running_agents(event: Event) -> list[str]:
+    """Returns the ids of the subagents of the session that still work, empty where one has none."""
     tasks = event.get("background_tasks")
     works = [task for task in tasks if json_types.is_object(task)] if json_types.is_list(tasks) else []
-    return any(work.get("status") in ("running", "pending") and work.get("type") not in _NO_AGENTS for work in works)
+    return [
+        text(work, "id")
+        for work in works
+        if work.get("status") in ("running", "pending") and work.get("type") not in _NO_AGENTS
+    ]
 
 
 def is_farewell(event: Event) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dispatch_mcp.hooks import hook_events
 from dispatch_mcp.text import json_types
@@ -25,7 +25,13 @@ PATIENCE_S: Final = 540.0
 """Seconds that a hook waits for its server, which may run the tests of a result meanwhile; less than the host waits."""
 
 NEWS_S: Final = 3_600.0
-"""Seconds after the end of a run in which whoever waited for its last subagents is told of it."""
+"""Seconds after the end of a run in which its last subagents are waited for: what they used, and that it is over."""
+
+MOST_DIGITS: Final = 10
+"""Digits that the number of a process may have."""
+
+MOST_SETTINGS: Final = 1 << 20
+"""Bytes that the file of settings may have (`configuration`)."""
 
 MOST_LOG: Final = 1 << 20
 """Bytes that the log of faults may have."""
@@ -52,6 +58,10 @@ def _answer(name: str, env: Mapping[str, str]) -> None:
     from dispatch_mcp.store.looks import open_runs
 
     place = home(env)
+    settings = wishes(place, env)
+    if settings.level == "off":
+        return
+    places = folders(event, env, settings.workspace)
     is_call = name == "PreToolUse"  # that of a subagent has an attempt's name for a prompt, which no subagent can do
     is_contact = is_call and hook_events.text(event, "tool_name") not in hook_events.AGENT_TOOLS
     if is_call:
@@ -59,11 +69,13 @@ def _answer(name: str, env: Mapping[str, str]) -> None:
     else:
         import time
 
-        ended_since = time.time() - NEWS_S if name in hook_events.NEWS else float("inf")
-        is_known = open_runs.has_any(place, open_runs.places(*folders(event, env)), ended_since)
+        ended_since = time.time() - NEWS_S if name in hook_events.OF_SUBAGENTS else float("inf")
+        is_known = open_runs.has_any(place, open_runs.places(*places), ended_since)
     if not is_contact and not is_known:
         return
-    answer = _answered(place, env, {"name": name, "event": event}, only_server=is_contact)
+    question: dict[str, Any] = {"name": name, "event": event, "pid": _pid(env)}
+    workspace = open_runs.places(*places[:1])
+    answer = _answered(_look(question, place, workspace), env, question, settings.level, only_server=is_contact)
     if answer:
         import json
 
@@ -71,9 +83,10 @@ def _answer(name: str, env: Mapping[str, str]) -> None:
         sys.stdout.flush()
 
 
-def folders(event: hook_events.Event, env: Mapping[str, str]) -> list[str]:
-    """Returns the folders that a session works in, as absolute paths."""
-    names = [env.get("DISPATCH_MCP_WORKSPACE", ""), env.get("CLAUDE_PROJECT_DIR", ""), hook_events.text(event, "cwd")]
+def folders(event: hook_events.Event, env: Mapping[str, str], workspace: str = "") -> list[str]:
+    """Returns the folders that a session works in, as absolute paths; `workspace` is that of the settings' file."""
+    own = os.path.expanduser(env.get("DISPATCH_MCP_WORKSPACE", ""))
+    names = [own, workspace, env.get("CLAUDE_PROJECT_DIR", ""), hook_events.text(event, "cwd")]
     return [name for name in names if os.path.isabs(name)]
 
 
@@ -87,33 +100,42 @@ def home(env: Mapping[str, str]) -> str:
     return platformdirs.user_data_dir("dispatch-mcp", appauthor=False)
 
 
-def _answered(place: str, env: Mapping[str, str], question: dict[str, Any], *, only_server: bool) -> Mapping[str, Any]:
-    """Returns the answer that a look can give, or that of the session's server, or one made here if there is none."""
+def _look(question: dict[str, Any], place: str, workspace: frozenset[str]) -> quick_answers.Look:
     import time
 
-    from dispatch_mcp.hooks import hook_socket, quick_answers
-    from dispatch_mcp.store.looks import open_runs
+    from dispatch_mcp.hooks import quick_answers
 
-    pid = env.get("CLAUDE_PID", "")
-    question["pid"] = int(pid) if pid.isdigit() else 0
     event: hook_events.Event = question["event"]
-    workspace = open_runs.places(*folders(event, env)[:1])
     own_id = hook_events.text(event, "session_id")
-    look = quick_answers.Look(question["name"], event, place, workspace, own_id, time.time(), question["pid"])
-    level = allowed(place, env)
-    if level == "off":
-        return {}
+    return quick_answers.Look(question["name"], event, place, workspace, own_id, time.time(), question["pid"])
+
+
+def _pid(env: Mapping[str, str]) -> int:
+    """Returns the process of the session, 0 if it is not named."""
+    pid = env.get("CLAUDE_PID", "")
+    return int(pid) if pid.isascii() and pid.isdecimal() and len(pid) <= MOST_DIGITS else 0
+
+
+def _answered(
+    look: quick_answers.Look, env: Mapping[str, str], question: dict[str, Any], level: str, *, only_server: bool
+) -> Mapping[str, Any]:
+    """Returns the answer that a look can give, or that of the session's server, or one made here if there is none."""
+    from dispatch_mcp.hooks import hook_socket, quick_answers
+
     if level and not only_server and (reply := quick_answers.before(look)) is not None:
         return reply
-    folder = os.path.join(place, hook_events.FOLDER)
-    for name in hook_socket.names_of(look.pid, env.get(hook_socket.SESSION, ""), own_id):
+    folder = os.path.join(look.home, hook_events.FOLDER)
+    for name in hook_socket.names_of(look.pid, env.get(hook_socket.SESSION, ""), look.session):
         try:
             if path := hook_socket.path_of(folder, name):
                 return hook_socket.ask(path, question, PATIENCE_S)
         except (FileNotFoundError, ConnectionRefusedError):
             pass  # its server has gone, or never came
-    is_nothing = only_server or (level == "report" and look.name in quick_answers.OF_FULL_HOOKS)
-    return {} if is_nothing else _alone(look, question, level)
+    if only_server or (level == "report" and look.name in quick_answers.OF_FULL_HOOKS):
+        return {}
+    if not level:
+        raise ValueError("the settings cannot be used; dispatch-mcp doctor says why")
+    return _alone(look, question, level)
 
 
 def _alone(look: quick_answers.Look, question: dict[str, Any], level: str) -> Mapping[str, Any]:
@@ -125,7 +147,7 @@ def _alone(look: quick_answers.Look, question: dict[str, Any], level: str) -> Ma
 
     from dispatch_mcp.store.looks import host_begins
 
-    if level and (hand_in := _light(look, question, level)) is not None:
+    if (hand_in := _light(look, question, level)) is not None:
         if hand_in.workspace:
             from dispatch_mcp.hooks import hand_ins
 
@@ -166,23 +188,38 @@ def _take(place: str, workspace: str) -> None:
             hand_in_clerk.take_alone(inbox, note)
 
 
-def allowed(place: str, env: Mapping[str, str]) -> str:
-    """Returns what the settings let hooks do, empty where only reading all of them can tell."""
+class Wishes(NamedTuple):
+    """What settings say of hooks: what these may do, empty where nobody can tell, and the workspace of their file."""
+
+    level: str
+    workspace: str = ""
+
+
+def wishes(place: str, env: Mapping[str, str]) -> Wishes:
+    """Returns what the settings say of hooks, as whoever reads all of them would."""
     level: json_types.Json = env.get("DISPATCH_MCP_HOOKS", "").strip()
-    file = os.path.join(place, "config.toml")
-    if os.path.exists(file):
+    workspace: json_types.Json = ""
+    try:
+        with open(os.path.join(place, "config.toml"), "rb") as stream:
+            data = stream.read(MOST_SETTINGS + 1)
+    except FileNotFoundError:
+        data = b""
+    except OSError:
+        return Wishes("")
+    if data.strip():
         import tomllib
 
         try:
-            with open(file, "rb") as stream:
-                settings = tomllib.load(stream)
-        except (OSError, ValueError):
-            return ""
-        if "workspace" in settings:
-            return ""
-        level = level or settings.get("hooks", "")
+            fields: json_types.Json = tomllib.loads(data.decode("utf-8"))
+        except (ValueError, RecursionError):
+            return Wishes("")
+        level = level or fields.get("hooks", "")
+        workspace = fields.get("workspace", "")
+    if not isinstance(workspace, str) or "\0" in workspace:
+        return Wishes("")
     level = level or hook_events.LEVELS[0]
-    return level if level in hook_events.LEVELS else ""
+    path = os.path.normpath(os.path.join(place, os.path.expanduser(workspace))) if workspace else ""
+    return Wishes(level if level in hook_events.LEVELS else "", path)
 
 
 def note(trouble: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -17,10 +18,13 @@ def main() -> int:
     """Prints the line, or an empty one; the exit code is always 0."""
     try:
         event = hook_events.read(sys.stdin.buffer) or {}
-        sys.stdout.write(line(event, os.environ))
+        text = line(event, os.environ)
     except Exception as trouble:  # whatever it is: a status line never breaks a session
         hook_program.note(trouble)
-    sys.stdout.write("\n")
+        text = ""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # whoever asked has gone, or has no stdout for us
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
     return 0
 
 
@@ -29,8 +33,9 @@ def line(event: hook_events.Event, env: Mapping[str, str]) -> str:
     from dispatch_mcp.store.looks import open_runs
 
     project = hook_events.text(event, "workspace", "project_dir") or hook_events.text(event, "workspace", "current_dir")
-    folders = [*hook_program.folders(event, env), *([project] if project else [])]
-    runs = open_runs.of(hook_program.home(env), open_runs.places(*folders))
+    home = hook_program.home(env)
+    named = hook_program.folders(event, env, hook_program.wishes(home, env).workspace)
+    runs = open_runs.of(home, open_runs.places(*named, *([project] if project else [])))
     if not runs:
         return ""
     run = runs[0]
