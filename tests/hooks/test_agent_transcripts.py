@@ -49,15 +49,26 @@ def test_the_usage_of_an_answer_in_several_rows_counts_once_and_sums_by_model(se
         {"type": "assistant", "message": {"usage": "none", "model": "haiku"}},
     )
     transcript = agent_transcripts.read(path, str(session))
-    assert transcript.name == NAME
+    assert transcript.prompt.name == NAME
     usage = transcript.model_usage()
     assert usage["claude-sonnet-5-5"]["output_tokens"] == 9
     assert (usage["haiku"]["input_tokens"], usage["haiku"]["output_tokens"]) == (103, 40)
 
 
+def test_answers_without_an_id_count_each(session: Path) -> None:
+    rows = [{**hook_setup.answer(""), "uuid": uuid} for uuid in ("u1", "u2", "u2")]
+    transcript = agent_transcripts.read(written(session, user(BRIEF), *rows), str(session))
+    assert transcript.model_usage()["claude-sonnet-5-5"]["input_tokens"] == 200
+
+
+@pytest.mark.parametrize("path", ["/\ud800.jsonl", "/" + "a/" * 5_000, "\0"])
+def test_a_path_that_is_none_is_not_followed(path: str, session: Path) -> None:
+    assert agent_transcripts.first_prompt_in(f"{session.parent}{path}", str(session)) == agent_transcripts.NO_PROMPT
+
+
 def test_a_brief_in_parts_is_recognised(session: Path) -> None:
     parts = [{"type": "text", "text": "<system-reminder>"}, {"type": "text", "text": BRIEF}]
-    assert agent_transcripts.read(written(session, user(parts)), str(session)).name == NAME
+    assert agent_transcripts.read(written(session, user(parts)), str(session)).prompt.name == NAME
 
 
 def test_the_rest_of_a_transcript_stands_where_its_session_went_on_after_it_was_cleared(session: Path) -> None:
@@ -69,9 +80,9 @@ def test_the_rest_of_a_transcript_stands_where_its_session_went_on_after_it_was_
         path = written(later, first, hook_setup.answer("m3"))
         for place in (path, before):
             transcript = agent_transcripts.read(place, str(later))
-            assert transcript.name == NAME
+            assert transcript.prompt.name == NAME
             assert sorted(transcript.answers) == ["m1", "m2", "m3"]
-            assert agent_transcripts.first_prompt_in(place, str(later)) == (NAME, True)
+            assert agent_transcripts.first_prompt_in(place, str(later)) == (NAME, True, "")
     Path(before).unlink()
     assert agent_transcripts.first_prompt_in(path, str(later)).name is None, "its beginning is lost"
     assert agent_transcripts.first_prompt_in(before, str(later)).name is None

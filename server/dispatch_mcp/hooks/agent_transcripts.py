@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from dispatch_mcp.hooks import agent_parents, hook_events
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import attempt_names, json_types
 
@@ -41,10 +42,22 @@ NO_ROW: Final[Row] = {}
 
 
 class FirstPrompt(NamedTuple):
-    """Which attempt a subagent was called for, None for none of ours; `has_brief` is whether it got the brief."""
+    """Which attempt a subagent was called for, None for none of ours; `has_brief` is whether it got the brief.
+
+    `call` is the call by which it was started, empty where the host does not say.
+    """
 
     name: attempt_names.AttemptName | None
     has_brief: bool
+    call: str = ""
+
+    def is_of(self, attempt: int, call: str | None, agent: str) -> bool:
+        """Returns whether the attempt with that number, begun by `call`, is not another call's.
+
+        A subagent that was given its brief late has begun its attempt itself. Yes where nobody can tell.
+        """
+        is_own = self.name is not None and self.name.attempt == attempt
+        return not is_own or not self.call or not call or call in (self.call, agent)
 
 
 NO_PROMPT: Final = FirstPrompt(None, has_brief=False)
@@ -52,13 +65,9 @@ NO_PROMPT: Final = FirstPrompt(None, has_brief=False)
 
 @dataclass(slots=True)
 class Transcript:
-    """The attempt of a transcript, if it is one of ours, and the usage of each of its answers by message id.
+    """What a subagent was called with, and the usage of each answer, also of the subagents that it has started."""
 
-    `has_brief` is whether its subagent was called with the brief; without, it was called by the name alone.
-    """
-
-    name: attempt_names.AttemptName | None = None
-    has_brief: bool = False
+    prompt: FirstPrompt = NO_PROMPT
     answers: dict[str, tuple[str, Row]] = field(default_factory=dict[str, tuple[str, Row]])
 
     def model_usage(self) -> dict[str, json_types.Json]:
@@ -81,20 +90,40 @@ def path_of(session_transcript: str, agent_id: str) -> str:
 
 def read(path: str, session_transcript: str) -> Transcript:
     """Returns what a transcript says; an empty one for a file that is not the session's, or cannot be read."""
-    transcript = Transcript()
-    for row in _all_rows(path, session_transcript):
-        if transcript.name is None:
-            transcript.name, transcript.has_brief = first_prompt_of(_prompt(row))
-            if transcript.name is None:
-                return Transcript()
-        else:
-            _add(transcript, row)
+    transcript = Transcript(first_prompt_in(path, session_transcript))
+    if transcript.prompt.name is not None:
+        for part in (path, *agent_parents.descendants(path)):
+            for row in islice(_all_rows(part, session_transcript), 1, None):
+                _add(transcript, row)
     return transcript
 
 
 def first_prompt_in(path: str, session_transcript: str) -> FirstPrompt:
-    """Returns what a transcript begins with; nothing for a file that is none of ours, or cannot be read."""
-    return next((first_prompt_of(_prompt(row)) for row in _all_rows(path, session_transcript)), NO_PROMPT)
+    """Returns what a transcript begins with; nothing for a file that is none of ours, or cannot be read.
+
+    What a subagent of ours has started itself does its work: it carries out no attempt, whatever it was called with.
+    """
+    prompt = next((first_prompt_of(_prompt(row)) for row in _all_rows(path, session_transcript)), NO_PROMPT)
+    if prompt.name is None:
+        return NO_PROMPT
+    birth = _birth(path, session_transcript)
+    ancestors = agent_parents.ancestors(path_of(session_transcript, birth.parent))
+    heads = [row for parent in ancestors for row in islice(_all_rows(parent, session_transcript), 1)]
+    is_part = any(first_prompt_of(_prompt(row)).name for row in heads)
+    return NO_PROMPT if is_part else prompt._replace(call=birth.call)
+
+
+def _birth(path: str, session_transcript: str) -> agent_parents.Birth:
+    """Returns who started a subagent, as it stands beside its transcript or the part that another session has."""
+    births = (agent_parents.birth(part) for part in (path, *_parts(path, session_transcript)))
+    return next((birth for birth in births if birth.call), agent_parents.NO_BIRTH)
+
+
+def leaves_others(event: hook_events.Event) -> bool:
+    """Returns whether a subagent has answered while one that it has started still works."""
+    path, session_transcript = (hook_events.text(event, name) for name in ("agent_transcript_path", "transcript_path"))
+    paths = {path_of(session_transcript, agent) for agent in hook_events.running_agents(event)}
+    return bool(paths) and any(str(Path(path)) in agent_parents.ancestors(other)[1:] for other in paths if other)
 
 
 def first_prompt_of(prompt: str) -> FirstPrompt:
@@ -138,12 +167,12 @@ def _is_beginning(path: str) -> bool:
 
 def _is_below(path: str, session_transcript: str) -> bool:
     """Returns whether a path leads into the folder of the session's transcript, also after all links."""
-    if not path or not session_transcript or "\0" in path + session_transcript:
+    if not path or not session_transcript or "\0" in path + session_transcript or len(path) > safe_paths.LONGEST:
         return False
     try:
         folder = Path(session_transcript).parent.resolve()
         return Path(path).is_absolute() and Path(path).resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):  # links that lead in a circle
+    except (OSError, RuntimeError, ValueError):  # links that lead in a circle, or what is no text
         return False
 
 
@@ -190,4 +219,4 @@ def _add(transcript: Transcript, row: Row) -> None:
     usage, name = _object(message, "usage"), message.get("model")
     if usage and isinstance(name, str):
         # An answer of several blocks stands in several rows with the same id; the last one has all that it used.
-        transcript.answers[str(message.get("id"))] = name, usage
+        transcript.answers[str(message.get("id") or row.get("uuid"))] = name, usage

@@ -20,7 +20,7 @@ from dispatch_mcp.hooks import agent_transcripts, hand_ins, holders, hook_events
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, assignments, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
-from dispatch_mcp.runs import report_reader
+from dispatch_mcp.runs import budget, report_reader
 from dispatch_mcp.service import dispatcher, host_assignments
 from dispatch_mcp.text import attempt_names, escape, json_types
 from dispatch_mcp.text.reading import handoff_texts
@@ -44,6 +44,18 @@ class SessionEvent(NamedTuple):
     def transcript(self, path: str) -> agent_transcripts.Transcript:
         """Returns what the transcript of one of the session's subagents tells."""
         return agent_transcripts.read(path, self.text("transcript_path"))
+
+    @property
+    def agent(self) -> str:
+        """The subagent that the event is about, empty if it names none."""
+        news = hook_events.notification(self.event)
+        return self.text("agent_id") or self.text("tool_response", "agentId") or news.agent
+
+    @property
+    def called_with(self) -> agent_transcripts.FirstPrompt:
+        """What a call that is over had called its subagent with."""
+        prompt = agent_transcripts.first_prompt_of(self.text("tool_input", "prompt"))
+        return prompt._replace(call=self.text("tool_use_id"))
 
     def agent_path(self, agent_id: str) -> str:
         """Returns where the transcript of a subagent stands."""
@@ -114,24 +126,29 @@ class HookAnswers:
     async def _after_subagent(self, moment: SessionEvent) -> Reply:
         """Reports an attempt whose subagent has answered, or has it answer once more in the form that is asked for."""
         transcript = moment.transcript(moment.text("agent_transcript_path"))
-        attempt = await self._find(transcript.name, moment.session)
-        if attempt is None or not attempt.is_out:
+        attempt = await self._find(transcript.prompt, moment)
+        if attempt is None:
             return {}
-        if not _is_begun(attempt, has_brief=transcript.has_brief):
-            return await self._brief_late(moment, transcript.name)
+        if not attempt.is_out:
+            await self._add_usage(attempt, transcript)
+            return {}
+        if not _is_begun(attempt, transcript.prompt):
+            return await self._brief_late(moment, transcript.prompt)
         text = moment.text("last_assistant_message")
-        fault = _fault(attempt, text)
+        is_early = bool(text.strip()) and agent_transcripts.leaves_others(moment.event)
+        fault = hook_words.OTHERS_AT_WORK if is_early else _fault(attempt, text)
         if fault and not moment.event.get("stop_hook_active"):
             return hook_words.asked_again(fault)
         await self._report(attempt, text, transcript)
         return {}
 
-    async def _brief_late(self, moment: SessionEvent, name: attempt_names.AttemptName | None) -> Reply:
+    async def _brief_late(self, moment: SessionEvent, prompt: agent_transcripts.FirstPrompt) -> Reply:
         """Gives the brief to a subagent that was called by a name alone, as the hook before its call has failed."""
+        name = prompt.name
         if name is None or self.level != "full":
             return {}
         try:
-            attempt = await self.calls.begin(*name, moment.session, moment.text("agent_id"))
+            attempt = await self.calls.begin(*name, moment.session, prompt.call or moment.agent)
         except errors.StoreError:
             raise
         except errors.DispatchError:  # whoever calls it again reads why
@@ -143,24 +160,20 @@ class HookAnswers:
         """Tells what is ready after a subagent that its call has waited for."""
         if moment.text("tool_response", "status") != hook_events.COMPLETED:
             return {}
-        prompt = moment.text("tool_input", "prompt")
-        name, has_brief = attempt_names.begun(prompt), attempt_names.marked(prompt) is not None
-        attempt = await self._find(name, moment.session)
-        if attempt and attempt.is_out and _is_begun(attempt, has_brief=has_brief):  # its end was missed
-            transcript = moment.transcript(moment.agent_path(moment.text("tool_response", "agentId")))
+        attempt = await self._find(moment.called_with, moment)
+        if attempt and attempt.is_out and _is_begun(attempt, moment.called_with):  # its end was missed
+            transcript = moment.transcript(moment.agent_path(moment.agent))
             await self._report(attempt, _content(moment.event), transcript)
-            attempt = await self._find(name, moment.session)
+            attempt = await self._find(moment.called_with, moment)
         return _news("PostToolUse", attempt)
 
     async def _after_failure(self, moment: SessionEvent) -> Reply:
         """Reports a subagent that could not be started, so that another one can stand in."""
-        prompt = moment.text("tool_input", "prompt")
-        name, has_brief = attempt_names.begun(prompt), attempt_names.marked(prompt) is not None
-        attempt = await self._find(name, moment.session)
-        if attempt and attempt.is_out and _is_begun(attempt, has_brief=has_brief):
+        attempt = await self._find(moment.called_with, moment)
+        if attempt and attempt.is_out and _is_begun(attempt, moment.called_with):
             error = moment.text("error") or "The subagent did not start."
             await self._send(attempt, status="failed", error=error, retryable=True)
-            attempt = await self._find(name, moment.session)
+            attempt = await self._find(moment.called_with, moment)
         return _news("PostToolUseFailure", attempt)
 
     async def _after_notification(self, moment: SessionEvent) -> Reply:
@@ -168,15 +181,17 @@ class HookAnswers:
         prompt = moment.text("prompt")
         news = hook_events.notification(moment.event)
         transcript = moment.transcript(moment.agent_path(news.agent))
-        attempt = await self._find(transcript.name, moment.session)
+        attempt = await self._find(transcript.prompt, moment)
+        if attempt and not attempt.is_out and news.is_end:
+            await self._add_usage(attempt, transcript)
         is_end = news.is_end and attempt is not None and attempt.is_out
-        if attempt and is_end and _is_begun(attempt, has_brief=transcript.has_brief):
+        if attempt and is_end and _is_begun(attempt, transcript.prompt):
             if news.status == hook_events.COMPLETED:  # its own end was missed
                 await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
             else:
                 error = f"The subagent ended as {news.status!r}."
                 await self._send(attempt, transcript, status="failed", error=error, retryable=True)
-            attempt = await self._find(transcript.name, moment.session)
+            attempt = await self._find(transcript.prompt, moment)
         return _news("UserPromptSubmit", attempt)
 
     async def _before_stop(self, moment: SessionEvent) -> Reply:
@@ -210,13 +225,14 @@ class HookAnswers:
 
     async def _after_denial(self, moment: SessionEvent) -> Reply:
         """Takes back what a hook has denied, as a ceiling did not bear it any more; nobody is told of it again."""
-        attempt = await self._find(attempt_names.called(moment.text("tool_input", "prompt")), moment.session)
+        attempt = await self._find(moment.called_with, moment)
         if attempt and attempt.is_out and host_calls.holder_of(attempt.view, attempt.row) is None:
             await self.calls.take_back_overdrawn(attempt.view, attempt.row)
         return {}
 
-    async def _find(self, name: attempt_names.AttemptName | None, session: holders.Session) -> Attempt | None:
-        """Returns the attempt of that name as it is now; None if there is none here, or another session has it."""
+    async def _find(self, prompt: agent_transcripts.FirstPrompt, moment: SessionEvent) -> Attempt | None:
+        """Returns the attempt of a subagent as it is now; None if there is none here, or another call has it."""
+        name = prompt.name
         if name is None:
             return None
         try:
@@ -227,9 +243,24 @@ class HookAnswers:
         if row is None or view.run.workspace != self.app.handles.workspace:
             return None
         holder = host_calls.holder_of(view, row)
-        if holder is not None and not holder.session.is_same(session):
+        is_own = holder is None or (
+            holder.session.is_same(moment.session) and prompt.is_of(row.attempt, holder.call_id, moment.agent)
+        )
+        if not is_own:
             return None
         return Attempt(view, row, report_reader.is_out(row) and row.attempt == name.attempt)
+
+    async def _add_usage(self, attempt: Attempt, transcript: agent_transcripts.Transcript) -> None:
+        """Adds what a subagent has used whose attempt was over before it was, if nobody has said that yet."""
+        name = transcript.prompt.name
+        figures = transcript.model_usage()
+        if name is None or not figures:
+            return
+        attempts = await self.app.store.attempts(attempt.view.run.id, name.task)
+        if any(other.attempt == name.attempt and budget.is_silent(other.usage) for other in attempts):
+            late: dict[str, model.Json] = {"task_id": name.task, "attempt": name.attempt, "status": "failed"}
+            entry: dict[str, model.Json] = {**late, "error": "It came too late.", "usage": {"modelUsage": figures}}
+            await self.app.report(attempt.view.run.id, [entry])
 
     async def _report(self, attempt: Attempt, text: str, transcript: agent_transcripts.Transcript) -> None:
         if text.strip():
@@ -281,9 +312,9 @@ def memory_of(question: Mapping[str, json_types.Json]) -> hook_listener.SessionM
     return hook_listener.SessionMemory(stops=MOST_STOPS if goes_on else 0)
 
 
-def _is_begun(attempt: Attempt, *, has_brief: bool) -> bool:
+def _is_begun(attempt: Attempt, prompt: agent_transcripts.FirstPrompt) -> bool:
     """Returns whether an attempt was begun by whom it is looked up for: its subagent has the brief, or it is held."""
-    return has_brief or host_calls.holder_of(attempt.view, attempt.row) is not None
+    return prompt.has_brief or host_calls.holder_of(attempt.view, attempt.row) is not None
 
 
 def _marked(name: attempt_names.AttemptName, attempt: host_calls.Begun) -> str:

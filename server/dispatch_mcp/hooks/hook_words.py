@@ -154,6 +154,10 @@ def _ready(run: str, waiting: Sequence[Waiting], count: int) -> str:
     return f"Ready:{''.join(calls)}{more}" + (f"dispatch(run_id={short_forms.short(run)!r})." if rest else "")
 
 
+OTHERS_AT_WORK: Final = "a subagent that you have started still works, and you are not called again when it ends"
+"""Why an answer is asked for once more that leaves subagents of its subagent at work."""
+
+
 def asked_again(problem: str) -> Reply:
     """Returns the answer by which a subagent answers once more, and why."""
     text = f"Your answer cannot be handed over: {problem}. Answer again, in the form that your task's OUTPUT asks for."
@@ -167,6 +171,11 @@ LATE: Final = "You were called by a name alone. It is that of this task: do it n
 def late(brief: str) -> Reply:
     """Returns the answer by which a subagent gets its brief after it has answered without."""
     return {"decision": "block", "reason": f"{LATE}\n{brief}"}
+
+
+def no_others(task: str) -> str:
+    """Returns why a subagent at work gets no brief of another attempt."""
+    return f"You do {task!r} and no other attempt: whoever called you starts those. Do your own task."
 
 
 def look_at(run: str) -> str:

@@ -63,7 +63,14 @@ class Look:
                 path = agent_transcripts.path_of(session_transcript, agent)
                 return agent_transcripts.first_prompt_in(path, session_transcript)
             case _:
-                return agent_transcripts.first_prompt_of(self.text("tool_input", "prompt"))
+                prompt = agent_transcripts.first_prompt_of(self.text("tool_input", "prompt"))
+                return prompt._replace(call=self.text("tool_use_id"))
+
+    @property
+    def agent(self) -> str:
+        """The subagent that the event is about."""
+        ids = (self.text("agent_id"), self.text("tool_response", "agentId"), hook_events.notification(self.event).agent)
+        return next(filter(None, ids), "")
 
 
 def before(look: Look) -> hook_words.Reply | None:
@@ -71,6 +78,10 @@ def before(look: Look) -> hook_words.Reply | None:
     match look.name:
         case "SessionStart":
             return _welcome(look)
+        case "PreToolUse":
+            own = agent_transcripts.path_of(look.text("transcript_path"), look.text("agent_id"))
+            name = agent_transcripts.first_prompt_in(own, look.text("transcript_path")).name if own else None
+            return hook_words.denial(hook_words.no_others(name.task)) if name else None
         case "SubagentStop":
             return None if look.first_prompt.name else SILENCE
         case "UserPromptSubmit" | "PostToolUseFailure":
@@ -139,7 +150,7 @@ def hand_in(look: Look, question: hand_ins.Question) -> HandIn | None:
 def _kept_result(look: Look, question: hand_ins.Question) -> HandIn | None:
     """Keeps how the attempt of a subagent ended that has begun it, or has its brief."""
     task = _newest(look)
-    if task is None or not _is_out(look, task) or not _is_begun(look, task):
+    if task is None or not _is_out(look, task) or not _is_begun(look, task) or _is_of_others(look, task):
         return None
     news = hook_words.news(look.name, task.id, "handed in", hook_words.handed_in(task.run))
     reply = SILENCE if look.name == "SubagentStop" else news
@@ -187,6 +198,8 @@ def _end(look: Look) -> hook_words.Reply | None:
     answer = look.text("last_assistant_message")
     if not _is_begun(look, task) or not answer.strip() or look.event.get("stop_hook_active"):
         return None
+    if agent_transcripts.leaves_others(look.event):
+        return hook_words.asked_again(hook_words.OTHERS_AT_WORK)
     from dispatch_mcp.text.reading import handoff_texts
 
     fault = handoff_texts.fault(answer)
@@ -255,9 +268,11 @@ def _is_begun(look: Look, task: open_runs.TaskLook) -> bool:
 
 
 def _is_of_others(look: Look, task: open_runs.TaskLook | None) -> bool:
-    """Returns whether another session has begun the attempt of a task."""
+    """Returns whether another session, or another call of this one, has begun the attempt of a task."""
     session = holder_of(task) if task and task.is_out else None
-    return session is not None and not look.holder.is_same(session)
+    if task is None or session is None:
+        return False
+    return not look.holder.is_same(session) or not look.first_prompt.is_of(task.attempt, task.call, look.agent)
 
 
 def holder_of(task: open_runs.TaskLook) -> holders.Session | None:

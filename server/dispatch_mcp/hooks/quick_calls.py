@@ -58,11 +58,11 @@ def late_brief(look: quick_answers.Look) -> hook_words.Reply | None:
 
     None for what takes more; nobody is told why there is none, as whoever calls it again reads that.
     """
-    name, has_brief = look.first_prompt
+    name, has_brief, call = look.first_prompt
     task = next(iter(open_runs.task(look.home, name.run, name.task)), None) if name else None
     if name is None or task is None or has_brief or task.session or task.workspace not in look.workspace:
         return None
-    call_brief = _begin(look, task, name.attempt, look.text("agent_id"))
+    call_brief = _begin(look, task, name.attempt, call or look.text("agent_id"))
     if call_brief is None:
         return None
     return quick_answers.SILENCE if call_brief.hold else hook_words.late(call_brief.brief)

@@ -129,8 +129,9 @@ WHERE task = ? AND attempt = ?
 """
 _LATE_USAGE = """
 UPDATE attempt SET input_tokens = ?, output_tokens = ?, cache_read_tokens = ?, cache_write_tokens = ?, cost_usd = ?,
-  seconds = ?
-WHERE task = ? AND attempt = ? AND seconds IS NULL
+  seconds = max(coalesce(seconds, 0.0), ?)
+WHERE task = ? AND attempt = ? AND coalesce(cost_usd, 0.0) = 0.0
+  AND coalesce(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens, 0) = 0
 """
 _INSERT_RESULT = """
 INSERT INTO result (task, attempt, key, digest, unverified, body, blob) VALUES (?, ?, ?, ?, ?, ?, ?)
