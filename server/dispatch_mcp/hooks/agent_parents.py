@@ -68,5 +68,5 @@ def descendants(path: str) -> list[str]:
         names = [entry.name for entry in islice(os.scandir(Path(path).parent), 2 * MOST_AGENTS)]
     except OSError:
         return []
-    others = [str(Path(path).with_name(name)) for name in sorted(names) if name.endswith(_ENDING)]
-    return [other for other in others if str(Path(path)) in ancestors(other)[1:]]
+    paths = [str(Path(path).with_name(name)) for name in sorted(names) if name.endswith(_ENDING)]
+    return [other for other in paths if str(Path(path)) in ancestors(other)[1:]]

@@ -34,8 +34,8 @@ def line(event: hook_events.Event, env: Mapping[str, str]) -> str:
 
     project = hook_events.text(event, "workspace", "project_dir") or hook_events.text(event, "workspace", "current_dir")
     home = hook_program.home(env)
-    named = hook_program.folders(event, env, hook_program.wishes(home, env).workspace)
-    runs = open_runs.of(home, open_runs.places(*named, *([project] if project else [])))
+    folders = hook_program.folders(event, env, hook_program.wishes(home, env).workspace)
+    runs = open_runs.of(home, open_runs.places(*folders, *([project] if project else [])))
     if not runs:
         return ""
     run = runs[0]
