@@ -63,6 +63,8 @@ CHANGED_LINE: Final = Excerpt(1_000)
 REVIEW: Final = Excerpt(400_000, from_end=True)
 """Of a reviewer's answer: the end, where the findings stand."""
 
+RUNNER: Final = Excerpt(8_000, from_end=True)
+"""Of what a runner of tests prints: the end, where it sums up."""
 VERDICT_LINE: Final = Excerpt(400)
 """Of a line of such an answer, where it may say the verdict."""
 

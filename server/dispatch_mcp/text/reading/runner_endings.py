@@ -10,10 +10,9 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
-Runner = Literal["pytest", "unittest", ""]
+from dispatch_mcp.text.reading import excerpts
 
-TAIL_CHARS: Final = 8_000
-"""Of the end of what a runner prints, where it sums up."""
+Runner = Literal["pytest", "unittest", ""]
 
 _NAMES: Final[dict[str, Runner]] = {"pytest": "pytest", "py.test": "pytest", "unittest": "unittest"}
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
@@ -39,7 +38,7 @@ def doubt(argv: Sequence[str], output: str) -> str:
 
     Of programs that are no runners known here nothing is asked.
     """
-    text = _COLOUR.sub("", output[-TAIL_CHARS:])
+    text = _COLOUR.sub("", excerpts.RUNNER.of(output))
     match runner(argv):
         case "pytest":
             is_shown = _ends_passed(text.splitlines())
