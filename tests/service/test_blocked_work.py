@@ -271,12 +271,14 @@ async def test_what_passes_in_another_working_tree_frees_the_file_there(tmp_path
         assert not notices(await planned(chat, {**LATER, "id": "again"}))
 
 
-async def test_whoever_has_reviews_switched_off_is_not_asked_for_one(tmp_path: Path) -> None:
+async def test_whoever_has_reviews_switched_off_is_not_asked_for_one_but_told_of_the_block(tmp_path: Path) -> None:
     async with blocked(tmp_path, "cancel") as chat:
         workspace = Path(chat.app.rules.workspace)
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
         proposal = await planned(chat, LATER)
-        assert not notices(proposal)
+        [message] = notices(proposal)
+        assert "`council` of run" in message
+        assert "reviews switched off" in message
         assert [task.id for task in proposal.plan.tasks] == ["later"]
 
 
@@ -356,3 +358,18 @@ async def test_housekeeping_leaves_runs_whose_reviews_block_files(tmp_path: Path
         assert notices(await planned(chat, LATER))
         await passed(chat, "architecture-strategist")
         assert block in [run.run for run in (await old_work.prune(settings, -60.0)).runs]
+
+
+async def test_a_person_lets_a_council_go_also_after_its_run_was_cancelled(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        assert (await chat.states())["council"] == "cancelled"
+        for name in ("council", "fix"):
+            with pytest.raises(errors.InputError, match="cannot be skipped"):
+                await chat.app.steer(chat.run_id, "skip", name, "no matter")
+        with pytest.raises(errors.InputError, match="cannot be skipped"):
+            await chat.app.steer(chat.run_id, "skip", "fix", "no matter", by_person=True)
+        assert notices(await planned(chat, LATER))
+        await chat.app.steer(chat.run_id, "skip", "council", "I have looked myself", by_person=True)
+        assert (await chat.states())["council"] == "skipped"
+        assert (await chat.app.store.run(chat.run_id, principal="local")).state.value == "cancelled"
+        assert not notices(await planned(chat, {**LATER, "id": "again"}))

@@ -129,9 +129,9 @@ MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     # Back, when the reason for closing is gone: the task itself or what it was skipped for is retried, the lost task
     # is skipped by the user, or an edit took the dependency on it away or brought the task back.
     TaskState.SKIPPED: frozenset({TaskState.READY, TaskState.BLOCKED}),
-    # Back, when it is retried, or something is that it had to wait for. Nothing skips a cancelled task: that would
-    # count it as satisfied without anybody having decided so.
-    TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED}),
+    # Back, when it is retried, or something is that it had to wait for. Only a review is skipped then, and only by a
+    # person, who lets go what it has blocked: any other task would count as satisfied without its work.
+    TaskState.CANCELLED: frozenset({TaskState.READY, TaskState.BLOCKED, TaskState.SKIPPED}),
 }
 """The one table of legal moves of a task; the moves back say why they are legal."""
 

@@ -132,7 +132,8 @@ def refuse_skip(
         NotAllowed: it is, or waits for, a person's decision, or a review that objects and that no person lets go; it
             is a review that has not taken place; or it is work that a review has blocked.
     """
-    if TaskState.SKIPPED not in transitions.MOVES[row.state]:
+    is_for_person = row.state is TaskState.CANCELLED and not (by_person and _open_review(row.id, tasks))
+    if is_for_person or TaskState.SKIPPED not in transitions.MOVES[row.state]:
         raise errors.InputError(
             f"Task {row.id!r} is {row.state} and cannot be skipped.",
             hint="Skip a task that has not finished, or that failed.",

@@ -155,9 +155,14 @@ def _unreviewed(
 
 _REVIEWED: Final = "no edit takes that review out"
 _UNREVIEWED: Final = "nothing in this plan reviews them"
+_OFF: Final = (
+    "the user's settings have reviews switched off, so this run ends as if they were passed: say so to the user"
+)
 
 
-def blocked_notices(blocks: Mapping[str, tuple[str, str]], tasks: Sequence[model.Task]) -> list[Notice]:
+def blocked_notices(
+    blocks: Mapping[str, tuple[str, str]], tasks: Sequence[model.Task], *, is_off: bool = False
+) -> list[Notice]:
     """Returns what is said of work on files whose earlier change a review has blocked, by that review and its run.
 
     `blocks` are by task: the run, as people call it, and the review. What has no review in the plan is told of too.
@@ -172,7 +177,7 @@ def blocked_notices(blocks: Mapping[str, tuple[str, str]], tasks: Sequence[model
             code=BLOCKED,
             tasks=tuple(task_ids),
             message=f"`{review}` of run {run} has blocked a change of their files: it stays so until a review passes "
-            f"them or the user lets one go, and {_REVIEWED if is_reviewed else _UNREVIEWED}.",
+            f"them or the user lets one go, and {_REVIEWED if is_reviewed else _OFF if is_off else _UNREVIEWED}.",
         )
         for (run, review, is_reviewed), task_ids in users.items()
     ]

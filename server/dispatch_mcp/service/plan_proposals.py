@@ -57,6 +57,11 @@ class PlanningRules:
     allow_list: allowlist.AllowList = NO_COMMANDS
     how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: ""
 
+    @property
+    def has_reviews(self) -> bool:
+        """Whether work is reviewed here, so that what a review has blocked stays so."""
+        return self.reviews != "none" and self.review_policy != "off"
+
 
 class PlanProposal(NamedTuple):
     """A stored plan, its schedule, and what was decided for each task that did not say: agent, model, confidence.
@@ -147,7 +152,7 @@ class Situation:
             *self.near_files,
             *assignment.notices,
             *with_reviews.notices,
-            *review_rules.blocked_notices(self.blocks, tasks),
+            *review_rules.blocked_notices(self.blocks, tasks, is_off=not rules.has_reviews),
             *prompt_lint.lint_tasks(candidate.tasks),
             *proof_proposals.refused_commands(rest.tasks, rules.allow_list, rules.how_to_allow),
             *plan_advice.of_inner_folders(candidate.tasks, self.inner_folders, frame.workspace),
@@ -173,7 +178,7 @@ class Situation:
             advocate=reviewer_selection.pool(self.agents).advocate_name,
             final_ids=frozenset(pinned_ids),
             earlier=earlier,
-            disputed_work=frozenset(self.blocks),
+            disputed_work=frozenset(self.blocks) if rules.has_reviews else frozenset(),
             by_words=by_words,
         )
 

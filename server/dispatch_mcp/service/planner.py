@@ -467,13 +467,15 @@ class Planner:
             forecast.Past(await self.store.samples(self.principal)),
             await self.inner_folders(workspace, paths) if self.inner_folders and paths else (),
             await anyio.to_thread.run_sync(declared_files.notices, workspace, candidate.tasks),
-            await self._blocks(workspace, candidate.tasks),
+            await self._touched(workspace, candidate.tasks),
         )
 
     async def _blocks(self, workspace: str, tasks: Iterable[model.Task]) -> dict[str, tuple[str, str]]:
         """Returns which tasks are about files on which a review has blocked a change before: its run and its name."""
-        if self.rules.reviews == "none" or self.rules.review_policy == "off":
-            return {}
+        return await self._touched(workspace, tasks) if self.rules.has_reviews else {}
+
+    async def _touched(self, workspace: str, tasks: Iterable[model.Task]) -> dict[str, tuple[str, str]]:
+        """Returns the same where nothing is reviewed, too: whoever has switched that off is told of it."""
         work = filter(review_rules.may_touch_files, tasks)
         blocks = await blocked_work.touched(self.store, self.principal, workspace, work)
         return {name: (short_ids.short(block.run_id), block.review) for name, block in blocks.items()}
