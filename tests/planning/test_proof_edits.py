@@ -73,7 +73,7 @@ CHECK = "command: sh tools/check.sh"
 
 
 def owns(path: str, criterion: str = CHECK) -> str:
-    return f"`{path}`, which decides `{criterion}`, as no file of the task's own"
+    return f"{path} outside of its files, as it decides {criterion}"
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_an_edit_of_files_that_decide_nothing_more_than_before_is_not_told(
     before: model.Task, after: model.Task, own: transitions.TaskRow
 ) -> None:
     edit = proof_edits.losses([before], [after], [own])
-    assert not [text for texts in edit.values() for text in texts if "which decides" in text]
+    assert not [text for texts in edit.values() for text in texts if "as it decides" in text]

@@ -17,7 +17,7 @@ Loosening = Mapping[str, Sequence[str]]
 FILES = "a change of its files"
 """What stands for declared files, of which one has to be changed."""
 
-_INDEPENDENCE: Final = re.compile(r"`([^`]+)`, which decides `(.+)`, as no file of the task's own")
+_INDEPENDENCE: Final = re.compile(r"(.+) outside of its files, as it decides .+")
 """What stands for a file that decides a command as long as the task may not change it."""
 
 
@@ -78,7 +78,7 @@ def _own_judges(before: model.Task, now: model.Task) -> tuple[str, ...]:
     old = [path_globs.normalise(path) for path in before.files]
     new = [path for path in map(path_globs.normalise, now.files) if path and not _is_of(old, path)]
     return tuple(
-        f"`{path}`, which decides `{criterion.text}`, as no file of the task's own"
+        f"{path} outside of its files, as it decides {criterion.text}"
         for criterion in acceptance.criteria_of(before)
         if criterion.kind == "command" and criterion.text in now.acceptance
         for path in _judges(criterion.argv, new)
