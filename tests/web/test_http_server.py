@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
@@ -88,6 +90,22 @@ def test_idle_connections_are_kept_for_longer_than_clients_keep_theirs(tmp_path:
     kept_by_a_client = httpx2.Limits().keepalive_expiry
     assert kept_by_a_client
     assert http_server.config(app).timeout_keep_alive > 2 * kept_by_a_client
+
+
+async def test_the_parts_of_an_answer_are_sent_without_waiting_for_the_client_to_acknowledge_the_first() -> None:
+    settings: list[int] = []
+
+    async def look(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        settings.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = http_server.Address(port=0).listen()
+    async with await asyncio.start_server(look, sock=listener):
+        with anyio.fail_after(120):
+            async with await anyio.connect_tcp(*listener.getsockname()) as stream:
+                with pytest.raises(anyio.EndOfStream):
+                    await stream.receive()
+    assert settings == [1]
 
 
 async def no_trouble() -> None:

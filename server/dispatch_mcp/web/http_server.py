@@ -108,7 +108,8 @@ class Address:
     def listen(self) -> socket.socket:
         """Returns the socket. Raises ConfigError when the address is taken or not this machine's."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # With its protocol by name asyncio sends small parts at once; else each answer waits 40 ms for an ACK.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self.host, self.port))
