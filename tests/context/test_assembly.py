@@ -334,3 +334,12 @@ def test_beside_a_file_that_was_asked_for_a_pack_holds_what_is_worth_its_tokens(
 def test_without_a_file_that_was_asked_for_a_pack_goes_on_to_the_last_likely_part() -> None:
     windows = [part(MONEY, first, first + 19) for first in range(1, 101, 20)]
     assert len(lines(assembly.assemble(request(4_000, parts=windows)))) == 100
+
+
+@pytest.mark.parametrize(("strangers", "is_full"), [((), True), (("rocket", "orbit"), False)])
+def test_what_likely_parts_leave_is_given_to_others_unless_little_here_matches(
+    strangers: Sequence[str], *, is_full: bool
+) -> None:
+    windows = [part(MONEY, first, first + 4) for first in range(1, 200, 5)]
+    pack = assembly.assemble(request(20_000, parts=windows, strangers=strangers))
+    assert (len(lines(pack)) == 200) == is_full

@@ -210,6 +210,25 @@ def test_what_brings_too_little_for_its_tokens_is_left_out_however_much_room_the
     assert chosen.leftovers == ()
 
 
+def test_what_brings_little_has_the_room_that_others_leave_of_a_pack_that_is_to_be_full() -> None:
+    ranked = [(part("a.py", 1, 20), 9.0), (part("b.py", 2, 20), 8.0), (part("c/d.py", 3, 200), -4.0)]
+    chosen = part_choice.choose(ranked, read, 20_000, least=LEAST, is_full=True)
+    assert [choice.part.path for choice in chosen.parts] == ["a.py", "b.py", "c/d.py"]
+
+
+@given(ranked_parts(), st.integers(0, 1_500), st.floats(0, 1))
+def test_a_pack_that_is_to_be_full_has_all_that_one_that_ends_has(
+    ranked: list[tuple[ranking.FilePart, float]], budget: int, share: float
+) -> None:
+    division = part_choice.Division(share, share)
+    ended, full = (
+        part_choice.choose(ranked, read, budget, least=1e-3, division=division, is_full=is_full)
+        for is_full in (False, True)
+    )
+    assert full.parts[: len(ended.parts)] == ended.parts
+    assert ended.tokens <= full.tokens <= budget
+
+
 @given(ranked_parts())
 def test_the_best_part_is_always_worth_its_tokens(ranked: list[tuple[ranking.FilePart, float]]) -> None:
     chosen = part_choice.choose(ranked, read, 20_000, least=LEAST)

@@ -166,13 +166,15 @@ def _scored(
     free = [(part, score) for part, score in parts if not _inside(spans.get(part.path, ()), part)]
     size = sum(len(item.text) + part_choice.CHARACTERS for item in draft.items)
     room = min(draft.budget - draft.tokens, round(request.budget * (_OF_FAINT if request.strangers else 1.0)))
+    is_located = _is_located(draft.items, files)
     got = part_choice.choose(
         free,
         request.read,
         room,
         characters=draft.characters - size,
-        least=_LEAST_BESIDE_NAMED if _is_located(draft.items, files) else _between(_LEASTS, beside),
+        least=_LEAST_BESIDE_NAMED if is_located else _between(_LEASTS, beside),
         division=part_choice.Division(beside, _between(_SHARES, beside)),
+        is_full=beside < _SURE and not (is_located or request.strangers),
     )
     for part, text, cost in got.parts:
         draft.items.append(
@@ -187,8 +189,12 @@ def _scored(
 _SHARES = ((0.0, 0.0), (0.2, 0.03), (0.5, 0.15), (0.65, 0.4), (0.8, 0.65), (0.9, 0.95), (1.0, 1.0))
 
 
-# Probability of holding a change that a token must bring, likewise; with less the pack ends. The last
-# parts of source still hold changes; where the task is surely about other files, which are short, more is asked.
+_SURE: Final = 0.8
+"""Probability that a task is about other files than source from which on a pack ends with what is worth its tokens."""
+
+# Probability of holding a change that a token must bring, likewise. With less a part waits for what source and the
+# other files leave, as the last parts of source still hold changes; where the task is surely about other files, which
+# are short, more is asked and the pack ends there.
 _LEASTS = ((0.0, 1e-5), (0.8, 1e-5), (0.9, 3e-5), (1.0, 3e-5))
 
 

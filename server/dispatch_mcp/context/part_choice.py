@@ -82,12 +82,14 @@ def choose(
     characters: float = math.inf,
     least: float = 0.0,
     division: Division | None = None,
+    is_full: bool = False,
 ) -> Chosen:
     """Returns the parts that are worth most for their tokens and together cost at most `budget`.
 
     They have at most `characters` too, each counted with CHARACTERS more where it needs a title. Parts of which a token
-    brings less probability than `least` are left out, whatever room there is. With a `division` source and the files
-    beside it are chosen each among their own, the likelier of the two first.
+    brings less probability than `least` are left out, whatever room there is; if the pack is to be full, they have what
+    the others leave. With a `division` source and the files beside it are chosen each among their own, the likelier of
+    the two first.
     """
     draft = _Draft(read, budget, characters)
     lists = _divided(candidates, budget, division)
@@ -97,6 +99,9 @@ def choose(
     if len(orders) > 1:
         for order, _ in orders:
             draft.fill(order, draft.budget)
+    if is_full and least:
+        for rows, _, mass in lists:
+            draft.fill(_worthwhile(rows, budget, 0.0, mass), draft.budget)
     return Chosen(tuple(draft.choices.values()), tuple(draft.leftovers.values()), budget - draft.budget)
 
 
