@@ -57,8 +57,7 @@ def ancestors(path: str) -> list[str]:
     paths: list[str] = []
     while path and path not in paths and len(paths) < MOST_STEPS:
         paths.append(path)
-        parent = birth(path).parent
-        path = str(Path(path).with_name(f"agent-{parent}{_ENDING}")) if parent.isalnum() else ""
+        path = _parent(path)
     return paths
 
 
@@ -68,5 +67,19 @@ def descendants(path: str) -> list[str]:
         names = [entry.name for entry in islice(os.scandir(Path(path).parent), 2 * MOST_AGENTS)]
     except OSError:
         return []
-    paths = [str(Path(path).with_name(name)) for name in sorted(names) if name.endswith(_ENDING)]
-    return [other for other in paths if str(Path(path)) in ancestors(other)[1:]]
+    children: dict[str, list[str]] = {}
+    for name in sorted(names):
+        if name.endswith(_BIRTH):
+            child = str(Path(path).with_name(f"{name.removesuffix(_BIRTH)}{_ENDING}"))
+            children.setdefault(_parent(child), []).append(child)
+    own = str(Path(path))
+    paths = [own]
+    for parent in paths:  # grows meanwhile
+        paths += [child for child in children.pop(parent, []) if child != own]
+    return paths[1:]
+
+
+def _parent(path: str) -> str:
+    """Returns the transcript of the subagent that has started another one, empty if none has."""
+    parent = birth(path).parent
+    return str(Path(path).with_name(f"agent-{parent}{_ENDING}")) if parent.isalnum() else ""

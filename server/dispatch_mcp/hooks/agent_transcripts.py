@@ -123,7 +123,7 @@ def leaves_others(event: hook_events.Event) -> bool:
     """Returns whether a subagent has answered while one that it has started still works."""
     path, session_transcript = (hook_events.text(event, name) for name in ("agent_transcript_path", "transcript_path"))
     paths = {path_of(session_transcript, agent) for agent in hook_events.running_agents(event)}
-    return bool(paths) and any(str(Path(path)) in agent_parents.ancestors(other)[1:] for other in paths if other)
+    return bool(paths) and not paths.isdisjoint(agent_parents.descendants(path))
 
 
 def first_prompt_of(prompt: str) -> FirstPrompt:
