@@ -81,5 +81,13 @@ def test_every_password_comes_from_whoever_deploys() -> None:
     assert all(value.startswith("${") for value in values)
 
 
+def test_the_namespace_that_everybody_uses_is_made() -> None:
+    [values] = documents("temporal-values.yaml")
+    namespaces = values["server"]["config"]["namespaces"]
+    used = documents("workers.yaml")[0]["data"].get("TEMPORAL_NAMESPACE", "default")
+    assert (namespaces["create"], used in [made["name"] for made in namespaces["namespace"]]) == (True, True)
+    assert f"--namespace {used} " in (DEPLOY / "compose.yaml").read_text("utf-8")
+
+
 def test_the_image_installs_the_extra_that_hosts_need() -> None:
     assert '"/src[temporal,otel]"' in (DEPLOY / "worker.Dockerfile").read_text("utf-8")

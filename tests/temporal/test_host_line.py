@@ -145,6 +145,18 @@ async def test_what_temporal_itself_ends_is_no_crash_of_the_worker(trouble: Exce
     assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, kind, True)
 
 
+@pytest.mark.parametrize("spoil", [b'{"run_id": "run", "of_a_newer_version": 1}', b"no json", None])
+async def test_a_host_that_cannot_read_an_order_says_why_and_leaves_it_to_others(spoil: bytes | None) -> None:
+    place = Place(Leaving(DONE))
+    digest = "0" * 64 if spoil is None else place.blobs.put(spoil)
+    paper = papers.CarryPaper(digest, "agents-claude", 60.0, 15.0)
+    carried = await testing.ActivityEnvironment().run(place.wire.host.carry_out, paper)
+    outcome = model.Outcome.model_validate_json(place.blobs.get(carried.outcome))
+    assert (outcome.error_kind, outcome.retryable) == (transitions.HOST_LOST, True)
+    assert "could not read what it was sent" in outcome.error
+    assert place.worker.orders == []
+
+
 @pytest.mark.parametrize("content", [None, b"no json", b'["a list"]'])
 async def test_what_a_host_left_that_cannot_be_read_is_lost_alone_and_not_the_attempt(content: bytes | None) -> None:
     place = Place(Leaving(DONE), silent="0" * 64)

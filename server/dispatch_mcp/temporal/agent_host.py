@@ -7,7 +7,7 @@ import contextlib
 import functools
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +28,13 @@ BEAT_EVERY_S: Final = 2.0
 
 
 @dataclass(slots=True)
+class Pulse:
+    """What the heartbeats of an order carry: the name of what its attempt leaves."""
+
+    digest: str = ""
+
+
+@dataclass(slots=True)
 class HostContext:
     """The task context of an attempt whose run is driven elsewhere; what it leaves is sent on by heartbeats."""
 
@@ -37,7 +44,7 @@ class HostContext:
     last_beat: Mapping[str, model.Json]
     blobs: ports.Blobs
     details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
-    digest: str = ""
+    pulse: Pulse = field(default_factory=Pulse)
     sent_details: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
 
     def beat(self, **details: model.Json) -> None:
@@ -49,12 +56,12 @@ class HostContext:
         return ()
 
     async def send(self) -> None:
-        """Says that the attempt is alive, with the name of what it leaves."""
+        """Keeps what the attempt leaves as a blob, and says so."""
         details = dict(self.details)
         if details != self.sent_details:
-            self.digest = await anyio.to_thread.run_sync(self.blobs.put, json.dumps(details).encode())
+            self.pulse.digest = await anyio.to_thread.run_sync(self.blobs.put, json.dumps(details).encode())
             self.sent_details = details
-        activity.heartbeat(self.digest)
+        activity.heartbeat(self.pulse.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +78,31 @@ class AgentHost:
     @activity.defn(name="carry_out")
     async def carry_out(self, paper: papers.CarryPaper) -> papers.CarriedPaper:
         """Returns what has become of an order; a cancelled one stops its programs first."""
-        work = order_papers.order_of(await anyio.to_thread.run_sync(self.blobs.get, paper.order))
-        ctx = HostContext(work.run_id, work.task.id, work.attempt, work.last_beat, self.blobs)
-        try:
-            async with _heartbeats(ctx):
-                outcome, change = await self._carried_out(ctx, work, paper.place)
-        except asyncio.CancelledError:
-            # Its programs are stopped. What they had used is said all the same; a host that stops in order is lost too.
+        pulse = Pulse()
+        async with _beside(_beat(pulse)):  # the blobs may be slow: then this host is alive all the same
+            try:
+                work = order_papers.order_of(await anyio.to_thread.run_sync(self.blobs.get, paper.order))
+            except (errors.DispatchError, ValueError) as trouble:
+                text = f"A host could not read what it was sent: {trouble}"
+                return papers.CarriedPaper(
+                    await self._kept(task_runner.failure(transitions.HOST_LOST, text, retryable=True))
+                )
+            ctx = HostContext(work.run_id, work.task.id, work.attempt, work.last_beat, self.blobs, pulse=pulse)
+            try:
+                async with _beside(_leave(ctx)):
+                    outcome, change = await self._carried_out(ctx, work, paper.place)
+            except asyncio.CancelledError:
+                # Its programs are stopped. What they had used is said all the same; a host that stops in order is lost.
+                await ctx.send()
+                details = activity.cancellation_details()
+                return papers.CarriedPaper(beat=pulse.digest, is_lost=bool(details and details.worker_shutdown))
+            digest = await self._kept(outcome)
             await ctx.send()
-            details = activity.cancellation_details()
-            return papers.CarriedPaper(beat=ctx.digest, is_lost=bool(details and details.worker_shutdown))
+        return papers.CarriedPaper(digest, change, beat=pulse.digest)
+
+    async def _kept(self, outcome: model.Outcome) -> str:
         data = outcome.model_dump_json(exclude_unset=True).encode("utf-8", "surrogatepass")
-        digest = await anyio.to_thread.run_sync(self.blobs.put, data)
-        await ctx.send()
-        return papers.CarriedPaper(digest, change, beat=ctx.digest)
+        return await anyio.to_thread.run_sync(self.blobs.put, data)
 
     async def _carried_out(
         self, ctx: HostContext, work: work_order.WorkOrder, place_digest: str
@@ -122,22 +140,29 @@ class AgentHost:
 
 
 @asynccontextmanager
-async def _heartbeats(ctx: HostContext) -> AsyncGenerator[None]:
-    beating = asyncio.create_task(_beat(ctx))
+async def _beside(loop: Coroutine[None, None, None]) -> AsyncGenerator[None]:
+    """Runs a loop as long as a block runs."""
+    running = asyncio.create_task(loop)
     try:
         yield
     finally:
-        beating.cancel()
+        running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await beating
+            await running
 
 
-async def _beat(ctx: HostContext) -> None:
+async def _beat(pulse: Pulse) -> None:
+    while True:
+        activity.heartbeat(pulse.digest)
+        await asyncio.sleep(BEAT_EVERY_S)
+
+
+async def _leave(ctx: HostContext) -> None:
     while True:
         try:
             await ctx.send()
         except Exception:
-            log.exception("a heartbeat of %s/%s was not sent", ctx.run_id, ctx.task_id)
+            log.exception("what %s/%s leaves was not kept", ctx.run_id, ctx.task_id)
         await asyncio.sleep(BEAT_EVERY_S)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import timedelta
 from typing import Final
 
 import obstore
@@ -12,6 +13,9 @@ from obstore.store import ObjectStore
 from dispatch_mcp import errors
 
 SCHEMES: Final = ("s3", "gs", "az", "file")
+PATIENCE: Final = timedelta(seconds=60)
+"""A bucket that fails now and then is asked again, for as long as anybody waits for a store."""
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,7 +29,7 @@ class ObjectBlobs:
     def __init__(self, address: str) -> None:
         """Opens `address`, such as `s3://bucket/folder`. Raises ConfigError."""
         try:
-            self._store: ObjectStore = obstore.store.from_url(address)
+            self._store: ObjectStore = _store(address)
         except Exception as fault:
             raise errors.ConfigError(
                 f"The setting temporal_blobs is {address!r}, which cannot be used: {fault}.",
@@ -70,6 +74,12 @@ class ObjectBlobs:
             f"The blobs at {self._address!r} do not answer: {fault}.",
             hint="Look at the address and at its keys in the environment of this process.",
         )
+
+
+def _store(address: str) -> ObjectStore:
+    if address.startswith("file:"):
+        return obstore.store.from_url(address)
+    return obstore.store.from_url(address, retry_config={"max_retries": 1_000, "retry_timeout": PATIENCE})
 
 
 def _key(digest: str) -> str:
