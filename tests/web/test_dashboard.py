@@ -282,7 +282,7 @@ class Troubled:
 async def test_trouble_is_told_in_words(trouble: errors.DispatchError, status: int) -> None:
     from starlette.applications import Starlette  # noqa: PLC0415
 
-    app = Starlette(routes=dashboard.routes(Troubled(trouble)))
+    app = Starlette(routes=dashboard.routes(Troubled(trouble), str))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app)) as client:
         for path in ("/api/runs", "/api/runs/x", "/api/runs/x/limits"):
             answer = await client.get(f"{URL}{path}")

@@ -92,6 +92,21 @@ def test_a_person_gives_the_token_sees_their_runs_and_follows_one(house: House) 
     page.until("document.querySelectorAll('#gate tbody tr').length === 2")
 
 
+@pytest.mark.promise("S12")
+def test_the_names_of_runs_stand_on_the_dashboard_as_text(house: House) -> None:
+    name = "<img/src/onerror=alert(1)>"
+    house.run(name)
+    page = house.page()
+    house.enter(page)
+    page.until("document.querySelector('#gate tbody button')")
+    assert page.run("document.querySelector('#gate tbody button').textContent") == name
+    page.run("document.querySelector('#gate tbody button').click()")
+    page.until("document.body.dataset.whole > 0 && !document.querySelector('#main').hidden")
+    assert page.run("document.querySelector('h1 bdi').textContent") == name
+    assert page.run("[document.scripts.length, document.querySelectorAll('img').length]") == [2, 0]
+    assert page.faults == []
+
+
 async def _begin_limited() -> str:
     async with dispatcher_setup.opened(Path(os.environ["DISPATCH_MCP_HOME"])) as desk:
         run = await dispatcher_setup.started(desk, dispatcher_setup.task("a"), limits=model.Limits(attempts=5))

@@ -227,3 +227,31 @@ def test_a_server_of_its_own_process_is_used_and_stopped(tmp_path: Path, number:
         assert running.process.returncode == 0
         assert running.token not in rest
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "home").rglob("*")} == {0}
+
+
+@pytest.mark.promise("S1")
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_token_stands_in_no_log_no_command_line_and_no_environment_however_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+
+    async def use(process: Served) -> None:
+        token = process.token
+        bodies = [f'{{"jsonrpc": "2.0", "id": 1, "method": "{token}"}}', token, f'{{"a": "{token}']
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=120) as http:
+            for body in bodies:
+                headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+                assert token not in (await http.post(process.url, content=body, headers=headers)).text
+            for path in (f"/{token}", f"/mcp?token={token}", f"/api/runs/{token}", f"/api/runs?cursor={token}", "/"):
+                assert token not in (await http.get(process.url.replace("/mcp", path))).text
+            assert (await http.get(process.url, headers={"Host": token})).status_code == 421
+
+    with served(tmp_path / "home", tmp_path / "shop") as running:
+        anyio.run(use, running)
+        system = Path("/proc", str(running.process.pid))
+        assert running.token not in (system / "cmdline").read_text("utf-8", "replace")
+        assert running.token not in (system / "environ").read_text("utf-8", "replace")
+        running.process.send_signal(signal.SIGTERM)
+        _, log = running.process.communicate(timeout=120)
+    assert running.token not in log
+    kept = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert [path for path in kept if running.token.encode() in path.read_bytes()] == []

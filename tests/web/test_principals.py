@@ -179,3 +179,16 @@ async def test_the_users_own_token_sees_what_their_assistant_began(house: House,
             assert (await user.call("get_trace", run_id=run["run_id"]))["state"] == "running"
             with pytest.raises(memory_client.Refused):
                 await ben.call("get_trace", run_id=run["run_id"])
+
+
+async def test_a_default_read_over_http_holds_nothing_of_prompts_results_and_errors(house: House) -> None:
+    async with house.person("ann") as ann:
+        plan_id = await ann.planned({"id": "write", "do": "Write it", "constraints": ["the-words-of-the-prompt"]})
+        run = await ann.call("dispatch", plan_id=plan_id, worker="host")
+        text = "the-words-of-the-result"
+        result = {"task_id": "write", "attempt": 1, "text": text, "handoff": {"completed_work": text}}
+        await ann.call("report", run_id=run["run_id"], results=[result])
+        default = json.dumps(await ann.call("get_trace", run_id=run["run_id"]))
+        asked = json.dumps(await ann.call("get_trace", run_id=run["run_id"], view="results"))
+    assert "the-words-of" not in default
+    assert text in asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
@@ -57,8 +58,9 @@ class Pictures(Protocol):
         ...
 
 
-def routes(pictures: Pictures) -> list[Route]:
-    """Returns the page and what it asks for."""
+def routes(pictures: Pictures, redact: Callable[[str], str]) -> list[Route]:
+    """Returns the page and what it asks for; `redact` reads why something cannot be answered."""
+    reply = functools.partial(_answered, redact)
 
     async def page(_request: Request) -> Response:
         policy = f"{run_page.parts('live').policy}; frame-ancestors 'none'"
@@ -66,12 +68,12 @@ def routes(pictures: Pictures) -> list[Route]:
 
     async def runs(request: Request) -> Response:
         query = request.query_params
-        return await _answered(request, lambda: pictures.runs(query.get("digest", ""), query.get("cursor", "")))
+        return await reply(request, lambda: pictures.runs(query.get("digest", ""), query.get("cursor", "")))
 
     async def run(request: Request) -> Response:
         query, handle = request.query_params, request.path_params["handle"]
         after, revision = _number(query, "after", 0), _number(query, "revision", -1)
-        return await _answered(request, lambda: pictures.run(handle, after, revision))
+        return await reply(request, lambda: pictures.run(handle, after, revision))
 
     async def limits_page(_request: Request) -> Response:
         text, rules = run_page.limits_page()
@@ -80,7 +82,7 @@ def routes(pictures: Pictures) -> list[Route]:
     async def limits(request: Request) -> Response:
         handle = request.path_params["handle"]
         if request.method == "GET":
-            return await _answered(request, lambda: pictures.limits(handle))
+            return await reply(request, lambda: pictures.limits(handle))
         # A page in a browser always says where it comes from; what programs send is not a person's word.
         if "origin" not in request.headers:
             return JSONResponse({"error": "Only the dashboard, in a browser, changes ceilings here."}, 403, _HEADERS)
@@ -89,7 +91,7 @@ def routes(pictures: Pictures) -> list[Route]:
         async def change() -> dict[str, model.Json]:
             return await pictures.limit(handle, await _document(request), by)
 
-        return await _answered(request, change)
+        return await reply(request, change)
 
     return [
         Route(PATH, page),
@@ -118,20 +120,24 @@ def _number(query: Mapping[str, str], name: str, otherwise: int) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else otherwise
 
 
-async def _answered(request: Request, answer: Callable[[], Awaitable[dict[str, model.Json]]]) -> Response:
+_STATUSES: Final[Mapping[type, int]] = {
+    errors.UnknownHandle: 404,
+    errors.StaleVersion: 409,
+    errors.InputError: 400,
+    errors.NotAllowed: 403,
+    errors.DispatchError: 503,
+}
+
+
+async def _answered(
+    redact: Callable[[str], str], request: Request, answer: Callable[[], Awaitable[dict[str, model.Json]]]
+) -> Response:
     """Returns an answer for the principal of a request; what is not there or cannot be done says so."""
     token = lazy.principal.set(request.scope.get(mcp_server.PRINCIPAL, records.LOCAL))
     try:
         return JSONResponse(await answer(), headers=_HEADERS)
-    except errors.UnknownHandle as trouble:
-        return JSONResponse({"error": trouble.message}, 404, _HEADERS)
-    except errors.StaleVersion as trouble:
-        return JSONResponse({"error": trouble.message}, 409, _HEADERS)
-    except errors.InputError as trouble:
-        return JSONResponse({"error": trouble.message}, 400, _HEADERS)
-    except errors.NotAllowed as trouble:
-        return JSONResponse({"error": trouble.message}, 403, _HEADERS)
     except errors.DispatchError as trouble:
-        return JSONResponse({"error": trouble.message}, 503, _HEADERS)
+        status = next(_STATUSES[kind] for kind in type(trouble).__mro__ if kind in _STATUSES)
+        return JSONResponse({"error": redact(trouble.message)}, status, _HEADERS)
     finally:
         lazy.principal.reset(token)

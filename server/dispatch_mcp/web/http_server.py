@@ -197,7 +197,7 @@ def application(
         Route("/health", health),
         Route("/ready", ready),
         Route("/.well-known/agent-card.json", agent_card),
-        *(dashboard.routes(pictures) if pictures else ()),
+        *(dashboard.routes(pictures, redactor.redact) if pictures else ()),
         Route(PATH, http_messages.Messages(server.session_manager.handle_request, MAX_BODY, redactor)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _fault})
