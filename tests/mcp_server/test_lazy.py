@@ -86,6 +86,22 @@ def test_what_answers_lists_loads_neither_the_engine_nor_the_store(module: str) 
     assert not {name for name in ours if name.split(".")[1] in ("engine", "store", "workers", "context", "composition")}
 
 
+@pytest.mark.promise("R18")
+@pytest.mark.parametrize("era", memory_client.ERAS)
+async def test_every_list_is_answered_while_the_engine_and_the_store_are_not_there(era: str) -> None:
+    @asynccontextmanager
+    async def never() -> AsyncGenerator[object]:
+        await anyio.sleep_forever()
+        yield never
+
+    with anyio.fail_after(120):
+        async with memory_client.desk(server.make_server(memory_client.loaders(never)), era) as desk:
+            assert len((await desk.client.list_tools()).tools) == 8
+            assert (await desk.client.list_prompts()).prompts
+            assert (await desk.client.list_resources()).resources
+            assert (await desk.client.list_resource_templates()).resource_templates
+
+
 async def test_a_session_loads_the_real_parts_once_it_needs_them(tmp_path: Path) -> None:
     settings = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
     setup = configuration.LoadedSettings(settings, {"workspace": configuration.Origin("flag", "--workspace")})
