@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import os
 import re
@@ -28,7 +27,6 @@ import anyio
 import httpx2
 
 P95_S = 0.05
-LOOP = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
 PER_TOKEN = 10
 META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -132,9 +130,7 @@ def main() -> int:
         shop.mkdir()
         tokens = [token(home, f"person-{at}") for at in range(-(-options.clients // PER_TOKEN))]
         with served(home, shop) as url:
-            people = anyio.run(
-                measure, url, tokens, options.clients, options.seconds, options.pause, backend_options=LOOP
-            )
+            people = anyio.run(measure, url, tokens, options.clients, options.seconds, options.pause)
     times = sorted(took for person in people for took in person.times)
     lost = [why for person in people for why in person.lost]
     p95 = times[int(len(times) * 0.95)]

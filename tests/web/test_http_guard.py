@@ -87,6 +87,15 @@ async def test_an_origin_that_is_not_served_is_forbidden(let_in: httpx2.AsyncCli
         assert "access-control-allow-origin" not in answer.headers
 
 
+@pytest.mark.parametrize("last", [True, False])
+async def test_a_second_host_or_origin_is_judged_as_the_first(let_in: httpx2.AsyncClient, *, last: bool) -> None:
+    ours, theirs = ("localhost:8765", "http://localhost:8765"), ("evil.example", "http://evil.example")
+    for name, status, pair in zip(("Host", "Origin"), (421, 403), zip(ours, theirs, strict=True), strict=True):
+        headers = [(name, value) for value in (pair if last else reversed(pair))]
+        answer = await let_in.get("/mcp", headers=[*headers, *([("Host", "localhost")] if name == "Origin" else [])])
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "[::1]:8765", "127.0.0.1", "localhost"])
 async def test_the_names_of_this_machine_are_served(let_in: httpx2.AsyncClient, host: str) -> None:
     origin = {"Host": host, "Origin": f"http://{host}"}

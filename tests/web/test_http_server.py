@@ -21,6 +21,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
+from uvicorn.protocols.http import h11_impl
 
 from dispatch_mcp import errors
 from dispatch_mcp.web import http_server
@@ -90,6 +91,12 @@ def test_idle_connections_are_kept_for_longer_than_clients_keep_theirs(tmp_path:
     kept_by_a_client = httpx2.Limits().keepalive_expiry
     assert kept_by_a_client
     assert http_server.config(app).timeout_keep_alive > 2 * kept_by_a_client
+
+
+async def test_headers_without_end_are_cut_off_whatever_parsers_are_installed(tmp_path: Path) -> None:
+    config = http_server.config(a_server(tmp_path).streamable_http_app())
+    config.load()
+    assert config.http_protocol_class is h11_impl.H11Protocol
 
 
 async def test_the_parts_of_an_answer_are_sent_without_waiting_for_the_client_to_acknowledge_the_first() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 
@@ -65,8 +64,7 @@ def main(text: str, names: Sequence[str], setup: configuration.LoadedSettings, l
     app = http_server.application(
         server, address, owner=tokens.owner, is_ready=is_ready, card=card, pictures=pictures, redactor=redactor
     )
-    options = {"use_uvloop": importlib.util.find_spec("uvloop") is not None}
-    anyio.run(http_server.serve, app, listener, pictures.end, backend_options=options)
+    anyio.run(http_server.serve, app, listener, pictures.end)
 
 
 def _introduce(url: str, tokens: access_tokens.Tokens) -> None:

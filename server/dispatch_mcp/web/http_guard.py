@@ -110,9 +110,10 @@ class Guard:
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
-        if not self._addresses.is_host(request.headers.get("host", "")):
+        hosts, origins = request.headers.getlist("host"), request.headers.getlist("origin")
+        if len(hosts) != 1 or not self._addresses.is_host(hosts[0]):
             return _problem(421, "This server is not served under that name.", {})
-        if (origin := request.headers.get("origin")) is not None and not self._addresses.is_origin(origin):
+        if not all(map(self._addresses.is_origin, origins)):
             return _problem(403, "Pages of that origin may not use this server.", {})
         return None if request.scope["path"] in OPEN_PATHS else self._refusal_of_token(request)
 

@@ -239,6 +239,7 @@ def config(app: ASGIApp) -> uvicorn.Config:
     # No access log: what a client asks for is its own affair, and nobody reads one on a laptop.
     return uvicorn.Config(
         app,
+        http="h11",  # the other parser, which uvicorn takes where it is there, bounds no headers
         log_config=None,
         access_log=False,
         server_header=False,
