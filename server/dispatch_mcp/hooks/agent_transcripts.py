@@ -103,14 +103,40 @@ def first_prompt_in(path: str, session_transcript: str) -> FirstPrompt:
 
     What a subagent of ours has started itself does its work: it carries out no attempt, whatever it was called with.
     """
-    prompt = next((first_prompt_of(_prompt(row)) for row in _all_rows(path, session_transcript)), NO_PROMPT)
+    prompt = _head(path, session_transcript)
     if prompt.name is None:
         return NO_PROMPT
     birth = _birth(path, session_transcript)
-    ancestors = agent_parents.ancestors(path_of(session_transcript, birth.parent))
-    heads = [row for parent in ancestors for row in islice(_all_rows(parent, session_transcript), 1)]
-    is_part = any(first_prompt_of(_prompt(row)).name for row in heads)
+    is_part = any(_head(parent, session_transcript).name for parent in _parents(birth, session_transcript))
     return NO_PROMPT if is_part else prompt._replace(call=birth.call)
+
+
+def prompt_of_call(event: hook_events.Event) -> FirstPrompt:
+    """Returns what a call has started its subagent with; nothing where it was made in the course of an attempt."""
+    if attempt_of_caller(event) is not None:
+        return NO_PROMPT
+    prompt = first_prompt_of(hook_events.text(event, "tool_input", "prompt"))
+    return prompt._replace(call=hook_events.text(event, "tool_use_id"))
+
+
+def attempt_of_caller(event: hook_events.Event) -> attempt_names.AttemptName | None:
+    """Returns the attempt in whose course a call was made: by its subagent, or by one that this has started."""
+    session_transcript = hook_events.text(event, "transcript_path")
+    path = path_of(session_transcript, hook_events.text(event, "agent_id"))
+    if not path:
+        return None
+    paths = [path, *_parents(_birth(path, session_transcript), session_transcript)]
+    return next((name for caller in paths if (name := _head(caller, session_transcript).name)), None)
+
+
+def _parents(birth: agent_parents.Birth, session_transcript: str) -> list[str]:
+    """Returns the transcripts of the subagents that have led to a birth, the nearest first."""
+    return agent_parents.ancestors(path_of(session_transcript, birth.parent))
+
+
+def _head(path: str, session_transcript: str) -> FirstPrompt:
+    """Returns what a transcript begins with, whoever has written it."""
+    return next((first_prompt_of(_prompt(row)) for row in _all_rows(path, session_transcript)), NO_PROMPT)
 
 
 def _birth(path: str, session_transcript: str) -> agent_parents.Birth:

@@ -54,8 +54,7 @@ class SessionEvent(NamedTuple):
     @property
     def called_with(self) -> agent_transcripts.FirstPrompt:
         """What a call that is over had called its subagent with."""
-        prompt = agent_transcripts.first_prompt_of(self.text("tool_input", "prompt"))
-        return prompt._replace(call=self.text("tool_use_id"))
+        return agent_transcripts.prompt_of_call(self.event)
 
     def agent_path(self, agent_id: str) -> str:
         """Returns where the transcript of a subagent stands."""
@@ -162,7 +161,7 @@ class HookAnswers:
             return {}
         attempt = await self._find(moment.called_with, moment)
         if attempt and attempt.is_out and _is_begun(attempt, moment.called_with):  # its end was missed
-            transcript = moment.transcript(moment.agent_path(moment.agent))
+            transcript = moment.transcript(moment.agent_path(moment.text("tool_response", "agentId")))
             await self._report(attempt, _content(moment.event), transcript)
             attempt = await self._find(moment.called_with, moment)
         return _news("PostToolUse", attempt)

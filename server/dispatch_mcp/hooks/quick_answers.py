@@ -63,8 +63,7 @@ class Look:
                 path = agent_transcripts.path_of(session_transcript, agent)
                 return agent_transcripts.first_prompt_in(path, session_transcript)
             case _:
-                prompt = agent_transcripts.first_prompt_of(self.text("tool_input", "prompt"))
-                return prompt._replace(call=self.text("tool_use_id"))
+                return agent_transcripts.prompt_of_call(self.event)
 
     @property
     def agent(self) -> str:
@@ -79,8 +78,7 @@ def before(look: Look) -> hook_words.Reply | None:
         case "SessionStart":
             return _welcome(look)
         case "PreToolUse":
-            own = agent_transcripts.path_of(look.text("transcript_path"), look.text("agent_id"))
-            name = agent_transcripts.first_prompt_in(own, look.text("transcript_path")).name if own else None
+            name = agent_transcripts.attempt_of_caller(look.event)
             return hook_words.denial(hook_words.no_others(name.task)) if name else None
         case "SubagentStop":
             return None if look.first_prompt.name else SILENCE
