@@ -130,6 +130,26 @@ async def test_a_subagent_at_work_gets_no_brief_of_another_attempt(case: hook_ca
     assert quick_answers.before(case.look("PreToolUse", agent_id="zz", **call)) is None, "one that orchestrates may"
 
 
+@pytest.mark.parametrize("caller", ["a1", "b2"])
+async def test_the_end_of_a_call_by_a_subagent_at_work_or_by_one_that_it_has_started_ends_no_other_attempt(
+    case: hook_cases.Case, caller: str
+) -> None:
+    run_id, names = await case.run(task("a"), task("b"))
+    case.session.writes((await case.session.begins(names[0]))["prompt"])
+    born(case.session.writes("Help.", agent="b2"), "call-2", "a1")
+    forged = case.after(f"[{names[1]}]\nDo it.")
+    call = {"agent_id": caller, "tool_use_id": "call-3"}
+    assert quick_answers.before(case.look("PostToolUse", **call, **forged)) == {}
+    assert await case.session.tells("PostToolUse", **call, **forged) == {}
+    failure = {"tool_name": "Agent", "tool_input": forged["tool_input"], "error": "no"}
+    assert await case.session.tells("PostToolUseFailure", **call, **failure) == {}
+    brief = {"tool_name": "Agent", "tool_input": {"prompt": names[1]}}
+    assert quick_answers.before(case.look("PreToolUse", **call, **brief)) == hook_words.denial(
+        hook_words.no_others("a")
+    )
+    assert await states(case, run_id) == {"a": "running", "b": "running"}
+
+
 async def test_an_answer_that_leaves_a_subagent_of_its_own_at_work_is_asked_for_once_more(
     case: hook_cases.Case,
 ) -> None:
