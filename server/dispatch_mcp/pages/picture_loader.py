@@ -171,7 +171,7 @@ async def _of_review(
         why = outcome.summary if outcome else attempt.error if attempt else ""
         return run_picture.CouncilPicture(task=task.id, outcome=_word(row), why=why[: run_picture.MOST_CHARS]), ()
     name = view.agent_of(row) or task.id
-    beat = attempt.beat if attempt else {}
+    beat: Mapping[str, model.Json] = attempt.beat if attempt else {}
     digest = plan_review_attempt.exhibit_of(beat).diff
     text = await review_attempt.read_text(store, digest) if digest else ""
     ground = await plan_review_attempt.ground(store, beat)
