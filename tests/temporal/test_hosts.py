@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import anyio
 import anyio.to_thread
 import engine_labs
 import host_labs
+import pulse_waits
 import pytest
 from engine_conformance import new_run, reached, script, task
 
-from dispatch_mcp import configuration
+from dispatch_mcp import configuration, model
 from dispatch_mcp.cli.commands import doctor
-from dispatch_mcp.model import AttemptState, RunState, WorkerKind, records, run_refs
+from dispatch_mcp.model import AttemptState, RunState, WorkerKind, ports, records, run_refs
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import scripted
 
@@ -65,6 +67,26 @@ async def test_work_of_a_host_that_is_killed_moves_to_another_and_no_program_of_
     assert (lost.error_kind, done.state) == ("host_lost", AttemptState.SUCCEEDED)
     row = (await _rows(home, run_id))[0]
     assert (row.host_losses, row.crashes, row.failures) == (1, 0, 0)
+
+
+async def test_the_session_of_a_host_that_is_killed_reaches_the_next_attempt(
+    server: engine_labs.Server, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    script = [sys.executable, str(Path(__file__).with_name("beating_host.py")), server.address, str(home)]
+    task = model.Task(id="a", do="Do it", worker=WorkerKind.CLAUDE)
+    async with host_labs.control(home, tmp_path) as app:
+        async with await anyio.open_process(script) as host:
+            run_id = await new_run(app.store, task)
+            await app.engine.start(run_id)
+            await pulse_waits.until(app.engine, lambda: app.store.last_beat(run_id, "a"))
+            host.kill()
+            await host.wait()
+        await reached(app.engine, run_id, "attempt_started", 2)
+        lost, _ = await app.store.attempts(run_id)
+        beat = await app.store.last_beat(run_id, "a")
+    assert (lost.error_kind, lost.beat[ports.SESSION]) == ("host_lost", "session-of-a")
+    assert beat[ports.SESSION] == "session-of-a"
 
 
 async def _rows(home: Path, run_id: str) -> list[records.TaskRecord]:
