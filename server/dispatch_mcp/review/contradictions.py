@@ -82,7 +82,7 @@ _OF_HEADINGS: Final = frozenset(
     ("issue", "issues", "finding", "findings", "problem", "problems", "severity", "priority")
 )
 _MENDED = re.compile(r"\b(?:fixed|resolved|mended|addressed|gone|closed|earlier|previous)\b", re.IGNORECASE)
-_RULE = re.compile(r"\s*\|?[ :|-]*-{3}")
+_RULE = re.compile(r"\s*+\|?[ :|-]*-{3}")
 _NO_ITEM: Final = frozenset(("none", "no", "nothing", "zero", "0", "n", "na", "keine", "keiner", "aucun", "aucune"))
 _WORD = re.compile(r"\w+")
 
