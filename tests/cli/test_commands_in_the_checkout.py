@@ -14,6 +14,8 @@ from temp_repository import git, write
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are supervised on POSIX only")
 
+AUTHOR = ("-c", "user.name=A", "-c", "user.email=a@b.c")
+
 Task = Callable[..., command_runs.Said]
 
 MINE = {"list.txt": "first\nmine\n", "own.txt": "mine\n", "new/notes.txt": "mine\n", "new/more.txt": "mine\n"}
@@ -89,11 +91,62 @@ def test_a_command_that_moves_a_branch_in_the_checkout_fails_with_that_reason(
     assert "losses" not in run.json
 
 
+REFS = {
+    "a tag": (("git", "tag", "-d", "keep"), ("refs/tags/keep",)),
+    "a tag that is set elsewhere": (("git", "tag", "-f", "keep", "HEAD^{tree}"), ("refs/tags/keep",)),
+    "a branch": (("git", "branch", "-q", "-D", "side"), ("refs/heads/side",)),
+    "a branch without git": (
+        ("sh", "-c", "rm .git/refs/heads/side; rm -rf .git/logs"),
+        ("refs/heads/side", "stash", "stash"),
+    ),
+    "a remote branch": (("git", "update-ref", "-d", "refs/remotes/origin/x"), ("refs/remotes/origin/x",)),
+    "notes": (("git", "update-ref", "-d", "refs/notes/commits"), ("refs/notes/commits",)),
+    "refs of the user's own": (
+        ("sh", "-c", "git for-each-ref --format='delete %(refname)' refs/keep | git update-ref --stdin"),
+        ("refs/keep/me", "refs/keep/you"),
+    ),
+    "the last entry of the stash": (("git", "stash", "drop", "-q"), ("stash",)),
+    "an entry of the stash": (("git", "stash", "drop", "-q", "stash@{1}"), ("stash",)),
+    "the whole stash": (("git", "stash", "clear"), ("stash", "stash")),
+}
+
+
+def refs_of(repo: Path) -> str:
+    """Returns all refs, and the entries of the stash in whatever order."""
+    refs = git(repo, "for-each-ref", "refs/heads", "refs/tags", "refs/remotes", "refs/notes", "refs/keep")
+    return "\n".join([refs, *sorted(git(repo, "stash", "list", "--format=%H").splitlines())])
+
+
+@pytest.mark.parametrize(("command", "names"), REFS.values(), ids=REFS.keys())
+def test_a_command_that_takes_a_ref_or_a_stash_entry_fails_and_the_command_that_it_names_brings_it_back(
+    task: Task, repo: Path, command: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    for text in ("one", "two"):
+        write(repo, "list.txt", text)
+        git(repo, "stash", "-q")
+    for ref in ("refs/tags/keep", "refs/remotes/origin/x", "refs/keep/me", "refs/keep/you"):
+        git(repo, "update-ref", ref, "HEAD")
+    git(repo, "notes", "add", "-m", "a note", "HEAD")
+    before = refs_of(repo)
+    run = task(*command)
+    assert run.code == 1
+    error = run.json["results"][0]["error"]
+    ways_back = [text.split("`")[0].split() for text in error.split("(`git ")[1:]]
+    assert len(ways_back) == len(names)
+    for way_back, name in zip(ways_back, names, strict=True):
+        assert way_back[1] == name or way_back[:2] == ["stash", "store"]
+        git(repo, *way_back)
+    assert refs_of(repo).split() == before.split()
+
+
 HARMLESS = {
     "reads": ("git", "show", "--stat"),
     "makes a new file": ("sh", "-c", "echo x > report.txt"),
     "goes on with the user's file": ("sh", "-c", "echo x >> own.txt"),
     "tags": ("git", "tag", "v1"),
+    "makes refs": ("sh", "-c", "git branch new && git update-ref refs/keep/new HEAD"),
+    "goes on with a note": ("git", *AUTHOR, "notes", "append", "-m", "more", "HEAD"),
+    "stashes and takes it out again": ("sh", "-c", "git stash -q && git stash pop -q"),
 }
 
 
@@ -101,8 +154,10 @@ HARMLESS = {
 def test_a_command_that_takes_nothing_and_moves_nothing_succeeds_and_leaves_no_copy(
     task: Task, repo: Path, command: tuple[str, ...]
 ) -> None:
+    if "append" in command:
+        git(repo, "notes", "add", "-m", "a note", "HEAD")
     run = task(*command)
-    assert (run.code, "losses" in run.json) == (0, False)
+    assert (run.code, "losses" in run.json) == (0, False), run.json["results"][0]
     assert git(repo, "for-each-ref", "refs/dispatch") == ""
 
 

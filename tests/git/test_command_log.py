@@ -127,3 +127,48 @@ def test_a_command_moves_the_branch_that_it_names_as_its_goal(
     name: str, words: tuple[str, ...], *, moves: bool
 ) -> None:
     assert GitCommand(name, words).moves_branch("main") is moves
+
+
+@pytest.mark.parametrize(
+    ("command", "ref", "drops"),
+    [
+        ("tag -d keep", "refs/tags/keep", True),
+        ("tag -d keep", "refs/tags/other", False),
+        ("branch -rd origin/x", "refs/remotes/origin/x", True),
+        ("update-ref -d refs/keep/me", "refs/keep/me", True),
+        ("update-ref --stdin", "refs/keep/me", True),
+        ("update-ref refs/keep/you HEAD", "refs/keep/me", False),
+        ("notes prune", "refs/notes/commits", True),
+        ("notes prune", "refs/tags/keep", False),
+        ("remote remove origin", "refs/remotes/origin/x", True),
+        ("remote -v", "refs/remotes/origin/x", False),
+        ("fetch --prune", "refs/remotes/origin/x", False),
+        ("push . :refs/tags/keep", "refs/tags/keep", True),
+        ("push --mirror .", "refs/tags/keep", True),
+        ("log keep", "refs/tags/keep", False),
+    ],
+)
+def test_a_command_drops_the_refs_that_it_names_or_that_it_is_for(command: str, ref: str, *, drops: bool) -> None:
+    words = command.split()
+    assert GitCommand(words[0], ("git", *words)).drops_ref(ref) is drops
+
+
+@pytest.mark.parametrize(
+    ("command", "drops"),
+    [
+        ("stash drop", True),
+        ("stash clear", True),
+        ("stash pop --index", True),
+        ("stash branch topic", True),
+        ("reflog delete stash@{0}", True),
+        ("update-ref -d refs/stash", True),
+        ("stash", False),
+        ("stash push -m x", False),
+        ("stash list", False),
+        ("stash apply", False),
+        ("reflog", False),
+    ],
+)
+def test_a_command_takes_entries_from_the_stash_by_its_words(command: str, *, drops: bool) -> None:
+    words = command.split()
+    assert GitCommand(words[0], ("git", *words)).drops_stash() is drops

@@ -34,15 +34,23 @@ _BLANKS_BEFORE_PATH: Final[Mapping[str, int]] = {"1": 8, "u": 10, "?": 1, "!": 1
 """Fields before the path of each kind of entry: changed, unmerged, untracked, ignored."""
 
 _BRANCHES: Final = "refs/heads/"
-_REFS: Final = ("for-each-ref", "--format=%(objectname) %(refname)", _BRANCHES, "refs/tags/", "refs/stash")
-_KINDS: Final[Mapping[str, str]] = {_BRANCHES: "branch ", "refs/tags/": "tag ", "refs/stash": "the stash"}
+_TAGS: Final = "refs/tags/"
+_STASH: Final = "refs/stash"
+_REMOTES: Final = "refs/remotes/"
+_OURS: Final = "refs/dispatch/"
+_REFS: Final = ("for-each-ref", "--format=%(objectname) %(refname)")
+_KINDS: Final[Mapping[str, str]] = {_BRANCHES: "branch ", _TAGS: "tag ", _STASH: "the stash"}
+_OTHERS: Final[Mapping[str, str]] = {_REMOTES: "remote branch ", "": "ref "}
+
+STASH_BYTES: Final = 1 << 20
+"""Of git's log of the stash, in which every entry stands."""
 
 
 class CheckoutState(NamedTuple):
     """A checkout at one moment: what is checked out, refs with their commits, marks of uncommitted files by path.
 
     `settings` are marks of the files that steer git: its configuration and hooks. `log` is a mark of git's own log of
-    what was checked out here, empty where it keeps none.
+    what was checked out here, empty where it keeps none. `stash` are the commits of the stash's entries.
     """
 
     branch: str = ""
@@ -51,6 +59,7 @@ class CheckoutState(NamedTuple):
     files: Mapping[str, str] = {}
     settings: Mapping[str, str] = {}
     log: str = ""
+    stash: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,8 @@ class CheckoutWatch:
             inner = {} if self.repo.bare else await self._inner(git)
         except errors.WorkerError:
             return None
-        refs = {ref: commit for commit, _, ref in (line.partition(" ") for line in lines)}
+        pairs = (line.partition(" ") for line in lines)
+        refs = {ref: commit for commit, _, ref in pairs if not ref.startswith(_OURS)}
         return await anyio.to_thread.run_sync(self._state, status.split("\0"), refs, inner)
 
     async def _inner(self, git: git_process.Git) -> dict[str, str]:
@@ -96,6 +106,7 @@ class CheckoutWatch:
             files={**rest, **marks},
             settings={f".git/{path.relative_to(common).as_posix()}": _digest(path) for path in steering},
             log=_mark((foreign_repositories.git_directory(self.repo.top) or common) / "logs" / "HEAD"),
+            stash=_stash(common),
         )
 
 
@@ -134,14 +145,70 @@ def own_moves(
     the attempt's doing when one of its git commands names them. A new branch is nobody's loss.
     """
     is_here = any(command.moves_checkout(top) for command in commands)
-    is_unexplained = bool(before.log) and before.log == after.log
+    is_unexplained = bool(before.log) and after.log in {before.log, ""}
     moves = list(_checkout_moves(before, after)) if is_here or is_unexplained else []
     for ref in sorted(ref for ref in before.refs if ref.startswith(_BRANCHES)):
         branch = ref.removeprefix(_BRANCHES)
-        is_move = branch != before.branch and before.refs[ref] != after.refs.get(ref)
+        is_move = branch != before.branch and after.refs.get(ref, before.refs[ref]) != before.refs[ref]
         if is_move and any(command.moves_branch(branch) for command in commands):
             moves.append(f"{_name(ref)} {_move(before.refs[ref], after.refs.get(ref, ''))}")
     return moves
+
+
+class RefLoss(NamedTuple):
+    """A ref of the user's, or an entry of the stash, that is gone or elsewhere now, and the commit that it had."""
+
+    ref: str
+    before: str
+    after: str = ""
+
+    @property
+    def text(self) -> str:
+        """What became of it, and the command that brings it back."""
+        if self.ref == _STASH:
+            return f"an entry of the stash is gone (`git stash store {self.before}` brings it back)"
+        way_back = f"`git update-ref {self.ref} {self.before}` brings it back"
+        return f"{_name(self.ref)} {_move(self.before, self.after)} ({way_back})"
+
+
+def ref_losses(
+    before: CheckoutState,
+    after: CheckoutState,
+    commands: Collection[command_log.GitCommand],
+    *,
+    in_worktree: bool,
+) -> list[RefLoss]:
+    """Returns the refs and entries of the stash that an attempt took away, or set to another commit.
+
+    What is checked out is left to `own_moves`, and so is a branch that moved. Without a worktree an attempt answers for
+    all branches and tags that are gone, by git or not; else for what its git commands can have done.
+    """
+    losses = list[RefLoss]()
+    for ref, commit in sorted(before.refs.items()):
+        now = after.refs.get(ref, "")
+        is_left = now == commit or ref in {_STASH, f"{_BRANCHES}{before.branch}"}
+        if is_left or (now and ref.startswith(_BRANCHES)):
+            continue
+        is_answerable = not now and not in_worktree and ref.startswith((_BRANCHES, _TAGS))
+        if is_answerable or any(command.drops_ref(ref) for command in commands):
+            losses.append(RefLoss(ref, commit, now))
+    return losses + [
+        RefLoss(_STASH, entry) for entry in _stash_losses(before, after, commands, in_worktree=in_worktree)
+    ]
+
+
+def _stash_losses(
+    before: CheckoutState, after: CheckoutState, commands: Collection[command_log.GitCommand], *, in_worktree: bool
+) -> list[str]:
+    """Returns the commits of entries that are gone from the stash."""
+    tips = before.refs.get(_STASH, ""), after.refs.get(_STASH, "")
+    # By git an entry below the last one goes by its name only; with all others of them its log was removed.
+    is_answerable = not in_worktree and tips[0] == tips[1]
+    if not is_answerable and not any(command.drops_stash() for command in commands):
+        return []
+    if not before.stash:
+        return [tips[0]] if tips[0] and not tips[1] else []
+    return [entry for entry in before.stash if entry not in after.stash]
 
 
 def _checkout_moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
@@ -189,7 +256,11 @@ def _differing(before: CheckoutState, after: CheckoutState, path: str) -> bool:
 def _moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
     """Yields what became of the branch that is checked out, and of every ref."""
     yield from _head_moves(before, after)
-    refs = [ref for ref in {**before.refs, **after.refs} if before.refs.get(ref) != after.refs.get(ref)]
+    refs = [
+        ref
+        for ref in {**before.refs, **after.refs}
+        if before.refs.get(ref) != after.refs.get(ref) and ref.startswith(tuple(_KINDS))
+    ]
     for ref in sorted(refs)[:NAMED]:
         yield f"{_name(ref)} {_move(before.refs.get(ref, ''), after.refs.get(ref, ''))}"
     if len(refs) > NAMED:
@@ -197,15 +268,27 @@ def _moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
 
 
 def _name(ref: str) -> str:
-    head = next(head for head in _KINDS if ref.startswith(head))
+    kinds = {**_KINDS, **_OTHERS}
+    head = next(head for head in kinds if ref.startswith(head))
     name = ref.removeprefix(head)
-    return f"{_KINDS[head]}{problems.in_backticks(merge_rules.printable([name])) if name else ''}"
+    return f"{kinds[head]}{problems.in_backticks(merge_rules.printable([name])) if name else ''}"
 
 
 def _move(before: str, after: str) -> str:
     if not before:
         return f"is new, at {after[:12]}"
     return f"went from {before[:12]} to {after[:12]}" if after else f"is gone (it was at {before[:12]})"
+
+
+def _stash(common: Path) -> tuple[str, ...]:
+    """Returns the commits of the stash's entries, of which only the last one is a ref; none without git's log of it."""
+    try:
+        with (common / "logs" / _STASH).open("rb") as file:
+            lines = file.read(STASH_BYTES).split(b"\n")
+    except OSError:
+        return ()
+    entries = [line.split(b" ", 2) for line in lines]
+    return tuple(fields[1].decode("ascii", "replace") for fields in entries if len(fields) > 1)
 
 
 def _header(entries: Collection[str]) -> dict[str, str]:

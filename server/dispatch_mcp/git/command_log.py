@@ -38,6 +38,26 @@ _DROPPING: Final = frozenset(
 _MOVING_ANY: Final = _MOVING_HERE | {"fetch", "push"}
 """Commands that move the branch that they name."""
 
+_DROPPING_NAMED: Final = _MOVING_ANY | {"tag"}
+"""Commands that delete the ref that they name, or move it."""
+
+_DROPPING_UNNAMED: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "fast-import": ("refs/", frozenset()),
+    "filter-branch": ("refs/", frozenset()),
+    "notes": ("refs/notes/", frozenset()),
+    "push": ("refs/", frozenset({"--mirror", "--prune"})),
+    "remote": ("refs/remotes/", frozenset({"remove", "rename", "rm"})),
+    "update-ref": ("refs/", frozenset({"--stdin"})),
+}
+"""Commands that delete or move refs that they do not name: which, and the words of which it takes at least one."""
+
+_DROPPING_ENTRIES: Final[Mapping[str, frozenset[str]]] = {
+    "reflog": frozenset({"delete", "expire"}),
+    "stash": frozenset({"branch", "clear", "drop", "pop"}),
+    "update-ref": frozenset({"--stdin", "refs/stash"}),
+}
+"""Commands that take entries from the stash, and the words of which it takes one."""
+
 
 class GitCommand(NamedTuple):
     """One git command: its name, its words, and the top folder of the checkout that it ran in."""
@@ -59,8 +79,22 @@ class GitCommand(NamedTuple):
 
     def moves_branch(self, branch: str) -> bool:
         """Returns whether it names a branch and may move that."""
-        names = (branch, f"refs/heads/{branch}")
-        return self.name in _MOVING_ANY and any(word.rpartition(":")[2].lstrip("+") in names for word in self.words)
+        return self.name in _MOVING_ANY and self._names(branch, f"refs/heads/{branch}")
+
+    def drops_ref(self, ref: str) -> bool:
+        """Returns whether it may delete a ref, or move it back; what fetching does to the copies of remotes is not."""
+        head, words = _DROPPING_UNNAMED.get(self.name, ("", frozenset[str]()))
+        if head and ref.startswith(head) and (not words or words.intersection(self.words)):
+            return True
+        short = ref.removeprefix("refs/")
+        return self.name in _DROPPING_NAMED and self._names(ref, short, short.partition("/")[2])
+
+    def drops_stash(self) -> bool:
+        """Returns whether it may take entries from the stash."""
+        return not _DROPPING_ENTRIES.get(self.name, frozenset()).isdisjoint(self.words)
+
+    def _names(self, *names: str) -> bool:
+        return any(word.rpartition(":")[2].lstrip("+") in names for word in self.words)
 
 
 def file_beside(worktree: Path) -> Path:

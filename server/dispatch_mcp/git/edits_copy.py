@@ -195,6 +195,7 @@ class CheckoutGuard:
             )
         commands = await anyio.to_thread.run_sync(command_log.read, self.log)
         moves = checkout_watch.own_moves(before.state, after, commands, self.repo.top)
+        moves += await self._ref_losses(before.state, after, commands)
         losses = await self._losses(before, after)
         loss = notice(before.copy, losses)
         if loss:
@@ -213,6 +214,27 @@ class CheckoutGuard:
         if losses and (is_here or (not self.work.base and is_same and not self._are_of_run(losses))):
             return receipts.as_failure(outcome, "lost_edits", f"{loss} {_NOT_YOURS}")
         return outcome
+
+    async def _ref_losses(
+        self,
+        before: checkout_watch.CheckoutState,
+        after: checkout_watch.CheckoutState,
+        commands: Sequence[command_log.GitCommand],
+    ) -> list[str]:
+        """Returns what became of refs that the attempt took away or moved back, the first of very many."""
+        losses = checkout_watch.ref_losses(before, after, commands, in_worktree=bool(self.work.base))
+        texts = [loss.text for loss in losses[:NAMED] if not await self._is_forward(loss)]
+        return [*texts, f"{len(losses) - NAMED} more"] if len(losses) > NAMED else texts
+
+    async def _is_forward(self, loss: checkout_watch.RefLoss) -> bool:
+        """Returns whether a ref, other than a tag, moved to a commit that holds the one that it had."""
+        if not loss.after or loss.ref.startswith("refs/tags/"):
+            return False
+        ask = ("merge-base", "--is-ancestor", loss.before, loss.after)
+        try:
+            return (await self.git.run(self.repo.top, *ask, codes=(0, 1))).code == 0
+        except errors.WorkerError:
+            return False
 
     async def _losses(self, before: Guarded, after: checkout_watch.CheckoutState) -> list[str]:
         """Returns the files that were not committed before and are neither there nor committed as they were."""
