@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_mcp import errors
-from dispatch_mcp.cli.commands import apply, approve
+from dispatch_mcp.cli import person_acts
+from dispatch_mcp.cli.commands import apply
 from dispatch_mcp.model import merge_offer
 
 GATE = {"id": "gate", "do": "May we go on?", "worker": "human"}
@@ -159,13 +160,13 @@ def test_a_ceiling_that_is_none_is_refused(shell: command_runs.Shell, run_id: st
     assert answer.err.startswith("dispatch-mcp: ")
 
 
-@given(st.sampled_from(approve.ASSISTANTS), st.booleans())
+@given(st.sampled_from(person_acts.ASSISTANTS), st.booleans())
 def test_an_assistants_shell_may_not_decide_without_a_terminal(variable: str, terminal: object) -> None:
     if terminal:
-        approve.refuse_assistants({variable: "1"}, terminal=True)
+        person_acts.refuse_assistants({variable: "1"}, terminal=True)
     else:
         with pytest.raises(errors.NotAllowed, match=variable):
-            approve.refuse_assistants({variable: "1"}, terminal=False)
+            person_acts.refuse_assistants({variable: "1"}, terminal=False)
 
 
 LOOK = {"id": "look", "do": "Judge it", "reviews": ["work"], "worker": "host"}
@@ -186,7 +187,7 @@ def test_an_assistants_shell_lets_no_review_go_and_a_persons_does(
 
 
 def test_a_variable_that_is_empty_makes_no_assistant() -> None:
-    approve.refuse_assistants({"CLAUDECODE": "", "HOME": "/home/ann"}, terminal=False)
+    person_acts.refuse_assistants({"CLAUDECODE": "", "HOME": "/home/ann"}, terminal=False)
 
 
 OFFER = merge_offer.Offer(

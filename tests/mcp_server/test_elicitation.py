@@ -10,7 +10,7 @@ import pytest
 from mcp.types import ElicitResult, ErrorData
 
 from dispatch_mcp import configuration, errors
-from dispatch_mcp.cli.commands import approve
+from dispatch_mcp.cli import person_acts
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +105,6 @@ async def test_a_stale_edit_gets_the_difference(tmp_path: Path) -> None:
 
 def test_an_assistants_shell_does_not_approve() -> None:
     with pytest.raises(errors.NotAllowed, match="CLAUDECODE"):
-        approve.refuse_assistants({"CLAUDECODE": "1"}, terminal=False)
-    approve.refuse_assistants({"CLAUDECODE": "1"}, terminal=True)
-    approve.refuse_assistants({}, terminal=False)
+        person_acts.refuse_assistants({"CLAUDECODE": "1"}, terminal=False)
+    person_acts.refuse_assistants({"CLAUDECODE": "1"}, terminal=True)
+    person_acts.refuse_assistants({}, terminal=False)

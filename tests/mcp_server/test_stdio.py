@@ -22,6 +22,7 @@ import memory_client
 import pytest
 import raw_server
 from mcp import Client, StdioServerParameters
+from mcp.types import ElicitResult
 
 from dispatch_mcp.model import short_ids
 
@@ -69,6 +70,30 @@ async def test_a_real_client_reaches_the_server_in_both_eras(env: dict[str, str]
             )
     assert {"route_task", "plan_dag", "dispatch", "review_council", "get_trace"} <= names
     assert [one["task_id"] for one in run["assignments"]] == ["a"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("era", memory_client.ERAS)
+@pytest.mark.parametrize(("depth", "end"), [("0", ("running", 1)), ("1", ("waiting_input", 0))])
+async def test_the_server_of_a_program_of_a_run_takes_no_word_of_its_client_for_a_persons(
+    env: dict[str, str], shop: Path, era: str, depth: str, end: tuple[str, int]
+) -> None:
+    asked: list[str] = []
+
+    async def approve(context: object, params: Any) -> ElicitResult:
+        asked.append(params.message)
+        return ElicitResult(action="accept", content={"decision": "approve"})
+
+    parameters = StdioServerParameters(
+        command=sys.executable, args=["-m", "dispatch_mcp"], env={**env, "DISPATCH_MCP_DEPTH": depth}, cwd=str(shop)
+    )
+    tasks = ({"id": "gate", "do": "Go on?", "worker": "human"}, {"id": "work", "do": "Write it", "deps": ["gate"]})
+    with anyio.fail_after(120):
+        async with Client(parameters, mode=era, elicitation_callback=approve) as client:
+            desk = memory_client.Desk(client)
+            run_id = (await desk.call("dispatch", plan_id=await desk.planned(*tasks)))["run_id"]
+            state = (await desk.call("dispatch", run_id=run_id))["state"]
+    assert (state, len(asked)) == end
 
 
 @pytest.mark.promise("R13")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import anyio
 
 import dispatch_mcp
 from dispatch_mcp import configuration
 from dispatch_mcp.agents import a2a_card
-from dispatch_mcp.cli import console, logs, shell_wording
+from dispatch_mcp.cli import console, logs, person_acts, shell_wording
 from dispatch_mcp.mcp_server import descriptions, lazy
 from dispatch_mcp.mcp_server import server as mcp_server
 from dispatch_mcp.model import records
@@ -38,7 +39,7 @@ def main(text: str, names: Sequence[str], setup: configuration.LoadedSettings, l
     listener = address.listen()
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}{http_server.PATH}"
-    _introduce(url, tokens)
+    _introduce(url, tokens, setup.settings.home)
     openings: list[lazy.Opening] = []
 
     async def keep(opening: lazy.Opening) -> None:
@@ -67,8 +68,10 @@ def main(text: str, names: Sequence[str], setup: configuration.LoadedSettings, l
     anyio.run(http_server.serve, app, listener, pictures.end)
 
 
-def _introduce(url: str, tokens: access_tokens.Tokens) -> None:
-    """Says where the server is, and the first token if nobody has one yet."""
+def _introduce(url: str, tokens: access_tokens.Tokens, home: Path) -> None:
+    """Says where the server is, and the first token if nobody has one yet. Raises NotAllowed if no person gets it."""
+    if not tokens.names():
+        person_acts.refuse(person_acts.PersonAct.ADMIT, home)
     console.note(f"Serving MCP at {url} until you stop it with Ctrl-C.")
     console.note(f"Your runs to look at: {url.removesuffix(http_server.PATH)}/")
     if tokens.names():

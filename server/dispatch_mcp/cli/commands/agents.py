@@ -13,7 +13,7 @@ import anyio
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import bundled_files, catalog, loader
-from dispatch_mcp.cli import catalog_arguments, console
+from dispatch_mcp.cli import catalog_arguments, console, person_acts
 from dispatch_mcp.planning import typed_inputs
 from dispatch_mcp.process import private_files
 from dispatch_mcp.routing import learning
@@ -155,6 +155,7 @@ def _there(folder: Path, name: str) -> bool:
 
 def _trust(options: argparse.Namespace, settings: configuration.Settings) -> int:
     """Approves the content of one file; a change of the file takes the approval away."""
+    person_acts.refuse(person_acts.PersonAct.TRUST, settings.home)
     agent = _untrusted(settings, options.name)
     if options.sha256:
         if options.sha256 != agent.sha256:

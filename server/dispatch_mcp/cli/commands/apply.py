@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 
 import anyio
 
 from dispatch_mcp import configuration
-from dispatch_mcp.cli import console, shell_wording
-from dispatch_mcp.cli.commands import approve
+from dispatch_mcp.cli import console, person_acts, shell_wording
 from dispatch_mcp.git import apply_rules
 from dispatch_mcp.model import merge_offer, short_ids
 from dispatch_mcp.service.housekeeping import run_offers
@@ -19,10 +16,10 @@ from dispatch_mcp.service.housekeeping import run_offers
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Prints what would be applied; with a revision, applies it. Returns 1 when nothing can be applied now.
 
-    Raises NotAllowed when an assistant applies.
+    Raises NotAllowed when no person applies.
     """
     if options.expect:
-        approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+        person_acts.refuse(person_acts.PersonAct.APPLY, setup.settings.home)
     offer = anyio.run(run_offers.offer, setup.settings, options.run, options.expect)
     if options.json:
         console.emit(offer.model_dump(mode="json", exclude_defaults=True, context=shell_wording.words))

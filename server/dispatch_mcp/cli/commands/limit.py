@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import getpass
 import math
-import os
 import sys
+from pathlib import Path
 
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model
-from dispatch_mcp.cli import console, shell_wording
-from dispatch_mcp.cli.commands import approve, status
+from dispatch_mcp.cli import console, person_acts, shell_wording
+from dispatch_mcp.cli.commands import status
 from dispatch_mcp.model import records
 from dispatch_mcp.service import answers, approvals, plan_answers
 
@@ -36,7 +36,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     if options.begin_anyway:
         limits = limits.model_copy(update={"beyond_forecast": True})
     offer = anyio.run(_offer, setup.settings, options.run, limits)
-    word = agreement(offer, options.expect) if offer else None
+    word = agreement(offer, options.expect, setup.settings.home) if offer else None
     answer = anyio.run(_limit, setup.settings, options.run, limits, word)
     if options.json:
         console.emit(answer.wire(shell_wording.words))
@@ -45,16 +45,16 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     return console.OK
 
 
-def agreement(offer: approvals.RaiseOffer, expect: str) -> records.PersonWord:
+def agreement(offer: approvals.RaiseOffer, expect: str, home: Path) -> records.PersonWord:
     """Returns the word of the person at this shell.
 
     Who has looked at the plan names it by its digest (`expect`); everybody else is asked here.
 
     Raises:
         InputError: they have looked at another plan.
-        NotAllowed: an assistant runs the command, nobody can be asked, or the person says no.
+        NotAllowed: no person runs the command, nobody can be asked, or the person says no.
     """
-    approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+    person_acts.refuse(person_acts.PersonAct.RAISE, home)
     word = offer.word(f"{getpass.getuser()} at a shell")
     if expect:
         if len(expect) < LEAST_DIGITS or not offer.plan_digest.startswith(expect.lower()):

@@ -11,8 +11,7 @@ from pathlib import Path
 import anyio
 
 from dispatch_mcp import composition, configuration, errors, model, next_steps, workers_present
-from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, shell_wording
-from dispatch_mcp.cli.commands import approve
+from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, person_acts, shell_wording
 from dispatch_mcp.cli.live import live_run
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, short_ids, transitions
@@ -165,7 +164,7 @@ def _advise(view: run_view.RunView) -> None:
 async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> None:
     """Returns when the run is over or only the host could go on; shows progress meanwhile."""
     if not quiet and console.err.is_terminal:
-        by_person = approve.is_by_person()
+        by_person = person_acts.is_by_person(app.store.home)
 
         over = _over_at_keys if sys.stdin.isatty() else _over_here
 

@@ -19,11 +19,11 @@ import anyio
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli import logs
 from dispatch_mcp.hooks import hand_ins, hook_listener, hook_socket
-from dispatch_mcp.mcp_server import lazy, stdio_messages
+from dispatch_mcp.mcp_server import elicitation, lazy, stdio_messages
 from dispatch_mcp.mcp_server import server as mcp_server
 from dispatch_mcp.mcp_server.handshake import early_answers
 from dispatch_mcp.model import records
-from dispatch_mcp.process import standard_streams, undisturbed_loading, workspace_sense
+from dispatch_mcp.process import ancestry, standard_streams, undisturbed_loading, workspace_sense
 from dispatch_mcp.text import redaction
 
 if TYPE_CHECKING:
@@ -52,8 +52,13 @@ def main(
         InputError: the address to serve at is none, or one that must not be served at.
         ConfigError: nothing can listen there, or there is no stdin or stdout to serve on.
     """
-    if options.http is not None:
-        return _over_http(options, setup)
+    # What a program of a run answers in a client's place is no person's word.
+    is_below = ancestry.sign_of_dispatcher(os.environ, setup.settings.home)
+    with elicitation.unasked() if is_below else contextlib.nullcontext():
+        return _over_http(options, setup) if options.http is not None else _over_stdio(setup, beginning)
+
+
+def _over_stdio(setup: configuration.LoadedSettings, beginning: early_answers.Beginning | None) -> int:
     if standard_streams.CLOSED - {"stderr"}:
         raise errors.ConfigError(
             "The server speaks on stdin and stdout, and one of them is closed.",

@@ -7,14 +7,14 @@ import argparse
 import anyio
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.cli import console
-from dispatch_mcp.cli.commands import approve, status
+from dispatch_mcp.cli import console, person_acts
+from dispatch_mcp.cli.commands import status
 from dispatch_mcp.service import answers
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Applies the action and prints where the run stands; an assistant's shell lets no review go."""
-    by_person = approve.is_by_person()
+    """Applies the action and prints where the run stands; only a person's shell lets a review go."""
+    by_person = person_acts.is_by_person(setup.settings.home)
     answer = anyio.run(_steer, setup.settings, options, by_person)
     status.show_steered(answer, as_json=options.json)
     return console.OK

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import os
-import sys
 
 import anyio
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.cli import console, shell_wording
-from dispatch_mcp.cli.commands import approve, review
+from dispatch_mcp.cli import console, person_acts, shell_wording
+from dispatch_mcp.cli.commands import review
 from dispatch_mcp.service import review_answers
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Records the waiver and prints where the review stands. Raises NotAllowed when an assistant runs the command."""
-    approve.refuse_assistants(os.environ, terminal=sys.stdin.isatty())
+    """Records the waiver and prints where the review stands. Raises NotAllowed when no person runs the command."""
+    person_acts.refuse(person_acts.PersonAct.WAIVE, setup.settings.home)
     outcome = anyio.run(_waive, setup.settings, options)
     if options.json:
         console.emit(outcome.wire(shell_wording.words))

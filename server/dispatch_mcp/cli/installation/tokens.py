@@ -7,7 +7,7 @@ import json
 import sys
 
 from dispatch_mcp import configuration, errors
-from dispatch_mcp.cli import console
+from dispatch_mcp.cli import console, person_acts
 from dispatch_mcp.web import access_tokens
 
 
@@ -20,6 +20,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
     if not options.name:
         raise errors.InputError("Whose token?", hint=f"Write: dispatch-mcp token {options.action} NAME.")
     if options.action == "add":
+        person_acts.refuse(person_acts.PersonAct.ADMIT, setup.settings.home)
         _show_once(options.name, tokens.add(options.name), as_json=options.json)
         return console.OK
     tokens.remove(options.name)

@@ -7,8 +7,8 @@ import argparse
 import anyio
 
 from dispatch_mcp import composition, configuration
-from dispatch_mcp.cli import console, shell_wording
-from dispatch_mcp.cli.commands import approve, run, status
+from dispatch_mcp.cli import console, person_acts, shell_wording
+from dispatch_mcp.cli.commands import run, status
 from dispatch_mcp.cli.live import live_run
 from dispatch_mcp.model import records
 from dispatch_mcp.service import handles, steering, traces
@@ -24,7 +24,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 async def _watch(options: argparse.Namespace, settings: configuration.Settings) -> int:
-    by_person = approve.is_by_person()
+    by_person = person_acts.is_by_person(settings.home)
     async with sqlite_store.open_store(settings.home) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         run_id = await own.run_id(options.run or "latest")

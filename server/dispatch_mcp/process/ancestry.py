@@ -1,0 +1,99 @@
+"""Whether a dispatcher has started this process: then a program of a run asks, and no person.
+
+A terminal is no sign against it, since a program can open one. What a program can do all the same, as it has the rights
+of its user, is said in SECURITY.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from dispatch_mcp.process import child_environment
+
+MOST_ANCESTORS: Final = 64
+"""Processes above this one that are looked at."""
+
+DRIVES: Final = frozenset({"serve", "worker", "run", "review", "demo"})
+"""Commands that start programs of tasks."""
+
+_PROGRAMS: Final = frozenset({"dispatch-mcp", "dispatch_mcp"})
+_PS: Final = ("ps", "-axo", "pid=,ppid=,args=")
+_PS_S: Final = 10.0
+_PROC: Final = Path("/proc")
+
+
+def sign_of_dispatcher(environment: Mapping[str, str], home: Path) -> str:
+    """Returns what shows that a dispatcher has started this process, an empty string if nothing does.
+
+    That is the depth that its children inherit, or, as that can be unset, a process above this one that has state files
+    of `home` open. Where the system does not tell which files those are, its command line has to do.
+    """
+    depth = environment.get(child_environment.DEPTH, "").strip()
+    if depth.strip("0"):
+        return f"{child_environment.DEPTH} is {depth[:20]!r}"
+    pid = _by_files(home) if (_PROC / "self" / "fd").is_dir() else among(_listing(), os.getppid())
+    return f"process {pid} above it is a dispatcher" if pid else ""
+
+
+def _by_files(home: Path) -> int:
+    """Returns the process above this one that has a file in a folder open, 0 if none has."""
+    folder = os.path.join(os.path.realpath(home), "")  # noqa: PTH118 - with a separator at its end
+    return next((pid for pid in _ancestors() if any(name.startswith(folder) for name in _open_files(pid))), 0)
+
+
+def _ancestors() -> Iterator[int]:
+    pid = os.getppid()
+    for _ in range(MOST_ANCESTORS):
+        if pid <= 1:
+            return
+        yield pid
+        try:
+            # `4711 (a name) S 12 …`: the name may hold anything.
+            pid = int((_PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        for link in os.listdir(_PROC / str(pid) / "fd"):  # noqa: PTH208 - names alone
+            with contextlib.suppress(OSError):
+                yield os.readlink(_PROC / str(pid) / "fd" / link)  # noqa: PTH115 - as it is, also of a deleted file
+
+
+def _listing() -> str:
+    """Returns what processes there are; an empty string where the system has no program that lists them."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(  # noqa: S603 - a constant
+            _PS, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=_PS_S
+        ).stdout
+    return ""
+
+
+def among(listing: str, pid: int) -> int:
+    """Returns the first dispatcher among a process and those above it, 0 for none; `listing` is what `ps` prints."""
+    rows = {int(row[0]): (int(row[1]), row[2]) for line in listing.splitlines() if (row := _row(line))}
+    for _ in range(MOST_ANCESTORS):
+        parent, words = rows.get(pid, (0, ""))
+        if _drives(words.split()):
+            return pid
+        pid = parent
+    return 0
+
+
+def _row(line: str) -> list[str]:
+    row = line.split(None, 2)
+    return row if len(row) == 3 and row[0].isdecimal() and row[1].isdecimal() else []
+
+
+def _drives(words: list[str]) -> bool:
+    """Returns whether a command line is one of a dispatcher: its program, also behind an interpreter, and a command."""
+    if words and os.path.basename(words[0]).lower().startswith(("python", "pypy")):  # noqa: PTH119 - a word, no path
+        words = words[2:] if words[1:2] == ["-m"] and words[2:3] == ["dispatch_mcp"] else words[1:]
+    program = os.path.basename(words[0]) if words else ""  # noqa: PTH119
+    return program in _PROGRAMS and not DRIVES.isdisjoint(words[1:])

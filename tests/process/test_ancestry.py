@@ -1,0 +1,86 @@
+"""Whether a dispatcher has started a process: by the depth it inherits, or by what stands above it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dispatch_mcp.process import ancestry
+
+OPENS = """
+import subprocess, sys
+with open(sys.argv[1]) as file:
+    subprocess.run([sys.executable, "-c", sys.argv[2], *sys.argv[3:]])
+"""
+ASKS = """
+import subprocess, sys, pathlib
+from dispatch_mcp.process import ancestry
+print(ancestry.sign_of_dispatcher({}, pathlib.Path(sys.argv[1])) or "nothing")
+"""
+BELOW = """
+import subprocess, sys
+subprocess.run(["sh", "-c", '"$@"; true', "sh", sys.executable, "-c", sys.argv[1], *sys.argv[2:]])
+"""
+ONLY_PROC = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux says which files are open")
+
+
+@pytest.mark.parametrize("depth", ["1", "2", " 1 ", "10", "yes"])
+def test_the_depth_that_children_inherit_shows_a_dispatcher(tmp_path: Path, depth: str) -> None:
+    assert "DISPATCH_MCP_DEPTH" in ancestry.sign_of_dispatcher({"DISPATCH_MCP_DEPTH": depth}, tmp_path)
+
+
+@pytest.mark.parametrize("environment", [{}, {"DISPATCH_MCP_DEPTH": ""}, {"DISPATCH_MCP_DEPTH": "0"}])
+def test_nothing_above_shows_no_dispatcher(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert ancestry.sign_of_dispatcher(environment, tmp_path) == ""
+
+
+def answer(opened: Path, home: Path) -> str:
+    """What a process says that stands two below one which has a file open."""
+    command = [sys.executable, "-c", OPENS, str(opened), BELOW, ASKS, str(home)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+
+
+@ONLY_PROC
+def test_a_process_far_above_that_has_the_state_open_is_a_dispatcher(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "state.db").write_text("")
+    (tmp_path / "homely").write_text("")
+    (tmp_path / "link").symlink_to(home)
+    assert answer(home / "state.db", home).endswith("above it is a dispatcher")
+    assert answer(home / "state.db", tmp_path / "link").endswith("above it is a dispatcher")
+    assert answer(tmp_path / "homely", home) == "nothing"
+
+
+HEAD = "1 0 /sbin/init\n20 1 /bin/zsh -l\n"
+DISPATCHERS = [
+    "/venv/bin/python /venv/bin/dispatch-mcp serve",
+    "/venv/bin/dispatch-mcp --home /tmp/h run plan.json",
+    "/usr/bin/python3 -m dispatch_mcp worker --idle 1",
+]
+OTHERS = [
+    "/bin/sh -c dispatch-mcp approve latest",
+    "vim dispatch-mcp run",
+    "uv run dispatch-mcp approve latest",
+    "/venv/bin/dispatch-mcp status",
+    "grep -r dispatch_mcp serve",
+]
+
+
+@pytest.mark.parametrize("words", DISPATCHERS)
+def test_a_dispatcher_is_known_by_its_command_line_where_files_are_not_told(words: str) -> None:
+    assert ancestry.among(f"{HEAD}30 20 {words}\n40 30 pytest -q\n50 40 sh\n", 50) == 30
+    assert ancestry.among(f"{HEAD}30 20 {words}\n40 20 pytest -q\n50 40 sh\n", 50) == 0
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_other_programs_are_no_dispatchers(words: str) -> None:
+    assert ancestry.among(f"{HEAD}30 20 {words}\n40 30 sh\n", 40) == 0
+
+
+@pytest.mark.parametrize("listing", ["", "no process\n", "5 5 loop\n", "5 6 a\n6 5 b\n"])
+def test_a_listing_that_says_nothing_of_use_names_no_dispatcher(listing: str) -> None:
+    assert ancestry.among(listing, 5) == 0
