@@ -258,6 +258,80 @@ async def test_a_block_holds_whichever_way_the_workspace_is_opened(
         assert (await chat.trace()).state == "needs_changes"
 
 
+def _renamed_folder(shop: Path) -> Path:
+    return shop.rename(shop.with_name("new-name"))
+
+
+def _clone(shop: Path) -> Path:
+    reviewed_runs.commit(shop)
+    subprocess.run(["git", "clone", "-q", "--no-local", str(shop), str(shop.with_name("copy"))], check=True)
+    return shop.with_name("copy")
+
+
+def _renamed_file(shop: Path) -> Path:
+    subprocess.run(["git", "mv", "app/cart.py", "app/core.py"], cwd=shop, check=True)
+    return shop
+
+
+def _renamed_file_of_clone(shop: Path) -> Path:
+    reviewed_runs.commit(_renamed_file(_clone(shop)))
+    (shop.with_name("copy") / "app/cart.py").write_text("")
+    return shop.with_name("copy")
+
+
+@pytest.mark.parametrize("way", [_renamed_folder, _clone, _renamed_file, _renamed_file_of_clone])
+async def test_a_block_holds_in_the_same_repository_elsewhere_and_for_a_file_that_was_renamed(
+    tmp_path: Path, way: Callable[[Path], Path]
+) -> None:
+    async with blocked(tmp_path, "cancel") as chat:
+        workspace = way(Path(chat.app.rules.workspace))
+    file = "app/core.py" if (workspace / "app/core.py").exists() else "app/cart.py"
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
+        proposal = await planned(chat, {**LATER, "files": [file]})
+        assert notices(proposal)
+        assert "has blocked a change of its files" in await refusal(chat, proposal, WITHOUT)
+        assert not notices(await planned(chat, {**LATER, "files": ["app/price.py"]}))
+        await chat.begin({**LATER, "files": [file]})
+        (workspace / file).write_text(CART + "# as it was, with a word\n")
+        await chat.report("later")
+        await seats(chat, PASS.replace("app/cart.py", file).replace(', "CHANGES.md"', ""))
+        assert (await chat.states())["council"] == "succeeded"
+        assert not notices(await planned(chat, {**LATER, "files": [file]}))
+
+
+async def test_a_block_holds_for_a_folder_of_a_repository_that_was_renamed(tmp_path: Path) -> None:
+    shop = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", shop / "app", reviews="end") as chat:
+        await chat.begin({**WORK, "files": ["cart.py"]})
+        (shop / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await seats(chat, verdict("FAIL", "critical", quote="line.price for line in cart", file="cart.py"))
+        await chat.app.steer(chat.run_id, "cancel", "", "")
+    workspace = _renamed_folder(shop)
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end") as chat:
+        assert notices(await planned(chat, LATER))
+        assert not notices(await planned(chat, {**LATER, "files": ["cart.py"]}))
+
+
+def _stranger(at: Path) -> Path:
+    reviewed_runs.shop(at, git=False)
+    (at / "NOTES.md").write_text("ours\n")
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=at, check=True)
+    reviewed_runs.commit(at)
+    return at
+
+
+async def test_a_file_of_the_same_path_in_a_repository_of_somebody_else_is_free(tmp_path: Path) -> None:
+    async with blocked(tmp_path, "cancel"):
+        pass
+    stranger = _stranger(tmp_path / "elsewhere")
+    (stranger / "app/cart.py").write_text(BETTER)
+    async with reviewed_runs.opened(tmp_path / "state", stranger, reviews="end") as chat:
+        proposal = await planned(chat, LATER)
+        assert not notices(proposal)
+        await chat.app.plans.edit(proposal.plan.id, proposal.plan.version, WITHOUT)
+
+
 async def test_what_passes_in_another_working_tree_frees_the_file_there(tmp_path: Path) -> None:
     async with blocked(tmp_path, "cancel") as chat:
         workspace = Path(chat.app.rules.workspace)

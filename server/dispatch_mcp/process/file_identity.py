@@ -29,6 +29,12 @@ def common_place(root: Path, pattern: str = "") -> str:
     return place
 
 
+def repository_top(root: Path) -> Path | None:
+    """Returns the real folder around `root` in which a repository's working tree begins; None for none."""
+    place = Path(os.path.realpath(root))
+    return next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
+
+
 def _main_tree(folder: Path, link: Path) -> str:
     """Returns where the main working tree of a linked one is, or its repository if that has none; "" for another."""
     word, _, own = _text(link).partition(":")
