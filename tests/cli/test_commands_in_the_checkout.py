@@ -139,6 +139,30 @@ def test_a_command_that_takes_a_ref_or_a_stash_entry_fails_and_the_command_that_
     assert refs_of(repo).split() == before.split()
 
 
+BROKEN = {
+    "its git directory is gone": "rm -rf .git",
+    "its HEAD is gone": "rm .git/HEAD",
+    "its objects are gone": "rm -rf .git/objects",
+    "its files are said to lie elsewhere": "git config core.worktree .git",
+}
+
+
+@pytest.mark.parametrize("act", BROKEN.values(), ids=BROKEN.keys())
+def test_a_command_after_which_the_repository_cannot_be_read_fails_and_the_run_says_so(
+    task: Task, repo: Path, act: str
+) -> None:
+    run = task("sh", "-c", act)
+    [loss] = run.json["losses"]
+    assert (run.code, loss in run.json["results"][0]["error"]) == (1, True)
+    assert loss.startswith("The repository of the checkout could be read before this task and cannot be read any more")
+
+
+def test_a_checkout_inside_another_repository_is_not_taken_for_that_one(task: Task, repo: Path) -> None:
+    git(repo.parent, "init", "-q")
+    git(repo.parent, "commit", "-q", "--allow-empty", "-m", "Outer")
+    assert task("sh", "-c", "rm -rf .git").code == 1
+
+
 HARMLESS = {
     "reads": ("git", "show", "--stat"),
     "makes a new file": ("sh", "-c", "echo x > report.txt"),

@@ -72,13 +72,24 @@ class CheckoutWatch:
 
     async def look(self) -> CheckoutState | None:
         """Returns the checkout as it is; None when that takes too long or cannot be seen."""
-        git = replace(self.git, max_seconds=LOOK_S, output_cap=OUTPUT_CAP)
         try:
-            status = "" if self.repo.bare else (await git.run(self.repo.top, *_STATUS)).out
-            lines = (await git.run(self.repo.top, *_REFS)).lines
-            inner = {} if self.repo.bare else await self._inner(git)
+            return await self.view()
         except errors.WorkerError:
             return None
+
+    async def view(self) -> CheckoutState:
+        """Returns the checkout as it is.
+
+        Raises:
+            TooSlow, TooMuch: it is too large to be watched.
+            WorkerError: it cannot be seen.
+        """
+        git = replace(self.git, max_seconds=LOOK_S, output_cap=OUTPUT_CAP)
+        if not self.repo.bare and foreign_repositories.git_directory(self.repo.top) is None:
+            raise errors.WorkerError("its git directory is gone")  # git would look for one further up
+        status = "" if self.repo.bare else (await git.run(self.repo.top, *_STATUS)).out
+        lines = (await git.run(self.repo.top, *_REFS)).lines
+        inner = {} if self.repo.bare else await self._inner(git)
         pairs = (line.partition(" ") for line in lines)
         refs = {ref: commit for commit, _, ref in pairs if not ref.startswith(_OURS)}
         return await anyio.to_thread.run_sync(self._state, status.split("\0"), refs, inner)

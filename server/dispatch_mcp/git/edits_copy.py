@@ -24,7 +24,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.git import checkout_watch, command_log, git_process, merge_queue, merge_rules
 from dispatch_mcp.model import AttemptState, Receipt, ports, problems, run_refs, work_order
 from dispatch_mcp.runs import receipts
-from dispatch_mcp.text import path_globs
+from dispatch_mcp.text import escape, path_globs
 
 MOST_FILES: Final = 2_000
 MOST_BYTES: Final = 64 << 20
@@ -185,9 +185,20 @@ class CheckoutGuard:
 
         What is gone is said where the run is told of too, and the copy stays; else it goes.
         """
-        after = await self._watch.look() if before.state else None
-        if before.state is None or after is None:
+        if before.state is None:
             return outcome
+        try:
+            after = await self._watch.view()
+        except (git_process.TooSlow, git_process.TooMuch):
+            return outcome
+        except errors.WorkerError as trouble:
+            return _unseen(ctx, outcome, f"{_UNSEEN}: {escape.one_line(str(trouble), limit=300)}.")
+        return await self._judged(ctx, before, after, outcome)
+
+    async def _judged(
+        self, ctx: ports.TaskContext, before: Guarded, after: checkout_watch.CheckoutState, outcome: model.Outcome
+    ) -> model.Outcome:
+        assert before.state is not None
         parts = checkout_watch.differences(before.state, after)
         if parts:
             outcome = receipts.with_receipt(
@@ -263,10 +274,22 @@ class CheckoutGuard:
         return [f"{self.repo.below}/{path}".lstrip("/") for path in paths if path]
 
 
+_UNSEEN = (
+    "The repository of the checkout could be read before this task and cannot be read any more, through it or somebody "
+    "else"
+)
 _NOT_YOURS = (
     "A command that has no worktree of its own must leave there what you have not committed. Name in `files` what a "
     "task is to change: then it works in a worktree."
 )
+
+
+def _unseen(ctx: ports.TaskContext, outcome: model.Outcome, text: str) -> model.Outcome:
+    """Returns the outcome of an attempt after which the repository cannot be looked at; never a success."""
+    ctx.beat(**{ports.LOSS: text})
+    outcome = receipts.with_receipt(outcome, Receipt(kind="touched", ok=False, detail=text))
+    is_success = outcome.state is AttemptState.SUCCEEDED
+    return receipts.as_failure(outcome, "moved_branch", text) if is_success else outcome
 
 
 def _declared(work: work_order.WorkOrder) -> list[str]:
