@@ -48,7 +48,7 @@ async def judged(
     changes = diff_source.GitChanges(git_process.Git(store.home, child_environment.ChildPolicy({})))
     evidence = plan_review_attempt.ReviewEvidence(changes, states_of=states)
     digest = await review_attempt.store_text(store, diff) if diff else ""
-    beat: dict[str, model.Json] = {plan_review_attempt.BEAT: {"attempt": 1, "diff": digest}}
+    beat: dict[str, model.Json] = {review_attempt.BEAT: {"attempt": 1, "diff": digest}}
     verdict = await judged_files.with_footprints(store, evidence, ("r", workspace, REVIEW), beat, outcome)
     assert verdict.model_copy(update={"footprints": {}}) == outcome
     for path, footprint in verdict.footprints.items():

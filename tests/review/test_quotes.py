@@ -82,7 +82,7 @@ def test_a_quote_is_found_whatever_surrounds_it(change: dict[str, object], place
         ({"quote": "…"}, quotes.TOO_SHORT),
         ({"file": "nowhere.py", "quote": "a b c d"}, quotes.NOT_THERE),
         ({"quote": ")"}, quotes.TOO_SHORT),
-        ({"quote": "x"}, quotes.TOO_SHORT),
+        ({"quote": "p"}, quotes.TOO_SHORT),
         ({"quote": ""}, quotes.TOO_SHORT),
     ],
 )
@@ -90,6 +90,34 @@ def test_a_finding_without_its_quote_is_low_and_says_why(change: dict[str, objec
     finding = quotes.anchored(CLAIM.model_copy(update=change), GROUND)
     assert (finding.anchored, finding.severity, finding.called) == (False, "low", "high")
     assert finding.marks == (mark,)
+
+
+SHORT = quotes.ground(
+    diff_samples.diff(
+        diff_samples.change("a.py", " k=1", "-x=1", "+x=2", "+    i  += 1", "+)"), diff_samples.change("b.py", "+y=2")
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("quote", "place"),
+    [
+        ("x=2", ("a.py", 2)),
+        ("+x=2", ("a.py", 2)),
+        ("  x=2\n", ("a.py", 2)),
+        ("x=1", ("a.py", 2)),
+        ("i += 1", ("a.py", 3)),
+        ("y=2", ("b.py", 1)),
+    ],
+)
+def test_a_whole_line_that_was_changed_proves_something_however_short_it_is(quote: str, place: tuple[str, int]) -> None:
+    finding = quotes.anchored(CLAIM.model_copy(update={"file": "a.py", "line": 0, "quote": quote}), SHORT)
+    assert (finding.anchored, finding.severity, finding.file, finding.line) == (True, "high", *place)
+
+
+@pytest.mark.parametrize("quote", ["=2", "x", "x=", "2", "k=1", "x=3", ")", "", "+", "x=2\ny=2"])
+def test_a_short_piece_of_a_line_and_one_that_was_left_alone_prove_nothing(quote: str) -> None:
+    assert not quotes.anchored(CLAIM.model_copy(update={"file": "a.py", "line": 0, "quote": quote}), SHORT).anchored
 
 
 def test_what_was_called_low_stays_what_it_was_called() -> None:

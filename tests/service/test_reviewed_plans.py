@@ -447,3 +447,22 @@ async def test_no_second_look_passes_what_is_as_it_was_when_it_was_blocked(tmp_p
         await chat.report("fix")
         assert await judged(answer) in {"succeeded", "unverified"}
         assert (await chat.trace()).state == "succeeded"
+
+
+@pytest.mark.parametrize(("first", "state"), [(verdict("FAIL"), "inconclusive"), (GARBAGE, "succeeded")])
+async def test_a_seat_that_is_asked_again_and_passes_what_it_has_failed_passes_nothing(
+    tmp_path: Path, first: str, state: str
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="end", council_rounds=1) as chat:
+        await chat.begin({**FIX, "files": ["app/cart.py"], "acceptance": ["diff"]})
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        seats = [task_id for task_id in await chat.out() if task_id.startswith("council")]
+        assert len(seats) > 1
+        await chat.report(seats[0], first.replace("return sum(cart)", "nowhere(cart)"))
+        for seat in seats:
+            await chat.report(seat, PASS)
+        if "council" in await chat.out():  # an advocate is asked where everybody passes the change
+            await chat.report("council", PASS)
+        assert (await chat.trace()).state == state

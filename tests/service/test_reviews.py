@@ -113,6 +113,21 @@ async def test_a_fail_that_quotes_what_is_not_there_is_asked_again_and_then_prov
     assert found.outcome == "INCONCLUSIVE"
 
 
+@pytest.mark.parametrize("first", ['{"verdict": "FAIL", "findings": []}', council_setup.fails("os.system(name)")])
+async def test_a_fail_that_is_a_pass_when_it_is_asked_again_is_no_verdict(tmp_path: Path, first: str) -> None:
+    answers = {"security-sentinel": [first, council_setup.passes("diff --git a/app.py b/app.py")]}
+    async with council_setup.opened(tmp_path / "state", answers) as room:
+        review = await room.reviewed(DIFF)
+    assert len(room.model.prompts("security-sentinel")) == 2
+    assert (review.outcome, review.blocks) == ("INCONCLUSIVE", True)
+
+
+async def test_an_answer_without_a_verdict_that_is_a_pass_when_it_is_asked_again_passes(tmp_path: Path) -> None:
+    answers = {"security-sentinel": ["I have nothing to say.", council_setup.passes("diff --git a/app.py b/app.py")]}
+    async with council_setup.opened(tmp_path / "state", answers) as room:
+        assert (await room.reviewed(DIFF)).outcome == "PASS"
+
+
 @pytest.mark.promise("R16")
 async def test_no_prompt_holds_what_another_reviewer_wrote_or_who_else_reviews(tmp_path: Path) -> None:
     canaries = {name: f"canary-{place}-{name[:4]}" for place, name in enumerate((*SEATS, "devils-advocate"))}

@@ -20,6 +20,7 @@ from dispatch_mcp.engine import (
     claim_evidence,
     paid_answers,
     plan_review_attempt,
+    review_attempt,
     run_view,
     store_waits,
     task_kinds,
@@ -115,7 +116,7 @@ class AttemptDriver:
         if not is_verdict or all(receipt.kind != plan_review_attempt.SIMULATED for receipt in outcome.receipts):
             return outcome
         is_simulation = await plan_review_attempt.is_simulation(self.store, work.run_id, work.task, work.worker)
-        return outcome if is_simulation else plan_review_attempt.inconclusive(outcome, plan_review_attempt.NOBODY)
+        return outcome if is_simulation else review_attempt.inconclusive(outcome, plan_review_attempt.NOBODY)
 
     async def run(
         self, ctx: task_runner.LocalContext, work: work_order.WorkOrder, workers: ports.Workers

@@ -56,7 +56,7 @@ async def needless(
     if await plan_review_attempt.is_simulation(store, view.run.id, council, view.task(council.id).worker):
         return None
     newest = view.attempts.get(council.id)
-    if newest is not None and plan_review_attempt.BEAT in newest.beat:
+    if newest is not None and review_attempt.BEAT in newest.beat:
         return None
     hearing = await _heard(store, view, council)
     if hearing.needs_advocate(_rules(evidence)):
@@ -85,6 +85,8 @@ async def judge(
     problem = review_attempt.problem_of(report, ground)
     if problem:
         return plan_review_attempt.unusable(outcome, problem)
+    if await review_attempt.takes_back(store, work, report, claim.before):
+        return review_attempt.inconclusive(outcome, review_attempt.TAKEN_BACK)
     whole = _Hearing(work.task, (*hearing.reports, report), hearing.changes, hearing.unseen, hearing.todos)
     return await _decided(store, evidence, view, whole, outcome)
 
@@ -130,7 +132,7 @@ async def _decided(
     decision = council_decision.decide(hearing.reports, _rules(evidence), unseen=hearing.unseen)
     if not decision.blocks and await plan_review_attempt.is_gone(store, evidence, view, hearing.council):
         answer = {"outcome": "INCONCLUSIVE", "why": plan_review_attempt.GONE}
-        return plan_review_attempt.inconclusive(outcome, plan_review_attempt.GONE).model_copy(update={"output": answer})
+        return review_attempt.inconclusive(outcome, plan_review_attempt.GONE).model_copy(update={"output": answer})
     if decision.outcome == "PASS" and await plan_review_attempt.has_moved(
         store, evidence, view, hearing.council, hearing.changes
     ):

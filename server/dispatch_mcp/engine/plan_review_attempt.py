@@ -31,9 +31,6 @@ from dispatch_mcp.text import fences, json_types, path_globs, secret_paths, unif
 SIMULATED: Final = "simulated"
 """The kind of the receipt of what was not done."""
 
-BEAT: Final = "review"
-"""The detail of a beat that says what the reviewer of an attempt was shown."""
-
 MAX_SHOWN: Final = 4
 """Parts of a large change that one reviewer is shown (`diff_parts.LIMIT` characters each).
 
@@ -142,7 +139,7 @@ async def prepare(
     """
     view = await run_view.load(store, work.run_id, records.ANYBODY)
     attempts = await store.attempts(work.run_id, work.task.id)
-    detail = work.last_beat.get(BEAT)
+    detail = work.last_beat.get(review_attempt.BEAT)
     exhibit = await _kept(store, detail, work.attempt)
     if exhibit is None:
         exhibit = await _exhibit(store, evidence, view, work.task)
@@ -161,7 +158,7 @@ async def prepare(
         schema=answer_form.SCHEMA,
         schema_form=answer_form.SCHEMA_FORM,
     )
-    return briefing.BriefedOrder(order, {}, {BEAT: detail})
+    return briefing.BriefedOrder(order, {}, {review_attempt.BEAT: detail})
 
 
 def _last_error(work: work_order.WorkOrder, attempts: Sequence[records.AttemptRecord]) -> str:
@@ -418,13 +415,17 @@ async def judge(
     answer, reviewer = answer_parser.answer_of(outcome), work.task.agent or "reviewer"
     where = await ground(store, claim.before)
     if council_of(view.plan.tasks, work.task.id):
-        return _of_seat(outcome, plan_reviews.report(reviewer, answer, where), where)
+        return await _of_seat(store, claim, plan_reviews.report(reviewer, answer, where), where)
     judgement = plan_reviews.judge(reviewer, answer, where)
     match judgement.ruling:
         case "pass":
             exhibit = exhibit_of(claim.before)
             if exhibit.unseen or await is_gone(store, evidence, view, work.task):
-                return _passed_in_part(outcome, exhibit.unseen) if exhibit.unseen else inconclusive(outcome, GONE)
+                return (
+                    _passed_in_part(outcome, exhibit.unseen)
+                    if exhibit.unseen
+                    else review_attempt.inconclusive(outcome, GONE)
+                )
             problem = review_attempt.reading_gap(judgement.report, where)
             if not problem and await has_moved(store, evidence, view, work.task, {exhibit.diff} - {""}):
                 problem = _MOVED
@@ -439,10 +440,14 @@ async def judge(
 _MOVED: Final = "the change has moved on since it was shown to its reviewer"
 
 
-def _of_seat(outcome: model.Outcome, report: findings.ReviewReport, where: quotes.Ground | None) -> model.Outcome:
-    problem = review_attempt.problem_of(report, where)
+async def _of_seat(
+    store: sqlite_store.Store, claim: claim_evidence.Claim, report: findings.ReviewReport, where: quotes.Ground | None
+) -> model.Outcome:
+    outcome, problem = claim.outcome, review_attempt.problem_of(report, where)
     if problem:
         return unusable(outcome, problem)
+    if await review_attempt.takes_back(store, claim.work, report, claim.before):
+        return review_attempt.inconclusive(outcome, review_attempt.TAKEN_BACK)
     count = len(report.findings)
     words = f"{report.verdict or 'no verdict'} with {count} finding{'s' * (count != 1)}"
     result = review_attempt.with_receipt(outcome, report)
@@ -528,7 +533,7 @@ async def is_simulation(store: sqlite_store.Store, run_id: str, review: model.Ta
 
 def exhibit_of(beat: Mapping[str, model.Json]) -> Shown:
     """Returns what an attempt's beat says that its reviewer was shown."""
-    detail = beat.get(BEAT)
+    detail = beat.get(review_attempt.BEAT)
     if not json_types.is_object(detail):
         return Shown()
     digest = detail.get("diff")
@@ -565,12 +570,7 @@ def _passed_in_part(outcome: model.Outcome, unseen: Sequence[str]) -> model.Outc
         "It passes what it was shown, but not all of the change could be shown in one review, and nobody has seen "
         f"{', '.join(unseen)}. Have the change reviewed in parts by the council, or split the work into smaller tasks."
     )
-    return inconclusive(outcome, why)
-
-
-def inconclusive(outcome: model.Outcome, why: str) -> model.Outcome:
-    """Returns the outcome of an answer that can be no verdict, and asking again brings none."""
-    return review_attempt.unusable(outcome, "").model_copy(update={"summary": why, "error": why, "retryable": False})
+    return review_attempt.inconclusive(outcome, why)
 
 
 def _blocked(

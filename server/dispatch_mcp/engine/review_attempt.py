@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio.to_thread
 
@@ -19,11 +19,17 @@ from dispatch_mcp.process import computation
 from dispatch_mcp.review import answer_parser, council_decision, findings, quotes, review_tasks
 from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text import unified_diff
+from dispatch_mcp.text import json_types, unified_diff
 
 T = TypeVar("T")
 
 ASK_AGAIN = "Answer again in the form that was asked for."
+BEAT: Final = "review"
+"""The detail of a beat that says what the reviewer of an attempt was shown, where that is not fixed for the run."""
+
+TAKEN_BACK = "It said FAIL and then PASS, and nothing was changed between the two: that is no verdict."
+_UNUSABLE = "The review cannot be used: "
+_FAILS = "it says FAIL"
 NOT_NEEDED = "not needed: the reviewers do not all pass the change"
 
 
@@ -92,7 +98,7 @@ async def prepare(
 
 
 async def judge(
-    store: sqlite_store.Store, place: review_tasks.ReviewAssignment, outcome: model.Outcome
+    store: sqlite_store.Store, place: review_tasks.ReviewAssignment, work: work_order.WorkOrder, outcome: model.Outcome
 ) -> model.Outcome:
     """Returns a review's outcome with what the server checked of it; an answer that cannot be used has failed."""
     if outcome.state is not AttemptState.SUCCEEDED or is_moot(outcome):
@@ -101,7 +107,31 @@ async def judge(
     where = await read_ground(store, manifest.diff)
     report = await computation.apart(_checked, place, outcome, where)
     problem = problem_of(report, where)
-    return unusable(outcome, problem) if problem else with_receipt(outcome, report)
+    if problem:
+        return unusable(outcome, problem)
+    is_taken_back = await takes_back(store, work, report, {})
+    return inconclusive(outcome, TAKEN_BACK) if is_taken_back else with_receipt(outcome, report)
+
+
+async def takes_back(
+    store: sqlite_store.Store, work: work_order.WorkOrder, report: ReviewReport, beat: Mapping[str, model.Json]
+) -> bool:
+    """Returns whether a PASS takes back a FAIL of an earlier attempt with this beat, which was shown the same change.
+
+    Such a FAIL could not be used as it was; that it was asked for again has mended nothing.
+    """
+    if report.verdict != "PASS":
+        return False
+    return any(
+        attempt.error.startswith(f"{_UNUSABLE}{_FAILS}") and _digest(attempt.beat) == _digest(beat)
+        for attempt in await store.attempts(work.run_id, work.task.id)
+        if attempt.attempt < work.attempt
+    )
+
+
+def _digest(beat: Mapping[str, model.Json]) -> model.Json:
+    detail = beat.get(BEAT)
+    return detail.get("diff") if json_types.is_object(detail) else None
 
 
 def problem_of(report: ReviewReport, where: quotes.Ground | None) -> str:
@@ -126,7 +156,7 @@ def unusable(outcome: model.Outcome, problem: str) -> model.Outcome:
     return outcome.model_copy(
         update={
             "state": AttemptState.FAILED,
-            "error": f"The review cannot be used: {problem}. {ASK_AGAIN}",
+            "error": f"{_UNUSABLE}{problem}. {ASK_AGAIN}",
             "error_kind": transitions.UNUSABLE,
             "retryable": True,
             "unverified": False,
@@ -134,13 +164,18 @@ def unusable(outcome: model.Outcome, problem: str) -> model.Outcome:
     )
 
 
+def inconclusive(outcome: model.Outcome, why: str) -> model.Outcome:
+    """Returns the outcome of an answer that can be no verdict, and asking again brings none."""
+    return unusable(outcome, "").model_copy(update={"summary": why, "error": why, "retryable": False})
+
+
 def _unproven(report: ReviewReport) -> str:
     """Returns why a FAIL proves nothing, or an empty string: its reviewer is asked once more."""
     if report.verdict != "FAIL" or any(finding.anchored for finding in report.findings):
         return ""
     if not report.findings:
-        return "it says FAIL without a finding"
-    return f"it says FAIL, but {report.findings[0].quote.strip()[:80]!r} is not in the change"
+        return f"{_FAILS} without a finding"
+    return f"{_FAILS}, but {report.findings[0].quote.strip()[:80]!r} is not in the change"
 
 
 def reading_gap(report: ReviewReport, where: quotes.Ground | None) -> str:

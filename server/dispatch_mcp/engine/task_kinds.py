@@ -186,7 +186,7 @@ class Review(_Judging):
         self, store: sqlite_store.Store, _services: attempt_services.AttemptServices, claim: claim_evidence.Claim, /
     ) -> model.Outcome:
         """Returns a review with what its quotes prove; an answer that cannot be used has failed."""
-        return await review_attempt.judge(store, self.place, claim.outcome)
+        return await review_attempt.judge(store, self.place, claim.work, claim.outcome)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dispatch_mcp.review import findings
 from dispatch_mcp.text import damaged_json, unified_diff
 
 LEAST: Final = 3
-"""Letters and digits that a quote must have to prove anything."""
+"""Letters and digits that a quote must have to prove anything, unless it is a whole line that was changed."""
 
 LEAST_LOOSE: Final = 8
 """Those that it must have to be found with other blanks; each piece of one whose middle is left out must have LEAST."""
@@ -118,12 +118,24 @@ class FileText:
 
     def find(self, quote: Quote) -> list[QuoteMatch]:
         """Returns the places where a quote stands, found in the strictest way in which there is one."""
+        if not quote.is_significant:
+            return self._lines_alike(quote)
         for way in (_as_it_is, _squeezed_alike, _loosely, _in_pieces):
             for form in quote.forms:
                 for view in self._views:
                     matches = [match for span in way(view, form) if (match := view.match(*span)) is not None]
                     if matches:
                         return matches
+        return []
+
+    def _lines_alike(self, quote: Quote) -> list[QuoteMatch]:
+        """Returns the changed lines that are a quote as a whole, which proves something however short it is."""
+        for form in quote.short_forms:
+            for view in self._views[:2]:
+                places = (at for at, line in enumerate(view.lines) if line.mark != " " and line.text == form)
+                matches = [match for at in places if (match := view.match(at, at)) is not None]
+                if matches:
+                    return matches
         return []
 
 
@@ -135,8 +147,14 @@ class Quote:
 
     @property
     def is_significant(self) -> bool:
-        """Whether it has enough letters and digits to prove anything."""
+        """Whether it has enough letters and digits to prove anything wherever it stands."""
         return _count(self._text) >= LEAST
+
+    @property
+    def short_forms(self) -> list[str]:
+        """The quote as it is, and without the mark of a diff: one line with a letter or digit."""
+        lines = [findings.plain(self._text), findings.plain(_without_every_mark(self._text))]
+        return [line for line in dict.fromkeys(lines) if "\n" not in line and _count(line)]
 
     @functools.cached_property
     def forms(self) -> list[str]:

@@ -38,8 +38,6 @@ class Ground:
         """
         words = quote_search.Quote(quote)
         path = self.path(file)
-        if not words.is_significant:
-            return None
         if path is not None:
             return _nearest(path, line, self.files[path].find(words))
         places = (place for path in self.files if (place := _nearest(path, line, self.files[path].find(words))))
@@ -51,7 +49,7 @@ class Ground:
         words = quote_search.Quote(quote)
         matches: dict[str, list[quote_search.QuoteMatch]] = {}
         count = 0
-        for path, text in self.files.items() if words.is_significant else ():
+        for path, text in self.files.items():
             places = text.find(words)
             count += len(places)
             if places:
