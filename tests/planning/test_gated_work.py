@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, transitions
 from dispatch_mcp.model.problems import Problem
-from dispatch_mcp.planning import edit_rules, plan_edits
+from dispatch_mcp.planning import edit_rules, gated_work, plan_edits
 
 
 def task(name: str, *deps: str, **more: object) -> model.Task:
@@ -176,3 +176,73 @@ def test_after_any_edit_that_passes_all_that_was_behind_the_gate_still_waits_for
 def _below(files: tuple[str, ...]) -> set[str]:
     """Returns which of the drawn paths lie below one of these."""
     return {"lib/c.py", "lib/**"} if "lib" in files else set()
+
+
+# -- decisions of other runs
+
+
+REFUSED = gated_work.EarlierGate("ship-1a2b", "gate", is_rejected=True)
+WAITS = gated_work.EarlierGate("send-3c4d", "ask", is_rejected=False)
+
+
+def with_approval(
+    plan: list[model.Task], gates: dict[str, gated_work.EarlierGate], final_ids: set[str] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Returns what each task waits for once the work of earlier gates waits for a person."""
+    return {one.id: one.deps for one in gated_work.with_approval(plan, gates, final_ids or set()).tasks}
+
+
+def test_one_decision_is_added_for_all_work_of_earlier_gates_and_says_which_these_were() -> None:
+    plan = [task("a", files=["a.py"]), task("b", "a", files=["b.py"]), task("c", files=["c.py"]), task("d", "c")]
+    guarded = gated_work.with_approval(plan, {"a": REFUSED, "c": WAITS, "b": REFUSED})
+    assert [(one.id, one.deps) for one in guarded.tasks] == [
+        ("approval", ()),
+        ("a", ("approval",)),
+        ("b", ("approval", "a")),
+        ("c", ("approval",)),
+        ("d", ("c",)),
+    ]
+    decision = guarded.tasks[0]
+    assert decision.worker is WorkerKind.HUMAN
+    [notice] = guarded.notices
+    assert notice.tasks == ("a", "b", "c")
+    for text in (decision.goal, notice.message, guarded.additions["approval"]):
+        assert "'gate' of run ship-1a2b, behind which the same work stood, was refused by a person" in text
+        assert "'ask' of run send-3c4d, behind which the same work stood, still waits for a person" in text
+    assert guarded.additions["approval"].startswith(gated_work.AGAIN)
+
+
+def test_a_name_that_is_taken_is_not_used_again() -> None:
+    plan = [task("approval"), task("approval-2"), task("a")]
+    assert with_approval(plan, {"a": REFUSED})["a"] == ("approval-3",)
+
+
+@pytest.mark.parametrize(
+    ("plan", "final_ids"),
+    [
+        ([GATE, task("a", "gate")], set[str]()),
+        ([GATE, task("b", "gate"), task("a", "b", "b")], set[str]()),
+        ([task("a")], {"a"}),
+        ([task("b")], set[str]()),
+    ],
+    ids=["behind a decision", "far behind one", "begun", "other work"],
+)
+def test_work_that_waits_for_a_person_already_or_has_begun_is_left_as_it_is(
+    plan: list[model.Task], final_ids: set[str]
+) -> None:
+    assert gated_work.unguarded(plan, {"a": REFUSED}, final_ids) == []
+    guarded = gated_work.with_approval(plan, {"a": REFUSED}, final_ids)
+    assert (list(guarded.tasks), guarded.notices, guarded.additions) == (plan, (), {})
+
+
+def test_a_decision_that_nothing_waits_for_and_a_gate_that_is_not_there_guard_nothing() -> None:
+    plan = [GATE, task("a", "lost", "b"), task("b", "a")]
+    assert [one.id for one in gated_work.unguarded(plan, {"a": WAITS})] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("command", "is_reading"),
+    [(["git", "status"], True), (["git", "diff", "--stat"], True), (["git", "push"], False), (["ls"], False)],
+)
+def test_only_what_the_server_may_always_start_is_known_to_read(command: list[str], is_reading: object) -> None:
+    assert gated_work.only_reads(task("look", command=command)) == is_reading

@@ -1,5 +1,7 @@
 """Work behind a gate: no edit of a live plan takes any of it away, or has it done in front of the gate.
 
+Nor does another plan: what a person has refused there, or still has to decide, waits here for a decision of its own.
+
 Rule: docs/rules.md#edits-of-a-plan. What work is, its files tell; what an edit adds that changes something and names
 none may write all of them. A program without files is only what it is, as whoever allowed it decides about it.
 """
@@ -7,11 +9,95 @@ none may write all of them. A program without files is only what it is, as whoev
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
+from dispatch_mcp.model.problems import Notice
 from dispatch_mcp.planning import plan_advice
+from dispatch_mcp.process import allowlist
 from dispatch_mcp.text import path_globs
+
+_READING: Final = allowlist.AllowList(allowlist.READ_ONLY)
+
+APPROVAL: Final = "approval"
+"""The id of the decision that is added for work which a person has not let go on before."""
+
+AGAIN: Final = "a person decides again: "
+"""How the reason of such a decision begins."""
+
+GATED: Final = "gated_before"
+"""The code of the notice of such work."""
+
+
+class EarlierGate(NamedTuple):
+    """A decision of a person in another run, by its short id, that work waited for: it was refused, or is not made."""
+
+    run: str
+    gate: str
+    is_rejected: bool
+
+    @property
+    def text(self) -> str:
+        """What became of it, as a sentence without its full stop."""
+        state = "was refused by a person" if self.is_rejected else "still waits for a person"
+        return f"{self.gate!r} of run {self.run}, behind which the same work stood, {state}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatedTasks:
+    """A plan's tasks with the decision that work of earlier gates waits for, if any is needed; `additions` says why."""
+
+    tasks: Sequence[model.Task]
+    notices: Sequence[Notice] = ()
+    additions: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def unguarded(
+    tasks: Sequence[model.Task], gates: Mapping[str, EarlierGate], final_ids: Collection[str] = ()
+) -> list[model.Task]:
+    """Returns the work of earlier gates that waits for no person in its own plan, but for what may no longer change."""
+    by_id = {task.id: task for task in tasks}
+    return [task for task in tasks if task.id in gates and task.id not in final_ids and not _waits(task, by_id)]
+
+
+def with_approval(
+    tasks: Sequence[model.Task], gates: Mapping[str, EarlierGate], final_ids: Collection[str] = ()
+) -> GatedTasks:
+    """Returns tasks of which the work of earlier gates waits for a person's decision."""
+    subjects = {task.id for task in unguarded(tasks, gates, final_ids)}
+    if not subjects:
+        return GatedTasks(tasks)
+    ids, name, number = {task.id for task in tasks}, APPROVAL, 1
+    while name in ids:
+        number += 1
+        name = f"{APPROVAL}-{number}"
+    why = "; ".join(dict.fromkeys(gates[task.id].text for task in tasks if task.id in subjects))
+    decision = model.Task(
+        id=name,
+        do=f"Decide whether these go on: {', '.join(sorted(subjects))}. {why}.",
+        worker=model.WorkerKind.HUMAN,
+        effort=model.Effort.S,
+        priority=model.Priority.HIGH,
+        attempts=1,
+    )
+    waiting = [task.model_copy(update={"deps": (name, *task.deps)}) if task.id in subjects else task for task in tasks]
+    message = f"{why}: these wait for `{name}`, which only a person decides, and no edit takes it out."
+    notice = Notice(code=GATED, tasks=tuple(sorted(subjects)), message=message)
+    return GatedTasks([decision, *waiting], [notice], {name: f"{AGAIN}{why}"})
+
+
+def _waits(task: model.Task, by_id: Mapping[str, model.Task]) -> bool:
+    """Returns whether a task waits for a person's decision, directly or through others."""
+    stack, names = [*task.deps], set[str]()
+    while stack:
+        name = stack.pop()
+        if name in by_id and name not in names:
+            names.add(name)
+            if by_id[name].worker is model.WorkerKind.HUMAN:
+                return True
+            stack += by_id[name].deps
+    return False
 
 
 class Bypass(NamedTuple):
@@ -34,10 +120,10 @@ def bypasses(
 
     `waiting` are the tasks that wait for it in `before` and have not begun, `waiting_now` those that wait for it now.
     """
-    gated_tasks = [task for task in before if task.id in waiting and _acts(task)]
+    gated_tasks = [task for task in before if task.id in waiting and acts(task)]
     if not gated_tasks:
         return
-    rest = [now[task_id] for task_id in waiting_now if task_id in now and _acts(now[task_id])]
+    rest = [now[task_id] for task_id in waiting_now if task_id in now and acts(now[task_id])]
     for task in gated_tasks:
         path = _uncovered(task, rest, workspace)
         if path is not None:
@@ -45,7 +131,7 @@ def bypasses(
     old = {task.id: task for task in before}
     goner = next((task.id for task in gated_tasks if task.id not in now), "")
     for task in now.values():
-        if task.id in waiting_now or not _acts(task) or not _is_other(task, old.get(task.id)):
+        if task.id in waiting_now or not acts(task) or not _is_other(task, old.get(task.id)):
             continue
         rivals = ((rival, _shared(task, rival, workspace)) for rival in gated_tasks)
         meeting = next(((rival, path) for rival, path in rivals if path is not None), None)
@@ -55,11 +141,16 @@ def bypasses(
             yield Bypass("before", task.id, goner)
 
 
-def _acts(task: model.Task) -> bool:
+def acts(task: model.Task) -> bool:
     """Returns whether a task may change something: it does not say that it only looks, and neither judges nor asks."""
     if task.reviews or task.worker is model.WorkerKind.HUMAN:
         return False
     return _is_program(task) or not plan_advice.names_no_change(task)
+
+
+def only_reads(task: model.Task) -> bool:
+    """Returns whether a program is one that may always be started, as it changes nothing."""
+    return bool(task.command) and _READING.find(task.command) is not None
 
 
 def _is_program(task: model.Task) -> bool:

@@ -10,7 +10,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import bounds, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
-from dispatch_mcp.planning import limits, plan_checks, proof_proposals, review_rules
+from dispatch_mcp.planning import gated_work, limits, plan_checks, proof_proposals, review_rules
 from dispatch_mcp.planning.drafts import plan_offer
 from dispatch_mcp.service import plan_proposals
 from dispatch_mcp.text import json_types
@@ -83,9 +83,12 @@ def refusal_step(proposal: plan_proposals.PlanProposal) -> NextStep:
     """
     by_route = {task.id for task in proposal.plan.tasks if _is_gate(task) and task.id in proposal.additions}
     by_route -= {task_id for task_id, why in proposal.additions.items() if why.startswith(plan_proposals.PATTERN)}
-    kept_ids = by_route | _seats(proposal) | _fixed_reviews(proposal)
+    approval_ids = {task_id for task_id, why in proposal.additions.items() if why.startswith(gated_work.AGAIN)}
+    by_route -= approval_ids
+    kept_ids = by_route | approval_ids | _seats(proposal) | _fixed_reviews(proposal)
     removable = tuple(task_id for task_id in proposal.additions if task_id not in kept_ids)
     advice = "To do without the decision, name an agent for what waits for it." if by_route else ""
+    advice = f"{advice} Only a person decides {', '.join(sorted(approval_ids))}.".strip() if approval_ids else advice
     plan, fixed_ids = proposal.plan, tuple(sorted(_fixed_reviews(proposal) - _seats(proposal)))
     if fixed_ids and not (removable or advice):
         return NextStep(StepKind.LET_REVIEW_GO, tasks=fixed_ids)

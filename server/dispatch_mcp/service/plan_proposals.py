@@ -14,6 +14,7 @@ from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.planning import (
     agent_choice,
     forecast,
+    gated_work,
     plan_advice,
     plan_checks,
     plan_edits,
@@ -98,7 +99,8 @@ class Situation:
     """What decides about a plan beside its tasks: who may do them, what tests them, what has been, what is there.
 
     `near_files` are notices of declared files that other names are near to. `blocks` are the run and the review that
-    have blocked a change of a task's files before, by task.
+    have blocked a change of a task's files before, by task, and `gates` the decisions that a person has refused or not
+    made before the same work elsewhere.
     """
 
     rules: PlanningRules
@@ -109,6 +111,7 @@ class Situation:
     inner_folders: Collection[str]
     near_files: Sequence[problems.Notice]
     blocks: Mapping[str, tuple[str, str]]
+    gates: Mapping[str, gated_work.EarlierGate]
 
     def proposal(self, candidate: CheckedPlan, standing: plan_edits.TaskProgress) -> PlanProposal:
         """Returns the plan of checked tasks: who does them, what is reviewed, when they run and what is to be said.
@@ -117,10 +120,11 @@ class Situation:
         """
         rules, picks, frame = self.rules, self.picks, candidate.frame
         reviewers = reviewer_selection.names(self.agents)
-        judging = review_rules.with_reviewers(candidate.tasks, reviewers, standing.fixed)
+        gated_tasks = gated_work.with_approval(candidate.tasks, self.gates, standing.fixed)
+        judging = review_rules.with_reviewers(gated_tasks.tasks, reviewers, standing.fixed)
         by_words = {
             task.id
-            for task, old in zip(judging, candidate.tasks, strict=True)
+            for task, old in zip(judging, gated_tasks.tasks, strict=True)
             if task.reviews and not old.reviews and task.agent not in reviewers
         }
         assignment = candidate.choice.assign(judging, standing.fixed, picks.agents)
@@ -137,7 +141,8 @@ class Situation:
         )
         refuse(schedule.problems)
         tasks = rest.merged(with_reviews.tasks, schedule.tasks)
-        additions = {**frame.additions, **with_reviews.added}
+        new_additions = {**gated_tasks.additions, **with_reviews.added}
+        additions = {**frame.additions, **new_additions}
         plan = frame.model_copy(
             update={
                 "tasks": tasks,
@@ -150,6 +155,7 @@ class Situation:
         notices = [
             *candidate.notes,
             *self.near_files,
+            *gated_tasks.notices,
             *assignment.notices,
             *with_reviews.notices,
             *review_rules.blocked_notices(self.blocks, tasks, is_off=not rules.has_reviews),
@@ -162,7 +168,7 @@ class Situation:
             schedule.with_notices(notices),
             assignment.choices,
             proofs=proof_proposals.propose(rest.tasks, self.runners, rules.allow_list),
-            additions=plan.additions if plan.version == 1 else with_reviews.added,
+            additions=plan.additions if plan.version == 1 else new_additions,
         )
 
     def _review_rules(

@@ -15,12 +15,13 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import project_files
 from dispatch_mcp.context.documents import declared_files
-from dispatch_mcp.engine.earlier_runs import blocked_work
+from dispatch_mcp.engine.earlier_runs import blocked_work, person_decisions
 from dispatch_mcp.model import TaskState, bounds, digests, ports, problems, records, short_ids
 from dispatch_mcp.planning import (
     agent_choice,
     edit_rules,
     forecast,
+    gated_work,
     plan_checks,
     plan_documents,
     plan_edits,
@@ -35,6 +36,9 @@ from dispatch_mcp.service import handles, plan_proposals, route_memory
 from dispatch_mcp.store import sqlite_store
 
 MAX_OPEN_RUNS = 1_000
+
+_REFUSABLE = (plan_proposals.PATTERN, gated_work.AGAIN)
+"""How the reasons of decisions begin that planning has added, and that are nobody's once nothing waits for them."""
 
 
 def new_id() -> str:
@@ -314,9 +318,7 @@ class Planner:
             base = edit_rules.bare(plan.tasks, plan.added_edges, standing.fixed)
             tasks = self._edited(base, edits, standing, runners)
             tasks = [task.model_copy(update={"agent": None}) if task.id in agentless else task for task in tasks]
-            extras = (
-                () if runs else [name for name, why in plan.additions.items() if why.startswith(plan_proposals.PATTERN)]
-            )
+            extras = () if runs else [name for name, why in plan.additions.items() if why.startswith(_REFUSABLE)]
             of_runs = [
                 edit_rules.refusals(base, tasks, rows, extras=extras, workspace=plan.workspace)
                 for rows in (runs or [objections])
@@ -382,12 +384,18 @@ class Planner:
     async def review_blocked(self, plan: model.Plan) -> bool:
         """Has the work of a plan reviewed that is on files on which a review has blocked a change since it was made.
 
-        Returns whether the plan has another version for it.
+        What a person has refused since, or has to decide elsewhere, waits for a person here too. Returns whether the
+        plan has another version for it.
         """
         blocks = await self._blocks(plan.workspace, plan.tasks)
         disputed_work = set(blocks) - _reviewed_ids(plan.tasks)
-        if not disputed_work or await self._open_runs(plan.id):
+        gates = await self._gates(plan, plan.tasks, await self._runners())
+        is_gated = bool(gated_work.unguarded(plan.tasks, gates))
+        if not (disputed_work or is_gated) or await self._open_runs(plan.id):
             return False
+        if is_gated:
+            await self.edit(plan.id, plan.version, [])
+            return True
         proposal = await self.edit(plan.id, plan.version, [], disputed_work=disputed_work)
         return not disputed_work.isdisjoint(_reviewed_ids(proposal.plan.tasks))
 
@@ -468,7 +476,26 @@ class Planner:
             await self.inner_folders(workspace, paths) if self.inner_folders and paths else (),
             await anyio.to_thread.run_sync(declared_files.notices, workspace, candidate.tasks),
             await self._touched(workspace, candidate.tasks),
+            await self._gates(candidate.frame, candidate.tasks, runners),
         )
+
+    async def _gates(
+        self, frame: model.Plan, tasks: Sequence[model.Task], runners: Sequence[proof_proposals.Runner]
+    ) -> Mapping[str, gated_work.EarlierGate]:
+        """Returns which tasks are work that a person has refused, or not decided about, in another run.
+
+        A command that only reads, or runs the tests, is the same in many plans: nobody is asked about it.
+        """
+        harmless = {tuple(call) for runner in runners for call in runner.calls}
+        work = [
+            task
+            for task in tasks
+            if gated_work.acts(task) and (task.files or not (task.command and self._is_harmless(task, harmless)))
+        ]
+        return await person_decisions.gates_before(self.store, self.principal, frame.workspace, work, frame.id)
+
+    def _is_harmless(self, task: model.Task, calls: Collection[tuple[str, ...]]) -> bool:
+        return tuple(task.command) in calls or gated_work.only_reads(task)
 
     async def _blocks(self, workspace: str, tasks: Iterable[model.Task]) -> dict[str, tuple[str, str]]:
         """Returns which tasks are about files on which a review has blocked a change before: its run and its name."""

@@ -35,14 +35,6 @@ WHERE principal = ? AND (NOT ? OR finished_at IS NULL)
   AND no < coalesce((SELECT no FROM run WHERE id = ?), 9223372036854775807)
 ORDER BY no DESC LIMIT ?
 """  # noqa: S608  # constants
-_OBJECTED = """
-SELECT id FROM run WHERE principal = ?1 AND dry_run = 0 AND state <> 'succeeded'
-  AND workspace IN (SELECT value FROM json_each(?2)) AND EXISTS (
-  SELECT 1 FROM task WHERE task.run = run.no AND task.state NOT IN ('succeeded', 'unverified')
-    AND (task.rounds > 0 OR task.cause IN ('needs_changes', 'inconclusive')))
-ORDER BY no DESC LIMIT 50
-"""
-_LEFT = "SELECT DISTINCT workspace FROM run WHERE principal = ? AND dry_run = 0 AND state <> 'succeeded'"
 _FINISHED = "SELECT count(*) FROM run WHERE plan_id = ? AND principal = ? AND finished_at IS NOT NULL"
 _VERSION = """
 SELECT version FROM plan WHERE id = ?1 AND ?2 IN (principal, '*')
@@ -367,17 +359,6 @@ async def runs(reader: Reader, principal: str, *, open_only: bool, limit: int, a
     """Returns runs, latest first."""
     rows = await reader.rows(_RUNS, (codec.clean(principal), open_only, codec.clean(after), limit))
     return [table_rows.record_of_cells(row) for row in rows]
-
-
-async def objected_workspaces(reader: Reader, principal: str) -> list[str]:
-    """Returns the workspaces of runs that have not ended well."""
-    return [str(row[0]) for row in await reader.rows(_LEFT, (codec.clean(principal),))]
-
-
-async def objected_runs(reader: Reader, principal: str, workspaces: Iterable[str]) -> list[str]:
-    """Returns the newest runs in some workspaces in which a review has blocked work, latest first."""
-    keys = codec.clean(principal), json.dumps([codec.clean(workspace) for workspace in workspaces])
-    return [str(row[0]) for row in await reader.rows(_OBJECTED, keys)]
 
 
 async def tasks(reader: Reader, run_id: str) -> list[records.TaskRecord]:

@@ -33,6 +33,7 @@ from dispatch_mcp.store import (
     table_rows,
 )
 from dispatch_mcp.store.heartbeats import wave_looks
+from dispatch_mcp.store.looks import unsettled_runs
 from dispatch_mcp.store.outbox import alert_box, alert_reasons
 from dispatch_mcp.store.pruning import old_runs
 from dispatch_mcp.store.reader import Reader
@@ -284,14 +285,21 @@ class Store:
 
     async def objected_workspaces(self, principal: str) -> list[str]:
         """Returns the workspaces of runs that have not ended well, in which a review may have blocked work."""
-        return await queries.objected_workspaces(self._reader, principal)
+        return await unsettled_runs.objected_workspaces(self._reader, principal)
 
     async def objected_runs(self, principal: str, workspaces: Collection[str]) -> list[str]:
         """Returns the newest runs in some workspaces in which a review has blocked work, latest first.
 
         What it blocked may have been let go, or passed by a later run.
         """
-        return await queries.objected_runs(self._reader, principal, workspaces)
+        return await unsettled_runs.objected_runs(self._reader, principal, workspaces)
+
+    async def gated_runs(self, principal: str, workspaces: Collection[str]) -> list[str]:
+        """Returns the newest runs in some workspaces that ask a person, latest first.
+
+        They begin with the earliest in which a person has refused something, or still has to decide; none without one.
+        """
+        return await unsettled_runs.gated_runs(self._reader, principal, workspaces)
 
     async def open_work(self, run_ids: Iterable[str]) -> dict[str, records.OpenWork]:
         """Returns how many tasks of each of these runs are ready or at work, by who does them."""

@@ -275,7 +275,7 @@ class _Past:
         files = {path for task in plan.tasks if task.id in review.reviews for path in task.files}
         outcomes = await self.store.outcomes(run.id, [*review.reviews])
         files |= {path for outcome in outcomes.values() for path in outcome.handoff.files_modified}
-        return (await _places([(review.id, run.workspace, sorted(files))]))[review.id]
+        return (await real_places([(review.id, run.workspace, sorted(files))]))[review.id]
 
     async def _standing(self, block: Block) -> Block:
         """Returns a block without the files that a review of a later run has passed, or a person has let go."""
@@ -362,7 +362,7 @@ async def touched(
     run_ids = await past.objections() if declarations else []
     if not run_ids:
         return blocks
-    own_places = await _places(declarations)
+    own_places = await real_places(declarations)
     for run_id in run_ids:
         for block in [await past.open(block) for block in await past.blocks(run_id)]:
             names = [name for name, places in own_places.items() if name not in blocks and _meet(places, block.places)]
@@ -415,7 +415,7 @@ async def _real_texts(workspace: str, diff: str) -> dict[str, str]:
     return {place: texts[path] for place, path in (await _real_paths(workspace, texts)).items()}
 
 
-async def _places(declarations: Sequence[tuple[str, str, Sequence[str]]]) -> Mapping[str, tuple[str, ...]]:
+async def real_places(declarations: Sequence[tuple[str, str, Sequence[str]]]) -> Mapping[str, tuple[str, ...]]:
     """Returns the real paths of files of workspaces, by name."""
 
     def real() -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,102 @@
+"""Work that stood behind a decision which a person has refused, or still has to make, in another run of a workspace.
+
+What work is, its files tell, or its command, or its words where it names neither. What a person has decided last about
+it counts: an approval lifts a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final, Literal, NamedTuple
+
+from dispatch_mcp import model
+from dispatch_mcp.engine.earlier_runs import blocked_work
+from dispatch_mcp.model import TaskState, short_ids
+from dispatch_mcp.planning import edit_rules, gated_work
+from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.text import path_globs
+
+REJECTED: Final = "rejected"
+"""The cause of a decision that a person has refused."""
+
+_OPEN: Final = (TaskState.BLOCKED, TaskState.READY, TaskState.RUNNING)
+
+
+class _Mark(NamedTuple):
+    """One thing by which work is known again."""
+
+    kind: Literal["file", "command", "words"]
+    text: str
+
+    def meets(self, other: _Mark) -> bool:
+        """Returns whether both may be of the same work."""
+        if self.kind != other.kind:
+            return False
+        return path_globs.touch(self.text, other.text) if self.kind == "file" else self.text == other.text
+
+
+class _Decision(NamedTuple):
+    """A decision in a run, and by what the work behind it is known; no gate for one that a person has approved."""
+
+    gate: gated_work.EarlierGate | None
+    marks: Collection[_Mark]
+
+
+async def gates_before(
+    store: sqlite_store.Store, principal: str, workspace: str, tasks: Sequence[model.Task], plan_id: str = ""
+) -> dict[str, gated_work.EarlierGate]:
+    """Returns which tasks are work that a person has not let go on in another run, by id, each with that decision.
+
+    Open runs of the plan itself do not count: what may become of their work, edits say.
+    """
+    names = await store.objected_workspaces(principal) if workspace and tasks else ()
+    kin = await blocked_work.around(workspace, {*names, workspace}) if names else ()
+    run_ids = await store.gated_runs(principal, kin) if kin else []
+    if not run_ids:
+        return {}
+    decisions: list[_Decision] = []
+    for run_id in run_ids:
+        decisions += await _decisions(store, principal, run_id, plan_id)
+    marks = await _marks(workspace, tasks)
+    gates: dict[str, gated_work.EarlierGate] = {}
+    for task in tasks:
+        for mark in marks[task.id]:
+            last = next((entry for entry in decisions if any(mark.meets(other) for other in entry.marks)), None)
+            if last is not None and last.gate is not None:
+                gates.setdefault(task.id, last.gate)
+    return gates
+
+
+async def _decisions(store: sqlite_store.Store, principal: str, run_id: str, plan_id: str) -> list[_Decision]:
+    """Returns what people have decided in a run, or have to decide."""
+    run = await store.run(run_id, principal=principal)
+    is_open = run.state not in model.RUN_FINAL
+    if is_open and run.plan_id == plan_id:
+        return []
+    rows = {row.id: row for row in await store.tasks(run_id)}
+    plan = await store.plan(run.plan_id, run.plan_version, principal=principal)
+    gates = [task for task in plan.tasks if task.worker is model.WorkerKind.HUMAN and task.id in rows]
+    marks = await _marks(run.workspace, [task for task in plan.tasks if gated_work.acts(task)])
+    decisions: list[_Decision] = []
+    for task in gates:
+        row = rows[task.id]
+        is_refused = row.state is TaskState.FAILED and row.cause == REJECTED
+        if is_refused or row.state is TaskState.SUCCEEDED or (is_open and row.state in _OPEN):
+            gate = gated_work.EarlierGate(short_ids.short(run_id), task.id, is_refused)
+            behind = edit_rules.behind(task.id, plan.tasks)
+            work = [mark for name in behind for mark in marks.get(name, ())]
+            decisions.append(_Decision(None if is_refused or row.state is TaskState.SUCCEEDED else gate, work))
+    # Of two decisions about the same work in one run, the one that was not approved counts.
+    return sorted(decisions, key=lambda decision: decision.gate is None)
+
+
+async def _marks(workspace: str, tasks: Sequence[model.Task]) -> dict[str, list[_Mark]]:
+    """Returns by what the work of tasks is known, by id."""
+    places = await blocked_work.real_places([(task.id, workspace, task.files) for task in tasks])
+    return {task.id: [*(_Mark("file", place) for place in places[task.id]), *_words(task)] for task in tasks}
+
+
+def _words(task: model.Task) -> list[_Mark]:
+    if task.command:
+        return [_Mark("command", "\0".join(task.command))]
+    return [] if task.files else [_Mark("words", " ".join(task.goal.lower().split()))]

@@ -1,0 +1,143 @@
+"""What a person has refused, or still has to decide: another plan does not do it without asking again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import dispatcher_setup
+import pytest
+from dispatcher_setup import Desk, task
+
+from dispatch_mcp import errors
+from dispatch_mcp.planning import gated_work
+from dispatch_mcp.service import approvals, plan_answers, plan_proposals
+
+pytestmark = pytest.mark.anyio
+
+GATE = task("deploy-gate", worker="human")
+DEPLOY = task("dep", "deploy-gate", do="Change the deployment", files=["deploy.sh"], agent="x")
+SENT = task("sent", "deploy-gate", command=["./send.sh"])
+TOLD = task("told", "deploy-gate", do="Tell all customers of it")
+PLAN = (GATE, DEPLOY, SENT, TOLD)
+AGAIN = task("again", do="Deploy it at last", files=["deploy.sh"])
+YES = approvals.PersonVerdict(approved=True, by="a test")
+NO = approvals.PersonVerdict(approved=False, by="a test", reason="never")
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncGenerator[Desk]:
+    async with dispatcher_setup.opened(tmp_path / "home") as opened:
+        yield opened
+
+
+async def asked(desk: Desk, *verdicts: approvals.PersonVerdict) -> str:
+    """Returns a run whose gate waits for a person, or is decided."""
+    progress = await dispatcher_setup.started(desk, *({**one, "agent": ""} for one in PLAN))
+    for verdict in verdicts:
+        await desk.app.decide(progress.run_id, "deploy-gate", verdict)
+    return progress.run_id
+
+
+async def planned(desk: Desk, *tasks: dict[str, Any]) -> plan_proposals.PlanProposal:
+    return await desk.app.plans.plan(list(tasks))
+
+
+def waiting(proposal: plan_proposals.PlanProposal) -> set[str]:
+    """Returns which tasks wait for a decision that planning has added."""
+    names = {name for name, why in proposal.additions.items() if why.startswith(gated_work.AGAIN)}
+    return {task.id for task in proposal.plan.tasks if names.intersection(task.deps)}
+
+
+def notices(proposal: plan_proposals.PlanProposal) -> list[str]:
+    return [note.message for note in proposal.prepared.notices if note.code == gated_work.GATED]
+
+
+@pytest.mark.parametrize(("verdicts", "state"), [((NO,), "was refused"), ((), "still waits")], ids=["no", "open"])
+async def test_another_plan_for_work_that_a_person_has_not_let_go_on_asks_a_person_again(
+    desk: Desk, verdicts: tuple[approvals.PersonVerdict, ...], state: str
+) -> None:
+    run_id = await asked(desk, *verdicts)
+    commands = task("mail", command=["./send.sh"])
+    words = task("letter", do="tell all  customers of it")
+    proposal = await planned(
+        desk, AGAIN, commands, words, task("free", files=["notes.md"]), task("all", files=["*.sh"])
+    )
+    assert waiting(proposal) == {"again", "mail", "letter", "all"}
+    [message] = notices(proposal)
+    assert f"'deploy-gate' of run {run_id[:9]}" in message
+    assert state in message
+    answer = plan_answers.plan_answer(proposal, str, diagram=False)
+    assert state in answer["added"][gated_work.APPROVAL]
+    refusable: tuple[list[dict[str, Any]], ...] = (
+        [{"op": "remove", "id": gated_work.APPROVAL}],
+        [{"op": "modify", "id": "again", "task": {"deps": []}}],
+        [{"op": "skip", "id": gated_work.APPROVAL}],
+    )
+    for edits in refusable:
+        with pytest.raises(errors.PlanRejected, match="1 problem"):
+            await desk.app.plans.edit(proposal.plan.id, 1, edits)
+    progress = await desk.app.dispatch(plan_id=proposal.plan.id)
+    assert [one.task_id for one in progress.assignments] == ["free"]
+    assert desk.commands.ran == []
+
+
+async def test_a_person_lifts_it_by_approving_the_new_decision(desk: Desk) -> None:
+    await asked(desk, NO)
+    progress = await dispatcher_setup.started(desk, AGAIN)
+    await desk.app.decide(progress.run_id, gated_work.APPROVAL, YES)
+    assert [one.task_id for one in (await desk.app.dispatch(run_id=progress.run_id)).assignments] == ["again"]
+    assert not waiting(await planned(desk, AGAIN))
+    assert waiting(await planned(desk, task("mail", command=["./send.sh"]))) == {"mail"}
+
+
+async def test_nobody_is_asked_where_nothing_was_refused_and_nothing_waits(desk: Desk) -> None:
+    assert not waiting(await planned(desk, AGAIN))
+    await asked(desk, YES)
+    proposal = await planned(desk, AGAIN, task("mail", command=["./send.sh"]))
+    assert [one.id for one in proposal.plan.tasks if one.worker == "human"] == []
+    assert not notices(proposal)
+
+
+async def test_work_that_only_looks_runs_tests_or_has_a_decision_of_its_own_is_not_asked_about_again(
+    desk: Desk,
+) -> None:
+    looks = task("looks", command=["git", "status"])
+    await dispatcher_setup.started(desk, *({**one, "agent": ""} for one in PLAN), {**looks, "deps": ["deploy-gate"]})
+    proposal = await planned(
+        desk, task("mine", worker="human"), task("own", "mine"), {**AGAIN, "deps": ["own"]}, task("read"), looks
+    )
+    assert not waiting(proposal)
+    assert not notices(proposal)
+
+
+async def test_an_edit_and_a_plan_that_was_made_before_get_the_decision_too(desk: Desk) -> None:
+    before = await desk.planned(AGAIN)
+    edited = await desk.planned(task("free", files=["notes.md"]))
+    await asked(desk, NO)
+    progress = await desk.app.dispatch(plan_id=before)
+    assert not progress.assignments
+    assert set(await desk.states(progress.run_id)) == {"again", gated_work.APPROVAL}
+    assert (await desk.app.dispatch(plan_id=before)).run_id == progress.run_id
+    proposal = await desk.app.plans.edit(edited, 1, [{"op": "add", "id": "dep", "task": {**AGAIN, "id": "dep"}}])
+    assert waiting(proposal) == {"dep"}
+    dropped = await desk.app.plans.edit(edited, 2, [{"op": "modify", "id": "dep", "task": {"files": ["more.md"]}}])
+    assert [one.id for one in dropped.plan.tasks if one.worker == "human"] == [gated_work.APPROVAL]
+
+
+async def test_the_refused_plan_itself_does_not_do_its_work_under_another_name(desk: Desk) -> None:
+    run_id = await asked(desk, NO)
+    record = await desk.app.store.run(run_id, principal="local")
+    edits: list[dict[str, Any]] = [
+        {"op": "modify", "id": "dep", "task": {"files": ["decoy.md"]}},
+        {"op": "add", "id": "n", "task": {**AGAIN, "id": "n"}},
+    ]
+    proposal = await desk.app.plans.edit(record.plan_id, 1, edits)
+    assert waiting(proposal) == {"n"}
+
+
+async def test_a_simulation_that_is_refused_asks_nobody_later(desk: Desk) -> None:
+    plan_id = await desk.planned(*({**one, "agent": ""} for one in PLAN))
+    await desk.app.dispatch(plan_id=plan_id, dry_run=True)
+    assert not waiting(await planned(desk, AGAIN))
