@@ -9,6 +9,7 @@ from pathlib import Path
 
 import command_runs
 import pytest
+import submodule_setup
 import temp_repository
 from temp_repository import git, write
 
@@ -210,3 +211,90 @@ def test_a_command_in_a_worktree_that_takes_work_from_the_checkout_by_git_fails_
     act = f"echo x >> list.txt; git -C '{repo}' checkout -q -- list.txt"
     run = task("sh", "-c", act, files=["list.txt"])
     assert (run.code, len(run.json["losses"])) == (1, 1)
+
+
+@pytest.fixture
+def inner(repo: Path) -> Path:
+    """Returns a submodule and another repository in the checkout, with a commit of the user's and uncommitted work."""
+    submodule_setup.add_submodule(repo, temp_repository.make(repo.parent / "upstream"))
+    temp_repository.make(repo / "nested")
+    for folder in (repo / submodule_setup.PLACE, repo / "nested"):
+        git(folder, "checkout", "-q", "-B", "main")
+        write(folder, "b.txt", "mine\n")
+        temp_repository.commit(folder, "Mine")
+        write(folder, "a.txt", "mine\n")
+        write(folder, "own.txt", "mine\n")
+    return repo
+
+
+INSIDE = {
+    "resets a commit away": ("git reset -q --soft HEAD~1", "branch `main` went from"),
+    "leaves a commit behind": ("git checkout -q --detach && git branch -q -D main", "branch `main` is gone"),
+    "resets": ("git reset -q --hard", "a.txt"),
+    "cleans": ("git clean -ffdq", "own.txt"),
+    "checks out": ("git checkout -q .", "a.txt"),
+    "removes": ("rm own.txt", "own.txt"),
+    "stashes": ("git stash -q", "a.txt"),
+}
+
+
+@pytest.mark.parametrize("place", [submodule_setup.PLACE, "nested"])
+@pytest.mark.parametrize(("act", "words"), INSIDE.values(), ids=INSIDE.keys())
+def test_a_command_that_takes_commits_or_uncommitted_work_from_a_repository_inside_fails(
+    task: Task, inner: Path, act: str, words: str, place: str
+) -> None:
+    head = git(inner / place, "rev-parse", "HEAD")
+    run = task("sh", "-c", f"cd {place} && {act}")
+    error = run.json["results"][0]["error"]
+    assert (run.code, words in error, place in error) == (1, True, True), error
+    if "branch `main`" in words:
+        git(inner, *error.partition("(`git ")[2].partition("`")[0].split())
+        assert git(inner / place, "rev-parse", "refs/heads/main") == head
+
+
+def test_a_commit_inside_that_no_branch_has_is_missed_when_another_one_is_checked_out(task: Task, inner: Path) -> None:
+    place = inner / submodule_setup.PLACE
+    git(place, "checkout", "-q", "--detach")
+    git(place, "stash", "-q", "-u")
+    git(place, "commit", "-q", "--allow-empty", "-m", "Loose")
+    run = task("sh", "-c", f"cd {submodule_setup.PLACE} && git checkout -q main")
+    assert (run.code, "no branch has that commit" in run.json["results"][0]["error"]) == (1, True)
+
+
+GONE = {"with its folder": "rm -rf nested", "without its files": "rm -rf nested/.git"}
+
+
+@pytest.mark.parametrize("act", GONE.values(), ids=GONE.keys())
+def test_a_repository_inside_that_is_gone_is_said_to_be_so_and_that_there_is_no_copy_of_it(
+    task: Task, inner: Path, act: str
+) -> None:
+    run = task("sh", "-c", act)
+    error = run.json["results"][0]["error"]
+    assert (run.code, "the repository in `nested` is gone" in error, "no copy of it" in error) == (1, True, True)
+    assert "git restore" not in error
+
+
+KEEPING = {
+    "commits": f"git {' '.join(AUTHOR)} commit -qam more",
+    "makes a branch": "git checkout -q -b topic",
+    "fetches": "git fetch -q",
+    "writes": "echo x > new.txt",
+}
+
+
+@pytest.mark.parametrize("place", [submodule_setup.PLACE, "nested"])
+@pytest.mark.parametrize("act", KEEPING.values(), ids=KEEPING.keys())
+def test_a_command_that_goes_on_in_a_repository_inside_and_takes_nothing_succeeds(
+    task: Task, inner: Path, act: str, place: str
+) -> None:
+    run = task("sh", "-c", f"cd {place} && {act}")
+    assert (run.code, "losses" in run.json) == (0, False), run.json["results"][0]
+
+
+def test_a_command_in_a_worktree_answers_for_what_its_git_took_from_a_repository_inside(
+    task: Task, inner: Path
+) -> None:
+    act = f"echo x >> list.txt; cd '{inner}/nested' && git reset -q --hard HEAD~1"
+    run = task("sh", "-c", act, files=["list.txt"])
+    error = run.json["results"][0]["error"]
+    assert (run.code, "in `nested`: branch `main` went from" in error) == (1, True)

@@ -6,8 +6,11 @@ out where it can be seen that the attempt itself moved them.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+import itertools
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -23,8 +26,11 @@ LOOK_S: Final = 10.0
 
 OUTPUT_CAP: Final = 8 << 20
 NAMED: Final = 5
-MAX_SUBMODULES: Final = 20
-"""Submodules that are looked into."""
+MAX_INNER: Final = 20
+"""Submodules and other repositories inside of the checkout that are looked into."""
+
+MAX_LOOSE: Final = 2_000
+"""Refs of one of these that are read, of those with a file of their own."""
 
 _STATUS: Final = (
     *("status", "--porcelain=v2", "--branch", "-z", "--no-renames"),
@@ -34,6 +40,7 @@ _BLANKS_BEFORE_PATH: Final[Mapping[str, int]] = {"1": 8, "u": 10, "?": 1, "!": 1
 """Fields before the path of each kind of entry: changed, unmerged, untracked, ignored."""
 
 _BRANCHES: Final = "refs/heads/"
+_HEAD: Final = "HEAD"
 _TAGS: Final = "refs/tags/"
 _STASH: Final = "refs/stash"
 _REMOTES: Final = "refs/remotes/"
@@ -51,6 +58,8 @@ class CheckoutState(NamedTuple):
 
     `settings` are marks of the files that steer git: its configuration and hooks. `log` is a mark of git's own log of
     what was checked out here, empty where it keeps none. `stash` are the commits of the stash's entries.
+    `inner` are the repositories inside of it by their paths, of which `files` has the files too. `git_dir` is where git
+    keeps such a one.
     """
 
     branch: str = ""
@@ -60,6 +69,8 @@ class CheckoutState(NamedTuple):
     settings: Mapping[str, str] = {}
     log: str = ""
     stash: tuple[str, ...] = ()
+    inner: Mapping[str, CheckoutState] = {}
+    git_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +100,31 @@ class CheckoutWatch:
             raise errors.WorkerError("its git directory is gone")  # git would look for one further up
         status = "" if self.repo.bare else (await git.run(self.repo.top, *_STATUS)).out
         lines = (await git.run(self.repo.top, *_REFS)).lines
-        inner = {} if self.repo.bare else await self._inner(git)
+        inner = {} if self.repo.bare else await self._inner(git, status.split("\0"))
         pairs = (line.partition(" ") for line in lines)
         refs = {ref: commit for commit, _, ref in pairs if not ref.startswith(_OURS)}
         return await anyio.to_thread.run_sync(self._state, status.split("\0"), refs, inner)
 
-    async def _inner(self, git: git_process.Git) -> dict[str, str]:
-        """Returns what git says of each submodule that is filled, by its path: it never looks in there by itself."""
-        names = list(await foreign_repositories.submodule_names(git, self.repo.top))[:MAX_SUBMODULES]
-        folders = [path for path in names if foreign_repositories.git_directory(self.repo.top / path)]
-        return {path: (await git.run(self.repo.top / path, *_STATUS)).out for path in folders}
+    async def _inner(self, git: git_process.Git, entries: Sequence[str]) -> dict[str, str]:
+        """Returns what git says of each repository inside, by its path: it never looks in there by itself."""
+        names = [*await foreign_repositories.submodule_names(git, self.repo.top)]
+        paths = await anyio.to_thread.run_sync(_inner_folders, self.repo.top, names, entries)
+        answers = dict[str, str]()
+        for path in paths:
+            try:
+                answers[path] = (await git.run(self.repo.top / path, *_STATUS)).out
+            except (git_process.TooSlow, git_process.TooMuch):
+                raise
+            except errors.WorkerError:
+                continue
+        return answers
 
     def _state(self, entries: Collection[str], refs: Mapping[str, str], inner: Mapping[str, str]) -> CheckoutState:
         header = _header(entries)
         marks = _marks(self.repo.top, entries)
+        inside = {path: _inner_state(self.repo.top / path, status) for path, status in inner.items()}
         for path, status in inner.items():
-            inside = _header(status.split("\0"))
-            marks[path] = f"{inside.get('branch.oid', '')} {inside.get('branch.head', '')}"
+            marks[path] = f"{inside[path].head} {inside[path].branch}"
             marks |= {f"{path}/{name}": mark for name, mark in _marks(self.repo.top / path, status.split("\0")).items()}
         rest = {path: _mark(self.repo.top / path) for path in self.extra_files if path not in marks}
         common = self.repo.common
@@ -118,6 +137,7 @@ class CheckoutWatch:
             settings={f".git/{path.relative_to(common).as_posix()}": _digest(path) for path in steering},
             log=_mark((foreign_repositories.git_directory(self.repo.top) or common) / "logs" / "HEAD"),
             stash=_stash(common),
+            inner=inside,
         )
 
 
@@ -167,19 +187,28 @@ def own_moves(
 
 
 class RefLoss(NamedTuple):
-    """A ref of the user's, or an entry of the stash, that is gone or elsewhere now, and the commit that it had."""
+    """A ref of the user's, or an entry of the stash, that is gone or elsewhere now, and the commit that it had.
+
+    `folder` is the repository inside of the checkout that it is in, empty for that of the checkout itself.
+    """
 
     ref: str
     before: str
     after: str = ""
+    folder: str = ""
 
     @property
     def text(self) -> str:
         """What became of it, and the command that brings it back."""
+        git = f"git -C {shlex.join(merge_rules.printable([self.folder]))}" if self.folder else "git"
+        where = f"in {problems.in_backticks(merge_rules.printable([self.folder]))}: " if self.folder else ""
         if self.ref == _STASH:
-            return f"an entry of the stash is gone (`git stash store {self.before}` brings it back)"
-        way_back = f"`git update-ref {self.ref} {self.before}` brings it back"
-        return f"{_name(self.ref)} {_move(self.before, self.after)} ({way_back})"
+            return f"{where}an entry of the stash is gone (`{git} stash store {self.before}` brings it back)"
+        if self.ref == _HEAD:
+            move = f"what is checked out {_move(self.before, self.after)}, and no branch has that commit"
+            return f"{where}{move} (`{git} branch NAME {self.before}` keeps it)"
+        way_back = f"`{git} update-ref {self.ref} {self.before}` brings it back"
+        return f"{where}{_name(self.ref)} {_move(self.before, self.after)} ({way_back})"
 
 
 def ref_losses(
@@ -206,6 +235,35 @@ def ref_losses(
     return losses + [
         RefLoss(_STASH, entry) for entry in _stash_losses(before, after, commands, in_worktree=in_worktree)
     ]
+
+
+def inner_ref_losses(path: str, before: CheckoutState, after: CheckoutState) -> list[RefLoss]:
+    """Returns the refs and entries of the stash of a repository inside that are gone or elsewhere, and its HEAD if so.
+
+    What only moved on, or is in another branch too, is among them.
+    """
+    losses = [
+        RefLoss(ref, commit, after.refs.get(ref, ""), path)
+        for ref, commit in sorted(before.refs.items())
+        if after.refs.get(ref) != commit and ref != _STASH and not ref.startswith(_REMOTES)
+    ]
+    losses += [RefLoss(_STASH, commit, "", path) for commit in before.stash if commit not in after.stash]
+    is_moved = before.head != after.head and merge_rules.is_object(before.head)
+    if is_moved and before.head not in {loss.before for loss in losses}:
+        losses.append(RefLoss(_HEAD, before.head, after.head, path))
+    return losses
+
+
+def missing_files(before: CheckoutState, after: CheckoutState, top: Path) -> list[str]:
+    """Returns `missing_edits` without those that are there as they were."""
+    return [path for path in missing_edits(before, after) if not _is_kept(before, top, path)]
+
+
+def _is_kept(before: CheckoutState, top: Path, path: str) -> bool:
+    """Returns whether a new file, or one of a repository inside, is there as it was, whatever git calls it now."""
+    mark, now = before.files.get(path, ""), _mark(top / path)
+    is_apart = mark.startswith("? ") or any(path.startswith(f"{folder}/") for folder in before.inner)
+    return is_apart and bool(now) and mark.endswith(f" {now}")
 
 
 def _stash_losses(
@@ -289,6 +347,37 @@ def _move(before: str, after: str) -> str:
     if not before:
         return f"is new, at {after[:12]}"
     return f"went from {before[:12]} to {after[:12]}" if after else f"is gone (it was at {before[:12]})"
+
+
+def _inner_folders(top: Path, names: Sequence[str], entries: Sequence[str]) -> list[str]:
+    """Returns the filled submodules, and the repositories that git calls new or moved, the first of very many."""
+    words = [_split(entry) for entry in entries]
+    folders = [path.rstrip("/") for kind, path in words if path.endswith("/") or kind[5:6] == "S"]
+    paths = dict.fromkeys([*names, *folders])
+    return [path for path in paths if foreign_repositories.git_directory(top / path) is not None][:MAX_INNER]
+
+
+def _inner_state(folder: Path, status: str) -> CheckoutState:
+    """Returns a repository inside of the checkout without its files; its refs are read without git, which is slow."""
+    header, git_dir = _header(status.split("\0")), foreign_repositories.git_directory(folder) or folder
+    common = foreign_repositories.common_directory(git_dir)
+    branch, head = header.get("branch.head", ""), header.get("branch.oid", "")
+    return CheckoutState(branch, head, _plain_refs(common), stash=_stash(common), git_dir=str(git_dir))
+
+
+def _plain_refs(common: Path) -> dict[str, str]:
+    """Returns the refs in the files of a git directory with their commits; none where git keeps them otherwise."""
+    refs = dict[str, str]()
+    with contextlib.suppress(OSError):
+        pairs = (
+            line.split(" ") for line in (common / "packed-refs").read_text("utf-8", "surrogateescape").splitlines()
+        )
+        refs = {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and merge_rules.is_object(pair[0])}
+    for path in itertools.islice((common / "refs").rglob("*"), MAX_LOOSE):
+        with contextlib.suppress(OSError):
+            commit = path.read_text("utf-8", "replace").strip() if path.is_file() else ""
+            refs |= {path.relative_to(common).as_posix(): commit} if merge_rules.is_object(commit) else {}
+    return {ref: commit for ref, commit in refs.items() if not ref.startswith(_OURS)}
 
 
 def _stash(common: Path) -> tuple[str, ...]:

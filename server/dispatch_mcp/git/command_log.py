@@ -74,6 +74,10 @@ class GitCommand(NamedTuple):
         """Returns whether it may take from a checkout what is not committed there."""
         return self.name in _DROPPING and self._is_in(top)
 
+    def changes(self, top: Path) -> bool:
+        """Returns whether it may change a checkout, or what is checked out there."""
+        return self.moves_checkout(top) or self.drops_edits(top)
+
     def _is_in(self, top: Path) -> bool:
         return bool(self.top) and os.path.realpath(self.top) == os.path.realpath(top)
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import anyio
 import anyio.to_thread
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.git import checkout_watch, command_log, git_process, merge_queue, merge_rules
+from dispatch_mcp.git import checkout_watch, command_log, foreign_repositories, git_process, merge_queue, merge_rules
 from dispatch_mcp.model import AttemptState, Receipt, ports, problems, run_refs, work_order
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, path_globs
@@ -74,10 +75,13 @@ def notice(copy: EditsCopy | None, losses: Collection[str]) -> str:
     `losses` are files and folders that are gone; what there is no copy of is called so.
     """
     files = copy.missing(losses) if copy else []
+    folders = tuple(path for path in losses if path.endswith("/"))
     rest = [
         path
         for path in losses
-        if path not in files and not any(name.startswith(f"{path.rstrip('/')}/") for name in files)
+        if path not in files
+        and not any(name.startswith(f"{path.rstrip('/')}/") for name in files)
+        and not any(path.startswith(folder) for folder in folders if folder != path)
     ]
     if not files and not rest:
         return ""
@@ -99,7 +103,8 @@ class EditsCopies:
         git = replace(self.git, max_seconds=COPY_S)
         try:
             status = (await git.run(self.repo.top, *_STATUS)).out
-            names = [entry[3:] for entry in status.split("\0") if entry]
+            # Of a repository inside, which ends with a slash, a copy would hold its name alone.
+            names = [entry[3:] for entry in status.split("\0") if entry and not entry.endswith("/")]
             paths = await anyio.to_thread.run_sync(lambda: list(_affordable(self.repo.top, names)))
             if not paths:
                 return None
@@ -207,6 +212,7 @@ class CheckoutGuard:
         commands = await anyio.to_thread.run_sync(command_log.read, self.log)
         moves = checkout_watch.own_moves(before.state, after, commands, self.repo.top)
         moves += await self._ref_losses(before.state, after, commands)
+        moves += await self._inner_losses(before.state, after, commands)
         losses = await self._losses(before, after)
         loss = notice(before.copy, losses)
         if loss:
@@ -220,7 +226,8 @@ class CheckoutGuard:
         if moves:
             why = checkout_watch.refusal(moves, in_worktree=bool(self.work.base))
             return receipts.as_failure(outcome, "moved_branch", f"{why} {loss}".rstrip())
-        is_here = any(command.drops_edits(self.repo.top) for command in commands)
+        folders = (self.repo.top, *(self.repo.top / path for path in before.state.inner))
+        is_here = any(command.drops_edits(folder) for command in commands for folder in folders)
         is_same = before.state.head == after.head
         if losses and (is_here or (not self.work.base and is_same and not self._are_of_run(losses))):
             return receipts.as_failure(outcome, "lost_edits", f"{loss} {_NOT_YOURS}")
@@ -237,6 +244,37 @@ class CheckoutGuard:
         texts = [loss.text for loss in losses[:NAMED] if not await self._is_forward(loss)]
         return [*texts, f"{len(losses) - NAMED} more"] if len(losses) > NAMED else texts
 
+    async def _inner_losses(
+        self,
+        before: checkout_watch.CheckoutState,
+        after: checkout_watch.CheckoutState,
+        commands: Sequence[command_log.GitCommand],
+    ) -> list[str]:
+        """Returns what became of repositories inside of the checkout, in the same way."""
+        texts = list[str]()
+        for path, state in before.inner.items():
+            folder, now = self.repo.top / path, after.inner.get(path)
+            if self.work.base and not any(command.changes(folder) for command in commands):
+                continue
+            if now is not None:
+                losses = checkout_watch.inner_ref_losses(path, state, now)[:NAMED]
+                texts += [loss.text for loss in losses if await self._is_lost(folder, loss)]
+            elif foreign_repositories.git_directory(folder) or not await anyio.Path(state.git_dir).exists():
+                name = problems.in_backticks(merge_rules.printable([path]))
+                texts.append(
+                    f"the repository in {name} is gone, or cannot be read any more, and there is no copy of it"
+                )
+        return texts
+
+    async def _is_lost(self, folder: Path, loss: checkout_watch.RefLoss) -> bool:
+        """Returns whether a ref inside is gone, or left a commit that no other one holds."""
+        if not loss.after:
+            return True
+        try:
+            return bool((await self.git.run(folder, "rev-list", "-1", loss.before, "--not", "--all")).out.strip())
+        except errors.WorkerError:
+            return True
+
     async def _is_forward(self, loss: checkout_watch.RefLoss) -> bool:
         """Returns whether a ref, other than a tag, moved to a commit that holds the one that it had."""
         if not loss.after or loss.ref.startswith("refs/tags/"):
@@ -250,7 +288,8 @@ class CheckoutGuard:
     async def _losses(self, before: Guarded, after: checkout_watch.CheckoutState) -> list[str]:
         """Returns the files that were not committed before and are neither there nor committed as they were."""
         assert before.state is not None
-        files, copy = checkout_watch.missing_edits(before.state, after), before.copy
+        copy = before.copy
+        files = await anyio.to_thread.run_sync(checkout_watch.missing_files, before.state, after, self.repo.top)
         if copy is None:
             return files if before.state.head == after.head else []
         absences = await anyio.to_thread.run_sync(copy.gone, self.repo.top)
