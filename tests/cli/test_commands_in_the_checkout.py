@@ -9,9 +9,10 @@ from pathlib import Path
 
 import command_runs
 import pytest
-import submodule_setup
 import temp_repository
 from temp_repository import git, write
+
+from dispatch_mcp.git import edits_copy
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are supervised on POSIX only")
 
@@ -52,6 +53,8 @@ TAKEN = {
     "stashes": (("git", "stash", "-q", "-u"), {*MINE}),
     "removes": (("sh", "-c", "rm own.txt"), {"own.txt"}),
     "removes one of a new folder": (("sh", "-c", "rm new/notes.txt"), {"new/notes.txt"}),
+    "empties a new file": (("sh", "-c", ": > own.txt"), {"own.txt"}),
+    "puts a link in its place": (("sh", "-c", "ln -sf list.txt own.txt"), {"own.txt"}),
     "removes a tracked file with edits": (("sh", "-c", "rm list.txt"), {"list.txt"}),
     "resets, then commits": (
         ("sh", "-c", "git reset -q --hard && git -c user.name=A -c user.email=a@b.c commit -q --allow-empty -m x"),
@@ -70,8 +73,29 @@ def test_a_command_that_takes_uncommitted_work_from_the_checkout_fails_and_the_c
     assert loss in run.json["results"][0]["error"]
     named = loss.partition("`git restore")[2].partition("`")[0].split()
     assert {*named[named.index("--") + 1 :]} == paths
+    for path in paths:
+        (repo / path).unlink(missing_ok=True)
     git(repo, "restore", *named)
     assert {path: (repo / path).read_text() for path in paths} == {path: MINE[path] for path in paths}
+
+
+LARGE = {
+    "one file": ("rm new/huge.bin", {"new/huge.bin"}),
+    "one that is emptied": (": > new/huge.bin", {"new/huge.bin"}),
+    "all of the folder": ("rm -r new", {"new/huge.bin", "new/notes.txt", "new/more.txt"}),
+}
+
+
+@pytest.mark.parametrize(("act", "paths"), LARGE.values(), ids=LARGE.keys())
+def test_a_file_that_no_copy_has_room_for_is_missed_too_and_called_gone_without_a_copy(
+    task: Task, repo: Path, act: str, paths: set[str]
+) -> None:
+    with (repo / "new/huge.bin").open("wb") as file:
+        file.truncate(edits_copy.MOST_BYTES + 1)
+    run = task("sh", "-c", act)
+    [loss] = run.json["losses"]
+    assert (run.code, all(path in loss for path in paths)) == (1, True)
+    assert loss.endswith("There is no copy of `new/huge.bin`.")
 
 
 MOVED = {
@@ -168,6 +192,7 @@ HARMLESS = {
     "reads": ("git", "show", "--stat"),
     "makes a new file": ("sh", "-c", "echo x > report.txt"),
     "goes on with the user's file": ("sh", "-c", "echo x >> own.txt"),
+    "writes the user's file anew": ("sh", "-c", "echo x > own.txt"),
     "tags": ("git", "tag", "v1"),
     "makes refs": ("sh", "-c", "git branch new && git update-ref refs/keep/new HEAD"),
     "goes on with a note": ("git", *AUTHOR, "notes", "append", "-m", "more", "HEAD"),
@@ -211,90 +236,3 @@ def test_a_command_in_a_worktree_that_takes_work_from_the_checkout_by_git_fails_
     act = f"echo x >> list.txt; git -C '{repo}' checkout -q -- list.txt"
     run = task("sh", "-c", act, files=["list.txt"])
     assert (run.code, len(run.json["losses"])) == (1, 1)
-
-
-@pytest.fixture
-def inner(repo: Path) -> Path:
-    """Returns a submodule and another repository in the checkout, with a commit of the user's and uncommitted work."""
-    submodule_setup.add_submodule(repo, temp_repository.make(repo.parent / "upstream"))
-    temp_repository.make(repo / "nested")
-    for folder in (repo / submodule_setup.PLACE, repo / "nested"):
-        git(folder, "checkout", "-q", "-B", "main")
-        write(folder, "b.txt", "mine\n")
-        temp_repository.commit(folder, "Mine")
-        write(folder, "a.txt", "mine\n")
-        write(folder, "own.txt", "mine\n")
-    return repo
-
-
-INSIDE = {
-    "resets a commit away": ("git reset -q --soft HEAD~1", "branch `main` went from"),
-    "leaves a commit behind": ("git checkout -q --detach && git branch -q -D main", "branch `main` is gone"),
-    "resets": ("git reset -q --hard", "a.txt"),
-    "cleans": ("git clean -ffdq", "own.txt"),
-    "checks out": ("git checkout -q .", "a.txt"),
-    "removes": ("rm own.txt", "own.txt"),
-    "stashes": ("git stash -q", "a.txt"),
-}
-
-
-@pytest.mark.parametrize("place", [submodule_setup.PLACE, "nested"])
-@pytest.mark.parametrize(("act", "words"), INSIDE.values(), ids=INSIDE.keys())
-def test_a_command_that_takes_commits_or_uncommitted_work_from_a_repository_inside_fails(
-    task: Task, inner: Path, act: str, words: str, place: str
-) -> None:
-    head = git(inner / place, "rev-parse", "HEAD")
-    run = task("sh", "-c", f"cd {place} && {act}")
-    error = run.json["results"][0]["error"]
-    assert (run.code, words in error, place in error) == (1, True, True), error
-    if "branch `main`" in words:
-        git(inner, *error.partition("(`git ")[2].partition("`")[0].split())
-        assert git(inner / place, "rev-parse", "refs/heads/main") == head
-
-
-def test_a_commit_inside_that_no_branch_has_is_missed_when_another_one_is_checked_out(task: Task, inner: Path) -> None:
-    place = inner / submodule_setup.PLACE
-    git(place, "checkout", "-q", "--detach")
-    git(place, "stash", "-q", "-u")
-    git(place, "commit", "-q", "--allow-empty", "-m", "Loose")
-    run = task("sh", "-c", f"cd {submodule_setup.PLACE} && git checkout -q main")
-    assert (run.code, "no branch has that commit" in run.json["results"][0]["error"]) == (1, True)
-
-
-GONE = {"with its folder": "rm -rf nested", "without its files": "rm -rf nested/.git"}
-
-
-@pytest.mark.parametrize("act", GONE.values(), ids=GONE.keys())
-def test_a_repository_inside_that_is_gone_is_said_to_be_so_and_that_there_is_no_copy_of_it(
-    task: Task, inner: Path, act: str
-) -> None:
-    run = task("sh", "-c", act)
-    error = run.json["results"][0]["error"]
-    assert (run.code, "the repository in `nested` is gone" in error, "no copy of it" in error) == (1, True, True)
-    assert "git restore" not in error
-
-
-KEEPING = {
-    "commits": f"git {' '.join(AUTHOR)} commit -qam more",
-    "makes a branch": "git checkout -q -b topic",
-    "fetches": "git fetch -q",
-    "writes": "echo x > new.txt",
-}
-
-
-@pytest.mark.parametrize("place", [submodule_setup.PLACE, "nested"])
-@pytest.mark.parametrize("act", KEEPING.values(), ids=KEEPING.keys())
-def test_a_command_that_goes_on_in_a_repository_inside_and_takes_nothing_succeeds(
-    task: Task, inner: Path, act: str, place: str
-) -> None:
-    run = task("sh", "-c", f"cd {place} && {act}")
-    assert (run.code, "losses" in run.json) == (0, False), run.json["results"][0]
-
-
-def test_a_command_in_a_worktree_answers_for_what_its_git_took_from_a_repository_inside(
-    task: Task, inner: Path
-) -> None:
-    act = f"echo x >> list.txt; cd '{inner}/nested' && git reset -q --hard HEAD~1"
-    run = task("sh", "-c", act, files=["list.txt"])
-    error = run.json["results"][0]["error"]
-    assert (run.code, "in `nested`: branch `main` went from" in error) == (1, True)

@@ -75,6 +75,27 @@ async def test_files_beyond_what_is_affordable_are_left_out_the_largest_first(si
     assert copy.paths == {"small.txt"}
 
 
+async def test_very_many_files_are_all_looked_after_though_not_all_are_copied(site: Site) -> None:
+    for number in range(edits_copy.MOST_FILES + 2):
+        write(site.repo, f"new/{number}", "x" * (1 + number // edits_copy.MOST_FILES))
+    copy = await copy_of(site)
+    assert copy is not None
+    last = f"new/{edits_copy.MOST_FILES}"
+    assert (len(copy.paths), len(copy.rest), last in copy.rest) == (edits_copy.MOST_FILES, 2, True)
+    (site.repo / last).unlink()
+    assert copy.gone(site.repo) == [last]
+
+
+async def test_where_nothing_can_be_copied_the_files_are_still_looked_after(site: Site) -> None:
+    with (site.repo / "huge.bin").open("wb") as file:
+        file.truncate(edits_copy.MOST_BYTES + 1)
+    copy = await copy_of(site)
+    assert copy is not None
+    assert (copy.commit, copy.paths, copy.rest) == ("", frozenset(), {"huge.bin"})
+    (site.repo / "huge.bin").write_bytes(b"")
+    assert copy.gone(site.repo) == ["huge.bin"]
+
+
 async def test_a_checkout_in_the_middle_of_a_merge_is_copied_as_its_files_are(site: Site) -> None:
     git(site.repo, "checkout", "-q", "-b", "other")
     write(site.repo, "a.txt", "theirs\n")

@@ -10,10 +10,10 @@ those belong to the run, and others may be at work on them.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
+import stat
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -44,22 +44,26 @@ _STATUS: Final = (
 class EditsCopy(NamedTuple):
     """What was not committed: the commit that holds it, and the files, below the top of the repository.
 
-    `absent` are those of the files that were deleted already.
+    `absent` are those of the files that were deleted already, `nonempty` those with something in them, `rest` further
+    ones that the copy has no room for. Without a commit it has room for none.
     """
 
     ref: str
     commit: str
     paths: frozenset[str]
     absent: frozenset[str] = frozenset()
+    nonempty: frozenset[str] = frozenset()
+    rest: frozenset[str] = frozenset()
 
     def missing(self, losses: Collection[str]) -> list[str]:
         """Returns the files of the copy that are among these paths, of which some may be folders."""
-        folders = tuple(path for path in losses if path.endswith("/"))
-        return sorted(path for path in self.paths if path in losses or path.startswith(folders))
+        names, folders = frozenset(losses), tuple(path for path in losses if path.endswith("/"))
+        return sorted(path for path in self.paths if path in names or path.startswith(folders))
 
     def gone(self, top: Path) -> list[str]:
-        """Returns the files of the copy that are not in the checkout any more."""
-        return sorted(path for path in self.paths - self.absent if not os.path.lexists(top / path))
+        """Returns the files, copied or not, that are not in the checkout any more, or of which nothing is left."""
+        paths = (self.paths | self.rest) - self.absent
+        return sorted(path for path in paths if not _is_there(top / path, has_contents=path in self.nonempty))
 
     def way_back(self, paths: Sequence[str]) -> str:
         """Returns the command that brings files back as they were."""
@@ -75,14 +79,9 @@ def notice(copy: EditsCopy | None, losses: Collection[str]) -> str:
     `losses` are files and folders that are gone; what there is no copy of is called so.
     """
     files = copy.missing(losses) if copy else []
-    folders = tuple(path for path in losses if path.endswith("/"))
-    rest = [
-        path
-        for path in losses
-        if path not in files
-        and not any(name.startswith(f"{path.rstrip('/')}/") for name in files)
-        and not any(path.startswith(folder) for folder in folders if folder != path)
-    ]
+    bare = _uncovered(losses, files)
+    folders = tuple(path for path in bare if path.endswith("/"))
+    rest = [path for path in bare if path in folders or not path.startswith(folders)]
     if not files and not rest:
         return ""
     names = problems.in_backticks(merge_rules.printable([*files, *rest]), NAMED)
@@ -105,13 +104,18 @@ class EditsCopies:
             status = (await git.run(self.repo.top, *_STATUS)).out
             # Of a repository inside, which ends with a slash, a copy would hold its name alone.
             names = [entry[3:] for entry in status.split("\0") if entry and not entry.endswith("/")]
-            paths = await anyio.to_thread.run_sync(lambda: list(_affordable(self.repo.top, names)))
-            if not paths:
-                return None
-            absent = await anyio.to_thread.run_sync(lambda: _absent(self.repo.top, paths))
-            return EditsCopy(ref, await self._commit(git, ref, paths, absent), frozenset(paths), absent)
+            sizes = await anyio.to_thread.run_sync(_sizes, self.repo.top, names)
         except errors.WorkerError:
             return None
+        if not sizes:
+            return None
+        paths, nonempty = frozenset(_affordable(sizes)), frozenset(path for path, size in sizes.items() if size)
+        copy = EditsCopy(ref, "", frozenset(), frozenset(path for path in sizes if sizes[path] is None), nonempty)
+        try:
+            commit = await self._commit(git, ref, sorted(paths), copy.absent & paths) if paths else ""
+        except errors.WorkerError:
+            return copy._replace(rest=frozenset(sizes))
+        return copy._replace(commit=commit, paths=paths, rest=frozenset(sizes) - paths)
 
     async def _commit(self, git: git_process.Git, ref: str, paths: Sequence[str], absent: Collection[str]) -> str:
         top, merger = self.repo.top, merge_queue.Merger(git)
@@ -135,26 +139,43 @@ class EditsCopies:
         await self.git.run(self.repo.top, "update-ref", "-d", copy.ref, copy.commit)
 
 
-def _absent(top: Path, paths: Sequence[str]) -> frozenset[str]:
-    return frozenset(path for path in paths if not os.path.lexists(top / path))
+def _sizes(top: Path, paths: Sequence[str]) -> dict[str, int | None]:
+    """Returns the sizes of files without litter, None of those that are deleted; a link has none to lose."""
+    return {path: _size(top / path) for path in paths if not merge_rules.is_litter(path)}
 
 
-def _affordable(top: Path, paths: Sequence[str]) -> Iterator[str]:
+def _affordable(sizes: Mapping[str, int | None]) -> Iterator[str]:
     """Yields the files, the smallest first, as far as they are not too many or too large; deleted ones are small."""
     room = MOST_BYTES
-    sizes = sorted((_size(top / path), path) for path in paths if not merge_rules.is_litter(path))
-    for size, path in sizes[:MOST_FILES]:
+    for size, path in sorted((size or 0, path) for path, size in sizes.items())[:MOST_FILES]:
         room -= size
         if room < 0:
             return
         yield path
 
 
-def _size(path: Path) -> int:
+def _size(path: Path) -> int | None:
     try:
-        return path.lstat().st_size
+        status = path.lstat()
     except OSError:
-        return 0
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _is_there(path: Path, *, has_contents: bool) -> bool:
+    """Returns whether a file is there; of one with something in it something has to be."""
+    size = _size(path)
+    return size is not None and (size > 0 or not has_contents)
+
+
+def _uncovered(losses: Collection[str], files: Collection[str]) -> list[str]:
+    """Returns the losses that are none of the files, and no folders of some of them."""
+    names = frozenset(files)
+    return [
+        path
+        for path in losses
+        if path not in names and not (path.endswith("/") and any(name.startswith(path) for name in names))
+    ]
 
 
 class Guarded(NamedTuple):
@@ -218,7 +239,7 @@ class CheckoutGuard:
         if loss:
             ctx.beat(**{ports.LOSS: loss})
             outcome = receipts.with_receipt(outcome, Receipt(kind="touched", ok=False, detail=loss))
-        elif before.copy is not None:
+        elif before.copy is not None and before.copy.commit:
             with contextlib.suppress(errors.WorkerError):
                 await EditsCopies(self.git, self.repo).drop(before.copy)
         if outcome.state is not AttemptState.SUCCEEDED:
@@ -293,9 +314,12 @@ class CheckoutGuard:
         if copy is None:
             return files if before.state.head == after.head else []
         absences = await anyio.to_thread.run_sync(copy.gone, self.repo.top)
-        files = [*files, *(path for path in absences if path not in copy.missing(files))]
+        names = {*files, *copy.missing(files)}
+        files = [*files, *(path for path in absences if path not in names)]
         if before.state.head == after.head or not files:
             return files
+        if not copy.commit:
+            return []
         # Who committed what they had has lost nothing of it, whatever became of the branch.
         ask = ("diff", "--name-only", "-z", "--no-renames", copy.commit, after.head, "--")
         with contextlib.suppress(errors.WorkerError):
