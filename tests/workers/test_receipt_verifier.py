@@ -135,6 +135,24 @@ async def test_a_commands_exit_code_decides_and_its_output_is_told(tmp_path: Pat
     assert "3 tests failed" in failed.detail
 
 
+@pytest.mark.parametrize(
+    ("body", "proves"),
+    [
+        ("self.assertTrue(True)", True),
+        ("self.skipTest('later')", False),
+        ("raise __import__('unittest').SkipTest('later')", False),
+        ("__import__('os')._exit(0)", False),
+    ],
+)
+async def test_a_runner_whose_tests_were_all_skipped_or_never_ended_proves_nothing(
+    tmp_path: Path, workspace: Path, body: str, *, proves: bool
+) -> None:
+    write(workspace, "test_a.py", f"import unittest\nclass A(unittest.TestCase):\n def test_a(self): {body}\n")
+    verifier = make(tmp_path, ["python", "-m", "unittest", "**"])
+    [receipt] = await looked(verifier, work(workspace, "command: python -m unittest test_a"))
+    assert (receipt.ok, "proves nothing" in receipt.detail) == (proves, not proves), receipt
+
+
 @pytest.mark.promise("S5")
 @pytest.mark.promise("S7")
 async def test_acceptance_runs_nothing_that_the_user_did_not_allow(tmp_path: Path, workspace: Path) -> None:

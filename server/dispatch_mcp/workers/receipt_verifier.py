@@ -293,7 +293,7 @@ class ReceiptVerifier:
             return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
         if outcome.state is AttemptState.FAILED:  # it took something of the user's from the checkout
             return Receipt(kind="loss", ok=False, detail=outcome.error, criterion=criterion.text)
-        if doubt := runner_endings.doubt(criterion.argv, _printed(outcome.output)):
+        if doubt := runner_endings.doubt(criterion.argv, *_streams(outcome.output)):
             return receipts.unproven(criterion, f"{exit_receipt.detail}, which proves nothing: {doubt}")
         if work.task.command or plan_advice.names_no_change(work.task):
             return receipts.proven(criterion, exit_receipt.detail)
@@ -511,6 +511,11 @@ def _tail(output: model.Json) -> str:
     """Returns the end of what a program printed."""
     text = _printed(output)
     return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
+
+
+def _streams(output: model.Json) -> tuple[str, str]:
+    """Returns what a program printed, and its complaints."""
+    return (str(output.get("stdout", "")), str(output.get("stderr", ""))) if json_types.is_object(output) else ("", "")
 
 
 def _printed(output: model.Json) -> str:
