@@ -389,7 +389,8 @@ class Planner:
         """
         blocks = await self._blocks(plan.workspace, plan.tasks)
         disputed_work = set(blocks) - _reviewed_ids(plan.tasks)
-        gates = await self._gates(plan, plan.tasks, await self._runners())
+        work = [task for task in plan.tasks if task.files or task.command]
+        gates = await self._gates(plan, work, await self._runners())
         is_gated = bool(gated_work.unguarded(plan.tasks, gates))
         if not (disputed_work or is_gated) or await self._open_runs(plan.id):
             return False

@@ -85,7 +85,7 @@ async def _decisions(store: sqlite_store.Store, principal: str, run_id: str, pla
             gate = gated_work.EarlierGate(short_ids.short(run_id), task.id, is_refused)
             behind = edit_rules.behind(task.id, plan.tasks)
             work = [mark for name in behind for mark in marks.get(name, ())]
-            decisions.append(_Decision(None if is_refused or row.state is TaskState.SUCCEEDED else gate, work))
+            decisions.append(_Decision(None if row.state is TaskState.SUCCEEDED else gate, work))
     # Of two decisions about the same work in one run, the one that was not approved counts.
     return sorted(decisions, key=lambda decision: decision.gate is None)
 
