@@ -95,7 +95,9 @@ NAMED = (GATE, WORK, FREE)
         [*NAMED, task("new", "work", files=["shop/cart.py"])],
         [*NAMED, BLIND, SENT, task("new", files=["app/other.py"])],
         [*NAMED, task("look", do="Investigate how carts are used")],
-        [*NAMED, task("tests", command=["pytest", "-q"])],
+        [*NAMED, task("look", command=["git", "status"])],
+        [*NAMED, task("tests", "gate", command=["pytest", "-q"])],
+        [*NAMED, task("notes", command=["./notes.sh"], files=["more.md"])],
         [GATE, task("work", "gate", files=["shop/cart.py", "docs/**", "more.py"], do="Another word"), FREE],
         [GATE, WORK],
         [GATE, WORK, task("free", files=["others.md"])],
@@ -125,6 +127,31 @@ def test_a_review_that_was_asked_keeps_what_waits_for_it_until_it_passes(review:
     assert not refused([*before, task("mend", files=["shop/rounding.py"])], before, rows)
     passed = (rows[0], row("review", TaskState.SUCCEEDED, attempt=1), rows[2])
     assert not refused(anew, before, passed)
+
+
+@pytest.mark.parametrize("command", [["sh", "t.sh"], ["pytest", "-q"], ["git", "push"]])
+def test_a_program_that_may_write_anything_waits_for_a_person_whatever_it_is_called(command: list[str]) -> None:
+    rows = tuple(line for line in ROWS if line.id in {"gate", "work", "free"})
+    [problem] = refused([*NAMED, task("new", do="List", command=command)], NAMED, rows)
+    assert (problem.code, problem.task) == ("needs_person", "new")
+    assert "'gate'" in problem.fix
+    before = (*NAMED, task("old", command=["make", "lint"]), task("look", command=["git", "status"]))
+    rows = (*rows, row("old", TaskState.BLOCKED), row("look", TaskState.BLOCKED))
+    for name in ("old", "look"):
+        after = [one.model_copy(update={"command": tuple(command)}) if one.id == name else one for one in before]
+        assert [problem.task for problem in refused(after, before, rows)] == [name]
+        words = [one.model_copy(update={"goal": "Lint anew"}) if one.id == name else one for one in before]
+        assert not refused(words, before, rows)
+
+
+def test_tests_are_run_beside_a_review_that_has_not_passed() -> None:
+    before = (FIRST, REVIEW, BEHIND)
+    rows = (
+        row("first", TaskState.READY, attempt=1),
+        row("review", TaskState.BLOCKED, attempt=1, rounds=1),
+        row("behind", TaskState.BLOCKED),
+    )
+    assert not refused([*before, task("tests", command=["pytest", "-q"])], before, rows)
 
 
 def test_a_gate_that_is_open_and_work_that_was_done_hold_nothing_back() -> None:

@@ -124,6 +124,18 @@ async def test_a_run_waits_for_a_person_and_goes_on_when_told(desk: dispatcher_s
     assert "approved by a test: looks good" in result.results[0].capsule
 
 
+async def test_no_command_is_added_in_front_of_a_decision_unless_it_only_reads(desk: dispatcher_setup.Desk) -> None:
+    plan_id = await desk.planned(GATE, task("a", "gate", files=["deploy.sh"]))
+    await desk.app.dispatch(plan_id=plan_id)
+    script = {"op": "add", "id": "list", "task": {"do": "List", "command": ["sh", "t.sh"]}}
+    with pytest.raises(errors.PlanRejected):
+        await desk.app.plans.edit(plan_id, 1, [script])
+    assert desk.commands.ran == []
+    look = {"op": "add", "id": "look", "task": {"do": "List", "command": ["git", "status"]}}
+    proposal = await desk.app.plans.edit(plan_id, 1, [look])
+    assert [one.id for one in proposal.plan.tasks] == ["gate", "a", "look"]
+
+
 async def test_a_rejection_skips_what_depends_on_it(desk: dispatcher_setup.Desk) -> None:
     given = await desk.app.dispatch(plan_id=await desk.planned(GATE, task("a", "gate"), task("b")))
     await desk.app.report(given.run_id, [dispatcher_setup.said(given.assignments[0])])

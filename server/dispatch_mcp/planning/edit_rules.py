@@ -242,7 +242,8 @@ def _gone_round(
     problems: dict[str, Problem] = {}
     for gate, kind in gates.items():
         waiting, waiting_now = behind(gate, before).difference(final_ids), behind(gate, tasks.values())
-        for bypass in gated_work.bypasses(before, tasks, waiting, waiting_now, workspace):
+        is_decision = kind is _DECISION
+        for bypass in gated_work.bypasses(before, tasks, waiting, waiting_now, workspace, keeps_programs=is_decision):
             problems.setdefault(bypass.task_id, _bypass(bypass, gate, kind))
     return [*problems.values()]
 

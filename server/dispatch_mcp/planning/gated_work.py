@@ -3,7 +3,8 @@
 Nor does another plan: what a person has refused there, or still has to decide, waits here for a decision of its own.
 
 Rule: docs/rules.md#edits-of-a-plan. What work is, its files tell; what an edit adds that changes something and names
-none may write all of them. A program without files is only what it is, as whoever allowed it decides about it.
+none may write all of them. So may a program without files, whoever allowed it, unless it is one that only reads; before
+a review it is only what it is, as tests are run while work is mended.
 """
 
 from __future__ import annotations
@@ -115,10 +116,13 @@ def bypasses(
     waiting: Collection[str],
     waiting_now: Collection[str],
     workspace: str = "",
+    *,
+    keeps_programs: bool = False,
 ) -> Iterator[Bypass]:
     """Yields how an edit from `before` to `now` goes round one gate.
 
     `waiting` are the tasks that wait for it in `before` and have not begun, `waiting_now` those that wait for it now.
+    With `keeps_programs`, so before a person's decision, a program without files waits too, unless it only reads.
     """
     gated_tasks = [task for task in before if task.id in waiting and acts(task)]
     if not gated_tasks:
@@ -132,6 +136,9 @@ def bypasses(
     goner = next((task.id for task in gated_tasks if task.id not in now), "")
     for task in now.values():
         if task.id in waiting_now or not acts(task) or not _is_other(task, old.get(task.id)):
+            continue
+        if keeps_programs and _is_blind_program(task) and _is_other_program(task, old.get(task.id)):
+            yield Bypass("before", task.id, gated_tasks[0].id)
             continue
         rivals = ((rival, _shared(task, rival, workspace)) for rival in gated_tasks)
         meeting = next(((rival, path) for rival, path in rivals if path is not None), None)
@@ -155,6 +162,15 @@ def only_reads(task: model.Task) -> bool:
 
 def _is_program(task: model.Task) -> bool:
     return bool(task.command) or task.worker is model.WorkerKind.COMMAND
+
+
+def _is_blind_program(task: model.Task) -> bool:
+    """Returns whether a task is a program that may write anything."""
+    return _is_program(task) and not task.files and not only_reads(task)
+
+
+def _is_other_program(task: model.Task, old: model.Task | None) -> bool:
+    return old is None or not _is_blind_program(old) or task.command != old.command
 
 
 def _is_other(task: model.Task, old: model.Task | None) -> bool:

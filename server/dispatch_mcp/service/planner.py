@@ -390,8 +390,9 @@ class Planner:
         blocks = await self._blocks(plan.workspace, plan.tasks)
         disputed_work = set(blocks) - _reviewed_ids(plan.tasks)
         work = [task for task in plan.tasks if task.files or task.command]
-        gates = await self._gates(plan, work, await self._runners())
-        is_gated = bool(gated_work.unguarded(plan.tasks, gates))
+        is_gated = bool(work) and bool(
+            gated_work.unguarded(plan.tasks, await self._gates(plan, work, await self._runners()))
+        )
         if not (disputed_work or is_gated) or await self._open_runs(plan.id):
             return False
         if is_gated:
