@@ -118,6 +118,7 @@ class NextStep:
         simulations: How many were only simulated, in a run that is no simulation.
         total: How many tasks the run was to do; what a person skipped is not among them.
         proof_losses: What edits took out of what was to show that tasks are done, a text for each task.
+        losses: After how many attempts something of the user's was gone from the checkout.
         has_changes: Whether the run has merged changes that wait to be applied.
         by_name: Whether the reader's hooks begin attempts by their names and report them.
         has_findings: Whether a review has findings that a person could waive.
@@ -149,6 +150,7 @@ class NextStep:
     simulations: int = 0
     total: int = 0
     proof_losses: tuple[str, ...] = ()
+    losses: int = 0
     has_changes: bool = False
     by_name: bool = False
     has_findings: bool = False
@@ -177,6 +179,13 @@ def proof_loss_sentence(step: NextStep) -> str:
     more = len(step.proof_losses) - len(texts)
     rest = f"; and of {counted(more, 'more task')}" if more else ""
     return f"PROOF TAKEN OUT by an edit during the run: {'; '.join(texts)}{rest}." if texts else ""
+
+
+def loss_sentence(step: NextStep) -> str:
+    """Returns that something of the user's was gone or moved after attempts of a run; an empty string for nothing."""
+    number = counted(step.losses, "attempt")
+    text = f"SOMETHING OF YOURS IS GONE OR MOVED in the checkout, after {number} of the run: see its losses."
+    return text if step.losses else ""
 
 
 def counted(number: int, noun: str) -> str:
@@ -298,6 +307,7 @@ def in_words(step: NextStep, phrase: str, messages: str, changes: str) -> str:
     """
     return sentences(
         *(
+            loss_sentence(step),
             proof_sentence(step),
             proof_loss_sentence(step),
             step.advice,

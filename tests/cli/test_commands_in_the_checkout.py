@@ -33,10 +33,14 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def task(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], repo: Path, tmp_path: Path) -> Task:
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> command_runs.Shell:
+    return command_runs.shell(monkeypatch, capsys)
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch, shell: command_runs.Shell, repo: Path, tmp_path: Path) -> Task:
     """Returns what runs one command task on the command line, in the repository as it is."""
     monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["git", "**"], ["sh", "-c", "*"]]))
-    shell = command_runs.shell(monkeypatch, capsys)
 
     def run(*command: str, others: tuple[dict[str, object], ...] = (), **more: object) -> command_runs.Said:
         spec = {"id": "t", "do": "Tidy up", "command": [*command], **more}
@@ -113,7 +117,7 @@ def test_a_command_that_moves_a_branch_in_the_checkout_fails_with_that_reason(
     run = task(*command)
     error = run.json["results"][0]["error"]
     assert (run.code, words in error, "worktree" in error) == (1, True, False)
-    assert "losses" not in run.json
+    assert words in run.json["losses"][0]
 
 
 REFS = {
@@ -186,6 +190,27 @@ def test_a_checkout_inside_another_repository_is_not_taken_for_that_one(task: Ta
     git(repo.parent, "init", "-q")
     git(repo.parent, "commit", "-q", "--allow-empty", "-m", "Outer")
     assert task("sh", "-c", "rm -rf .git").code == 1
+
+
+LOST_THEN_RETRIED = {"edits": "rm -f own.txt", "a branch": "git branch -q -D side || true"}
+
+
+@pytest.mark.parametrize("act", LOST_THEN_RETRIED.values(), ids=LOST_THEN_RETRIED.keys())
+def test_a_loss_stays_said_first_after_the_task_is_tried_again_and_succeeds(
+    task: Task, shell: command_runs.Shell, act: str
+) -> None:
+    run = task("sh", "-c", act)
+    run_id, losses = run.json["correlation_id"], run.json["losses"]
+    assert shell("steer", "retry", run_id, "t").code == 0
+    with command_runs.OwnProcess("worker", "--idle", "0.1") as process:
+        _out, err = process.communicate()
+    assert "SOMETHING OF YOURS IS GONE OR MOVED in the checkout, after 1 attempt of the run: see its losses." in err
+    lines = shell("status", run_id).out.splitlines()
+    assert lines[0].startswith("SOMETHING OF YOURS IS GONE OR MOVED")
+    assert lines[1].endswith(": succeeded")
+    assert not any(line.startswith("Done.") for line in lines)
+    trace = shell("status", "--json", run_id).json
+    assert (trace["losses"], trace["next"].startswith("SOMETHING OF YOURS")) == (losses, True)
 
 
 HARMLESS = {

@@ -20,7 +20,8 @@ class RunView:
     """A run with everything that its views are made of; `now` is when it was read, in seconds since the epoch.
 
     `failures` are those of tasks that are not done, the first ones of very many; `is_driven` is whether a living
-    process carries the run on. `loosenings` are what edits took out of what shows that tasks are done, once it is over.
+    process carries the run on. `loosenings` are what edits took out of what shows that tasks are done, once it is over,
+    and `losses` how many attempts something of the user's was gone after.
     It has no slots, for what is looked up by task id is derived once: an answer asks for it with every task.
     """
 
@@ -32,6 +33,7 @@ class RunView:
     failures: Sequence[like_failures.Failure] = ()
     is_driven: bool = True
     loosenings: Sequence[proof_edits.Loosening] = ()
+    losses: int = 0
 
     @cached_property
     def states(self) -> Mapping[str, TaskState]:
@@ -89,7 +91,7 @@ class RunView:
         """What of the run is not in its rows."""
         proof_losses = proof_edits.still_missing(self.loosenings, self.plan.tasks) if self.loosenings else {}
         return step_choice.RunMoment(
-            self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven, proof_losses
+            self.now, self.attempts, self.plan.max_parallel, self.failures, self.is_driven, proof_losses, self.losses
         )
 
     def next_step(self, handouts: step_choice.Handouts = step_choice.NONE_HANDED_OUT) -> NextStep:
@@ -124,7 +126,15 @@ async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunVie
     whole = await store.whole_run(run_id, principal=principal)
     newest = {attempt.task_id: attempt for attempt in whole.attempts}
     return RunView(
-        whole.run, whole.plan, whole.tasks, newest, store.now(), whole.failures, whole.is_driven, whole.loosenings
+        whole.run,
+        whole.plan,
+        whole.tasks,
+        newest,
+        store.now(),
+        whole.failures,
+        whole.is_driven,
+        whole.loosenings,
+        whole.losses,
     )
 
 

@@ -236,17 +236,18 @@ class CheckoutGuard:
         moves += await self._inner_losses(before.state, after, commands)
         losses = await self._losses(before, after)
         loss = notice(before.copy, losses)
+        refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
+        if refusal or loss:
+            ctx.beat(**{ports.LOSS: f"{refusal} {loss}".strip()})
         if loss:
-            ctx.beat(**{ports.LOSS: loss})
             outcome = receipts.with_receipt(outcome, Receipt(kind="touched", ok=False, detail=loss))
         elif before.copy is not None and before.copy.commit:
             with contextlib.suppress(errors.WorkerError):
                 await EditsCopies(self.git, self.repo).drop(before.copy)
         if outcome.state is not AttemptState.SUCCEEDED:
             return outcome
-        if moves:
-            why = checkout_watch.refusal(moves, in_worktree=bool(self.work.base))
-            return receipts.as_failure(outcome, "moved_branch", f"{why} {loss}".rstrip())
+        if refusal:
+            return receipts.as_failure(outcome, "moved_branch", f"{refusal} {loss}".rstrip())
         folders = (self.repo.top, *(self.repo.top / path for path in before.state.inner))
         is_here = any(command.drops_edits(folder) for command in commands for folder in folders)
         is_same = before.state.head == after.head

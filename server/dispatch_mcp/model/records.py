@@ -176,7 +176,8 @@ class WholeRun(NamedTuple):
     """A run with the version of the plan that it follows, its tasks in plan order, and the attempts that run.
 
     `failures` are the attempts that failed of tasks that are not done; `is_driven` is whether a living process owns it.
-    `loosenings` are, of a run that is over, what each edit of its plan took out of what shows that tasks are done.
+    `loosenings` are, of a run that is over, what each edit of its plan took out of what shows that tasks are done, and
+    `losses` how many attempts something of the user's was gone after.
     """
 
     run: RunRecord
@@ -186,6 +187,7 @@ class WholeRun(NamedTuple):
     failures: list[like_failures.Failure]
     is_driven: bool = False
     loosenings: Sequence[Mapping[str, Sequence[str]]] = ()
+    losses: int = 0
 
 
 OpenWork = Mapping[tuple[model.WorkerKind, model.TaskState], int]

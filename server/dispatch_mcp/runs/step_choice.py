@@ -48,7 +48,7 @@ class RunMoment:
 
     `max_parallel` is how many assignments may be out at once, `failures` are those of tasks that are not done,
     `is_driven` is whether a living process carries on what the server does, `proof_losses` are what edits took out of
-    what shows that tasks are done.
+    what shows that tasks are done, `losses` is after how many attempts something of the user's was gone.
     """
 
     now: float = 0.0
@@ -57,6 +57,7 @@ class RunMoment:
     failures: Sequence[like_failures.Failure] = ()
     is_driven: bool = True
     proof_losses: proof_edits.Loosening = field(default_factory=dict[str, Sequence[str]])
+    losses: int = 0
 
     def left_alone(self, tasks: Sequence[records.TaskRecord]) -> list[records.TaskRecord]:
         """Returns what a worker of the server is to do, or was doing, while no living process carries the run on."""
@@ -137,7 +138,9 @@ def _of_state(
 ) -> NextStep:
     if run.state in model.RUN_FINAL:
         step = _after_the_end(run, tasks, plan)
-        return _with_proof_losses(step, moment.proof_losses) if moment.proof_losses else step
+        step = _with_proof_losses(step, moment.proof_losses) if moment.proof_losses else step
+        is_done = moment.losses and step.advice == DONE
+        return replace(step, losses=moment.losses, advice="" if is_done else step.advice)
     if run.state is RunState.PAUSED:
         return NextStep(StepKind.RESUME if run.paused else StepKind.RAISE_LIMIT, run.id)
     if run.state is RunState.WAITING_INPUT:

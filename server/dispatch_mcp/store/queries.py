@@ -97,7 +97,10 @@ SELECT {table_rows.RUN_COLUMNS},
   (SELECT json_group_array(json_array(id, error_kind, error)) FROM ({_FAILURES})),
   iif(run.finished_at IS NULL OR run.plan_version = 1, '[]',
     (SELECT json_group_array(json_extract(data, '$.{transitions.PROOF_LOSSES}')) FROM event
-     WHERE event.run = run.no AND kind = '{transitions.PLAN_EDITED}' AND data LIKE '%"{transitions.PROOF_LOSSES}"%'))
+     WHERE event.run = run.no AND kind = '{transitions.PLAN_EDITED}' AND data LIKE '%"{transitions.PROOF_LOSSES}"%')),
+  iif(run.finished_at IS NULL, 0,
+    (SELECT count(*) FROM task JOIN attempt ON attempt.task = task.no
+     WHERE task.run = run.no AND beat LIKE '%"{ports.LOSS}"%' AND json_extract(beat, '$.{ports.LOSS}') IS NOT NULL))
 FROM run WHERE id = ?1 AND ?2 IN (principal, '*')
 """  # noqa: S608  # constants
 _ONE_NEWEST_ATTEMPT = f"{_NEWEST_ATTEMPT} WHERE task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = ?2"  # noqa: S608
@@ -283,7 +286,7 @@ def _parts_of_run(rows: Sequence[Row]) -> records.WholeRun | None:
     """Returns a row of `_WHOLE_RUN` as values, still with an empty plan; None if there is none."""
     if not rows:
         return None
-    *cells, tasks_json, attempts_json, failures_json, edits_json = rows[0]
+    *cells, tasks_json, attempts_json, failures_json, edits_json, losses = rows[0]
     tasks = [_task(row) for row in json.loads(str(tasks_json))]
     states = Counter([task.state.value for task in tasks])
     run = table_rows.run_record(table_rows.RunRow._make(cells), dict(sorted(states.items())))
@@ -294,6 +297,7 @@ def _parts_of_run(rows: Sequence[Row]) -> records.WholeRun | None:
         [_newest_attempt(row) for row in json.loads(str(attempts_json))],
         [like_failures.Failure(*row) for row in json.loads(str(failures_json))],
         loosenings=json.loads(str(edits_json)),
+        losses=int(str(losses)),
     )
 
 

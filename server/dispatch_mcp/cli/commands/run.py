@@ -156,6 +156,7 @@ def _advise(view: run_view.RunView) -> None:
         or step.unproven
         or step.simulations
         or step.proof_losses
+        or step.losses
         or step.has_changes
     ):
         console.note(shell_wording.words(step), style="yellow")

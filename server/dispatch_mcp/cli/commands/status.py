@@ -74,7 +74,10 @@ def show_run(trace: answers.Trace) -> None:
 
 
 def show_proof(trace: answers.Trace) -> None:
-    """Prints how much of a run that is over is proven, before everything else, unless all of it is."""
+    """Prints what is gone and how much is proven of a run that is over, before everything else, unless all of it is."""
+    loss = next_steps.loss_sentence(trace.next) if trace.next else ""
+    if loss:
+        console.say(loss, style="bold yellow")
     proof = next_steps.proof(trace.next) if trace.next else ""
     if proof:
         console.say(proof, style="bold yellow")

@@ -116,7 +116,7 @@ async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, state
         step = view.next_step()
         proof, proof_losses = next_steps.proof(step), next_steps.proof_loss_sentence(step)
         end = f"run {short_ids.short(run_id)}: {f'{proof}, ' if proof else ''}{state}"
-        _say(options, next_steps.sentences(end, proof_losses and f"({proof_losses})"))
+        _say(options, next_steps.sentences(next_steps.loss_sentence(step), end, proof_losses and f"({proof_losses})"))
 
 
 def _say(options: argparse.Namespace, text: str) -> None:
