@@ -208,8 +208,8 @@ def _below(files: tuple[str, ...]) -> set[str]:
 # -- decisions of other runs
 
 
-REFUSED = gated_work.EarlierGate("ship-1a2b", "gate", is_rejected=True)
-WAITS = gated_work.EarlierGate("send-3c4d", "ask", is_rejected=False)
+REFUSED = gated_work.EarlierGate("ship-1a2b", "gate", "refused")
+WAITS = gated_work.EarlierGate("send-3c4d", "ask", "open")
 
 
 def with_approval(

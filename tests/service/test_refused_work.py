@@ -83,6 +83,20 @@ async def test_another_plan_for_work_that_a_person_has_not_let_go_on_asks_a_pers
     assert desk.commands.ran == []
 
 
+@pytest.mark.parametrize("by_person", [False, True])
+async def test_a_question_that_an_assistant_calls_off_is_asked_again_and_one_that_a_person_does_is_not(
+    desk: Desk, *, by_person: bool
+) -> None:
+    run_id = await asked(desk)
+    await desk.reaches(run_id, "deploy-gate", "running")
+    await desk.app.steer(run_id, "cancel", "", "no need", by_person=by_person)
+    proposal = await planned(desk, AGAIN)
+    assert waiting(proposal) == (set() if by_person else {"again"})
+    assert ["was called off before a person had answered" in message for message in notices(proposal)] == (
+        [] if by_person else [True]
+    )
+
+
 async def test_a_person_lifts_it_by_approving_the_new_decision(desk: Desk) -> None:
     await asked(desk, NO)
     progress = await dispatcher_setup.started(desk, AGAIN)

@@ -20,6 +20,7 @@ read what a review found; a command does the same again, whatever anybody object
 # Why a task is closed or waits, where it is not an error's own word: `TaskRow.cause`.
 BY_USER = "user"
 BY_ASSISTANT = "assistant"
+UNANSWERED = "unanswered"
 """Who did without a task: a person, or the assistant."""
 REPLAYED = "replayed"
 STALE = "stale:"

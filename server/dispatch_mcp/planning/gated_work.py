@@ -32,17 +32,23 @@ GATED: Final = "gated_before"
 
 
 class EarlierGate(NamedTuple):
-    """A decision of a person in another run, by its short id, that work waited for: it was refused, or is not made."""
+    """A decision of a person in another run, by its short id, that work waited for, and what became of it."""
 
     run: str
     gate: str
-    is_rejected: bool
+    end: Literal["refused", "open", "unanswered"]
 
     @property
     def text(self) -> str:
         """What became of it, as a sentence without its full stop."""
-        state = "was refused by a person" if self.is_rejected else "still waits for a person"
-        return f"{self.gate!r} of run {self.run}, behind which the same work stood, {state}"
+        return f"{self.gate!r} of run {self.run}, behind which the same work stood, {_ENDS[self.end]}"
+
+
+_ENDS: Final = {
+    "refused": "was refused by a person",
+    "open": "still waits for a person",
+    "unanswered": "was called off before a person had answered",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -456,8 +456,11 @@ class RunCore:
             self.paused = False
             self._tasks.note_run("run_resumed")
 
-    def cancel(self, reason: str = "") -> None:
-        """Closes every open task; attempts that still run are fenced off from now on."""
+    def cancel(self, reason: str = "", *, by_person: bool = False) -> None:
+        """Closes every open task; attempts that still run are fenced off from now on.
+
+        Of a person who was asked, and has not cancelled it, it is noted that the question was never answered.
+        """
         if self.over:
             return
         self.cancelled, self.paused = True, False
@@ -465,9 +468,10 @@ class RunCore:
         for position, row in enumerate(self._tasks.rows):
             if row.state in model.TASK_FINAL:
                 continue
+            is_unanswered = row.state is TaskState.RUNNING and row.worker is WorkerKind.HUMAN and not by_person
             if row.state is TaskState.RUNNING:
                 self._end(row, AttemptState.CANCELLED)
-            self._tasks.close(position, TaskState.CANCELLED, reason)
+            self._tasks.close(position, TaskState.CANCELLED, transitions.UNANSWERED if is_unanswered else reason)
 
     def retry(self, task_id: str) -> None:
         """Opens a failed, skipped or cancelled task again, and what was skipped because of it.

@@ -540,7 +540,7 @@ def _act(core: state_machine.RunCore, action: records.Action, now: float) -> tra
     """Applies an action; returns the end of an attempt that could not begin."""
     match action.kind:
         case "cancel":
-            core.cancel(action.reason)
+            core.cancel(action.reason, by_person=action.by_person)
         case "pause":
             core.pause()
         case "resume":

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.engine.earlier_runs import blocked_work
-from dispatch_mcp.model import TaskState, short_ids
+from dispatch_mcp.model import TaskState, records, short_ids, transitions
 from dispatch_mcp.planning import edit_rules, gated_work
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import path_globs
@@ -80,14 +80,24 @@ async def _decisions(store: sqlite_store.Store, principal: str, run_id: str, pla
     decisions: list[_Decision] = []
     for task in gates:
         row = rows[task.id]
-        is_refused = row.state is TaskState.FAILED and row.cause == REJECTED
-        if is_refused or row.state is TaskState.SUCCEEDED or (is_open and row.state in _OPEN):
-            gate = gated_work.EarlierGate(short_ids.short(run_id), task.id, is_refused)
+        end = _end(row, is_open=is_open)
+        if end or row.state is TaskState.SUCCEEDED:
             behind = edit_rules.behind(task.id, plan.tasks)
             work = [mark for name in behind for mark in marks.get(name, ())]
-            decisions.append(_Decision(None if row.state is TaskState.SUCCEEDED else gate, work))
+            decisions.append(
+                _Decision(gated_work.EarlierGate(short_ids.short(run_id), task.id, end) if end else None, work)
+            )
     # Of two decisions about the same work in one run, the one that was not approved counts.
     return sorted(decisions, key=lambda decision: decision.gate is None)
+
+
+def _end(row: records.TaskRecord, *, is_open: bool) -> Literal["refused", "open", "unanswered", ""]:
+    """Returns what became of a decision that nobody has approved; empty for one that holds nothing back."""
+    if row.state is TaskState.FAILED and row.cause == REJECTED:
+        return "refused"
+    if row.state is TaskState.CANCELLED and row.cause == transitions.UNANSWERED:
+        return "unanswered"
+    return "open" if is_open and row.state in _OPEN else ""
 
 
 async def _marks(workspace: str, tasks: Sequence[model.Task]) -> dict[str, list[_Mark]]:

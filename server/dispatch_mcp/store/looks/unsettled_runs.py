@@ -23,7 +23,8 @@ WITH own AS (
 SELECT id FROM own WHERE no >= (
     SELECT min(no) FROM own WHERE state <> 'succeeded' AND EXISTS (
       SELECT 1 FROM task WHERE task.run = own.no AND task.worker = 'human' AND (
-        task.cause = 'rejected' OR (own.finished_at IS NULL AND task.state IN ('blocked', 'ready', 'running')))))
+        task.cause IN ('rejected', 'unanswered')
+        OR (own.finished_at IS NULL AND task.state IN ('blocked', 'ready', 'running')))))
   AND EXISTS (SELECT 1 FROM task WHERE task.run = own.no AND task.worker = 'human')
 ORDER BY no DESC LIMIT 200
 """
