@@ -125,6 +125,27 @@ def test_a_command_in_a_worktree_answers_for_what_its_git_took_from_a_repository
     assert (run.code, "in `nested`: branch `main` went from" in error) == (1, True)
 
 
+REMOVED = {
+    "by force": ("git worktree remove --force ../linked", 1),
+    "where nothing is lost": ("git -C ../linked clean -fdq && git worktree remove ../linked", 0),
+    "and it was its own": ("git worktree add -q ../own HEAD && git worktree remove -f ../own", 0),
+}
+
+
+@pytest.mark.parametrize(("act", "code"), REMOVED.values(), ids=REMOVED.keys())
+@pytest.mark.parametrize("files", [(), ("list.txt",)], ids=["in the checkout", "in a worktree"])
+def test_a_command_that_removes_another_worktree_of_the_repository_by_force_fails(
+    task: Task, repo: Path, act: str, code: int, files: tuple[str, ...]
+) -> None:
+    git(repo, "worktree", "add", "-q", "--detach", "../linked")
+    write(repo.parent / "linked", "own.txt", "mine\n")
+    more = {"files": [*files]} if files else {}
+    run = task("sh", "-c", f"echo x >> list.txt; cd '{repo}' && {act}", **more)
+    error = run.json["results"][0]["error"] or ""
+    assert run.code == code, error
+    assert ("was removed by force, with what was not committed in it" in error) is bool(code)
+
+
 def test_refs_are_read_from_the_files_of_a_repository_inside_packed_or_not(task: Task, inner: Path) -> None:
     git(inner / "nested", "tag", "packed")
     git(inner / "nested", "pack-refs", "--all", "--prune")

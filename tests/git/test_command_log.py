@@ -154,6 +154,21 @@ def test_a_command_drops_the_refs_that_it_names_or_that_it_is_for(command: str, 
 
 
 @pytest.mark.parametrize(
+    ("command", "forces"),
+    [
+        ("worktree remove --force ../x", True),
+        ("worktree remove -f ../x", True),
+        ("worktree remove ../x", False),
+        ("worktree add --force ../x", False),
+        ("rm -f remove", False),
+    ],
+)
+def test_a_command_removes_a_worktree_by_force_where_it_says_so(command: str, *, forces: bool) -> None:
+    words = command.split()
+    assert GitCommand(words[0], ("git", *words)).forces_removal() is forces
+
+
+@pytest.mark.parametrize(
     ("command", "drops"),
     [
         ("stash drop", True),

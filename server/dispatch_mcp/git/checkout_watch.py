@@ -59,7 +59,7 @@ class CheckoutState(NamedTuple):
     `settings` are marks of the files that steer git: its configuration and hooks. `log` is a mark of git's own log of
     what was checked out here, empty where it keeps none. `stash` are the commits of the stash's entries.
     `inner` are the repositories inside of it by their paths, of which `files` has the files too. `git_dir` is where git
-    keeps such a one.
+    keeps such a one. `worktrees` are the folders of the repository's other worktrees that are not ours.
     """
 
     branch: str = ""
@@ -71,6 +71,7 @@ class CheckoutState(NamedTuple):
     stash: tuple[str, ...] = ()
     inner: Mapping[str, CheckoutState] = {}
     git_dir: str = ""
+    worktrees: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class CheckoutWatch:
             log=_mark((foreign_repositories.git_directory(self.repo.top) or common) / "logs" / "HEAD"),
             stash=_stash(common),
             inner=inside,
+            worktrees=frozenset(_other_worktrees(common, self.git.home)),
         )
 
 
@@ -280,6 +282,13 @@ def _stash_losses(
     return [entry for entry in before.stash if entry not in after.stash]
 
 
+def removals(before: CheckoutState, after: CheckoutState, commands: Collection[command_log.GitCommand]) -> list[str]:
+    """Returns which other worktrees an attempt removed by force."""
+    paths = sorted(before.worktrees - after.worktrees) if any(command.forces_removal() for command in commands) else []
+    names = [problems.in_backticks(merge_rules.printable([path])) for path in paths]
+    return [f"the worktree {name} was removed by force, with what was not committed in it" for name in names]
+
+
 def _checkout_moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
     """Yields how what is checked out moved, or its branch."""
     ref = f"{_BRANCHES}{before.branch}"
@@ -378,6 +387,15 @@ def _plain_refs(common: Path) -> dict[str, str]:
             commit = path.read_text("utf-8", "replace").strip() if path.is_file() else ""
             refs |= {path.relative_to(common).as_posix(): commit} if merge_rules.is_object(commit) else {}
     return {ref: commit for ref, commit in refs.items() if not ref.startswith(_OURS)}
+
+
+def _other_worktrees(common: Path, home: Path) -> Iterator[str]:
+    """Yields the folders of a repository's linked worktrees that are there, but for those below our `home`."""
+    for mark in sorted(common.glob("worktrees/*/gitdir")):
+        with contextlib.suppress(OSError):
+            place = Path(mark.read_text("utf-8", "surrogateescape").strip())
+            if place.exists() and not place.is_relative_to(home.absolute()):
+                yield str(place.parent)
 
 
 def _stash(common: Path) -> tuple[str, ...]:

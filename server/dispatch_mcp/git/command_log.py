@@ -78,6 +78,11 @@ class GitCommand(NamedTuple):
         """Returns whether it may change a checkout, or what is checked out there."""
         return self.moves_checkout(top) or self.drops_edits(top)
 
+    def forces_removal(self) -> bool:
+        """Returns whether it removes another worktree of the repository whatever is not committed there."""
+        words = frozenset(self.words)
+        return self.name == "worktree" and "remove" in words and not words.isdisjoint({"-f", "-ff", "--force"})
+
     def _is_in(self, top: Path) -> bool:
         return bool(self.top) and os.path.realpath(self.top) == os.path.realpath(top)
 

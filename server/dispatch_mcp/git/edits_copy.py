@@ -234,6 +234,7 @@ class CheckoutGuard:
         moves = checkout_watch.own_moves(before.state, after, commands, self.repo.top)
         moves += await self._ref_losses(before.state, after, commands)
         moves += await self._inner_losses(before.state, after, commands)
+        moves += checkout_watch.removals(before.state, after, commands)
         losses = await self._losses(before, after)
         loss = notice(before.copy, losses)
         refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
