@@ -14,6 +14,7 @@ from engine_conformance import ended, new_run, script, task
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.workers import scripted
 
 pytestmark = pytest.mark.anyio
 
@@ -99,12 +100,28 @@ async def test_work_of_hosts_reaches_the_store_with_what_they_left(
     assert str(first.beat["session_id"]).startswith("session")
 
 
+async def test_a_pause_before_another_attempt_is_over_in_time_and_its_timer_is_never_cancelled(
+    lab: engine_labs.Lab, store: sqlite_store.Store
+) -> None:
+    from dispatch_mcp.temporal import temporal_engine  # noqa: PLC0415  # needs the extra
+
+    tasks = [task(name, inputs=script(fail=times), max_attempts=3) for name, times in (("a", 2), ("b", 1), ("c", 0))]
+    async with lab.open(store, {WorkerKind.SCRIPTED: scripted.ScriptedWorker()}) as engine:
+        assert isinstance(engine, temporal_engine.TemporalEngine)
+        run_id = await new_run(store, *tasks)
+        await engine.start(run_id)
+        assert await ended(engine, run_id) is model.RunState.SUCCEEDED
+        assert engine.line.connection is not None
+        handle = engine.line.connection.get_workflow_handle(temporal_engine.workflow_id(engine.control, run_id))
+        events = [event.WhichOneof("attributes") for event in (await handle.fetch_history()).events]
+    assert "timer_started_event_attributes" in events
+    assert "timer_canceled_event_attributes" not in events
+
+
 async def test_a_three_hundredth_event_goes_on_in_a_new_history(
     lab: engine_labs.Lab, store: sqlite_store.Store
 ) -> None:
     tasks = [task(f"t{number}", [f"t{number - 4}"] if number >= 4 else [], inputs=script()) for number in range(60)]
-    from dispatch_mcp.workers import scripted  # noqa: PLC0415  # only here
-
     workers = {WorkerKind.SCRIPTED: scripted.ScriptedWorker()}
     async with lab.open(store, workers, most_events=300) as engine:
         run_id = await new_run(store, *tasks)

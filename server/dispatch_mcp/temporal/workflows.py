@@ -7,7 +7,8 @@ What may happen next it does not decide; that is `runs.state_machine`, asked in 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import contextlib
+from datetime import datetime, timedelta
 
 from temporalio import exceptions, workflow
 from temporalio.common import Priority, RetryPolicy
@@ -18,6 +19,8 @@ _STEP_S = timedelta(seconds=60)
 _BEAT_S = timedelta(seconds=15)
 _LONGEST = timedelta(days=30)
 """An attempt's own deadline ends it; this only bounds what a server keeps."""
+
+_ALARMS = "timers are not cancelled"
 
 _AGAIN = RetryPolicy(initial_interval=timedelta(seconds=0.5), maximum_interval=timedelta(seconds=20))
 """A step that fails for its process or its disk is tried until it succeeds: it can be repeated without harm."""
@@ -35,6 +38,8 @@ class RunWorkflow:
 
     def __init__(self) -> None:
         self._looks = 0
+        self._alarm: datetime | None = None
+        self._bells = set[asyncio.Task[None] | None]()
         self._revision = -1
         self._is_cancelled = False
         self._ends: list[papers.EndPaper] = []
@@ -145,11 +150,30 @@ class RunWorkflow:
         await workflow.execute_activity("settle", run_id, start_to_close_timeout=_STEP_S, retry_policy=_AGAIN)
 
     async def _wait(self, wait_s: float | None) -> None:
-        timeout = None if wait_s is None else timedelta(seconds=max(wait_s, 0.001))
-        try:
-            await workflow.wait_condition(lambda: self._is_to_look, timeout=timeout)
-        except asyncio.TimeoutError:  # noqa: UP041  # the sandbox gives the loop's own
+        """Returns when there is something to look at, or a time is over.
+
+        A timer is left to ring and never cancelled: that is an event fewer, and Temporal's time-skipping server loses
+        a workflow that cancels one in the moment in which it rings. Histories of before go on as they began.
+        """
+        if wait_s is None:
+            await workflow.wait_condition(lambda: self._is_to_look)
             return
+        pause = timedelta(seconds=max(wait_s, 0.001))
+        if not workflow.patched(_ALARMS):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await workflow.wait_condition(lambda: self._is_to_look, timeout=pause)
+            return
+        due = workflow.now() + pause
+        while not self._is_to_look and workflow.now() < due:
+            if self._alarm is None or self._alarm > due:
+                self._alarm = due
+                self._bells.add(asyncio.create_task(self._ring(due)))
+            await workflow.wait_condition(lambda alarm=self._alarm: self._is_to_look or self._alarm != alarm)
+
+    async def _ring(self, due: datetime) -> None:
+        await workflow.sleep(due - workflow.now())
+        self._alarm = None if self._alarm == due else self._alarm
+        self._bells.discard(asyncio.current_task())
 
     @property
     def _is_to_look(self) -> bool:
