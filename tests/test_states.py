@@ -164,7 +164,7 @@ BY_SERVER = (
         "what you had not committed is gone from the checkout, through a command of the task or of its proof",
         failed("lost_edits"),
     ),
-    ("it moved a branch of yours, or what is checked out", failed("moved_branch")),
+    ("it moved a branch of yours or what is checked out, or took another ref or a stash entry", failed("moved_branch")),
     ("the server itself failed around the work, three times", failed("internal_error")),
     (
         "nobody could be started for it: its agent, the runner-up and the general agent were refused",

@@ -312,6 +312,7 @@ def refusal(moves: Collection[str], *, in_worktree: bool = True) -> str:
     lead = f"It moved what is the user's own: {'; '.join(moves)}."
     where = "`git reflog` in the checkout says where it was."
     if not in_worktree:
+        lead = f"It, or somebody else meanwhile, moved what is the user's own: {'; '.join(moves)}."
         return f"{lead} Only the user commits and switches branches there. Nothing was put back: {where}"
     return (
         f"{lead} Work belongs into the worktree; it is merged there, and applied when the user says so. What is in the "
