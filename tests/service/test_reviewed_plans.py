@@ -385,6 +385,51 @@ async def test_who_looks_at_work_and_does_not_pass_it_holds_back_what_waits(
         assert ("docs" in await chat.out()) is passes
 
 
+@pytest.mark.parametrize("deps", [["fix"], []], ids=["after work", "after nothing"])
+@pytest.mark.parametrize(
+    ("do", "text", "passes"),
+    [
+        ("Check that app/cart.py is right", "Verdict: FAIL. It is wrong.", False),
+        ("Check that app/cart.py is right", "FAIL", False),
+        ("Give a verdict on the totals", "FAIL - they are wrong", False),
+        ("Security check of the totals", "CRITICAL: sql injection in app/cart.py", False),
+        ("Check that app/cart.py is right", "High-level overview: it is right. No critical findings.", True),
+        ("Test the totals by hand and report", "PASS. The FAIL branch of the test is covered too.", True),
+    ],
+)
+async def test_a_look_that_says_in_plain_words_that_work_is_wrong_has_failed_whatever_came_before(
+    tmp_path: Path, do: str, text: str, deps: list[str], *, passes: bool
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin(FIX, {**LOOK, "do": do, "deps": deps}, AFTER)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        answer = await chat.report("look", text)
+        assert ("docs" in await chat.out()) is passes
+        assert (answer.results[0].state == "failed") is not passes
+        assert passes or text.partition("\n")[0] in answer.results[0].why
+
+
+@pytest.mark.parametrize(
+    ("do", "text"),
+    [
+        ("Find what is wrong with the totals", "Critical: the totals are counts"),
+        ("Review how totals are made", "Verdict: FAIL\n\nHigh: they are counts"),
+        ("List what has to be done, by priority", "High: mend the totals first\nLow: rename them"),
+        ("Prioritise the work", "Critical: mend the totals first"),
+    ],
+)
+async def test_what_a_search_finds_and_an_account_names_is_what_was_asked_for(
+    tmp_path: Path, do: str, text: str
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin({"id": "look", "do": do, "agent": "general-purpose"}, {**FIX, "deps": ["look"]})
+        await chat.report("look", text)
+        assert "fix" in await chat.out()
+
+
 async def test_only_a_person_goes_on_after_a_verdict_that_blocks(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:

@@ -24,8 +24,9 @@ from dispatch_mcp.engine import (
 )
 from dispatch_mcp.engine.earlier_runs import reworked_files
 from dispatch_mcp.model import AttemptState, WorkerKind, records, transitions, work_order
-from dispatch_mcp.planning import review_rules
-from dispatch_mcp.review import answer_parser, plan_reviews, review_tasks, reviewer_selection
+from dispatch_mcp.planning import plan_advice, review_rules
+from dispatch_mcp.review import answer_parser, plan_reviews, review_tasks, reviewer_selection, spoken_verdicts
+from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.routing import router
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
@@ -275,33 +276,49 @@ def _prompt(work: work_order.WorkOrder) -> prompt_builder.Prompt:
 async def _without_unasked_verdict(
     store: sqlite_store.Store, claim: claim_evidence.Claim, outcome: model.Outcome, reviewers: Collection[str]
 ) -> model.Outcome:
-    """Returns accepted work as failed if it is a judgement of work before it that does not let this through.
+    """Returns accepted work as failed if it is a judgement that does not let through what it looked at.
 
-    Such a task is no review in its plan, so it has nobody to send the work back to (docs/rules.md#severities). What it
-    finds where no work comes before it is its result: it was asked to find that.
+    Such a task is no review in its plan, so it has nobody to send the work back to (docs/rules.md#severities). What a
+    search finds where no work comes before it is its result: it was asked to find that.
     """
     task = claim.work.task
     if outcome.state is not AttemptState.SUCCEEDED or claim.work.worker in _NO_READERS or task.command:
         return outcome
-    if review_rules.writes(task) and not review_rules.is_plain_review(task, reviewers):
+    if review_rules.declares_change(task) and not review_rules.is_plain_review(task, reviewers):
         return outcome
     answer = answer_parser.answer_of(outcome)
     judgement = plan_reviews.judge(task.agent or "reviewer", answer)
-    if judgement.ruling != "block":
+    is_account = plan_advice.asks_for(task) == "account"
+    why = judgement.why if judgement.ruling == "block" else _spoken(answer, is_account=is_account)
+    if not why:
         return outcome
+    if plan_advice.asks_for(task) == "judgement":
+        return _refuted(outcome, judgement.report, answer, why)
     view = claim.view or await run_view.load(store, claim.work.run_id, records.ANYBODY)
     by_id: Mapping[str, model.Task] = {other.id: other for other in view.plan.tasks}
     if not review_rules.work_before(task, by_id, reviewers):
         return outcome
+    return _refuted(outcome, judgement.report, answer, why)
+
+
+def _spoken(answer: model.Json, *, is_account: bool) -> str:
+    """Returns what an answer says in plain words against what it looked at, or an empty string."""
+    if not isinstance(answer, str):
+        return ""
+    line = spoken_verdicts.verdict(answer) or ("" if is_account else spoken_verdicts.grave_finding(answer))
+    return f"it says {line!r}" if line else ""
+
+
+def _refuted(outcome: model.Outcome, report: ReviewReport, answer: model.Json, why: str) -> model.Outcome:
     return outcome.model_copy(
         update={
             "state": AttemptState.FAILED,
-            "summary": f"It blocks what it looked at: {judgement.why}.",
-            "error": plan_reviews.feedback(judgement.report, answer),
+            "summary": f"It blocks what it looked at: {why}.",
+            "error": plan_reviews.feedback(report, answer),
             "error_kind": transitions.NEEDS_CHANGES,
             "retryable": False,
             "unverified": False,
-            "receipts": (*outcome.receipts, model.Receipt(kind="words", ok=False, detail=judgement.why)),
+            "receipts": (*outcome.receipts, model.Receipt(kind="words", ok=False, detail=why)),
         }
     )
 

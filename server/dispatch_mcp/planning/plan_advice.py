@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems
@@ -32,6 +32,18 @@ find inspect investigate list measure monitor plan profile report research revie
 summarize test trace validate verify
 """
 _THINKING = frozenset(_THINKING_VERBS.split())
+_TELLING_VERBS = """
+brainstorm collect compare count describe design document draft estimate explain list map measure monitor name
+outline plan prioritise prioritize propose rank report sort suggest summarise summarize triage
+"""
+_TELLING = frozenset(_TELLING_VERBS.split())
+_SEEKING_VERBS = """
+analyse analyze assess audit debug diagnose evaluate explore find hunt identify inspect investigate look profile
+read research review scan search study survey trace
+"""
+_SEEKING = frozenset(_SEEKING_VERBS.split())
+_JUDGING_VERBS = "approve check confirm decide ensure is judge prove say test validate verdict verify"
+_JUDGING = frozenset(_JUDGING_VERBS.split())
 _WORD = re.compile(r"\w+")
 _HOT_NAMES = frozenset(
     {
@@ -198,6 +210,21 @@ def names_no_change(task: model.Task) -> bool:
     """Returns whether a task declares no files, and its goal only finds out: no verb of it means a change."""
     words = {*_WORD.findall(task.goal.lower())}
     return not task.files and only_looks(task) and words.isdisjoint(_WRITING | _MENDING)
+
+
+def asks_for(task: model.Task) -> Literal["account", "search", "judgement"]:
+    """Returns what a goal that declares no change asks for, by its first telling word.
+
+    An account of something names what is grave without judging it, and a search is to find just that.
+    """
+    for word in _WORD.findall(excerpts.GOAL.of(task.goal).lower()):
+        if word in _JUDGING:
+            return "judgement"
+        if word in _TELLING:
+            return "account"
+        if word in _SEEKING:
+            return "search"
+    return "judgement"
 
 
 def says_to_write(task: model.Task) -> bool:

@@ -1,0 +1,90 @@
+"""What somebody who looked at work says against it in plain words, where no form was asked for.
+
+Only what can hardly be meant otherwise counts: a verdict as the first word or behind the label `Verdict:`, and a line
+that is a finding with a grave severity as its label. Words that tell of failures, or of how grave something is, do not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from dispatch_mcp.text.reading import excerpts
+
+MAX_SHOWN: Final = 100
+"""Characters of a line that are shown as the reason."""
+
+_FENCED = re.compile(r"^[ \t]{0,8}(`{3,9}|~{3,9})[^\n]{0,200}\n.*?^[ \t]{0,8}\1[ \t]{0,8}$", re.MULTILINE | re.DOTALL)
+_AGAINST = r"(?:FAIL(?:ED|S)?|REJECT(?:ED)?|BLOCK(?:ED)?|NACK|NO-GO)"
+_END = r"(?=[\W_]{0,20}$|[*_]{0,3}[.:;!]|[*_]{0,3},| {1,3}[-\u2013\u2014] )"
+# Marks and emoji before a word, and no `>`: what is quoted is somebody else's.
+_MARKS = r"[^\w>`\"'\u201c(\[]{0,12}"
+_FIRST = (
+    re.compile(rf"^{_MARKS}{_AGAINST}{_END}"),
+    re.compile(rf"^{_MARKS}[Ff]ail(?:ed|s)?(?=[*_]{{0,3}}[.!]?[*_]{{0,3}}$|[*_]{{0,3}}: | {{1,3}}[-\u2013\u2014] )"),
+)
+_LABELLED = re.compile(
+    rf"^{_MARKS}(?:(?:the|my) )?(?:(?:final|overall) )?(?:verdict|result|decision|conclusion)[*_]{{0,3}}"
+    rf"(?: ?[:=]| is) ?[*_]{{0,3}}{_AGAINST}{_END}",
+    re.IGNORECASE,
+)
+_GRAVE = r"(?:critical|blocker|high)"
+_ITEM = r"^[ \t*_#-]{0,9}(?:\d{1,3}[.)] {0,3})?[*_]{0,3}"
+_FINDINGS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"{_ITEM}{_GRAVE}[*_]{{0,3}}:[*_]{{0,3}}(.{{1,300}})",
+        rf"{_ITEM}\[{_GRAVE}\][*_]{{0,3}}:?(.{{1,300}})",
+        rf"^[ \t#-]{{0,9}}\*\*{_GRAVE}\*\* {{1,3}}[-\u2013\u2014](.{{1,300}})",
+        rf"^[ \t*_#-]{{0,9}}severity[*_]{{0,3}}:[ *_]{{0,6}}{_GRAVE}\b(.{{0,300}})",
+    )
+)
+# A line that says that there is none, or counts them.
+_NONE = re.compile(
+    r"\W*(?:(?:none|n/a|nil)\b|(?:no|zero|0)\W*$|nothing(?: (?:found|critical|serious|here|open|left|to report))?\W*$"
+    r"|(?:no|zero|0) (?:\w{1,20} ){0,2}(?:finding|issue|problem|bug|vulnerabilit|error|concern|fault|risk)"
+    r"|not (?:applicable|found|any)\b|all (?:good|clear|fine)\b)|.{0,200}\b(?:medium|minor|low)[*_]{0,3}:",
+    re.IGNORECASE,
+)
+_GONE = re.compile(
+    r"(?<!not )(?<!never )(?<!n't )(?<!be )\b(?:fixed|resolved|mended|addressed|solved)\b", re.IGNORECASE
+)
+_BOTH = re.compile(r"\bPASS", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]{2,40}")
+
+
+def verdict(answer: str) -> str:
+    """Returns the line in which an answer gives a verdict against what it looked at, or an empty string.
+
+    One that also says PASS in that line names both words, and gives no verdict with it.
+    """
+    lines = _own_lines(answer)
+    first = next((line for line in lines if line.strip()), "").strip()
+    spoken = [first] if any(pattern.search(first) for pattern in _FIRST) else []
+    spoken += [line for line in lines if _LABELLED.search(line.strip())]
+    return next((_shown(line) for line in spoken if not _BOTH.search(line) and not _counts_none(line)), "")
+
+
+def grave_finding(answer: str) -> str:
+    """Returns the line of an answer that is a critical or high finding by its label, or an empty string."""
+    for line in _own_lines(answer):
+        match = next(filter(None, (pattern.match(line) for pattern in _FINDINGS)), None)
+        if match is None or _NONE.match(match[1]) or _GONE.search(match[1]):
+            continue
+        if len(_WORD.findall(match[1])) > 1 or "severity" in line.lower():
+            return _shown(line)
+    return ""
+
+
+def _own_lines(answer: str) -> list[str]:
+    """Returns the lines of an answer without blocks of code, unless it is nothing but one."""
+    text = excerpts.REVIEW.of(answer)
+    return (_FENCED.sub("", text) if _FENCED.sub("", text).strip() else text).splitlines()
+
+
+def _counts_none(line: str) -> bool:
+    return bool(re.search(r"[:=] ?(?:0|none|no)\b", line, re.IGNORECASE))
+
+
+def _shown(line: str) -> str:
+    return line.strip()[:MAX_SHOWN]

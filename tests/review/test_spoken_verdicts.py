@@ -1,0 +1,129 @@
+"""What counts as a verdict or a grave finding in plain words, and what only mentions such words."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_mcp.review import spoken_verdicts
+
+VERDICTS = [
+    "FAIL",
+    "**FAIL**",
+    "FAILED",
+    "Fail.",
+    "Fail: login is broken.",
+    "FAIL: the change breaks login. Do not merge.",
+    "FAIL - x is wrong",
+    "FAIL \u2014 x is wrong",
+    "FAIL, as x is wrong",
+    "\u274c FAIL - x is wrong",
+    "BLOCK",
+    "NO-GO: login",
+    "REJECTED. It is wrong.",
+    "Verdict: FAIL. It is wrong.",
+    "Verdict: FAIL",
+    "I looked at it.\n\n**Verdict: FAIL**\n\nIt breaks login.",
+    "I looked at it.\n\n## Verdict: **fail**",
+    "Final verdict: FAIL",
+    "The verdict is FAIL.",
+    "Result: rejected",
+    "Conclusion: FAIL, as x is wrong",
+    "```\nVerdict: FAIL\n```",
+    "Failed: 3 of 40 tests.",
+]
+FINDINGS = [
+    "CRITICAL: sql injection in app.py",
+    "I looked.\n- High: the token is never checked\n- Low: a typo",
+    "**High:** x=2 breaks login",
+    "1. Critical: no input validation in the form",
+    "[CRITICAL] sql injection in app.py",
+    "**Critical** - remote code execution in app.py",
+    "Blocker: this drops the table.",
+    "High: 3 endpoints lack a check",
+    "High: the file is not closed, and was not fixed",
+    "Severity: critical\nFile: app.py",
+    "### High: nothing checks the token",
+]
+HONEST = [
+    "No critical findings.",
+    "No high or critical issues were found in app.py.",
+    "the FAIL branch of the test is covered",
+    "FAIL branch of the test: covered by test_b.",
+    "FAIL and PASS are the two words of the form.",
+    "FAIL, PASS and SKIP are the outcomes that pytest knows.",
+    "PASS",
+    "PASS. It would FAIL without the lock.",
+    "Verdict: PASS",
+    "Verdict: PASS, not FAIL",
+    "Verdict: PASS or FAIL, as the reviewer likes",
+    "The earlier verdict: FAIL was about the old change; it is right now.",
+    "Previous verdict: FAIL. It was mended, and all is right.",
+    "> Verdict: FAIL\n\nThat was the last round; it is right now.",
+    "Whoever reviews writes this line:\n```\nVerdict: FAIL\n```\nThat works.",
+    "`Verdict: FAIL` is what the parser has to read, and it does.",
+    "FAIL_FAST is set in app.py.",
+    "FAILED_STATES holds three words.",
+    "Failed logins are counted in app.py.",
+    "Failure of the disk is handled.",
+    "Failing tests: none.",
+    "Failed: 0, passed: 12",
+    "Failed: none",
+    "BLOCK sizes are 4 KiB.",
+    "Blocked threads are shown by the dump.",
+    "Rejected requests answer 403, as they should.",
+    "Block I/O is buffered: right as it is.",
+    "High-level overview: three modules, one store.",
+    "High level: three modules, one store.",
+    "High availability: two servers stand behind the proxy.",
+    "High confidence: I have read all of app.py.",
+    "Critical: none",
+    "Critical: no findings",
+    "**High:** none found",
+    "High: 0 issues",
+    "High: nothing found.",
+    "High: 45.2, Low: 44.1",
+    "High: 30 \u00b0C",
+    "Critical: 0 findings, High: 0 findings, Low: 2 findings",
+    "Critical: the overflow is fixed now",
+    "High: n/a",
+    "Critical path: parse, then lay out, then draw.",
+    "The critical section holds the lock for 2 ms.",
+    "The severity of this is low.",
+    "Severity: low",
+    "Results: all checks are green.",
+    "Result: 4",
+    "Result: blocked threads are woken in order.",
+    "Decision: fail fast is the right policy here.",
+    "Conclusion: failing early is right.",
+    "3 tests failed before the change, none after it.",
+    "It cannot fail: the lock is held.",
+    "Nothing blocks the release.",
+    "The tests are right; I could not make them fail.",
+    "",
+    " \n ",
+]
+
+
+@pytest.mark.parametrize("answer", VERDICTS)
+def test_a_verdict_against_the_work_is_quoted(answer: str) -> None:
+    assert spoken_verdicts.verdict(answer) in answer
+    assert spoken_verdicts.verdict(answer)
+
+
+@pytest.mark.parametrize("answer", FINDINGS)
+def test_a_line_with_a_grave_label_is_a_finding(answer: str) -> None:
+    assert spoken_verdicts.grave_finding(answer) in answer
+    assert spoken_verdicts.grave_finding(answer)
+    assert not spoken_verdicts.verdict(answer)
+
+
+@pytest.mark.parametrize("answer", HONEST)
+def test_words_that_are_only_mentioned_are_no_verdict_and_no_finding(answer: str) -> None:
+    assert (spoken_verdicts.verdict(answer), spoken_verdicts.grave_finding(answer)) == ("", "")
+
+
+@given(st.text(alphabet=st.characters(blacklist_characters="FfRrBbNnVvDdCcHhSs\u017f\u212a"), max_size=300))
+def test_text_without_these_words_says_nothing(text: str) -> None:
+    assert (spoken_verdicts.verdict(text), spoken_verdicts.grave_finding(text)) == ("", "")
