@@ -32,6 +32,49 @@ SPOKEN = [
     "Severity: high. It logs the password.",
     "**Severity**: critical",
 ]
+NAMED = [
+    *("CHANGES REQUESTED", "Changes requested.", "**Changes requested**", "CHANGES_REQUESTED", "Requesting changes."),
+    *("request changes", "I request changes.", "Changes requested: write the tests first.", "Not approved."),
+    *("I would not approve this", "I wouldn't approve this as is.", "I cannot approve this.", "I can't approve it yet"),
+    *(
+        "I do not approve.",
+        "I am not approving this change.",
+        "I\u2019m not approving it.",
+        "I will not sign off on this.",
+    ),
+    *("do not merge", "DO NOT MERGE", "Please don't merge this.", "I would not merge this.", "I won't ship it."),
+    *("I don't think this should be merged.", "This is not ready to merge.", "The PR isn't ready for merging yet."),
+]
+NOT_AGAINST = [
+    *(
+        "No changes requested.",
+        "Changes requested: none",
+        "Changes requested: 0",
+        "Changes requested earlier are made.",
+    ),
+    *("The changes requested in the last round are in.", "All changes requested by the author of #12 are made."),
+    *("The client sends requests; changes requested by it are kept.", "Requesting changes to the schema is tested."),
+    *("The handler answers NOT_APPROVED for such a user.", "Orders that are not approved stay where they are."),
+    *(
+        "I would not approve this without the lock, which it has.",
+        "I would not merge this without a test; there is one.",
+    ),
+    *("I did not approve the first version; this one is right.", "I could not approve this before."),
+    *("I cannot merge: I have no rights here.", "I do not merge anything myself.", "I would not do it otherwise."),
+    *("Users who do not merge their carts keep both.", "The bot does not approve this by itself."),
+    *(
+        "I do not think this should wait.",
+        "I don't think the cart should be locked.",
+        "I do not pass judgement on style.",
+    ),
+    *("The branch is not ready to merge until CI ran, says the docstring.", "It is not approved users who get mails."),
+    *(
+        "The queue is ready to merge.",
+        "This is not mergeable state, it is a copy.",
+        "Merged heads are not merged again.",
+    ),
+    *("I would approve this.", "I approve.", "Nothing here is not ready."),
+]
 PLAIN = [
     "It logs `FAIL` and raises `Blocked` as before.",
     *(
@@ -147,7 +190,7 @@ LINES: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-@pytest.mark.parametrize("words", [*OBJECTIONS, *SPOKEN, *FINDINGS])
+@pytest.mark.parametrize("words", [*OBJECTIONS, *SPOKEN, *NAMED, *FINDINGS])
 def test_a_pass_beside_words_against_it_is_asked_for_again_with_these_words(
     words: str, setting: Callable[[str, str], str]
 ) -> None:
@@ -158,7 +201,7 @@ def test_a_pass_beside_words_against_it_is_asked_for_again_with_these_words(
 
 
 @pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
-@pytest.mark.parametrize("words", [*OBJECTIONS, *SPOKEN, *FINDINGS])
+@pytest.mark.parametrize("words", [*OBJECTIONS, *SPOKEN, *NAMED, *FINDINGS])
 def test_so_is_a_pass_in_lines(words: str, lines: Callable[[str], str]) -> None:
     assert plan_reviews.judge("a", lines(words)).ruling == "unusable"
 
@@ -190,7 +233,7 @@ def test_what_should_become_of_the_change_contradicts_a_pass(words: str) -> None
     assert plan_reviews.judge("a", f"{words}\n\n{BLOCK}").ruling == "unusable"
 
 
-@pytest.mark.parametrize("words", [*PLAIN, *OF_WHAT_CODE_DOES, *NOT_WEIGHED])
+@pytest.mark.parametrize("words", [*PLAIN, *OF_WHAT_CODE_DOES, *NOT_WEIGHED, *NOT_AGAINST])
 def test_what_ordinary_reviewers_write_beside_their_pass_is_not_asked_about(words: str) -> None:
     assert plan_reviews.judge("a", f"{words}\n\n{BLOCK}").ruling == "pass"
 

@@ -36,9 +36,12 @@ _HARMLESS = tuple(
         r"\b(?i:earlier|previous|prior|former|last)\s+(?:\w{1,20}\s+)?FAIL(?:S|ED|URES?)?\b",
     )
 )
+# The state of a review by its name stands alone in its line, or with what is asked for behind it.
+_ALONE = r"(?:[.!*_ \t]{0,9}$|:[*_]{0,3}[ \t]{1,3}(?!\W{0,3}(?:none|no|nothing|zero|0|n/a)\b))"
 _OBJECTIONS = tuple(
     re.compile(pattern)
     for pattern in (
+        rf"(?im)^[\W_]{{0,9}}(?:changes[ _]requested|requesting changes|not approved)[*_]{{0,3}}{_ALONE}",
         r"\bFAIL(?:S|ED|ING)?\b",
         r"\b(?:REJECT(?:ED)?|NACK|NO-GO|BLOCK(?:ED)?)\b",
         r"\bPASS[\"'*]{0,3},?\s+(?:would|if|unless|once|only|provided|after)\b",
@@ -55,11 +58,23 @@ _MUST = r"(?:should|must|needs? to|has to)"
 _MUST_NOT = r"(?:(?:must|should|can|may|shall)(?: not|n['\u2019]t|not))"
 _END = r"(?:\W*$| ?[,;)]| (?:as|until|unless|yet|before|because)\b)"
 _OBJECT = rf"(?:{_END}| (?:it|this)\b| {_NAMED}\b)"
+# What a reviewer does with the change: an object, or nothing more in the clause, so that no condition follows.
+_DONE = r"(?:\W*$| ?[,;)]| (?:as|until|unless|yet|because)\b)"
+_IT = rf"(?: (?:it|this|{_NAMED}))"
+_I_DO_NOT = r"(?:['\u2019](?:m|d|ll) not| (?:am|do|would|will|shall) not| (?:do|would|wo)n['\u2019]t)"
+_I_CANNOT = r" (?:can(?:not| not|['\u2019]t))"
+_APPROVE = r"(?:approv(?:e|ing)|sign(?:ing)? off(?: on)?)"
+_TAKE = r"(?:merg(?:e|ing)|ship(?:ping)?|accept(?:ing)?|pass(?:ing)?)"
+_READY = r"(?:mergeable|approved|ready (?:to be |to |for )(?:merg|ship|approv)[a-z]{0,4})"
 # By the reviewer, as a whole clause, as a verdict by name, as an order, of the change by its name.
 _SPOKEN = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"(?<![\w-])I(?:['\u2019](?:m|d|ll|ve)\b| am\b)?(?: (?!{_NO}\b)[a-z]{{1,20}}){{0,2}} {_AGAINST}",
+        rf"(?<![\w-])I{_I_DO_NOT} (?:yet )?{_TAKE}{_IT}(?={_DONE})",
+        rf"(?<![\w-])I(?:{_I_DO_NOT}|{_I_CANNOT}) (?:yet )?{_APPROVE}{_IT}?(?={_DONE})",
+        rf"(?<![\w-])I do(?: not|n['\u2019]t) think(?: that)?{_IT} should be {_FOR}(?={_DONE})",
+        rf"^\W{{0,9}}(?:it|this|{_NAMED}) is(?: not|n['\u2019]t) (?:yet )?{_READY}(?={_DONE})",
         rf"^\W{{0,9}}{_AGAINST}\W*$",
         rf"\b(?:verdict|decision|recommendation|vote) (?:is|would be)\W{{1,4}}(?:to )?{_AGAINST}",
         rf"(?:^\W{{0,9}}|, ?|\b(?:please|so|then) )do(?: not|n['\u2019]t) (?:merge|approve|ship)(?={_OBJECT})",
