@@ -47,3 +47,24 @@ def test_who_works_in_the_checkout_itself_may_change_files_in_a_submodule(worker
 @pytest.mark.parametrize("path", [".", "./", "/boat", "**"])
 def test_the_workspace_itself_is_no_repository_inside_of_it(path: str) -> None:
     assert list(plan_advice.of_inner_folders([task("t", path)], [""], "/boat")) == []
+
+
+@pytest.mark.parametrize(
+    ("goal", "kind"),
+    [
+        ("Check that app.py is right", "judgement"),
+        ("Security check of the login", "judgement"),
+        ("Is app.py good enough to ship?", "judgement"),
+        ("Verify the work of w", "judgement"),
+        ("Critique the work", "judgement"),
+        ("Find what is wrong with the totals", "search"),
+        ("Review how totals are made", "search"),
+        ("Please audit the login", "search"),
+        ("Investigate why it is slow, and say why", "search"),
+        ("List what has to be done", "account"),
+        ("Prioritise the open work", "account"),
+        ("Summarise the findings and check them", "account"),
+    ],
+)
+def test_a_goal_that_looks_asks_for_a_judgement_a_search_or_an_account(goal: str, kind: str) -> None:
+    assert plan_advice.asks_for(model.Task(id="look", do=goal)) == kind

@@ -25,11 +25,12 @@ from dispatch_mcp.engine import (
 from dispatch_mcp.engine.earlier_runs import reworked_files
 from dispatch_mcp.model import AttemptState, WorkerKind, records, transitions, work_order
 from dispatch_mcp.planning import plan_advice, review_rules
-from dispatch_mcp.review import answer_parser, plan_reviews, review_tasks, reviewer_selection, spoken_verdicts
+from dispatch_mcp.review import answer_parser, plan_reviews, review_tasks, reviewer_selection
 from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.routing import router
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.text.reading import spoken_verdicts
 
 
 class TaskKind(Protocol):

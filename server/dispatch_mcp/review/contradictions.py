@@ -38,10 +38,12 @@ _HARMLESS = tuple(
 )
 # The state of a review by its name stands alone in its line, or with what is asked for behind it.
 _ALONE = r"(?:[.!*_ \t]{0,9}$|:[*_]{0,3}[ \t]{1,3}(?!\W{0,3}(?:none|no|nothing|zero|0|n/a)\b))"
+_STATE = r"(?:changes[ _]requested|requesting changes|not approved)"
 _OBJECTIONS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?im)^[\W_]{{0,9}}(?:changes[ _]requested|requesting changes|not approved)[*_]{{0,3}}{_ALONE}",
+        # What a forge calls the state of a review that does not approve.
+        rf"(?im)^[\W_]{{0,9}}{_STATE}[*_]{{0,3}}{_ALONE}",
         r"\bFAIL(?:S|ED|ING)?\b",
         r"\b(?:REJECT(?:ED)?|NACK|NO-GO|BLOCK(?:ED)?)\b",
         r"\bPASS[\"'*]{0,3},?\s+(?:would|if|unless|once|only|provided|after)\b",
@@ -61,8 +63,10 @@ _OBJECT = rf"(?:{_END}| (?:it|this)\b| {_NAMED}\b)"
 # What a reviewer does with the change: an object, or nothing more in the clause, so that no condition follows.
 _DONE = r"(?:\W*$| ?[,;)]| (?:as|until|unless|yet|because)\b)"
 _IT = rf"(?: (?:it|this|{_NAMED}))"
+# In full or drawn together: "I'm not", "I will not", "I wouldn't".
 _I_DO_NOT = r"(?:['\u2019](?:m|d|ll) not| (?:am|do|would|will|shall) not| (?:do|would|wo)n['\u2019]t)"
 _I_CANNOT = r" (?:can(?:not| not|['\u2019]t))"
+# Either verb as it stands after these; of `can` only what needs no rights: "I cannot merge this" may tell of them.
 _APPROVE = r"(?:approv(?:e|ing)|sign(?:ing)? off(?: on)?)"
 _TAKE = r"(?:merg(?:e|ing)|ship(?:ping)?|accept(?:ing)?|pass(?:ing)?)"
 _READY = r"(?:mergeable|approved|ready (?:to be |to |for )(?:merg|ship|approv)[a-z]{0,4})"

@@ -63,7 +63,9 @@ def doubt(argv: Sequence[str], stdout: str, stderr: str = "") -> str:
     if not name:
         return ""
     text = _COLOUR.sub("", excerpts.RUNNER.of((stderr if name == "unittest" else stdout).rstrip()))
-    is_shown = _ENDS[name](text) or (name == "cargo" and bool(_NEXTEST_RESULT.search(_COLOUR.sub("", stderr[-500:]))))
+    is_shown = _ENDS[name](text) or (
+        name == "cargo" and bool(_NEXTEST_RESULT.search(_COLOUR.sub("", excerpts.RUNNER.of(stderr))))
+    )
     return "" if is_shown else "its output does not end with tests that passed"
 
 

@@ -14,22 +14,26 @@ from dispatch_mcp.text.reading import excerpts
 MAX_SHOWN: Final = 100
 """Characters of a line that are shown as the reason."""
 
-_FENCED = re.compile(r"^[ \t]{0,8}(`{3,9}|~{3,9})[^\n]{0,200}\n.*?^[ \t]{0,8}\1[ \t]{0,8}$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"[ \t]{0,8}(?:`{3}|~{3})")
 _AGAINST = r"(?:FAIL(?:ED|S)?|REJECT(?:ED)?|BLOCK(?:ED)?|NACK|NO-GO)"
+# What a verdict ends with: the line, a mark or a dash.
 _END = r"(?=[\W_]{0,20}$|[*_]{0,3}[.:;!]|[*_]{0,3},| {1,3}[-\u2013\u2014] )"
 # Marks and emoji before a word, and no `>`: what is quoted is somebody else's.
 _MARKS = r"[^\w>`\"'\u201c(\[]{0,12}"
+# The word in capitals as the first one; or written small, alone in its line or with the reason behind it.
 _FIRST = (
     re.compile(rf"^{_MARKS}{_AGAINST}{_END}"),
     re.compile(rf"^{_MARKS}[Ff]ail(?:ed|s)?(?=[*_]{{0,3}}[.!]?[*_]{{0,3}}$|[*_]{{0,3}}: | {{1,3}}[-\u2013\u2014] )"),
 )
-_LABELLED = re.compile(
+# A label of a verdict at the beginning of a line, and behind it the word, with which the clause ends.
+_VERDICT_LINE = re.compile(
     rf"^{_MARKS}(?:(?:the|my) )?(?:(?:final|overall) )?(?:verdict|result|decision|conclusion)[*_]{{0,3}}"
     rf"(?: ?[:=]| is) ?[*_]{{0,3}}{_AGAINST}{_END}",
     re.IGNORECASE,
 )
 _GRAVE = r"(?:critical|blocker|high)"
 _ITEM = r"^[ \t*_#-]{0,9}(?:\d{1,3}[.)] {0,3})?[*_]{0,3}"
+# `High: …`, `[HIGH] …`, `**High** - …` and `Severity: high`, each as an item of a list too.
 _FINDINGS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -39,13 +43,17 @@ _FINDINGS = tuple(
         rf"^[ \t*_#-]{{0,9}}severity[*_]{{0,3}}:[ *_]{{0,6}}{_GRAVE}\b(.{{0,300}})",
     )
 )
-# A line that says that there is none, or counts them.
-_NONE = re.compile(
-    r"\W*(?:(?:none|n/a|nil)\b|(?:no|zero|0)\W*$|nothing(?: (?:found|critical|serious|here|open|left|to report))?\W*$"
-    r"|(?:no|zero|0) (?:\w{1,20} ){0,2}(?:finding|issue|problem|bug|vulnerabilit|error|concern|fault|risk)"
-    r"|not (?:applicable|found|any)\b|all (?:good|clear|fine)\b)|.{0,200}\b(?:medium|minor|low)[*_]{0,3}:",
-    re.IGNORECASE,
+# A line that says that there is none: by a word alone, by what there is none of, and one that counts by severity.
+_NONE = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"^\W{0,9}(?:(?:none|n/a|nil|not applicable|not found|all (?:good|clear|fine))\b|(?:no|zero|0)\W{0,9}$)",
+        r"^\W{0,9}nothing(?: (?:found|critical|serious|here|open|left|to report))?\W{0,9}$",
+        r"^\W{0,9}(?:no|zero|0|not any) (?:\w{1,20} ){0,2}(?:finding|issue|problem|bug|vulnerabilit|error|fault)",
+        r"^.{0,200}\b(?:medium|minor|low)[*_]{0,3}:",
+    )
 )
+# What has been mended, unless that is denied.
 _GONE = re.compile(
     r"(?<!not )(?<!never )(?<!n't )(?<!be )\b(?:fixed|resolved|mended|addressed|solved)\b", re.IGNORECASE
 )
@@ -60,16 +68,16 @@ def verdict(answer: str) -> str:
     """
     lines = _own_lines(answer)
     first = next((line for line in lines if line.strip()), "").strip()
-    spoken = [first] if any(pattern.search(first) for pattern in _FIRST) else []
-    spoken += [line for line in lines if _LABELLED.search(line.strip())]
-    return next((_shown(line) for line in spoken if not _BOTH.search(line) and not _counts_none(line)), "")
+    candidates = [first] if any(pattern.search(first) for pattern in _FIRST) else []
+    candidates += [line for line in lines if _VERDICT_LINE.search(line.strip())]
+    return next((_shown(line) for line in candidates if not _BOTH.search(line) and not _counts_none(line)), "")
 
 
 def grave_finding(answer: str) -> str:
     """Returns the line of an answer that is a critical or high finding by its label, or an empty string."""
     for line in _own_lines(answer):
         match = next(filter(None, (pattern.match(line) for pattern in _FINDINGS)), None)
-        if match is None or _NONE.match(match[1]) or _GONE.search(match[1]):
+        if match is None or any(pattern.match(match[1]) for pattern in _NONE) or _GONE.search(match[1]):
             continue
         if len(_WORD.findall(match[1])) > 1 or "severity" in line.lower():
             return _shown(line)
@@ -78,8 +86,14 @@ def grave_finding(answer: str) -> str:
 
 def _own_lines(answer: str) -> list[str]:
     """Returns the lines of an answer without blocks of code, unless it is nothing but one."""
-    text = excerpts.REVIEW.of(answer)
-    return (_FENCED.sub("", text) if _FENCED.sub("", text).strip() else text).splitlines()
+    lines: list[tuple[str, bool]] = []
+    is_code = False
+    for line in excerpts.REVIEW.of(answer).splitlines():
+        is_fence = bool(_FENCE.match(line))
+        is_code = is_code != is_fence
+        lines.append((line, is_code or is_fence))
+    own = [line for line, is_hidden in lines if not is_hidden]
+    return own if any(line.strip() for line in own) else [line for line, _ in lines if not _FENCE.match(line)]
 
 
 def _counts_none(line: str) -> bool:

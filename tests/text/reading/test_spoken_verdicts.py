@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_mcp.review import spoken_verdicts
+from dispatch_mcp.text.reading import spoken_verdicts
 
 VERDICTS = [
     "FAIL",
