@@ -69,6 +69,23 @@ async def test_work_of_a_host_that_is_killed_moves_to_another_and_no_program_of_
     assert (row.host_losses, row.crashes, row.failures) == (1, 0, 0)
 
 
+async def test_two_hosts_together_begin_no_more_a_second_than_their_queue_may(
+    server: engine_labs.Server, tmp_path: Path
+) -> None:
+    home, mark = tmp_path / "home", tmp_path / "mark"
+    env = host_labs.environment(server, home, DISPATCH_MCP_TEMPORAL_PER_SECOND="1")
+    stamp = "import sys, time\nopen(sys.argv[1], 'a').write(f'{time.time()}\\n')"
+    tasks = [host_labs.command(f"t{number}", stamp, str(mark)) for number in range(12)]
+    host = ("worker", "--engine", "temporal", "--queue", "agents", "--slots", "12")
+    async with host_labs.control(home, tmp_path) as app:
+        with host_labs.process(env, *host, cwd=tmp_path), host_labs.process(env, *host, cwd=tmp_path):
+            run_id = await host_labs.new_commands(app.store, tmp_path, *tasks, max_parallel=12)
+            await app.engine.start(run_id)
+            assert await host_labs.over(app.engine, run_id) is RunState.SUCCEEDED
+    times = sorted(map(float, await lines(mark, 12)))
+    assert times[-1] - times[0] >= 5, "a burst of a few may come at once"
+
+
 async def test_the_session_of_a_host_that_is_killed_reaches_the_next_attempt(
     server: engine_labs.Server, tmp_path: Path
 ) -> None:
