@@ -67,13 +67,9 @@ def test_the_first_try_of_the_codes_is_wrong_and_the_second_right(tmp_path: Path
     assert passes(root, "test_*.py")
 
 
-def test_only_the_first_answer_of_the_first_reviewer_objects_and_its_quote_is_made_up() -> None:
-    written = "".join(edit.new for edits in demo_project.EDITS.values() for edit in edits)
-    assert story.INVENTED not in written
-    verdicts = {
-        (seat, attempt): '"verdict": "FAIL"' in HERE.review(seat, attempt) for seat in (-1, 0, 1) for attempt in (1, 2)
-    }
-    assert [place for place, objects in verdicts.items() if objects] == [(0, 1)]
+def test_only_the_first_answer_of_the_first_reviewer_is_no_verdict() -> None:
+    answers = {(seat, attempt): HERE.review(seat, attempt) for seat in (-1, 0, 1) for attempt in (1, 2)}
+    assert [place for place, answer in answers.items() if '"verdict": "PASS"' not in answer] == [(0, 1)]
 
 
 STATES = st.sampled_from(["blocked", "ready", "running", "succeeded", "failed", "PASS", "INCONCLUSIVE"])

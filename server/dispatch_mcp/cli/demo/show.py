@@ -26,7 +26,7 @@ POLL_S: Final = 0.15
 MOST_FILES: Final = 20_000
 """Files of a repository that are copied."""
 
-REAL: Final = "server, plan, worktrees, tests, merges, kill -9, quote checks, apply"
+REAL: Final = "server, plan, worktrees, tests, merges, kill -9, council rules, apply"
 PLAYED: Final = "the edits and the reviews: a script stands in for the models"
 _FINAL: Final = frozenset(state.value for state in model.RUN_FINAL)
 _NOTES: Final = {
@@ -206,7 +206,7 @@ class Show:
         outcome = str(answer["decision"]["outcome"])
         lane.move(outcome, time.monotonic())
         lane.note = f"{len(seats)} reviewers, then an advocate"
-        self._say(f"Council: {outcome}. A reviewer who quoted a line that is not there was asked again.")
+        self._say(f"Council: {outcome}. A reviewer who came to no verdict was asked again.")
         self.facts["council"] = outcome
 
     async def _apply(self, run_id: str, base: str) -> None:

@@ -31,8 +31,8 @@ PROOFS: Final[Mapping[str, str]] = {"codes": "test_codes.py", "cart": "test_cart
 CUT_OFF: Final = "cart"
 """The task during which the server is killed."""
 
-INVENTED: Final = "eval(code)"
-"""A quote of the reviewer who objects, which stands nowhere in the change."""
+UNDECIDED: Final = "Gift cards look useful. The codes could be longer, or they could be shorter."
+"""What a reviewer says first, who has to be asked again: there is no verdict in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +86,8 @@ class Story:
             (self.agents / name).write_text(text, encoding="utf-8")
 
     def review(self, seat: int, attempt: int) -> str:
-        """Returns the answer of a reviewer: the first one's first try objects with a quote that it has made up."""
-        files = [self.path("shop/codes.py"), self.path("shop/cart.py")]
-        finding = {
-            "severity": "high",
-            "file": files[0],
-            "line": 6,
-            "quote": INVENTED,
-            "claim": "Codes are evaluated as programs.",
-            "evidence": "A code of any text is run.",
-            "fix": "Parse the digits.",
-        }
-        objects = (seat, attempt) == (0, 1)
-        answer = {"verdict": "FAIL" if objects else "PASS", "files": files, "findings": [finding] if objects else []}
+        """Returns the answer of a reviewer: the first one's first try comes to no verdict."""
+        if (seat, attempt) == (0, 1):
+            return UNDECIDED
+        answer = {"verdict": "PASS", "files": [self.path("shop/codes.py"), self.path("shop/cart.py")], "findings": []}
         return f"```json\n{json.dumps(answer)}\n```"
