@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import growth
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -278,3 +279,11 @@ def test_a_verdict_with_a_mark_against_it_is_none(word: str) -> None:
 @pytest.mark.parametrize("word", ["**PASS**", "PASS.", "✅ PASS", "`pass`", "PASS!", "[PASS]"])
 def test_other_marks_leave_a_verdict_one(word: str) -> None:
     assert answer_parser.report("a", {"verdict": word, "findings": []}).verdict == "PASS"
+
+
+@pytest.mark.parametrize("line", ["a", "", "# Notes", "| a | b |"])
+def test_an_answer_of_many_lines_takes_linear_time(line: str) -> None:
+    def read(lines: int) -> object:
+        return contradictions.of_words("\n".join([line] * lines))
+
+    assert growth.is_at_most(9, read, 5_000, 20_000)

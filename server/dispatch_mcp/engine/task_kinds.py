@@ -25,6 +25,7 @@ from dispatch_mcp.engine import (
 from dispatch_mcp.engine.earlier_runs import reworked_files
 from dispatch_mcp.model import AttemptState, WorkerKind, records, transitions, work_order
 from dispatch_mcp.planning import plan_advice, review_rules
+from dispatch_mcp.process import computation
 from dispatch_mcp.review import answer_parser, plan_reviews, review_tasks, reviewer_selection
 from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.routing import router
@@ -288,12 +289,13 @@ async def _without_unasked_verdict(
     if review_rules.declares_change(task) and not review_rules.is_plain_review(task, reviewers):
         return outcome
     answer = answer_parser.answer_of(outcome)
-    judgement = plan_reviews.judge(task.agent or "reviewer", answer)
-    is_account = plan_advice.asks_for(task) == "account"
-    why = judgement.why if judgement.ruling == "block" else _spoken(answer, is_account=is_account)
+    asks_for = plan_advice.asks_for(task)
+    judgement, why = await computation.of_json(
+        _heard, answer, task.agent or "reviewer", is_account=asks_for == "account"
+    )
     if not why:
         return outcome
-    if plan_advice.asks_for(task) == "judgement":
+    if asks_for == "judgement":
         return _refuted(outcome, judgement.report, answer, why)
     view = claim.view or await run_view.load(store, claim.work.run_id, records.ANYBODY)
     by_id: Mapping[str, model.Task] = {other.id: other for other in view.plan.tasks}
@@ -302,12 +304,13 @@ async def _without_unasked_verdict(
     return _refuted(outcome, judgement.report, answer, why)
 
 
-def _spoken(answer: model.Json, *, is_account: bool) -> str:
-    """Returns what an answer says in plain words against what it looked at, or an empty string."""
-    if not isinstance(answer, str):
-        return ""
+def _heard(answer: model.Json, reviewer: str, *, is_account: bool) -> tuple[plan_reviews.Judgement, str]:
+    """Returns what an answer amounts to as a review's, and what it says against what it looked at, if it does."""
+    judgement = plan_reviews.judge(reviewer, answer)
+    if judgement.ruling == "block" or not isinstance(answer, str):
+        return judgement, judgement.why if judgement.ruling == "block" else ""
     line = spoken_verdicts.verdict(answer) or ("" if is_account else spoken_verdicts.grave_finding(answer))
-    return f"it says {line!r}" if line else ""
+    return judgement, f"it says {line!r}" if line else ""
 
 
 def _refuted(outcome: model.Outcome, report: ReviewReport, answer: model.Json, why: str) -> model.Outcome:

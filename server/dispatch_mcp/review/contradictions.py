@@ -145,7 +145,7 @@ def of_fields(value: model.Json, depth: int = 0) -> str:
     if not json_types.is_object(value):
         return ""
     for key, item in value.items():
-        name = key.strip().lower().replace(" ", "_").replace("-", "_")
+        name = finding_fields.plain(key)
         if finding_fields.name(key) in _FORM or finding_fields.holds_findings(item):
             continue
         if _speaks_against(name, item):
@@ -157,7 +157,7 @@ def of_fields(value: model.Json, depth: int = 0) -> str:
 
 
 def _speaks_against(name: str, value: model.Json) -> bool:
-    word = value.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(value, str) else ""
+    word = finding_fields.plain(value) if isinstance(value, str) else ""
     if name in _FOR_IT:
         return value is False or word in _FALSE
     if name in _AGAINST_IT:
@@ -232,9 +232,11 @@ def _named_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
 
 def _listed_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
     """Yields the grave severities under whose heading something stands, and those of rows of tables."""
-    lines, start = words.split("\n"), 0
-    for at, line in enumerate(lines):
-        below = next((text for text in lines[at + 1 :] if text.strip()), "")
+    lines, following, below, start = words.split("\n"), list[str](), "", 0
+    for line in reversed(lines):
+        following.append(below)
+        below = line if line.strip() else below
+    for line, below in zip(lines, reversed(following), strict=True):
         severity = _of_heading(line, below) or _of_row(line, below)
         if severity:
             yield finding_fields.SEVERITIES[severity.removesuffix("s")], start

@@ -62,8 +62,13 @@ _PLACE = re.compile(r"(?P<file>.{1,400}?):(?P<line>\d{1,9})(?:[-:]\d{1,9})?")
 
 def name(word: str) -> str:
     """Returns what the form calls a field."""
-    plain = word.strip().lower().replace(" ", "_").replace("-", "_")
-    return _ALIASES.get(plain, plain)
+    own = plain(word)
+    return _ALIASES.get(own, own)
+
+
+def plain(word: str) -> str:
+    """Returns a word without what models write differently in it: capitals, blanks and hyphens."""
+    return word.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def named(item: Mapping[str, model.Json]) -> dict[str, model.Json]:
