@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-import dispatcher_setup
 import hook_cases
 import hook_setup
 import pytest
@@ -20,18 +18,6 @@ from dispatch_mcp.hooks.agent_parents import Birth
 pytestmark = pytest.mark.anyio
 
 EVIL = json.dumps({"completed_work": "What nobody has done."})
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
-    async with dispatcher_setup.opened(tmp_path / "home") as desk:
-        desk.app.hooks = "full"
-        yield desk
-
-
-@pytest.fixture
-def case(desk: dispatcher_setup.Desk, tmp_path: Path) -> hook_cases.Case:
-    return hook_cases.Case(desk, tmp_path)
 
 
 def born(path: Path, call: Any = "", parent: Any = "") -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 import dispatcher_setup
+import hook_cases
 import hook_setup
 import pytest
 from dispatcher_setup import task
@@ -31,8 +32,6 @@ from dispatch_mcp.text.reading import handoff_texts
 pytestmark = pytest.mark.anyio
 
 HEAVY = "{'pydantic', 'anyio', 'asyncio', 'jinja2', 'yaml', 'mcp'}"
-DEAD = 2**22 - 3
-"""A number that no process has: above the highest that systems give out here."""
 
 NOTICE = "<task-notification><task-id>a1</task-id><status>{}</status><result>{}</result>"
 PROSE = f"I counted them.\n\n```json\n{hook_setup.ANSWER}\n```\n"
@@ -194,10 +193,10 @@ async def test_other_ends_of_a_subagent_are_kept_too_and_free_its_task(end: str,
 
 @pytest.mark.parametrize("event", ["end of the session", "start of the next"])
 async def test_what_a_session_leaves_behind_is_freed_by_who_takes_it(event: str, tmp_path: Path) -> None:
-    session = await orphan(tmp_path, task("a"), task("b"), pid=DEAD)
+    session = await orphan(tmp_path, task("a"), task("b"), pid=hook_cases.DEAD)
     assert session.held() == ["session-1", "session-1"]
     if event == "end of the session":
-        printed = await session.hook("SessionEnd", reason="other", pid=DEAD)
+        printed = await session.hook("SessionEnd", reason="other", pid=hook_cases.DEAD)
         assert printed == Printed({}, "[]")
     else:
         printed = await session.hook("SessionStart", source="startup", session_id="session-2")

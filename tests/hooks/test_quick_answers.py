@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import anyio
-import dispatcher_setup
 import hook_cases
 import hook_setup
 import pytest
@@ -21,21 +19,6 @@ from dispatch_mcp.model import short_ids
 from dispatch_mcp.store.looks import open_runs
 
 pytestmark = pytest.mark.anyio
-
-DEAD = 2**22 - 3
-"""A number that no process has: above the highest that systems give out here."""
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
-    async with dispatcher_setup.opened(tmp_path / "home", rules={"max_parallel": 9}) as desk:
-        desk.app.hooks = "full"
-        yield desk
-
-
-@pytest.fixture
-def case(desk: dispatcher_setup.Desk, tmp_path: Path) -> hook_cases.Case:
-    return hook_cases.Case(desk, tmp_path)
 
 
 async def test_the_start_of_a_session_is_told_the_same_by_a_look(case: hook_cases.Case) -> None:
@@ -54,7 +37,7 @@ async def test_the_start_of_a_session_is_told_the_same_by_a_look(case: hook_case
 
 async def test_what_a_dead_session_holds_is_left_to_who_can_free_it(case: hook_cases.Case) -> None:
     _, (name,) = await case.run(task("a"))
-    case.session.pid = DEAD
+    case.session.pid = hook_cases.DEAD
     await case.session.begins(name)
     assert await case.agrees("SessionStart", source="startup") is None
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-import dispatcher_setup
 import hook_cases
 import hook_setup
 import pytest
@@ -21,21 +19,7 @@ from dispatch_mcp.store.looks import host_begins, open_runs
 
 pytestmark = pytest.mark.anyio
 
-DEAD = 2**22 - 3
-"""A number that no process has: above the highest that systems give out here."""
 LIMITS = model.Limits(tokens=1_200_000)
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncGenerator[dispatcher_setup.Desk]:
-    async with dispatcher_setup.opened(tmp_path / "home", rules={"max_parallel": 9}) as desk:
-        desk.app.hooks = "full"
-        yield desk
-
-
-@pytest.fixture
-def case(desk: dispatcher_setup.Desk, tmp_path: Path) -> hook_cases.Case:
-    return hook_cases.Case(desk, tmp_path)
 
 
 def called(case: hook_cases.Case, prompt: str, call_id: str = "call-1", **more: Any) -> quick_answers.HandIn | None:
@@ -112,7 +96,7 @@ async def test_an_attempt_has_one_subagent_of_one_session_until_that_is_gone(cas
     assert "A subagent of this session does 'a' already" in await denied(case, name, "call-2")
     other = {"session": "session-2", "pid": os.getpid()}
     assert "Another session does 'a' already" in reason(called(case, name, "call-2", **other))
-    case.session.pid = DEAD
+    case.session.pid = hook_cases.DEAD
     _, (name,) = await case.run(task("a"))
     await case.session.begins(name, "call-1")
     answer = called(case, name, "call-2", **other)

@@ -12,6 +12,9 @@ import hook_setup
 from dispatch_mcp.hooks import hook_answers, hook_words, quick_answers
 from dispatch_mcp.store.looks import open_runs
 
+DEAD = 2**22 - 3
+"""A number that no process has: above the highest that systems give out here."""
+
 
 class Case:
     """A session at a desk, and what it is answered in both ways."""

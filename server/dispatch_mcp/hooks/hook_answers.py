@@ -48,10 +48,8 @@ class SessionEvent(NamedTuple):
     @property
     def agent(self) -> str:
         """The subagent that the event is about, empty if it names none."""
-        news = hook_events.notification(self.event)
-        return self.text("agent_id") or self.text("tool_response", "agentId") or news.agent
+        return hook_events.agent_of(self.event)
 
-    @property
     def called_with(self) -> agent_transcripts.FirstPrompt:
         """What a call that is over had called its subagent with."""
         return agent_transcripts.prompt_of_call(self.event)
@@ -159,20 +157,22 @@ class HookAnswers:
         """Tells what is ready after a subagent that its call has waited for."""
         if moment.text("tool_response", "status") != hook_events.COMPLETED:
             return {}
-        attempt = await self._find(moment.called_with, moment)
-        if attempt and attempt.is_out and _is_begun(attempt, moment.called_with):  # its end was missed
+        prompt = moment.called_with()
+        attempt = await self._find(prompt, moment)
+        if attempt and attempt.is_out and _is_begun(attempt, prompt):  # its end was missed
             transcript = moment.transcript(moment.agent_path(moment.text("tool_response", "agentId")))
             await self._report(attempt, _content(moment.event), transcript)
-            attempt = await self._find(moment.called_with, moment)
+            attempt = await self._find(prompt, moment)
         return _news("PostToolUse", attempt)
 
     async def _after_failure(self, moment: SessionEvent) -> Reply:
         """Reports a subagent that could not be started, so that another one can stand in."""
-        attempt = await self._find(moment.called_with, moment)
-        if attempt and attempt.is_out and _is_begun(attempt, moment.called_with):
+        prompt = moment.called_with()
+        attempt = await self._find(prompt, moment)
+        if attempt and attempt.is_out and _is_begun(attempt, prompt):
             error = moment.text("error") or "The subagent did not start."
             await self._send(attempt, status="failed", error=error, retryable=True)
-            attempt = await self._find(moment.called_with, moment)
+            attempt = await self._find(prompt, moment)
         return _news("PostToolUseFailure", attempt)
 
     async def _after_notification(self, moment: SessionEvent) -> Reply:
@@ -224,7 +224,7 @@ class HookAnswers:
 
     async def _after_denial(self, moment: SessionEvent) -> Reply:
         """Takes back what a hook has denied, as a ceiling did not bear it any more; nobody is told of it again."""
-        attempt = await self._find(moment.called_with, moment)
+        attempt = await self._find(moment.called_with(), moment)
         if attempt and attempt.is_out and host_calls.holder_of(attempt.view, attempt.row) is None:
             await self.calls.take_back_overdrawn(attempt.view, attempt.row)
         return {}

@@ -97,6 +97,11 @@ def notification(event: Event) -> Notification:
     return Notification(tags.get("task-id", ""), tags.get("status", ""))
 
 
+def agent_of(event: Event) -> str:
+    """Returns the subagent that an event is about, empty if it names none."""
+    return text(event, "agent_id") or text(event, "tool_response", "agentId") or notification(event).agent
+
+
 def has_background_work(event: Event) -> bool:
     """Returns whether subagents of the session still work."""
     return bool(running_agents(event))

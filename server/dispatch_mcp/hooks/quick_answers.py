@@ -7,6 +7,7 @@ that returns None too, everything is needed at once. Calls by name are answered 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -21,11 +22,11 @@ OF_FULL_HOOKS: Final = ("PreToolUse", "Stop")
 SILENCE: Final[hook_words.Reply] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Look:
     """One event of a session of that id, with the state directory and its workspace.
 
-    `now` is in Unix seconds, `pid` the session's process, 0 if unknown.
+    `now` is in Unix seconds, `pid` the session's process, 0 if unknown. It has no slots: transcripts are read once.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Look:
         """Returns what is out with the host or waits for a person in the open runs of the workspace."""
         return [task for task in open_runs.at_work(self.home, self.workspace) if task.workspace in self.workspace]
 
-    @property
+    @functools.cached_property
     def first_prompt(self) -> agent_transcripts.FirstPrompt:
         """Which attempt the event is about, and whether its subagent has the brief."""
         session_transcript = self.text("transcript_path")
@@ -68,8 +69,7 @@ class Look:
     @property
     def agent(self) -> str:
         """The subagent that the event is about."""
-        ids = (self.text("agent_id"), self.text("tool_response", "agentId"), hook_events.notification(self.event).agent)
-        return next(filter(None, ids), "")
+        return hook_events.agent_of(self.event)
 
 
 def before(look: Look) -> hook_words.Reply | None:
