@@ -57,15 +57,15 @@ def test_a_process_far_above_that_has_the_state_open_is_a_dispatcher(tmp_path: P
 
 HEAD = "1 0 /sbin/init\n20 1 /bin/zsh -l\n"
 DISPATCHERS = [
-    "/venv/bin/python /venv/bin/dispatch-mcp serve",
-    "/venv/bin/dispatch-mcp --home /tmp/h run plan.json",
+    ".venv/bin/python .venv/bin/dispatch-mcp serve",
+    ".venv/bin/dispatch-mcp --home state run plan.json",
     "/usr/bin/python3 -m dispatch_mcp worker --idle 1",
 ]
 OTHERS = [
     "/bin/sh -c dispatch-mcp approve latest",
     "vim dispatch-mcp run",
     "uv run dispatch-mcp approve latest",
-    "/venv/bin/dispatch-mcp status",
+    ".venv/bin/dispatch-mcp status",
     "grep -r dispatch_mcp serve",
 ]
 
