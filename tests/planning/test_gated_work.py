@@ -190,7 +190,7 @@ def test_after_any_edit_that_passes_all_that_was_behind_the_gate_still_waits_for
     rows = (ROWS[0], *(row(one.id, TaskState.BLOCKED) for one in before[1:]))
     if faults or refused(after, before, rows):
         return
-    waiting = edit_rules.behind("gate", after)
+    waiting = gated_work.behind("gate", after)
     written = set(itertools.chain.from_iterable(work))
     assert written <= {path for one in after if one.id in waiting for path in (*one.files, *_below(one.files))}
     for one in after:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, transitions
-from dispatch_mcp.planning import edit_rules
+from dispatch_mcp.planning import edit_rules, gated_work
 
 
 def task(task_id: str, *deps: str, **fields: model.Json) -> model.Task:
@@ -88,7 +88,7 @@ def test_behind_a_task_is_what_a_way_of_dependencies_leads_to(pairs: Sequence[tu
             break
         reached |= more
     for node in range(7):
-        assert edit_rules.behind(f"t{node}", plan) == {f"t{after}" for first, after in reached if first == node}
+        assert gated_work.behind(f"t{node}", plan) == {f"t{after}" for first, after in reached if first == node}
 
 
 def test_edges_of_planning_go_but_for_those_into_what_stays() -> None:

@@ -11,7 +11,7 @@ from thoroughness import examples
 
 from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, problems, transitions
-from dispatch_mcp.planning import edit_rules, plan_checks, plan_edits
+from dispatch_mcp.planning import gated_work, plan_checks, plan_edits
 
 Edit = Mapping[str, model.Json]
 
@@ -165,8 +165,8 @@ def test_removing_and_skipping_leaves_a_graph_without_loose_ends(edits: list[Edi
     shrinking = [edit for edit in edits if edit["op"] != "add"]
     new, _ = plan_edits.apply(CHAIN, shrinking)
     assert plan_checks.check(new or CHAIN, agents=None, models=()) == []
-    before = {task.id: edit_rules.behind(task.id, CHAIN) for task in CHAIN}
-    assert all(edit_rules.behind(task.id, new) <= before[task.id] for task in new)
+    before = {task.id: gated_work.behind(task.id, CHAIN) for task in CHAIN}
+    assert all(gated_work.behind(task.id, new) <= before[task.id] for task in new)
 
 
 @given(st.lists(_EDITS, max_size=4))

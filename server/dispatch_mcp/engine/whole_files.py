@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.context import safe_read
+from dispatch_mcp.process import file_identity
 from dispatch_mcp.review import review_scope
 from dispatch_mcp.text import escape, secret_paths, unified_diff
 
@@ -51,7 +52,7 @@ def read(workspace: str, paths: Sequence[str]) -> WholeFiles:
 def in_workspace(workspace: str, paths: Iterable[str]) -> frozenset[str]:
     """Returns paths of a workspace's repository as they are below the workspace, without any beside it."""
     root = Path(os.path.realpath(workspace))
-    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+    top = file_identity.repository_top(root) or root
     head = "" if top == root else f"{root.relative_to(top).as_posix()}/"
     return frozenset(path.removeprefix(head) for path in paths if path.startswith(head))
 

@@ -34,7 +34,7 @@ def refusals(
     reopenable = (TaskState.FAILED, TaskState.CANCELLED) if reopening else ()
     final_rows = {row.id: row for row in rows if transitions.is_fixed(row) and row.state not in reopenable}
     tasks = {task.id: task for task in after}
-    refusable = {task_id for task_id in extras if not behind(task_id, before)}
+    refusable = {task_id for task_id in extras if not gated_work.behind(task_id, before)}
     decisions = [task_id for task_id in _undecided(before, final_rows.values()) if task_id not in refusable]
     gates = dict.fromkeys(decisions, _DECISION)
     gates |= dict.fromkeys([*_against(before, rows), *_asked(before, rows)], _OBJECTION)
@@ -217,8 +217,8 @@ def _decisions(
         ]
     gate_of: dict[str, str] = {}
     for gate in gates:
-        now = behind(gate, tasks.values())
-        for task_id in sorted(behind(gate, before)):
+        now = gated_work.behind(gate, tasks.values())
+        for task_id in sorted(gated_work.behind(gate, before)):
             if task_id in tasks and task_id not in now and task_id not in final_ids:
                 gate_of.setdefault(task_id, gate)
     return [
@@ -241,7 +241,8 @@ def _gone_round(
     """
     problems: dict[str, Problem] = {}
     for gate, kind in gates.items():
-        waiting, waiting_now = behind(gate, before).difference(final_ids), behind(gate, tasks.values())
+        waiting = gated_work.behind(gate, before).difference(final_ids)
+        waiting_now = gated_work.behind(gate, tasks.values())
         is_decision = kind is _DECISION
         for bypass in gated_work.bypasses(before, tasks, waiting, waiting_now, workspace, keeps_programs=is_decision):
             problems.setdefault(bypass.task_id, _bypass(bypass, gate, kind))
@@ -305,26 +306,10 @@ def _asked(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> 
 def blocking_review(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:
     """Returns a review that has not passed and that a task is or waits for, or an empty string."""
     reviews = _against(tasks, rows)
-    return next((review for review in reviews if review == task_id or task_id in behind(review, tasks)), "")
+    return next((review for review in reviews if review == task_id or task_id in gated_work.behind(review, tasks)), "")
 
 
 def undecided(task_id: str, tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -> str:
     """Returns a decision that a person has not approved and that a task is or waits for, or an empty string."""
     gates = _undecided(tasks, rows)
-    return next((gate for gate in gates if gate == task_id or task_id in behind(gate, tasks)), "")
-
-
-def behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
-    """Returns the other tasks that depend on `first`, directly or through others."""
-    followers: dict[str, list[str]] = {}
-    for task in tasks:
-        for dep in task.deps:
-            followers.setdefault(dep, []).append(task.id)
-    descendants: set[str] = set()
-    stack = [first]
-    while stack:
-        for follower in followers.get(stack.pop(), ()):
-            if follower not in descendants:
-                descendants.add(follower)
-                stack.append(follower)
-    return descendants - {first}  # edits are checked for cycles only when all of them have been applied
+    return next((gate for gate in gates if gate == task_id or task_id in gated_work.behind(gate, tasks)), "")

@@ -9,7 +9,8 @@ a review it is only what it is, as tests are run while work is mended.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -18,8 +19,6 @@ from dispatch_mcp.model.problems import Notice
 from dispatch_mcp.planning import plan_advice
 from dispatch_mcp.process import allowlist
 from dispatch_mcp.text import path_globs
-
-_READING: Final = allowlist.AllowList(allowlist.READ_ONLY)
 
 APPROVAL: Final = "approval"
 """The id of the decision that is added for work which a person has not let go on before."""
@@ -60,12 +59,31 @@ class GatedTasks:
     additions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+def free_id(first: str, ids: Collection[str], stem: str = "") -> str:
+    """Returns an id that is none of these: the first choice, or its stem with the lowest number behind it."""
+    names = itertools.chain([first], (f"{stem or first}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in ids)
+
+
+def decision_task(name: str, question: str) -> model.Task:
+    """Returns the task by which a person answers a question of planning's."""
+    return model.Task(
+        id=name,
+        do=question,
+        worker=model.WorkerKind.HUMAN,
+        effort=model.Effort.S,
+        priority=model.Priority.HIGH,
+        attempts=1,
+    )
+
+
 def unguarded(
     tasks: Sequence[model.Task], gates: Mapping[str, EarlierGate], final_ids: Collection[str] = ()
 ) -> list[model.Task]:
     """Returns the work of earlier gates that waits for no person in its own plan, but for what may no longer change."""
-    by_id = {task.id: task for task in tasks}
-    return [task for task in tasks if task.id in gates and task.id not in final_ids and not _waits(task, by_id)]
+    people = [task.id for task in tasks if task.worker is model.WorkerKind.HUMAN]
+    settled_ids = frozenset(final_ids).union(*(behind(name, tasks) for name in people))
+    return [task for task in tasks if task.id in gates and task.id not in settled_ids]
 
 
 def with_approval(
@@ -75,36 +93,29 @@ def with_approval(
     subjects = {task.id for task in unguarded(tasks, gates, final_ids)}
     if not subjects:
         return GatedTasks(tasks)
-    ids, name, number = {task.id for task in tasks}, APPROVAL, 1
-    while name in ids:
-        number += 1
-        name = f"{APPROVAL}-{number}"
+    name = free_id(APPROVAL, {task.id for task in tasks})
     why = "; ".join(dict.fromkeys(gates[task.id].text for task in tasks if task.id in subjects))
-    decision = model.Task(
-        id=name,
-        do=f"Decide whether these go on: {', '.join(sorted(subjects))}. {why}.",
-        worker=model.WorkerKind.HUMAN,
-        effort=model.Effort.S,
-        priority=model.Priority.HIGH,
-        attempts=1,
-    )
+    decision = decision_task(name, f"Decide whether these go on: {', '.join(sorted(subjects))}. {why}.")
     waiting = [task.model_copy(update={"deps": (name, *task.deps)}) if task.id in subjects else task for task in tasks]
     message = f"{why}: these wait for `{name}`, which only a person decides, and no edit takes it out."
     notice = Notice(code=GATED, tasks=tuple(sorted(subjects)), message=message)
     return GatedTasks([decision, *waiting], [notice], {name: f"{AGAIN}{why}"})
 
 
-def _waits(task: model.Task, by_id: Mapping[str, model.Task]) -> bool:
-    """Returns whether a task waits for a person's decision, directly or through others."""
-    stack, names = [*task.deps], set[str]()
+def behind(first: str, tasks: Iterable[model.Task]) -> set[str]:
+    """Returns the other tasks that depend on `first`, directly or through others."""
+    followers: dict[str, list[str]] = {}
+    for task in tasks:
+        for dep in task.deps:
+            followers.setdefault(dep, []).append(task.id)
+    descendants: set[str] = set()
+    stack = [first]
     while stack:
-        name = stack.pop()
-        if name in by_id and name not in names:
-            names.add(name)
-            if by_id[name].worker is model.WorkerKind.HUMAN:
-                return True
-            stack += by_id[name].deps
-    return False
+        for follower in followers.get(stack.pop(), ()):
+            if follower not in descendants:
+                descendants.add(follower)
+                stack.append(follower)
+    return descendants - {first}  # edits are checked for cycles only when all of them have been applied
 
 
 class Bypass(NamedTuple):
@@ -163,7 +174,7 @@ def acts(task: model.Task) -> bool:
 
 def only_reads(task: model.Task) -> bool:
     """Returns whether a program is one that may always be started, as it changes nothing."""
-    return bool(task.command) and _READING.find(task.command) is not None
+    return allowlist.only_reads(task.command)
 
 
 def _is_program(task: model.Task) -> bool:

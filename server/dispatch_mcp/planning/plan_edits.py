@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dispatch_mcp import model
 from dispatch_mcp.model import problems, transitions
-from dispatch_mcp.planning import edit_rules, plan_checks, plan_documents, proof_proposals
+from dispatch_mcp.planning import gated_work, plan_checks, plan_documents, proof_proposals
 from dispatch_mcp.text import json_types, path_globs
 
 OPS = ("add", "modify", "skip", "remove", "prove")
@@ -137,7 +137,7 @@ def _applied(
     if op == "prove":
         return _prove(position, task_id, current, propose)
     if op in ("skip", "remove"):
-        for follower_id in edit_rules.behind(task_id, current.values()) if op == "skip" and edit.get("cascade") else ():
+        for follower_id in gated_work.behind(task_id, current.values()) if op == "skip" and edit.get("cascade") else ():
             del current[follower_id]
         victim = current.pop(task_id)
         _relink(current, victim, keep_order=op == "remove")
@@ -235,10 +235,10 @@ def rest(tasks: Sequence[model.Task], standing: TaskProgress, workspace: str = "
     running = [task for task in remainder if task.id in standing.running and task.files]
     edges: list[model.AddedEdge] = []
     for busy in running:
-        waiting = edit_rules.behind(busy.id, remainder)
+        waiting = gated_work.behind(busy.id, remainder)
         for place, task in enumerate(remainder):
             path = "" if task.id in waiting or task.id == busy.id else _shared(busy, task, workspace)
-            if path and busy.id not in edit_rules.behind(task.id, remainder):
+            if path and busy.id not in gated_work.behind(task.id, remainder):
                 remainder[place] = _with_deps(task, (busy.id,))
                 if task.id not in standing.running:
                     edges.append(model.AddedEdge(before=busy.id, after=task.id, reason=f"both write `{path}`"))

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from dispatch_mcp import model
 from dispatch_mcp.model import model_names
 from dispatch_mcp.model.problems import Notice
-from dispatch_mcp.planning import plan_advice
+from dispatch_mcp.planning import gated_work, plan_advice
 from dispatch_mcp.review import answer_form, review_tasks
 from dispatch_mcp.routing import confidence, suitability
 from dispatch_mcp.text.reading import excerpts
@@ -378,11 +378,8 @@ class _Names:
 
     def free(self, first: str) -> str:
         """Returns the wanted id, or the first free one with a number behind it, at most 64 characters long."""
-        number, name = 1, first if len(first) <= 64 else f"{first[:48]}.{REVIEW}"
-        stem = name[:58]
-        while name in self.taken:
-            number += 1
-            name = f"{stem}-{number}"
+        name = first if len(first) <= 64 else f"{first[:48]}.{REVIEW}"
+        name = gated_work.free_id(name, self.taken, name[:58])
         self.taken.add(name)
         return name
 
@@ -391,14 +388,8 @@ def _decision(gate: str, subjects: Sequence[model.Task]) -> model.Task:
     names = ", ".join(task.id for task in subjects[:20]) + (
         f" and {len(subjects) - 20} more" if len(subjects) > 20 else ""
     )
-    return model.Task(
-        id=gate,
-        do=f"Decide whether these tasks go on as planned; no specialist is sure for them: {names}.",
-        worker=model.WorkerKind.HUMAN,
-        effort=model.Effort.S,
-        priority=model.Priority.HIGH,
-        attempts=1,
-    )
+    question = f"Decide whether these tasks go on as planned; no specialist is sure for them: {names}."
+    return gated_work.decision_task(gate, question)
 
 
 def _review(name: str, subjects: Sequence[model.Task], rules: ReviewRules) -> model.Task:

@@ -134,6 +134,11 @@ def parse(entries: Sequence[Sequence[str]], *, defaults: bool = True) -> AllowLi
     return AllowList((*READ_ONLY, *rules) if defaults else rules)
 
 
+def only_reads(argv: Sequence[str]) -> bool:
+    """Returns whether a command is one of those that may always be started, as they change nothing."""
+    return AllowList(READ_ONLY).find(argv) is not None
+
+
 def entry_for(argv: Sequence[str]) -> tuple[str, ...] | None:
     """Returns the entry that allows exactly this argv, or None where there is none that a person could read."""
     if not argv or not all(word.isprintable() for word in argv):

@@ -198,7 +198,7 @@ async def serving(
     """Takes orders for every kind of worker here until the block ends; yields what is done early with a fault."""
     async with AsyncExitStack() as stack:
         if host.places is not None:
-            await stack.enter_async_context(host.places.swept())
+            await stack.enter_async_context(_beside(host.places.sweep_now_and_then()))
         make = _maker(server, host, plan)
         yield [
             await stack.enter_async_context(connection.offering(functools.partial(make, task_queue=queue)))

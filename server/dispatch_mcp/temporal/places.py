@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -106,16 +105,8 @@ class Places:
             await anyio.Path(_mark(place.folder)).unlink(missing_ok=True)
             await anyio.Path(place.folder.parent).rmdir()
 
-    @asynccontextmanager
-    async def swept(self) -> AsyncGenerator[None]:
-        """Removes now and then what nobody uses any more, as long as a block runs."""
-        sweeping = asyncio.create_task(self._sweep_now_and_then())
-        try:
-            yield
-        finally:
-            sweeping.cancel()
-
-    async def _sweep_now_and_then(self) -> None:
+    async def sweep_now_and_then(self) -> None:
+        """Removes, until it is cancelled, what nobody uses any more."""
         while True:
             await self.sweep()
             await asyncio.sleep(SWEEP_EVERY_S)

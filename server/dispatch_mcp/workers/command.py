@@ -21,7 +21,6 @@ GIT_LOG = "git-log"
 FAREWELL_S = 5.0
 """What looking at the checkout may take after a command that was cancelled: whoever cancels waits for it."""
 
-_READS = allowlist.AllowList(allowlist.READ_ONLY)
 _CUT = "\n[... {} characters left out; the artifact has more ...]\n"
 
 
@@ -99,7 +98,7 @@ class CommandWorker:
 
     async def _guard(self, work: work_order.WorkOrder, log: Path) -> edits_copy.CheckoutGuard | None:
         """Returns what guards the checkout that a command works in; None in a worktree, and for one that only reads."""
-        if work.base or _READS.find(work.task.command):
+        if work.base or allowlist.only_reads(work.task.command):
             return None
         try:
             repo = await git_process.find(self._git, work.workspace)

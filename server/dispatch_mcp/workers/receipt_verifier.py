@@ -509,17 +509,10 @@ def _glob(root: Path, criterion: Criterion, stop: threading.Event) -> Receipt:
 
 def _tail(output: model.Json) -> str:
     """Returns the end of what a program printed."""
-    text = _printed(output)
+    text = "\n".join(part.strip() for part in _streams(output)).strip()
     return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
 
 
 def _streams(output: model.Json) -> tuple[str, str]:
     """Returns what a program printed, and its complaints."""
     return (str(output.get("stdout", "")), str(output.get("stderr", ""))) if json_types.is_object(output) else ("", "")
-
-
-def _printed(output: model.Json) -> str:
-    """Returns what a program printed, its complaints last."""
-    if not json_types.is_object(output):
-        return ""
-    return "\n".join(str(output.get(name, "")).strip() for name in ("stdout", "stderr")).strip()

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.engine.earlier_runs import blocked_work
 from dispatch_mcp.model import TaskState, records, short_ids, transitions
-from dispatch_mcp.planning import edit_rules, gated_work
+from dispatch_mcp.planning import gated_work
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import path_globs
 
@@ -82,7 +82,7 @@ async def _decisions(store: sqlite_store.Store, principal: str, run_id: str, pla
         row = rows[task.id]
         end = _end(row, is_open=is_open)
         if end or row.state is TaskState.SUCCEEDED:
-            behind = edit_rules.behind(task.id, plan.tasks)
+            behind = gated_work.behind(task.id, plan.tasks)
             work = [mark for name in behind for mark in marks.get(name, ())]
             decisions.append(
                 _Decision(gated_work.EarlierGate(short_ids.short(run_id), task.id, end) if end else None, work)
