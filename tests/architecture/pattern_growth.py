@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import itertools
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,12 +21,17 @@ import dispatch_mcp
 _PARSER: Any = importlib.import_module("re._parser")
 """The parser of the standard library, which has no public name and no types."""
 
-TINY, SHORT, LONG = 12, 400, 1600
+TINY, LENGTHS = 12, (400, 1600, 6400)
+"""Each of the lengths is four times the one before."""
+
 GROWTH = 8
 """Four times the length may cost this much more: a linear pattern needs 4 times as long, a quadratic one 16."""
 
+DOUBTFUL = 5
+"""What grows by no more than this is linear, however little it costs."""
+
 NOTICEABLE_S = 0.0003
-"""What costs less than this for LONG characters is not looked at: the clock cannot tell it from noise."""
+"""What costs less than this is not judged, as the clock cannot tell it from noise; if doubtful, a longer is."""
 
 EXPLOSIVE_S = 0.002
 """What costs this for TINY characters grows with a power of the length; longer strings would never end."""
@@ -225,26 +231,27 @@ def slow(pattern: NamedPattern, tries: Collection[Attack] | None = None) -> list
                     f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: grows without bound"
                 )
                 break
-            costs = _growth(call, attack)
-            if costs:
-                grown = f"{costs[0] * 1000:.2f} ms for {SHORT} characters, {costs[1] * 1000:.2f} ms for {LONG}"
-                faults.append(f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: {grown}")
+            growth_ = _growth(call, attack)
+            if growth_:
+                faults.append(f"{pattern.name}.{method}: {attack.beginning!r} + {attack.unit!r} * n: {growth_}")
                 break
     return faults
 
 
-def _growth(call: Callable[[str], object], attack: Attack) -> tuple[float, float] | None:
-    """Returns what SHORT and LONG characters cost at best where that stays more than linear; else None."""
-    few, many = (functools.partial(call, attack.text(length)) for length in (SHORT, LONG))
-    long = growth.best_s(many, NOTICEABLE_S, 2)
-    if long <= NOTICEABLE_S:
-        return None
-    short = growth.best_s(few, 0.0, growth.SURE)
-    for _ in range(growth.ROUNDS):
-        if long <= max(GROWTH * short, NOTICEABLE_S):
-            return None
-        short, long = min(short, growth.cost_s(few)), min(long, growth.cost_s(many))
-    return short, long
+def _growth(call: Callable[[str], object], attack: Attack) -> str:
+    """Returns what two of the lengths cost at best where that stays more than linear; else nothing."""
+    for short, long in itertools.pairwise(LENGTHS):
+        few, many = (functools.partial(call, attack.text(length)) for length in (short, long))
+        short_s, long_s = growth.best_s(few, 0.0, growth.SURE), growth.best_s(many, NOTICEABLE_S, growth.SURE)
+        for _ in range(growth.ROUNDS):
+            if long_s <= max(GROWTH * short_s, NOTICEABLE_S):
+                break
+            short_s, long_s = min(short_s, growth.cost_s(few)), min(long_s, growth.cost_s(many))
+        else:
+            return f"{short_s * 1000:.2f} ms for {short} characters, {long_s * 1000:.2f} ms for {long}"
+        if long_s <= DOUBTFUL * short_s:
+            break
+    return ""
 
 
 def _call(pattern: re.Pattern[str], method: str) -> Callable[[str], object]:

@@ -28,6 +28,7 @@ def test_every_pattern_takes_linear_time(pattern: pattern_growth.NamedPattern) -
         (r"<a>.*?</a>", "sub"),
         (r"[\w-]+://\S+", "search"),
         (r'"[^"]*\bid\b[^"]*x', "search"),
+        (r".*service[-_]?account.*\.json", "fullmatch"),  # what it costs is felt beyond thousands of characters
     ],
 )
 def test_a_pattern_that_is_slow_on_some_text_is_named(source: str, method: str) -> None:

@@ -24,8 +24,9 @@ _CI_PLACES = (
     *(r"\.?drone\.", r"\.?azure-pipelines", "jenkinsfile", r"\.?(?:codecov|readthedocs)\.ya?ml$", r"renovate\.json"),
 )
 _CI = re.compile(rf"^(?:{'|'.join(_CI_PLACES)})", re.IGNORECASE)
+_REQUIREMENTS = r"(?>[^/]*?requirements)[^/]*\.(?:txt|in)"  # the first is enough: looking at each takes quadratic time
 _DEPENDENCY_FILES = (
-    *(r"pyproject\.toml", r"setup\.(?:py|cfg)", r"[^/]*requirements[^/]*\.(?:txt|in)", "pipfile", r"tox\.ini"),
+    *(r"pyproject\.toml", r"setup\.(?:py|cfg)", _REQUIREMENTS, "pipfile", r"tox\.ini"),
     *(r"requirements/[^/]+\.(?:txt|in)", r"constraints[^/]*\.txt", r"environment\.ya?ml", r"noxfile\.py"),
     *(r"package\.json", r"pnpm-workspace\.yaml", r"go\.(?:mod|work)", r"cargo\.toml", "gemfile", r"[^/]+\.gemspec"),
     *(r"pom\.xml", r"[^/]*\.gradle(?:\.kts)?", r"libs\.versions\.toml", r"composer\.json", r"[^/]+\.(?:cs|fs)proj"),

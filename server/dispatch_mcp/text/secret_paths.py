@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 _FOLDERS = frozenset({".git", ".hg", ".svn", ".ssh", ".aws", ".gnupg", ".kube", ".azure", ".gcloud", ".password-store"})
+_SERVICE_ACCOUNT = r"(?>.*?service[-_]?account).*\.json"  # the first is enough: looking at each takes quadratic time
 _SECRET_NAMES = (
     *(r"\.env(?:[._-].*)?", r".*\.env", r"\.envrc"),  # settings of an environment
     r".*\.(?:pem|key|p12|pfx|jks|keystore|kdbx|ppk|pkcs12|asc|gpg|ovpn)",  # keys and key stores
@@ -15,7 +16,7 @@ _SECRET_NAMES = (
     *(r"\.my\.cnf", r"\.htpasswd", r"\.dockercfg", r"\.docker", r"\.vault-token", r"\.boto", r"\.s3cfg"),
     *(r"\.terraformrc", r"\.claude\.json"),
     r"(?:aws_|google_|gcp_)?credentials(?:\.(?:json|ya?ml|toml|ini|cfg|csv|txt|db))?",
-    *(r"secrets?\.(?:json|ya?ml|toml|ini|cfg|env|txt)", r".*service[-_]?account.*\.json", r"client_secret.*\.json"),
+    *(r"secrets?\.(?:json|ya?ml|toml|ini|cfg|env|txt)", _SERVICE_ACCOUNT, r"client_secret.*\.json"),
     *("known_hosts", "authorized_keys", "shadow", r"\.bash_history", r"\.zsh_history", r"\.python_history"),
 )
 """Names of files that hold keys or passwords, or where those were typed; each is a whole name as an expression."""
