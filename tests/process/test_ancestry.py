@@ -55,6 +55,22 @@ def test_a_process_far_above_that_has_the_state_open_is_a_dispatcher(tmp_path: P
     assert answer(tmp_path / "homely", home) == "nothing"
 
 
+@ONLY_PROC
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_folder_of_links_to_the_files_of_the_state_is_the_state_under_another_name(tmp_path: Path, link: str) -> None:
+    for name in ("home", "home/owners", "other", "copy"):
+        (tmp_path / name).mkdir()
+    for name in ("state.db", "owners/1.lock", "owners/other.lock"):
+        (tmp_path / "home" / name).write_text("")
+    getattr(tmp_path / "other/state.db", link)(tmp_path / "home/state.db")
+    getattr(tmp_path / "copy/1.lock", link)(tmp_path / "home/owners/1.lock")
+    (tmp_path / "copy/null").symlink_to("/dev/null")
+    assert answer(tmp_path / "home/state.db", tmp_path / "other").endswith("above it is a dispatcher")
+    assert answer(tmp_path / "home/owners/1.lock", tmp_path / "copy").endswith("above it is a dispatcher")
+    assert answer(tmp_path / "home/state.db", tmp_path / "copy") == "nothing"
+    assert answer(Path("/dev/null"), tmp_path / "copy") == "nothing"
+
+
 HEAD = "1 0 /sbin/init\n20 1 /bin/zsh -l\n"
 DISPATCHERS = [
     ".venv/bin/python .venv/bin/dispatch-mcp serve",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ def sign_of_dispatcher(environment: Mapping[str, str], home: Path) -> str:
     """Returns what shows that a dispatcher has started this process, an empty string if nothing does.
 
     That is the depth that its children inherit, or, as that can be unset, a process above this one that has state files
-    of `home` open. Where the system does not tell which files those are, its command line has to do.
+    of `home` open, under whatever name. Where the system does not tell which those are, its command line has to do.
     """
     depth = environment.get(child_environment.DEPTH, "").strip()
     if depth.strip("0"):
@@ -41,9 +42,30 @@ def sign_of_dispatcher(environment: Mapping[str, str], home: Path) -> str:
 
 
 def _by_files(home: Path) -> int:
-    """Returns the process above this one that has a file in a folder open, 0 if none has."""
+    """Returns the process above this one that has a file in a folder open, 0 if none has.
+
+    A folder made of links to the files, or the same one mounted elsewhere, is told by which files they are.
+    """
     folder = os.path.join(os.path.realpath(home), "")  # noqa: PTH118 - with a separator at its end
-    return next((pid for pid in _ancestors() if any(name.startswith(folder) for name in _open_files(pid))), 0)
+    files = {identity for place in (home, home / "owners") for path in _listed(place) if (identity := _identity(path))}
+    for pid in _ancestors():
+        if any(name.startswith(folder) or _identity(link) in files for link, name in _open_files(pid)):
+            return pid
+    return 0
+
+
+def _listed(folder: Path) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return [entry.path for entry in entries]
+    return []
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Returns which file a path leads to, None for anything but a file."""
+    with contextlib.suppress(OSError):
+        state = os.stat(path)  # noqa: PTH116 - called for each file that is open
+        return (state.st_dev, state.st_ino) if stat.S_ISREG(state.st_mode) else None
+    return None
 
 
 def _ancestors() -> Iterator[int]:
@@ -59,11 +81,11 @@ def _ancestors() -> Iterator[int]:
             return
 
 
-def _open_files(pid: int) -> Iterator[str]:
-    with contextlib.suppress(OSError):
-        for link in os.listdir(_PROC / str(pid) / "fd"):  # noqa: PTH208 - names alone
-            with contextlib.suppress(OSError):
-                yield os.readlink(_PROC / str(pid) / "fd" / link)  # noqa: PTH115 - as it is, also of a deleted file
+def _open_files(pid: int) -> Iterator[tuple[str, str]]:
+    """Yields the files that a process has open: the system's link to each, and its name."""
+    for link in _listed(_PROC / str(pid) / "fd"):
+        with contextlib.suppress(OSError):
+            yield link, os.readlink(link)  # noqa: PTH115 - as it is, also of a deleted file
 
 
 def _listing() -> str:
