@@ -49,7 +49,8 @@ class Claim(NamedTuple):
     """What came back from an attempt, to be judged.
 
     `before` is what the attempt left when it began; `view` is the run as it is now, read when it is missing and needed.
-    `wave` is what is read once for all claims that are judged together.
+    `wave` is what is read once for all claims that are judged together. `answer` is all that was answered, where the
+    outcome holds only a part of that.
     """
 
     work: work_order.WorkOrder
@@ -57,6 +58,7 @@ class Claim(NamedTuple):
     before: Mapping[str, model.Json] = {}
     view: run_view.RunView | None = None
     wave: Wave | None = None
+    answer: model.Json = None
 
 
 async def before(verifier: ports.Verifier | None, work: work_order.WorkOrder) -> Mapping[str, model.Json]:

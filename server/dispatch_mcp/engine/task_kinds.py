@@ -288,7 +288,7 @@ async def _without_unasked_verdict(
         return outcome
     if review_rules.declares_change(task) and not review_rules.is_plain_review(task, reviewers):
         return outcome
-    answer = answer_parser.answer_of(outcome)
+    answer = answer_parser.answer_of(outcome) if claim.answer is None else claim.answer
     asks_for = plan_advice.asks_for(task)
     judgement, why = await computation.of_json(
         _heard, answer, task.agent or "reviewer", is_account=asks_for == "account"

@@ -13,9 +13,6 @@ from dispatch_mcp.text import damaged_json, json_types
 from dispatch_mcp.text.reading import excerpts
 
 MAX_FINDINGS: Final = 200
-MAX_WRAPPERS: Final = 4
-"""Levels at which an answer may be wrapped in other objects, such as `{"result": {…}}`."""
-
 _FINDING = re.compile(r"\{\s*+[\"'“]?severity\b", re.IGNORECASE)
 _TOP: Final = frozenset({"verdict", "files", "findings", "earlier"})
 _NO_VERDICT: Final = "it has no verdict"
@@ -143,7 +140,11 @@ def _misplaced(value: model.Json, depth: int = 0) -> str:
     """Returns why an answer is none where it stands in a text of a value; an empty string for any other."""
     if isinstance(value, str):
         return _misplaced_in(value, list(damaged_json.objects(value)) if "{" in value else [])
-    if depth >= MAX_WRAPPERS or not (json_types.is_object(value) or json_types.is_list(value)) or _holds_answer(value):
+    if (
+        depth >= json_types.MAX_DEPTH
+        or not (json_types.is_object(value) or json_types.is_list(value))
+        or _holds_answer(value)
+    ):
         return ""
     items = value.values() if json_types.is_object(value) else value
     return next(filter(None, (_misplaced(item, depth + 1) for item in items)), "")
@@ -166,12 +167,12 @@ def _own_words(value: model.Json, depth: int = 0) -> Iterator[str]:
         pieces = list(damaged_json.objects(value)) if "{" in value else []
         yield _outside(value, pieces)
         for piece in pieces:
-            yield from _own_words(piece.value, depth + 1) if depth < MAX_WRAPPERS else ()
-    elif json_types.is_object(value) and depth < MAX_WRAPPERS and not finding_fields.is_finding(value):
+            yield from _own_words(piece.value, depth + 1) if depth < json_types.MAX_DEPTH else ()
+    elif json_types.is_object(value) and depth < json_types.MAX_DEPTH and not finding_fields.is_finding(value):
         form = _TOP if _is_answer(value) else ()
         for key, item in value.items():
             yield from () if finding_fields.name(key) in form else _own_words(item, depth + 1)
-    elif json_types.is_list(value) and depth < MAX_WRAPPERS:
+    elif json_types.is_list(value) and depth < json_types.MAX_DEPTH:
         for item in value:
             yield from _own_words(item, depth + 1)
 
@@ -196,20 +197,20 @@ def _answers(value: model.Json, depth: int = 0) -> Iterator[Mapping[str, model.J
         yield value
     elif finding_fields.is_finding(value):
         return
-    elif depth < MAX_WRAPPERS and (json_types.is_object(value) or json_types.is_list(value)):
+    elif depth < json_types.MAX_DEPTH and (json_types.is_object(value) or json_types.is_list(value)):
         for item in value.values() if json_types.is_object(value) else value:
             yield from _answers(item, depth + 1)
 
 
 def _is_answer(value: Mapping[str, model.Json]) -> bool:
     names = {key.strip().lower() for key in value}
-    return bool(names & {"verdict", "findings"}) or any(map(finding_fields.holds_findings, value.values()))
+    return bool(names & {"verdict", "findings"}) or any(map(finding_fields.within, value.values()))
 
 
 def _texts(value: model.Json, depth: int = 0) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif json_types.is_object(value) and depth < MAX_WRAPPERS:
+    elif json_types.is_object(value) and depth < json_types.MAX_DEPTH:
         for item in value.values():
             yield from _texts(item, depth + 1)
 
@@ -232,17 +233,18 @@ def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> AnswerRead
     last = readings[-1]
     if last.problem == _NO_VERDICT and verdicts:
         last = last._replace(verdict=verdicts.pop(), problem="")
-    if last.verdict == "PASS":
+    if last.verdict == "PASS" or not last.findings:
         last = last._replace(findings=tuple(union))
     return last._replace(problem=drafts[-1].problem or last.problem)
 
 
 def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> AnswerReading:
     fields = [(finding_fields.name(key), value) for key, value in answer.items()]
+    rest = [value for name, value in fields if name not in _TOP]
     words = {finding_fields.verdict_word(value or "") for name, value in fields if name == "verdict"} - {""}
     lists = [(value, finding_fields.listed(value)) for name, value in fields if name == "findings"]
-    # A list of findings under another name holds findings too.
-    lists += [(value, value) for name, value in fields if name not in _TOP and finding_fields.holds_findings(value)]
+    # Under another name findings are findings too: in a list, or each alone.
+    lists += [(value, finding_fields.within(value)) for value in rest]
     reading = _reading(
         reviewer, words.pop() if len(words) == 1 else "", [item for _, items in lists for item in items or ()]
     )
@@ -250,11 +252,19 @@ def _of_object(reviewer: str, answer: Mapping[str, model.Json]) -> AnswerReading
         (f"its findings are no list but {finding_fields.shown(value)!r}" for value, items in lists if items is None), ""
     )
     rulings = [value for name, value in fields if name == "earlier"]
+    reading = _with_parts(reading, [_of_object(reviewer, part) for value in rest for part in _answers(value)])
     return reading._replace(
         files=tuple(path for name, value in fields if name == "files" for path in finding_fields.paths(value)),
         problem=_BOTH if words else problem or reading.problem,
         rulings=finding_fields.rulings(reviewer, rulings[0] if rulings else (), MAX_FINDINGS),
     )
+
+
+def _with_parts(reading: AnswerReading, parts: Sequence[AnswerReading]) -> AnswerReading:
+    """Returns a reading with the findings of answers within it; if one of them fails what it passes, it is none."""
+    more = dict.fromkeys(finding for part in parts for finding in part.findings if finding not in reading.findings)
+    is_both = reading.verdict == "PASS" and any(part.verdict == "FAIL" for part in parts)
+    return reading._replace(findings=(*reading.findings, *more), problem=_BOTH if is_both else reading.problem)
 
 
 def _of_lines(reviewer: str, text: str) -> AnswerReading:

@@ -5,18 +5,22 @@ language. Of prose only what can hardly be meant otherwise counts, in English: t
 reject"), an order ("do not merge"), and what should become of the change by its name ("this PR must not be approved").
 All other prose is not weighed, as it tells what code does or has to do more often than it contradicts a PASS ("we must
 reject negative amounts"); what a reviewer has against a change belongs into findings (docs/rules.md#review-council).
-Fields beside the form count too where they say the opposite of a PASS: `approved: false`, `blocking: true`.
+Fields beside the form count too where they say the opposite of a PASS: `approved: false`, `blocking: true`; so do those
+of a mild finding that call it graver. How deep a field stands in the answer makes no difference.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from dispatch_mcp import model
 from dispatch_mcp.review import finding_fields, findings
 from dispatch_mcp.text import damaged_json, json_types
+
+MAX_CLAIM: Final = 400
+"""Characters of a finding's claim that are read for another severity."""
 
 MAX_SHOWN: Final = 100
 """Characters of the words that are shown as the reason."""
@@ -113,16 +117,21 @@ _FOR_IT: Final = frozenset(
         *("pass", "passed", "passes", "ok"),
     )
 )
-_AGAINST_IT: Final = frozenset(
+_STOPS: Final = frozenset(
     (
-        *("block", "blocks", "blocked", "blocking", "blocker", "blockers", "blocking_issues", "is_blocking"),
-        *("reject", "rejected", "fail", "fails", "failed", "nack", "do_not_merge", "must_fix", "needs_work"),
+        *("block", "blocks", "blocking", "blocker", "blockers", "blocking_issues", "is_blocking", "is_blocker"),
+        *("blocks_merge", "merge_blocking", "do_not_merge", "must_fix", "critical", "is_critical"),
+    )
+)
+_AGAINST_IT: Final = _STOPS | frozenset(
+    (
+        *("blocked", "reject", "rejected", "fail", "fails", "failed", "nack", "needs_work"),
         *("needs_changes", "request_changes", "requests_changes", "requires_changes", "changes_requested"),
-        *("changes_required", "critical", "high", "has_critical", "has_high", "has_blockers", "critical_issues"),
+        *("changes_required", "high", "has_critical", "has_high", "has_blockers", "critical_issues"),
         *("high_issues", "critical_findings", "high_findings", "critical_count", "high_count"),
     )
 )
-_JUDGEMENTS: Final = frozenset(("decision", "recommendation", "conclusion", "outcome", "review_decision"))
+_JUDGEMENTS: Final = frozenset(("verdict", "decision", "recommendation", "conclusion", "outcome", "review_decision"))
 _WORST: Final = frozenset(("severity", "max_severity", "highest_severity", "worst_severity", "overall_severity"))
 _NOES: Final = frozenset(
     ("reject", "rejected", "block", "blocked", "fail", "failed", "nack", "no_go", "needs_work")
@@ -131,28 +140,48 @@ _NOES: Final = frozenset(
 }
 _FALSE: Final = frozenset(("false", "no", "0"))
 _TRUE: Final = frozenset(("true", "yes"))
-_FORM: Final = frozenset(("findings", "earlier", "files", "verdict"))
-_DEEPEST: Final = 4
 
 
 def of_fields(value: model.Json, depth: int = 0) -> str:
-    """Returns which field beside the form contradicts a PASS of an answer, or an empty string."""
-    is_worst = json_types.is_object(value) and len(value) == 1  # of several findings, not one of them
-    if depth > _DEEPEST or (depth and finding_fields.is_finding(value) and not is_worst):
+    """Returns which field of an answer contradicts its PASS, or an empty string; rulings on earlier findings do not."""
+    if depth > json_types.MAX_DEPTH or not (json_types.is_object(value) or json_types.is_list(value)):
         return ""
-    if json_types.is_list(value):
-        return next(filter(None, (of_fields(item, depth + 1) for item in value)), "")
-    if not json_types.is_object(value):
-        return ""
-    for key, item in value.items():
+    if depth and finding_fields.is_finding(value):
+        return _of_finding(value)
+    parts = value
+    if json_types.is_object(value):
+        fields = {key: item for key, item in value.items() if finding_fields.name(key) not in ("earlier", "files")}
+        key = next((key for key, item in fields.items() if _is_against(key, item)), None)
+        if key is not None and not _counts_none(value):
+            return f"it says PASS, but also {key}: {finding_fields.shown(fields[key])}"
+        parts = fields.values()
+    return next(filter(None, (of_fields(part, depth + 1) for part in parts)), "")
+
+
+def _is_against(key: str, value: model.Json) -> bool:
+    """Returns whether a field says the opposite of a PASS; one that holds findings says what they do."""
+    return not finding_fields.within(value) and _speaks_against(finding_fields.plain(key), value)
+
+
+def _counts_none(value: Mapping[str, model.Json]) -> bool:
+    """Returns whether an object says of a severity only that nothing has it."""
+    amounts = [item for key, item in value.items() if finding_fields.plain(key) not in _WORST]
+    return 0 < len(amounts) < len(value) and not any(amounts)
+
+
+def _of_finding(item: Mapping[str, model.Json]) -> str:
+    """Returns what in a finding says that it is graver than its severity, or an empty string."""
+    for key, value in item.items():
         name = finding_fields.plain(key)
-        if finding_fields.name(key) in _FORM or finding_fields.holds_findings(item):
-            continue
-        if _speaks_against(name, item):
-            return f"it says PASS, but also {key}: {finding_fields.shown(item)}"
-        inner = of_fields(item, depth + 1)
-        if inner:
-            return inner
+        is_grave = name == "priority" and finding_fields.SEVERITIES.get(finding_fields.plain_word(value)) == "critical"
+        if is_grave or (name in _STOPS and _speaks_against(name, value)):
+            return f"it says PASS, but also {key}: {finding_fields.shown(value)}"
+    fields = finding_fields.named(item)
+    own, claim = finding_fields.SEVERITIES.get(finding_fields.plain_word(fields.get("severity"))), fields.get("claim")
+    labels = _named_findings(claim[:MAX_CLAIM]) if isinstance(claim, str) else ()
+    for severity, _ in labels:
+        if severity in findings.BLOCKING and own not in findings.BLOCKING:
+            return f"it says PASS, but calls what is {own} also {severity}: {finding_fields.shown(claim)!r}"
     return ""
 
 

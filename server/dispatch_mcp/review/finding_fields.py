@@ -52,6 +52,7 @@ _ALIASES: Final = _synonyms(
         "earlier": "rulings",
     }
 )
+_TELLING: Final = ("quote", "claim", "file", "evidence", "fix")
 _NOTHING: Final = frozenset({"", "[]", "{}", "none", "none.", "(none)", "-", "n/a", "no findings", "no findings."})
 _AROUND = re.compile(r"\A\W+|\W+\Z")
 _AGAINST = re.compile(r"[?\uff1f¿¬❌✗✘❓⁇]|~~|\A\W{0,9}!")
@@ -135,14 +136,20 @@ def paths(value: model.Json) -> list[str]:
     return [name.strip() for name in names if isinstance(name, str) and name.strip()]
 
 
-def is_finding(value: model.Json) -> bool:
-    """Returns whether a value has the shape of a finding."""
-    return json_types.is_object(value) and "severity" in named(value)
+def is_finding(value: model.Json) -> TypeGuard[Mapping[str, model.Json]]:
+    """Returns whether a value has the shape of a finding: a severity, and something else about what is wrong."""
+    if not json_types.is_object(value):
+        return False
+    fields = named(value)
+    return "severity" in fields and any(fields.get(name) for name in _TELLING)
 
 
-def holds_findings(value: model.Json) -> TypeGuard[Sequence[model.Json]]:
-    """Returns whether a value is a list with a finding in it."""
-    return json_types.is_list(value) and any(map(is_finding, value))
+def within(value: model.Json) -> Sequence[model.Json]:
+    """Returns the items of lists with a finding in them, or a finding with a severity of the form alone; else none."""
+    if json_types.is_list(value):
+        lists = (item for item in value if json_types.is_list(item))
+        return value if any(map(is_finding, value)) else [item for part in lists for item in within(part)]
+    return (value,) if is_finding(value) and plain_word(named(value)["severity"]) in SEVERITIES else ()
 
 
 def finding(reviewer: str, item: model.Json) -> Finding | str:

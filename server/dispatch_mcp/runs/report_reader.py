@@ -73,6 +73,16 @@ class HostReport:
     retryable: bool = False
     usage: usage_reader.ReportedUsage = usage_reader.NOTHING
 
+    @property
+    def answer(self) -> model.Json:
+        """All that was answered: what one field holds, or a text of what several do, the form of an answer last."""
+        text = "" if self.text == self.output else self.text
+        error = "" if self.text[:KEPT_CHARS] in self.error else self.error  # one that only repeats how it began
+        parts = [part for part in (text, error, dict(self.handoff or {}), self.output) if part not in ("", None, {})]
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        return "\n\n".join(part if isinstance(part, str) else json.dumps(part, ensure_ascii=False) for part in parts)
+
 
 class RefusedEntry(NamedTuple):
     """An entry that cannot be taken, as far as it could be read, and why."""

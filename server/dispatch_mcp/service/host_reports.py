@@ -24,7 +24,7 @@ from dispatch_mcp.model import (
 )
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import computation
-from dispatch_mcp.review import review_tasks
+from dispatch_mcp.review import answer_parser, review_tasks
 from dispatch_mcp.routing import learning
 from dispatch_mcp.runs import budget, handoff_parser, message_rules, receipts, report_reader
 from dispatch_mcp.service import answers, host_assignments, messaging, route_memory
@@ -154,8 +154,13 @@ class Reporting:
         return outcome.model_copy(update={"usage": usage, "receipts": (*outcome.receipts, *doubts)})
 
     def _claim(self, view: run_view.RunView, report: report_reader.HostReport) -> model.Outcome:
-        """Returns what a report says, without secrets; of work, whose own answer counts more than the host's word."""
+        """Returns what a report says, without secrets; of work, whose own answer counts more than the host's word.
+
+        A reviewer's answer is all that it says, in whatever field.
+        """
         outcome, spec = outcome_of(report, _subagents(view, report.task_id)), view.specs.get(report.task_id)
+        if spec is not None and not _is_plain_work(spec):
+            outcome = outcome.model_copy(update={"output": report.answer})
         if spec is None or _is_plain_work(spec):
             outcome = claimed_failure(report, outcome)
             why = doubt(report) if outcome.state is AttemptState.SUCCEEDED else ""
@@ -206,7 +211,9 @@ class Reporting:
         if not report_reader.is_out(row) or row.attempt != report.attempt:
             return None
         newest = view.attempts.get(row.id) or records.NewestAttempt(row.id)
-        return claim_evidence.Claim(orders.bare_order(records.start_of(row), newest), outcome, newest.beat, view)
+        whole = self.redact(outcome.model_copy(update={"output": report.answer}))
+        order = orders.bare_order(records.start_of(row), newest)
+        return claim_evidence.Claim(order, outcome, newest.beat, view, answer=answer_parser.answer_of(whole))
 
     async def _timeouts(self, view: run_view.RunView) -> dict[tuple[str, int], str]:
         """Returns which attempts missed their deadline, for whoever reports them nevertheless."""
