@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,9 @@ import waves
 
 BOUND_S = 1.0
 """Seconds of processor that any call and the start of a server may take more than in an empty home."""
+
+TRACE_S, LOOKS = 0.015, 40
+"""Seconds of processor of the server that a look at a run of `TASKS` tasks may take, p95 of so many."""
 
 TASKS, A_TIME = 2_000, 12
 """Tasks of a dry run; results of a report."""
@@ -83,6 +87,11 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self._empty = empty
 
+    @property
+    def judges(self) -> bool:
+        """Whether this is the large home, to be judged beside the empty one."""
+        return self._empty is not None
+
     def step(self, name: str, pid: int, call: Callable[[], Any]) -> Any:
         cpu_s, began = waves.processor_s(pid), time.perf_counter()
         answer = call()
@@ -100,6 +109,23 @@ class Clock:
         print(f"{name:28} {wall_s:7.3f} s, processor {cpu_s:6.3f} s, empty home {empty_s:6.3f} s{end}", flush=True)
 
 
+def looks(wire: raw_server.Wire, run_id: str) -> list[str]:
+    """Prints what each view of a large run takes of the server's processor; returns which are too slow."""
+    slow: list[str] = []
+    for view in ("summary", "cost", "timeline", "results", "blocked"):
+        times: list[float] = []
+        for _ in range(LOOKS):
+            before = waves.processor_s(wire.process.pid)
+            wire.call("get_trace", run_id=run_id, view=view)
+            times.append(waves.processor_s(wire.process.pid) - before)
+        times.sort()
+        p95 = times[int(LOOKS * 0.95) - 1]
+        slow += [f"get_trace {view} p95"] if p95 > TRACE_S else []
+        figures = f"best {times[0] * 1000:.1f}, median {statistics.median(times) * 1000:.1f}, p95 {p95 * 1000:.1f} ms"
+        print(f"get_trace {view}, {LOOKS} times: processor {figures}, bound {TRACE_S * 1000:.0f} ms", flush=True)
+    return slow
+
+
 def calls(clock: Clock, env: Mapping[str, str], workspace: Path) -> None:
     began = time.perf_counter()
     with raw_server.Wire(env, workspace, era="legacy", fresh=True) as wire:
@@ -112,6 +138,8 @@ def calls(clock: Clock, env: Mapping[str, str], workspace: Path) -> None:
         run_id = next((run["run_id"] for run in runs if run.get("simulated")), runs[-1]["run_id"]) if runs else "latest"
         for view in ("summary", "results", "timeline", "all") if runs else ():
             clock.step(f"get_trace {view}", pid, lambda view=view: wire.call("get_trace", run_id=run_id, view=view))
+        if runs and clock.judges:
+            clock.late += looks(wire, run_id)
         tasks = [{"id": f"t{n}", "do": f"Describe part {time.time()}-{n}", "agent": "Plan"} for n in range(40)]
         plan_id = clock.step("plan_dag, 40 tasks", pid, lambda: wire.call("plan_dag", tasks=tasks, max_parallel=40))
         given = clock.step("dispatch", pid, lambda: wire.call("dispatch", plan_id=plan_id["plan_id"], worker="host"))
@@ -161,7 +189,7 @@ def main() -> int:
         clock = Clock(empty.seconds)
         calls(clock, env, workspace)
         commands(clock, env, workspace)
-    print(f"missed {BOUND_S:g} s of processor: {', '.join(clock.late)}" if clock.late else "every bound is held")
+    print(f"missed: {', '.join(clock.late)}" if clock.late else "every bound is held")
     return int(bool(clock.late))
 
 

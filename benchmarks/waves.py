@@ -62,8 +62,8 @@ def work(workspace: Path, assignment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Returns the seconds of processor of a process that runs, by the clock that Linux keeps of it."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def children_s() -> float:

@@ -46,7 +46,7 @@ DONE, FAILED, SKIPPED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SKIPPED
 def test_the_figures_are_those_of_attempts_that_have_ended(
     attempts: list[records.AttemptRecord], work: float, busy: float, most: int, efficiency: float | None
 ) -> None:
-    figures = run_figures.figures([], attempts)
+    figures = run_figures.figures([], run_figures.spans(attempts))
     assert (figures.work_s, figures.busy_s, figures.most) == (work, busy, most)
     assert figures.efficiency == (None if efficiency is None else pytest.approx(efficiency))
     assert figures.saved_s == work - busy
@@ -70,7 +70,7 @@ def test_only_tasks_that_failed_or_are_done_count_for_the_failure_rate(
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(0, 100)), max_size=40))
 def test_nothing_is_ever_saved_that_was_not_worked_and_no_share_is_above_one(spans: list[tuple[float, float]]) -> None:
-    figures = run_figures.figures([], [attempt(start, start + length) for start, length in spans])
+    figures = run_figures.figures([], [(start, start + length) for start, length in spans])
     assert figures.busy_s <= figures.work_s + 1e-6
     assert figures.work_s <= figures.busy_s * max(figures.most, 1) + 1e-6
     assert figures.efficiency is None or 0 <= figures.efficiency <= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -191,14 +192,16 @@ def _with_ownerless(step: NextStep, tasks: Sequence[records.TaskRecord], moment:
 
 
 def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], plan: Sequence[model.Task]) -> NextStep:
-    failures = tuple(task.id for task in tasks if task.state is TaskState.FAILED)
+    counts = Counter([task.state for task in tasks])
+    failures = tuple([task.id for task in tasks if task.state is TaskState.FAILED]) if counts[TaskState.FAILED] else ()
     step = NextStep(StepKind.READ_RESULTS, run.id, failures, has_changes=task_isolation.has_changes(plan, tasks))
-    unproven, fakes = sum(task.state is TaskState.UNVERIFIED for task in tasks), simulations(run, tasks)
+    unproven, fakes = counts[TaskState.UNVERIFIED], simulations(run, tasks)
     if unproven or fakes:
-        successes = sum(task.state is TaskState.SUCCEEDED for task in tasks)
-        step = replace(step, unproven=unproven, simulations=fakes, proven=successes - fakes, total=_total(tasks))
+        proven = counts[TaskState.SUCCEEDED] - fakes
+        step = replace(step, unproven=unproven, simulations=fakes, proven=proven, total=_total(tasks))
     if run.state is RunState.SUCCEEDED or (run.state is RunState.PARTIAL and _is_satisfied(tasks)):
-        return replace(step, advice=_skips(tasks, plan) or ("" if unproven or fakes else DONE))
+        skips = _skips(tasks, plan) if counts[TaskState.SKIPPED] else ""
+        return replace(step, advice=skips or ("" if unproven or fakes else DONE))
     failed_names = ", ".join(failures[:MOST_TASKS])
     disputes = objections.disputes(map(records.row_of, tasks), plan)
     if disputes and run.state is RunState.NEEDS_CHANGES and not failures:
@@ -233,7 +236,7 @@ def _with_proof_losses(step: NextStep, proof_losses: proof_edits.Loosening) -> N
 
 def simulations(run: records.RunRecord, tasks: Sequence[records.TaskRecord]) -> int:
     """Returns how many tasks have ended well by the worker that only simulates, in a run that is no simulation."""
-    fakes = [task for task in tasks if task.worker is WorkerKind.SCRIPTED and not run.dry_run]
+    fakes = [] if run.dry_run else [task for task in tasks if task.worker is WorkerKind.SCRIPTED]
     return sum(task.state is TaskState.SUCCEEDED for task in fakes)
 
 

@@ -26,8 +26,8 @@ def is_own(task: model.Task, worker: WorkerKind) -> bool:
 
 def has_changes(tasks: Sequence[model.Task], rows: Iterable[records.TaskRecord]) -> bool:
     """Returns whether a task with a worktree of its own has succeeded."""
-    workers = {row.id: row.worker for row in rows if row.state in model.TASK_DONE}
-    return any(task.id in workers and is_own(task, workers[task.id]) for task in tasks)
+    workers = {row.id: row.worker for row in rows if row.worker in _PLACED_WORKERS and row.state in model.TASK_DONE}
+    return bool(workers) and any(task.id in workers and is_own(task, workers[task.id]) for task in tasks)
 
 
 class Placement(NamedTuple):

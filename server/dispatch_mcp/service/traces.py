@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -24,6 +24,7 @@ from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles, messaging
 from dispatch_mcp.service.run_views import run_figures, run_report, view_names
 from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store.attempts import attempt_rows
 from dispatch_mcp.store.looks import listed_runs
 
 T = TypeVar("T")
@@ -193,44 +194,24 @@ async def report(store: sqlite_store.Store, view: run_view.RunView, _cursor: str
 
 async def cost(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
     """Returns what tasks have used, the dearest first, a page at a time, and what working side by side has brought."""
-    attempts = await store.attempts(view.run.id)
-    spend = await store.spend(view.run.id)
-    lines = await computation.apart(_cost_lines, view, attempts)
-    figures = await computation.apart(run_figures.figures, view.states.values(), attempts)
-    page, more = _page(lines, cursor, PAGE)
+    start = sequence(cursor)
+    costs = await store.costs(view.run.id, view.now, limit=PAGE + 1, skip=start)
+    sums = await store.attempt_sums(view.run.id)
+    figures = await computation.apart(run_figures.figures, view.states.values(), await store.spans(view.run.id))
     limits = view.run.limits
     return _head(
         view,
-        costs=page,
-        spend=spend,
+        costs=tuple([_cost_line(view, cost) for cost in costs[:PAGE]]),
+        spend=sums.usage,
         figures=figures.shown(),
         limits=budget.ceilings(limits),
-        left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=_seconds(view.run) / 60),
-        cursor=more,
+        left=budget.remaining(limits, sums.usage, attempts=sums.counting, minutes=_seconds(view.run) / 60),
+        cursor=str(start + PAGE) if len(costs) > PAGE else "",
     )
 
 
-def _cost_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> list[answers.CostLine]:
-    by_task: dict[str, list[records.AttemptRecord]] = {}
-    for attempt in attempts:
-        by_task.setdefault(attempt.task_id, []).append(attempt)
-    lines = [_cost_line(view, task, by_task[task.id]) for task in view.tasks if task.id in by_task]
-    return sorted(lines, key=lambda line: (-(line.dollars or 0.0), -line.tokens, -line.seconds))
-
-
-def _cost_line(
-    view: run_view.RunView, task: records.TaskRecord, attempts: Sequence[records.AttemptRecord]
-) -> answers.CostLine:
-    prices = [attempt.usage.cost_usd for attempt in attempts if attempt.usage.cost_usd is not None]
-    ends = [(attempt.ended_at or view.now) - attempt.started_at for attempt in attempts]
-    return answers.CostLine(
-        task_id=task.id,
-        agent=view.agent_of(task),
-        attempts=len(attempts),
-        tokens=sum(attempt.usage.tokens for attempt in attempts),
-        dollars=round(sum(prices), 6) if prices else None,
-        seconds=round(sum(max(0.0, seconds) for seconds in ends), 3),
-    )
+def _cost_line(view: run_view.RunView, cost: attempt_rows.TaskCost) -> answers.CostLine:
+    return answers.CostLine(agent=view.agent_of(view.task(cost.task_id)), **cost._asdict())
 
 
 async def blocked(_store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
@@ -266,9 +247,10 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
     """
     news = messaging.news(view, await store.mail(view.run.id))
     handouts = step_choice.Handouts(pass_on=news.active, unread=news.late, notes_at=news.notes_at)
-    attempts = await store.attempts(view.run.id)
-    spend = await store.spend(view.run.id)
-    lines, reasons = await _told_of_tasks(view, attempts)
+    sums = await store.attempt_sums(view.run.id)
+    tasks, reasons = await _tasks_to_tell_of(view)
+    attempts = await store.attempts_of(view.run.id, [task.id for task in tasks])
+    notable = await store.attempts(view.run.id) if sums.has_notes else ()
     limits, minutes, hold = view.run.limits, _seconds(view.run) / 60, await _hold(store, view)
     return _head(
         view,
@@ -276,33 +258,28 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         pass_on=news.pass_on,
         unread=news.unread,
         notes_at=news.notes_at,
-        tasks=tuple(lines),
+        tasks=tuple(_task_lines(view, tasks, attempts)),
         blocked=reasons,
-        spend=spend,
-        context=_context(attempts),
-        doubts=_doubts(attempts),
-        losses=run_view.losses(attempts),
+        spend=sums.usage,
+        context=listed_runs.saving(sums.pack_tokens, sums.named_files),
+        doubts=_doubts(notable),
+        losses=run_view.losses(notable),
         limits=budget.ceilings(limits),
-        left=budget.remaining(limits, spend, attempts=_counting(attempts), minutes=minutes, hold=hold),
+        left=budget.remaining(limits, sums.usage, attempts=sums.counting, minutes=minutes, hold=hold),
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
-        held=hold.text(budget.counted(hold.limit, spend)) if hold else "",
+        held=hold.text(budget.counted(hold.limit, sums.usage)) if hold else "",
     )
 
 
-async def _told_of_tasks(
-    view: run_view.RunView, attempts: Sequence[records.AttemptRecord]
-) -> tuple[list[answers.TaskLine], dict[str, str | NextStep]]:
-    """Returns the first lines of tasks, and why the first ones wait; many tasks are looked through in a thread."""
+async def _tasks_to_tell_of(
+    view: run_view.RunView,
+) -> tuple[Sequence[records.TaskRecord], dict[str, str | NextStep]]:
+    """Returns the first tasks, and why the first ones wait; many tasks are looked through in a thread."""
 
-    def tell() -> tuple[list[answers.TaskLine], dict[str, str | NextStep]]:
-        return _task_lines(view, attempts), dict(itertools.islice(_reasons(view), PAGE))
+    def tell() -> tuple[Sequence[records.TaskRecord], dict[str, str | NextStep]]:
+        return _first_tasks(view), dict(itertools.islice(_reasons(view), PAGE))
 
-    return tell() if len(view.tasks) + len(attempts) <= FEW else await computation.apart(tell)
-
-
-def _counting(attempts: Sequence[records.AttemptRecord]) -> int:
-    """Returns how many attempts count against a ceiling: all whose agent could be started."""
-    return sum(attempt.error_kind != transitions.NO_AGENT for attempt in attempts)
+    return tell() if len(view.tasks) <= FEW else await computation.apart(tell)
 
 
 def _doubts(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
@@ -314,14 +291,6 @@ def _doubts(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
         if attempt.beyond
     ]
     return (*lines[:SHOWN_DOUBTS], f"{len(lines) - SHOWN_DOUBTS} more.") if len(lines) > SHOWN_DOUBTS else tuple(lines)
-
-
-def _context(attempts: Sequence[records.AttemptRecord]) -> dict[str, float]:
-    """Returns what `listed_runs.saving` returns for the attempts whose tasks named files."""
-    packs: list[dict[str, float]] = [attempt.beat["context"] for attempt in attempts if "context" in attempt.beat]
-    comparable = [pack for pack in packs if pack.get("named_files")]
-    tokens, whole = (sum(int(pack[name]) for pack in comparable) for name in ("tokens", "named_files"))
-    return listed_runs.saving(tokens, whole)
 
 
 async def held(store: sqlite_store.Store, view: run_view.RunView) -> str:
@@ -482,18 +451,26 @@ def _head(view: run_view.RunView, **fields: object) -> answers.Trace:
     return head.model_copy(update={**fields, "next": step})
 
 
-def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> list[answers.TaskLine]:
-    """Returns the lines of the first tasks, those that have failed or are at work before all others."""
+_SHOWN_FIRST = {TaskState.FAILED: 0, TaskState.RUNNING: 1, TaskState.READY: 2, TaskState.BLOCKED: 3}
+
+
+def _first_tasks(view: run_view.RunView) -> Sequence[records.TaskRecord]:
+    """Returns the first tasks, those that have failed or are at work before all others."""
+    return sorted(view.tasks, key=lambda task: _SHOWN_FIRST.get(task.state, 4))[:PAGE]
+
+
+def _task_lines(
+    view: run_view.RunView, tasks: Iterable[records.TaskRecord], attempts: Iterable[records.AttemptRecord]
+) -> Iterator[answers.TaskLine]:
+    """Yields the lines of some tasks; `attempts` are theirs."""
     seconds: dict[str, float] = {}
     errors_of: dict[str, str] = {}
     for attempt in attempts:
         took = (attempt.ended_at or view.run.updated_at) - attempt.started_at
         seconds[attempt.task_id] = seconds.get(attempt.task_id, 0.0) + max(0.0, took)
         errors_of[attempt.task_id] = attempt.error_kind
-    order = {TaskState.FAILED: 0, TaskState.RUNNING: 1, TaskState.READY: 2, TaskState.BLOCKED: 3}
-    rows = sorted(view.tasks, key=lambda task: (order.get(task.state, 4), task.position))
-    return [
-        answers.TaskLine(
+    for task in tasks:
+        yield answers.TaskLine(
             id=task.id,
             state=task.state.value,
             worker=task.worker.value,
@@ -504,8 +481,6 @@ def _task_lines(view: run_view.RunView, attempts: Sequence[records.AttemptRecord
             replayed=task.cause == "replayed",
             error=errors_of.get(task.id, "") if task.state is not TaskState.SUCCEEDED else "",
         )
-        for task in rows[:PAGE]
-    ]
 
 
 def _reasons(view: run_view.RunView) -> Iterator[tuple[str, str | NextStep]]:
@@ -524,9 +499,8 @@ def _reasons(view: run_view.RunView) -> Iterator[tuple[str, str | NextStep]]:
 async def _failures(
     store: sqlite_store.Store, run_id: str, tasks: Sequence[records.TaskRecord]
 ) -> Mapping[str, records.AttemptRecord]:
-    if all(task.result for task in tasks):
-        return {}
-    return {attempt.task_id: attempt for attempt in await store.attempts(run_id)}
+    failures = [task.id for task in tasks if not task.result]
+    return {attempt.task_id: attempt for attempt in await store.attempts_of(run_id, failures)} if failures else {}
 
 
 def _told_once(lines: Sequence[answers.ResultLine]) -> tuple[answers.ResultLine, ...]:

@@ -32,6 +32,7 @@ from dispatch_mcp.store import (
     sqlite,
     table_rows,
 )
+from dispatch_mcp.store.attempts import attempt_rows
 from dispatch_mcp.store.heartbeats import wave_looks
 from dispatch_mcp.store.looks import unsettled_runs
 from dispatch_mcp.store.outbox import alert_box, alert_reasons
@@ -315,7 +316,14 @@ class Store:
 
     async def attempts(self, run_id: str, task_id: str | None = None) -> list[records.AttemptRecord]:
         """Returns the attempts of a run, or of one of its tasks, in the order they began."""
-        attempts = await queries.attempts(self._reader, run_id, task_id)
+        return await self._attempts(run_id, None if task_id is None else (task_id,))
+
+    async def attempts_of(self, run_id: str, task_ids: Iterable[str]) -> list[records.AttemptRecord]:
+        """Returns the attempts of some tasks of a run, in the order they began."""
+        return await self._attempts(run_id, task_ids)
+
+    async def _attempts(self, run_id: str, task_ids: Iterable[str] | None) -> list[records.AttemptRecord]:
+        attempts = await attempt_rows.attempts(self._reader, run_id, task_ids)
         await self._common.fill(run_id, [attempt.beat for attempt in attempts])
         return attempts
 
@@ -346,7 +354,19 @@ class Store:
 
     async def spend(self, run_id: str) -> model.Usage:
         """Returns what all attempts of a run used; the cost is None if any of them has no known price."""
-        return await queries.spend(self._reader, run_id)
+        return await attempt_rows.spend(self._reader, run_id)
+
+    async def attempt_sums(self, run_id: str) -> attempt_rows.AttemptSums:
+        """Returns what the attempts of a run come to."""
+        return await attempt_rows.sums(self._reader, run_id)
+
+    async def costs(self, run_id: str, now: float, *, limit: int, skip: int = 0) -> list[attempt_rows.TaskCost]:
+        """Returns what tasks of a run have used until now, the dearest first, behind those that are skipped."""
+        return await attempt_rows.costs(self._reader, run_id, now, limit, skip)
+
+    async def spans(self, run_id: str) -> list[attempt_rows.Span]:
+        """Returns when attempts of a run began and ended: those that are over and that no person made."""
+        return await attempt_rows.spans(self._reader, run_id)
 
     async def limit_reached(self, run_id: str) -> dict[str, model.Json]:
         """Returns which ceiling a run met last, as its event says, or nothing."""

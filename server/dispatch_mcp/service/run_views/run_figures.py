@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, records
+from dispatch_mcp.store.attempts import attempt_rows
 
 
 class RunFigures(NamedTuple):
@@ -45,13 +46,18 @@ class RunFigures(NamedTuple):
         }
 
 
-def figures(tasks: Iterable[TaskState], attempts: Sequence[records.AttemptRecord]) -> RunFigures:
-    """Returns the figures of a run, of the states of its tasks and of its attempts in any order."""
-    spans = sorted(
-        (attempt.started_at, max(attempt.started_at, attempt.ended_at))
+def spans(attempts: Iterable[records.AttemptRecord]) -> list[attempt_rows.Span]:
+    """Returns when those attempts began and ended that are over and that no person made."""
+    return [
+        (attempt.started_at, attempt.ended_at)
         for attempt in attempts
         if attempt.ended_at is not None and attempt.worker is not WorkerKind.HUMAN
-    )
+    ]
+
+
+def figures(tasks: Iterable[TaskState], spans: Iterable[attempt_rows.Span]) -> RunFigures:
+    """Returns the figures of a run, of the states of its tasks and of the spans of its attempts in any order."""
+    spans = sorted([(start, max(start, end)) for start, end in spans])
     work_s = sum(end - start for start, end in spans)
     busy_s, most = _busy(spans)
     states = list(tasks)

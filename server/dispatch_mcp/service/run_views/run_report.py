@@ -54,7 +54,7 @@ def _head(view: run_view.RunView, attempts: Sequence[records.AttemptRecord]) -> 
     yield f"**Status**: {_STATUS.get(state, state)}"
     yield f"**Total Tasks**: {len(states)} ({', '.join(parts)})"
     yield f"**Execution Time**: {seconds * 1000:.0f}ms"
-    figures = run_figures.figures(states, attempts)
+    figures = run_figures.figures(states, run_figures.spans(attempts))
     if figures.most > 1 and figures.efficiency is not None:
         yield (
             f"**Side by Side**: up to {figures.most} at once, {figures.saved_s:.1f}s less than one after the other, "

@@ -77,7 +77,7 @@ class CommonLooks:
     async def fill(self, run_id: str, beats: Iterable[Mapping[str, model.Json]]) -> None:
         """Puts the parts that heartbeats of a run name into them; a name stays where nothing is stored under it."""
         looks: list[dict[str, model.Json]] = [
-            beat[ports.LOOK] for beat in beats if json_types.is_object(beat.get(ports.LOOK))
+            beat[ports.LOOK] for beat in beats if ports.LOOK in beat and json_types.is_object(beat[ports.LOOK])
         ]
         names = {name for look in looks for name in _names(look).values()}
         if not names:

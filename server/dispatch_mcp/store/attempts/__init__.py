@@ -1,0 +1,1 @@
+"""What is read of the attempts of a run, which has thousands."""
