@@ -9,10 +9,12 @@ import sys
 import textwrap
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import command_runs
 import memory_client
 import pytest
+import yaml
 
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli import arguments as cli
@@ -94,6 +96,66 @@ def test_every_document_of_tasks_that_a_page_shows_is_a_plan_and_every_setting_c
         if set(tomllib.loads(body)) <= set(configuration.Settings.model_fields):
             (tmp_path / configuration.FILE_NAME).write_text(body, encoding="utf-8")
             configuration.load({}, flags={"home": tmp_path}, cwd=tmp_path)
+
+
+LANGUAGES = {"sh", "console", "json", "toml", "yaml", "text"}
+ELIDED = ("…", "...")
+"""What stands in a block for what was cut; such a block is not whole."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_every_block_says_in_which_language_it_is_and_can_be_read_in_it(page: Path) -> None:
+    written = BLOCK.findall(page.read_text(encoding="utf-8"))
+    assert {language for language, _ in written} <= LANGUAGES
+    for body in blocks(page, "sh"):
+        subprocess.run(["sh", "-n", "-c", body], check=True, timeout=120)
+    for body in blocks(page, "yaml"):
+        yaml.safe_load(body)
+    for body in blocks(page, "json"):
+        if not any(mark in body for mark in ELIDED):
+            call = json.loads(body if body.startswith(("{", "[")) else f"{{{body}}}")
+            assert not problems_of(call), body
+
+
+EDITS = tool_arguments.schema(tool_arguments.PlanDag)["properties"]["edits"]
+
+
+def problems_of(call: dict[str, Any]) -> list[str]:
+    """Returns what is wrong with a task, with edits, or with the arguments of a tool; nothing for what is neither."""
+    if "do" in call:
+        return [problem.message for problem in plan_documents.read_tasks([call]).problems]
+    edits = call.get("edits", [])
+    wrong = [str(edit) for edit in edits if edit["op"] not in EDITS["items"]["properties"]["op"]["enum"]]
+    kinds = [kind for kind in tool_arguments.TOOLS.values() if set(call) <= set(kind.model_fields)]
+    return wrong + ([] if not kinds or any(takes(kind, call) for kind in kinds) else [str(call)])
+
+
+def takes(kind: type[tool_arguments.Args], call: dict[str, Any]) -> bool:
+    """Returns whether a tool takes these arguments."""
+    try:
+        kind.model_validate(call)
+    except ValueError:
+        return False
+    return True
+
+
+OF_CLIENTS = {"No such tool", "still connecting"}
+"""Messages that Claude Code shows, and not this program."""
+
+
+def test_every_message_that_the_page_of_symptoms_quotes_is_one_that_the_program_says() -> None:
+    page = (REPOSITORY / "docs" / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1] for row in page.splitlines() if row.startswith("| ")]
+    quoted = {text for row in rows for text in re.findall(r'"([^"]+)"', row)}
+    sources = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "server").rglob("*.py"))
+    assert quoted
+    assert [text for text in sorted(quoted - OF_CLIENTS) if text not in sources] == []
+
+
+def test_the_readme_leads_to_every_page_that_helps_with_a_task_or_is_looked_up() -> None:
+    targets = set(LINK.findall((REPOSITORY / "README.md").read_text(encoding="utf-8")))
+    pages = [path for folder in ("how-to", "reference") for path in (REPOSITORY / "docs" / folder).glob("*.md")]
+    assert [page.name for page in pages if names(page) not in targets] == []
 
 
 def test_the_quickstart_works_as_it_is_written(
