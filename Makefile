@@ -67,6 +67,11 @@ bench: ## Runs every benchmark; fails when one misses its bound
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py $(ARGS) || failed="$$failed $$name"; \
 	done; test -z "$$failed" || { echo "missed:$$failed" >&2; exit 1; }
 
+.PHONY: bench-all
+bench-all: ## Runs every benchmark beside its peers, which it installs, and writes docs/benchmarks-run.md (an hour)
+	$(ENVIRONMENT) bench
+	@$(BIN)/python benchmarks/bench_all.py $(ARGS)
+
 .PHONY: $(BENCHES:%=bench-%)
 $(BENCHES:%=bench-%): bench-%:
 	$(ENVIRONMENT) bench
@@ -111,5 +116,5 @@ bundle: ## Packs the bundle for Claude Desktop into dist
 
 .PHONY: clean
 clean: ## Removes the environment, caches and built files
-	@rm -rf .venv .clients .conformance .axe dist build site .pytest_cache .ruff_cache .hypothesis .mutants .coverage
+	@rm -rf .venv .peers .clients .conformance .axe dist build site .pytest_cache .ruff_cache .hypothesis .mutants .coverage
 	@find $(PYTHON_FILES) -name __pycache__ -type d -prune -exec rm -rf {} +

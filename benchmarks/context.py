@@ -1,12 +1,14 @@
 """Whether packs hold what a task changes, beside strong FTS5 and grep in the same run, and what gathering costs.
 
     python benchmarks/context.py [FOLDER] [--cache FOLDER] [--packages N | --all] [--tokenizer FILE] [--no-times]
+    [--peers]
 
 FOLDER has `dev/*.jsonl`, `dev/history/*.jsonl.gz` and `dev/sdists.txt`; default: DISPATCH_MCP_CONTEXT_DATA, else
 ../shared/data/context beside the checkout. The workspaces are source distributions that pip downloads into the cache
 (default: DISPATCH_MCP_CONTEXT_CACHE, else the user's cache folder); what is there already is not fetched again.
 Scores are those of the collection's own scorer: a snippet costs its characters / 3.6 + 12 tokens and counts while the
-sum stays within 5,000. Packs over budget are counted with a tokenizer file if one is given.
+sum stays within 5,000. Packs over budget are counted with a tokenizer file if one is given. With `--peers` aider ranks
+the files too, in an environment of its own; its map shows signatures and no bodies, so that only its files count.
 """
 
 # pyright: basic, reportMissingImports=false
@@ -34,6 +36,7 @@ from typing import Any
 
 import platformdirs
 
+import peer_environments
 from dispatch_mcp.context import context_query, file_index, git_log, pack_gatherer, packs
 from dispatch_mcp.text import languages
 
@@ -88,7 +91,7 @@ def main() -> int:
     places = {name: place for name in wanted if (place := unpacked(name, cache)) is not None}
     print(f"{len(places)} of {len(wanted)} source distributions in {cache}")
     cases = [Case(row, places[row["sdist"]["requirement"]]) for row in rows(data) if usable(row, places)]
-    missed = quality(cases, data, options.tokenizer)
+    missed = quality(cases, data, options.tokenizer, peers=options.peers)
     if not options.no_times:
         missed += times(list(places.values()), [case.task for case in cases])
     for line in missed:
@@ -105,6 +108,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--packages", type=int, default=PACKAGES, help="source distributions, those with most cases")
     parser.add_argument("--all", action="store_true", help="every source distribution")
     parser.add_argument("--tokenizer", help="a tokenizer.json to count the packs' tokens with")
+    parser.add_argument("--peers", action="store_true", help="beside aider's repository map, which is installed for it")
     parser.add_argument("--no-times", action="store_true", help="only the quality")
     return parser.parse_args()
 
@@ -146,7 +150,7 @@ def usable(row: dict[str, Any], places: dict[str, Path]) -> bool:
     return bool(about.get("verified")) and about["requirement"] in places
 
 
-def quality(cases: Sequence[Case], data: Path, tokenizer: str | None) -> list[str]:
+def quality(cases: Sequence[Case], data: Path, tokenizer: str | None, *, peers: bool) -> list[str]:
     with tempfile.TemporaryDirectory() as state, pack_gatherer.Gatherer(Path(state)) as gatherer:
         made: list[packs.Pack] = []
         histories = {case.row["repo"]: history(case.row["repo"], data) for case in cases}
@@ -157,6 +161,8 @@ def quality(cases: Sequence[Case], data: Path, tokenizer: str | None) -> list[st
             "packs": lambda case: packed(gatherer, case, None, made),
             "packs + history": lambda case: packed(gatherer, case, histories[case.row["repo"]], made),
         }
+        if peers and (maps := aider(cases)) is not None:
+            methods["aider's map"] = maps
         print(f"\n{len(cases)} cases, {BUDGET:,} tokens")
         print(f"{'':18}" + "".join(f"{name:>11}" for name in COLUMNS))
         scores = {name: averaged(method, cases) for name, method in methods.items()}
@@ -170,6 +176,15 @@ def quality(cases: Sequence[Case], data: Path, tokenizer: str | None) -> list[st
     best = {column: max(scores["packs"][column], scores["packs + history"][column]) for column in GOALS}
     missed = [f"{name} is {best[name]:.3f}, the goal {goal}" for name, goal in GOALS.items() if best[name] < goal]
     return missed + ([f"{over} packs are over budget"] if over else [])
+
+
+def aider(cases: Sequence[Case]) -> Method | None:
+    """Returns what aider ranks and shows for each case; None where it cannot be installed."""
+    answers = peer_environments.maps([{"place": str(case.place), "task": case.task} for case in cases])
+    if answers is None:
+        return None
+    by_case = {id(case): answer for case, answer in zip(cases, answers, strict=True)}
+    return lambda case: Selection(by_case[id(case)]["ranked"], (), by_case[id(case)]["shown"])
 
 
 def averaged(method: Method, cases: Sequence[Case]) -> dict[str, float]:
