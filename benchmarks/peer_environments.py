@@ -71,5 +71,5 @@ def maps(rows: Iterable[dict[str, str]]) -> list[dict[str, list[str]]] | None:
         return None
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
     command = [program, FOLDER / "peers" / "aider_map.py"]
-    done = subprocess.run(command, input=text, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, input=text, check=True, capture_output=True, text=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
