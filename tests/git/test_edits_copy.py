@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import anyio
@@ -159,6 +160,67 @@ async def test_a_copied_file_is_gone_that_is_not_on_the_disk_any_more_but_for_th
     (site.repo / "new/deep/one.txt").unlink()
     (site.repo / "a.txt").unlink()
     assert copy.gone(site.repo) == ["a.txt", "new/deep/one.txt"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "it's \\ mine\t", "caf\udce9.txt", "name with blanks.txt", "\u00e9.txt"])
+async def test_the_way_back_of_a_file_names_just_that_file_whatever_is_in_its_name(site: Site, name: str) -> None:
+    write(site.repo, name, "mine\n")
+    copy = await copy_of(site)
+    assert copy is not None
+    (site.repo / name).unlink()
+    command = copy.way_back([name]).split("`")[1]
+    assert command.isprintable()
+    await anyio.run_process(["bash", "-c", command], cwd=site.repo)
+    assert (site.repo / name).read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("harm", "is_lost"),
+    [
+        ("git reset -q", True),
+        ("git restore --staged a.txt", True),
+        ("rm .git/index; git read-tree HEAD", True),
+        ("git status; git diff --cached", False),
+        ("echo more >> a.txt", False),
+        ("git update-index --refresh", False),
+    ],
+)
+async def test_what_was_only_staged_is_missed_when_it_is_gone_and_can_be_staged_again(
+    site: Site, harm: str, *, is_lost: bool
+) -> None:
+    for name in ("a.txt", "new.txt"):
+        write(site.repo, name, "staged only\n")
+        git(site.repo, "add", name)
+        write(site.repo, name, "on the disk\n")
+    before = git(site.repo, "ls-files", "--stage")
+
+    def work(folder: Path) -> None:
+        write(folder, "src/b.txt", "done\n")
+        subprocess.run(["bash", "-c", harm], cwd=site.repo, check=False)
+
+    outcome = await site.attempt(site.order(), work)
+    details = [receipt.detail for receipt in outcome.receipts if "was staged of" in receipt.detail]
+    assert bool(details) is is_lost
+    assert (git(site.repo, "ls-files", "--stage") != before) is is_lost
+    ref = run_refs.Refs("run").edits(site.order().task.id, 1)
+    assert (git(site.repo, "for-each-ref", ref) != "") is is_lost
+    for detail in details:
+        command = detail.split("`")[-2]
+        await anyio.run_process(["bash", "-c", command], cwd=site.repo)
+        assert git(site.repo, "ls-files", "--stage") == before or harm.endswith("a.txt")
+
+
+async def test_who_stages_more_in_the_meantime_has_lost_nothing(site: Site) -> None:
+    write(site.repo, "a.txt", "staged only\n")
+    git(site.repo, "add", "a.txt")
+    write(site.repo, "a.txt", "on the disk\n")
+    repo = await git_process.find(site.workspaces.git, str(site.repo))
+    watch = checkout_watch.CheckoutWatch(site.workspaces.git, repo)
+    before = await watch.view()
+    git(site.repo, "add", "a.txt")
+    assert checkout_watch.unstaged_files(before, await watch.view(), [], site.repo) == []
+    git(site.repo, "reset", "-q")
+    assert checkout_watch.unstaged_files(before, await watch.view(), [], site.repo) == ["a.txt"]
 
 
 def test_what_is_lost_without_a_copy_is_called_so() -> None:

@@ -392,6 +392,20 @@ async def test_a_command_that_takes_a_file_from_the_checkout_fails_once_and_says
     assert copies(checkout)
 
 
+@pytest.mark.parametrize("harm", ["git reset -q", "git add -A", "rm .git/index", "git rm -q --cached -f own.txt"])
+async def test_a_command_that_takes_from_the_index_what_was_only_staged_fails_and_says_how_to_stage_it_again(
+    tmp_path: Path, checkout: Path, harm: str
+) -> None:
+    await anyio.run_process(["git", "add", "own.txt"], cwd=checkout)
+    (checkout / "own.txt").write_text("mine, and more")
+    order = work(checkout, "sh", "-c", harm)
+    outcome = await carried_out(make(tmp_path, ["sh", "-c", "*"]), order)
+    assert (outcome.error_kind, outcome.retryable) == ("lost_edits", False)
+    way_back = next(part for part in outcome.error.split("`") if part.startswith("git restore") and "--staged" in part)
+    await anyio.run_process(["sh", "-c", way_back], cwd=checkout)
+    assert (await anyio.run_process(["git", "show", ":own.txt"], cwd=checkout)).stdout == b"mine"
+
+
 async def test_a_cancelled_command_leaves_word_of_what_it_has_taken_from_the_checkout(
     tmp_path: Path, checkout: Path
 ) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -202,7 +201,7 @@ class RefLoss(NamedTuple):
     @property
     def text(self) -> str:
         """What became of it, and the command that brings it back."""
-        git = f"git -C {shlex.join(merge_rules.printable([self.folder]))}" if self.folder else "git"
+        git = f"git -C {merge_rules.in_shell([self.folder])}" if self.folder else "git"
         where = f"in {problems.in_backticks(merge_rules.printable([self.folder]))}: " if self.folder else ""
         if self.ref == _STASH:
             return f"{where}an entry of the stash is gone (`{git} stash store {self.before}` brings it back)"
@@ -254,6 +253,48 @@ def inner_ref_losses(path: str, before: CheckoutState, after: CheckoutState) -> 
     if is_moved and before.head not in {loss.before for loss in losses}:
         losses.append(RefLoss(_HEAD, before.head, after.head, path))
     return losses
+
+
+class StagedFile(NamedTuple):
+    """What is staged of a file and stands nowhere else: neither in the commit nor on the disk."""
+
+    mode: str
+    blob: str
+    committed: str
+
+
+def staged_files(state: CheckoutState) -> dict[str, StagedFile]:
+    """Returns the files of a checkout of which something else is staged than what is committed or there."""
+    fields = {path: mark.split(" ") for path, mark in state.files.items() if mark.startswith("1 ")}
+    return {
+        path: StagedFile(words[4], words[7], words[6])
+        for path, words in fields.items()
+        if "." not in words[1] and words[2] == "N..." and words[4].strip("0")
+    }
+
+
+def unstaged_files(
+    before: CheckoutState, after: CheckoutState, commands: Collection[command_log.GitCommand], top: Path
+) -> list[str]:
+    """Returns the files of which what was staged, and stood nowhere else, is not staged any more.
+
+    Whoever stages more of a file in the meantime has replaced it on purpose, unless a command of the attempt did that.
+    """
+    if before.head != after.head:
+        return []
+    is_here = any(command.restages(top) for command in commands)
+    return [
+        path
+        for path, file in staged_files(before).items()
+        if file.blob not in after.files.get(path, "").split(" ")
+        and (is_here or _index_blob(after, path) in {"", file.committed})
+    ]
+
+
+def _index_blob(state: CheckoutState, path: str) -> str:
+    """Returns what the index has of a file that is not as it is committed; empty for any other."""
+    mark = state.files.get(path, "")
+    return mark.split(" ")[7] if mark.startswith("1 ") else ""
 
 
 def missing_files(before: CheckoutState, after: CheckoutState, top: Path) -> list[str]:

@@ -35,6 +35,9 @@ _DROPPING: Final = frozenset(
 )
 """Commands that can take from a checkout what is not committed there."""
 
+_STAGING: Final = _DROPPING | {"add", "am", "apply", "commit", "mv", "update-index"}
+"""Commands that can take from the index what is staged there."""
+
 _MOVING_ANY: Final = _MOVING_HERE | {"fetch", "push"}
 """Commands that move the branch that they name."""
 
@@ -73,6 +76,10 @@ class GitCommand(NamedTuple):
     def drops_edits(self, top: Path) -> bool:
         """Returns whether it may take from a checkout what is not committed there."""
         return self.name in _DROPPING and self._is_in(top)
+
+    def restages(self, top: Path) -> bool:
+        """Returns whether it may take from the index of a checkout what is staged there."""
+        return self.name in _STAGING and self._is_in(top)
 
     def changes(self, top: Path) -> bool:
         """Returns whether it may change a checkout, or what is checked out there."""

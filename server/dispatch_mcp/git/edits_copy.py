@@ -10,7 +10,6 @@ those belong to the run, and others may be at work on them.
 from __future__ import annotations
 
 import contextlib
-import shlex
 import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,7 +44,8 @@ class EditsCopy(NamedTuple):
     """What was not committed: the commit that holds it, and the files, below the top of the repository.
 
     `absent` are those of the files that were deleted already, `nonempty` those with something in them, `rest` further
-    ones that the copy has no room for. Without a commit it has room for none.
+    ones that the copy has no room for. Without a commit it has room for none. `staged` is the commit of what is staged
+    and stands nowhere else, a parent of the other.
     """
 
     ref: str
@@ -54,6 +54,7 @@ class EditsCopy(NamedTuple):
     absent: frozenset[str] = frozenset()
     nonempty: frozenset[str] = frozenset()
     rest: frozenset[str] = frozenset()
+    staged: str = ""
 
     def missing(self, losses: Collection[str]) -> list[str]:
         """Returns the files of the copy that are among these paths, of which some may be folders."""
@@ -70,7 +71,7 @@ class EditsCopy(NamedTuple):
         source = f"git restore --source={self.commit[:12]} --worktree --"
         if len(paths) > NAMED:
             return f"`git diff --name-only HEAD {self.commit[:12]}` lists them, `{source} FILE` brings one back"
-        return f"`{source} {shlex.join(merge_rules.printable(paths))}` brings back what was there"
+        return f"`{source} {merge_rules.in_shell(paths)}` brings back what was there"
 
 
 def notice(copy: EditsCopy | None, losses: Collection[str]) -> str:
@@ -90,6 +91,20 @@ def notice(copy: EditsCopy | None, losses: Collection[str]) -> str:
     return f"Uncommitted work is gone from the checkout, through this task or somebody else: {names}.{back}{gap}"
 
 
+def staging_notice(copy: EditsCopy | None, paths: Sequence[str]) -> str:
+    """Returns that what was staged of files is not staged any more, and how to stage it again; nothing for no file."""
+    if not paths:
+        return ""
+    names = problems.in_backticks(merge_rules.printable(paths), NAMED)
+    lead = (
+        f"What was staged of {names} and stood nowhere else is gone from the index, through this task or somebody else."
+    )
+    if copy is None or not copy.staged:
+        return f"{lead} There is no copy of it."
+    files = merge_rules.in_shell(paths) if len(paths) <= NAMED else "FILE"
+    return f"{lead} `git restore --source={copy.staged[:12]} --staged -- {files}` stages it again (kept as {copy.ref})."
+
+
 @dataclass(frozen=True, slots=True)
 class EditsCopies:
     """Copies what is not committed in the checkout of `repo`."""
@@ -97,8 +112,11 @@ class EditsCopies:
     git: git_process.Git
     repo: git_process.Repository
 
-    async def keep(self, ref: str) -> EditsCopy | None:
-        """Returns the copy that `ref` names now; None where nothing is to be copied, or it cannot be."""
+    async def keep(self, ref: str, staged: Mapping[str, checkout_watch.StagedFile] | None = None) -> EditsCopy | None:
+        """Returns the copy that `ref` names now; None where nothing is to be copied, or it cannot be.
+
+        `staged` is what is staged and stands nowhere else.
+        """
         git = replace(self.git, max_seconds=COPY_S)
         try:
             status = (await git.run(self.repo.top, *_STATUS)).out
@@ -112,12 +130,26 @@ class EditsCopies:
         paths, nonempty = frozenset(_affordable(sizes)), frozenset(path for path, size in sizes.items() if size)
         copy = EditsCopy(ref, "", frozenset(), frozenset(path for path in sizes if sizes[path] is None), nonempty)
         try:
-            commit = await self._commit(git, ref, sorted(paths), copy.absent & paths) if paths else ""
+            index = await self._staged(git, staged) if staged and paths else ""
+            copy = copy._replace(staged=index)
+            commit = await self._commit(git, copy, sorted(paths), copy.absent & paths) if paths else ""
         except errors.WorkerError:
-            return copy._replace(rest=frozenset(sizes))
+            return copy._replace(rest=frozenset(sizes), staged="")
         return copy._replace(commit=commit, paths=paths, rest=frozenset(sizes) - paths)
 
-    async def _commit(self, git: git_process.Git, ref: str, paths: Sequence[str], absent: Collection[str]) -> str:
+    async def _staged(self, git: git_process.Git, staged: Mapping[str, checkout_watch.StagedFile]) -> str:
+        """Returns a commit of the last one with these files as they are staged; the index itself is left alone."""
+        lines = "".join(f"{file.mode} {file.blob}\t{path}\0" for path, file in staged.items())
+        with tempfile.TemporaryDirectory() as folder:
+            env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            await git.run(self.repo.top, "read-tree", "HEAD", env=env)
+            await git.run(self.repo.top, "update-index", "-z", "--index-info", stdin=lines, env=env)
+            tree = (await git.run(self.repo.top, "write-tree", env=env)).out.strip()
+        return await merge_queue.Merger(git).commit(self.repo, tree, (self.repo.head,), "What was staged\n")
+
+    async def _commit(
+        self, git: git_process.Git, copy: EditsCopy, paths: Sequence[str], absent: Collection[str]
+    ) -> str:
         top, merger = self.repo.top, merge_queue.Merger(git)
         present, rest = [path for path in paths if path not in absent], sorted(absent)
         with tempfile.TemporaryDirectory() as folder:
@@ -130,8 +162,9 @@ class EditsCopies:
                 add = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
                 await git.run(top, *add, stdin="\0".join(present), env={**env, "GIT_LITERAL_PATHSPECS": "1"})
             tree = (await git.run(top, "write-tree", env=env)).out.strip()
-        commit = await merger.commit(self.repo, tree, (self.repo.head,), "What was not committed before an attempt\n")
-        await merger.keep(self.repo, ref, commit)
+        parents = [self.repo.head, *[copy.staged] * bool(copy.staged)]
+        commit = await merger.commit(self.repo, tree, parents, "What was not committed before an attempt\n")
+        await merger.keep(self.repo, copy.ref, commit)
         return commit
 
     async def drop(self, copy: EditsCopy) -> None:
@@ -204,7 +237,8 @@ class CheckoutGuard:
         if state is None or not checkout_watch.edits(state):
             return Guarded(state)
         ref = run_refs.Refs(self.work.run_id).edits(self.work.task.id, self.work.attempt)
-        return Guarded(state, await EditsCopies(self.git, self.repo).keep(ref))
+        staged = checkout_watch.staged_files(state)
+        return Guarded(state, await EditsCopies(self.git, self.repo).keep(ref, staged))
 
     async def end(self, ctx: ports.TaskContext, before: Guarded, outcome: model.Outcome) -> model.Outcome:
         """Returns the outcome with what changed in the checkout; a success that it must not have changed so is none.
@@ -236,7 +270,9 @@ class CheckoutGuard:
         moves += await self._inner_losses(before.state, after, commands)
         moves += checkout_watch.removals(before.state, after, commands)
         losses = await self._losses(before, after)
-        loss = notice(before.copy, losses)
+        unstaged = checkout_watch.unstaged_files(before.state, after, commands, self.repo.top)
+        loss = f"{notice(before.copy, losses)} {staging_notice(before.copy, unstaged)}".strip()
+        losses += unstaged
         refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
         if refusal or loss:
             ctx.beat(**{ports.LOSS: f"{refusal} {loss}".strip()})
@@ -251,6 +287,7 @@ class CheckoutGuard:
             return receipts.as_failure(outcome, "moved_branch", f"{refusal} {loss}".rstrip())
         folders = (self.repo.top, *(self.repo.top / path for path in before.state.inner))
         is_here = any(command.drops_edits(folder) for command in commands for folder in folders)
+        is_here |= bool(unstaged) and any(command.restages(self.repo.top) for command in commands)
         is_same = before.state.head == after.head
         if losses and (is_here or (not self.work.base and is_same and not self._are_of_run(losses))):
             return receipts.as_failure(outcome, "lost_edits", f"{loss} {_NOT_YOURS}")

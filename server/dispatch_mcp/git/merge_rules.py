@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
@@ -330,6 +331,20 @@ def filter_notice(names: Sequence[str]) -> str:
 def printable(paths: Iterable[str]) -> list[str]:
     """Returns names of files as they can be printed and stored: one line each, in Unicode."""
     return [escape.one_line(path, limit=200) for path in paths]
+
+
+def in_shell(paths: Iterable[str]) -> str:
+    """Returns names of files as the words of a shell's command that name just these: in one line, and in Unicode."""
+    return " ".join(shlex.quote(path) if path.isprintable() else f"$'{_escaped(path)}'" for path in paths)
+
+
+def _escaped(path: str) -> str:
+    marks = [char if char.isprintable() and char not in "\\'" else _bytes_in_shell(char) for char in path]
+    return "".join(marks)
+
+
+def _bytes_in_shell(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 def _count(number: int, noun: str) -> str:
