@@ -213,3 +213,21 @@ def test_the_host_is_told_what_it_has_to_see_to_itself() -> None:
     assert task_isolation.host_notices(plan[2], "run", has_merged=is_open) == ()
     assert "worktree of your own" in task_isolation.host_notices(plan[1], "run", has_merged=is_open)[0]
     assert "refs/dispatch/run/merged" in task_isolation.host_notices(plan[2], "run", has_merged=is_done)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.txt", "a.txt"),
+        ("with blanks", "'with blanks'"),
+        ("it's", "'it'\"'\"'s'"),
+        ("é.txt", "'é.txt'"),
+        ("a\nb", r"$'a\x0ab'"),
+        ("a\n'b\\", r"$'a\x0a\x27b\x5c'"),
+        ("\udce9", r"$'\xe9'"),
+        ("\u202e", r"$'\xe2\x80\xae'"),
+    ],
+)
+def test_a_name_is_written_as_the_one_word_of_a_shell_that_names_it(name: str, words: str) -> None:
+    assert merge_rules.in_shell([name]) == words
+    assert merge_rules.in_shell([name, "b"]) == f"{words} b"
