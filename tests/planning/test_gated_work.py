@@ -144,6 +144,27 @@ def test_a_program_that_may_write_anything_waits_for_a_person_whatever_it_is_cal
         assert not refused(words, before, rows)
 
 
+@pytest.mark.parametrize("command", ["./send.sh", "send.sh --now", "bash send.sh", "env bash -c './send.sh all'"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"files": ["new.md"]}, {"do": "Look at it and change nothing"}, {"files": ["new.md"], "reviews": ["free"]}],
+)
+def test_no_proof_of_other_work_runs_a_command_that_waits_for_a_person(command: str, fields: dict[str, object]) -> None:
+    new = task("new", acceptance=[f"command: {command}"], **fields)
+    assert [(problem.code, problem.task) for problem in refused([*PLAN, new])] == [("needs_person", "new")]
+    changed = FREE.model_copy(update={"acceptance": (f"command: {command}",)})
+    assert [problem.task for problem in refused([*without("free"), changed])] == ["free"]
+    waiting = task("new", "gate", acceptance=[f"command: {command}"], **{"files": ["new.md"], **fields})
+    assert not refused([*PLAN, waiting])
+
+
+def test_other_proofs_and_those_that_were_there_already_hold_nothing_back() -> None:
+    other = task("new", files=["new.md"], acceptance=["command: pytest -q", "file: new.md", "It sends: ./send.sh"])
+    assert not refused([*PLAN, other])
+    before = (*without("free"), FREE.model_copy(update={"acceptance": ("command: ./send.sh",)}))
+    assert not refused([*without("free", plan=before), before[-1].model_copy(update={"goal": "Name it"})], before)
+
+
 def test_tests_are_run_beside_a_review_that_has_not_passed() -> None:
     before = (FIRST, REVIEW, BEHIND)
     rows = (

@@ -83,6 +83,36 @@ async def test_another_plan_for_work_that_a_person_has_not_let_go_on_asks_a_pers
     assert desk.commands.ran == []
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        {"command": ["send.sh"]},
+        {"command": ["./send.sh", "--quietly"]},
+        {"command": ["env", "bash", "-c", "cd . && ./send.sh"]},
+        {"files": ["notes.md"], "acceptance": ["command: ./send.sh"]},
+        {"do": "Look whether it is sent, and change nothing", "acceptance": ["command: bash ./send.sh"]},
+    ],
+)
+@pytest.mark.parametrize("verdicts", [(NO,), ()], ids=["no", "open"])
+async def test_a_refused_command_asks_again_in_another_spelling_and_as_the_proof_of_other_work(
+    desk: Desk, verdicts: tuple[approvals.PersonVerdict, ...], work: dict[str, Any]
+) -> None:
+    await asked(desk, *verdicts)
+    assert waiting(await planned(desk, task("again", **{"do": "Another word", **work}))) == {"again"}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        {"command": ["./other.sh"], "files": ["notes.md"]},
+        {"files": ["notes.md"], "acceptance": ["command: git status", "command: ./check.sh", "It was sent: ./send.sh"]},
+    ],
+)
+async def test_other_commands_and_proofs_are_not_asked_about(desk: Desk, work: dict[str, Any]) -> None:
+    await asked(desk, NO)
+    assert waiting(await planned(desk, task("other", **work))) == set()
+
+
 @pytest.mark.parametrize("by_person", [False, True])
 async def test_a_question_that_an_assistant_calls_off_is_asked_again_and_one_that_a_person_does_is_not(
     desk: Desk, *, by_person: bool

@@ -16,9 +16,10 @@ from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
 from dispatch_mcp.model.problems import Notice
-from dispatch_mcp.planning import plan_advice
+from dispatch_mcp.planning import acceptance, plan_advice
 from dispatch_mcp.process import allowlist
 from dispatch_mcp.text import path_globs
+from dispatch_mcp.text.reading import command_words
 
 APPROVAL: Final = "approval"
 """The id of the decision that is added for work which a person has not let go on before."""
@@ -139,7 +140,8 @@ def bypasses(
     """Yields how an edit from `before` to `now` goes round one gate.
 
     `waiting` are the tasks that wait for it in `before` and have not begun, `waiting_now` those that wait for it now.
-    With `keeps_programs`, so before a person's decision, a program without files waits too, unless it only reads.
+    With `keeps_programs`, so before a person's decision, a program without files waits too, unless it only reads, and
+    no other task is proven by the command of one that waits.
     """
     gated_tasks = [task for task in before if task.id in waiting and acts(task)]
     if not gated_tasks:
@@ -150,6 +152,10 @@ def bypasses(
         if path is not None:
             yield Bypass("lost", task.id, task.id, path)
     old = {task.id: task for task in before}
+    if keeps_programs:
+        rest = [task for task in now.values() if task.id not in waiting_now]
+        pairs = [(task.id, _proven_by(task, old.get(task.id), gated_tasks)) for task in rest]
+        yield from (Bypass("before", task_id, rival) for task_id, rival in pairs if rival)
     goner = next((task.id for task in gated_tasks if task.id not in now), "")
     for task in now.values():
         if task.id in waiting_now or not acts(task) or not _is_other(task, old.get(task.id)):
@@ -175,6 +181,26 @@ def acts(task: model.Task) -> bool:
 def only_reads(task: model.Task) -> bool:
     """Returns whether a program is one that may always be started, as it changes nothing."""
     return allowlist.only_reads(task.command)
+
+
+def proofs(task: model.Task) -> list[tuple[str, ...]]:
+    """Returns the commands that are to prove a task, which are run whatever it is itself."""
+    return [criterion.argv for criterion in acceptance.criteria_of(task) if criterion.kind == "command"]
+
+
+def _proven_by(task: model.Task, old: model.Task | None, gated_tasks: Sequence[model.Task]) -> str:
+    """Returns the gated task whose command is a new proof of another task, or an empty string."""
+    former = proofs(old) if old is not None else []
+    calls = [call for argv in proofs(task) if argv not in former for call in command_words.calls(argv)]
+    return next(
+        (
+            rival.id
+            for rival in gated_tasks
+            for gated_call in command_words.calls(rival.command)
+            if any(command_words.does(call, gated_call) for call in calls)
+        ),
+        "",
+    )
 
 
 def _is_program(task: model.Task) -> bool:

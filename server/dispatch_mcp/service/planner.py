@@ -30,7 +30,7 @@ from dispatch_mcp.planning import (
     typed_inputs,
 )
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
-from dispatch_mcp.process import computation
+from dispatch_mcp.process import allowlist, computation
 from dispatch_mcp.routing import learning, router
 from dispatch_mcp.service import handles, plan_proposals, route_memory
 from dispatch_mcp.store import sqlite_store
@@ -488,16 +488,20 @@ class Planner:
 
         A command that only reads, or runs the tests, is the same in many plans: nobody is asked about it.
         """
-        harmless = {tuple(call) for runner in runners for call in runner.calls}
+        calls = {tuple(call) for runner in runners for call in runner.calls}
+
+        def is_harmless(argv: Sequence[str]) -> bool:
+            return tuple(argv) in calls or allowlist.only_reads(argv)
+
         work = [
             task
             for task in tasks
-            if gated_work.acts(task) and (task.files or not (task.command and self._is_harmless(task, harmless)))
+            if gated_work.proofs(task)
+            or (gated_work.acts(task) and (task.files or not (task.command and is_harmless(task.command))))
         ]
-        return await person_decisions.gates_before(self.store, self.principal, frame.workspace, work, frame.id)
-
-    def _is_harmless(self, task: model.Task, calls: Collection[tuple[str, ...]]) -> bool:
-        return tuple(task.command) in calls or gated_work.only_reads(task)
+        return await person_decisions.gates_before(
+            self.store, self.principal, frame.workspace, work, frame.id, is_harmless=is_harmless
+        )
 
     async def _blocks(self, workspace: str, tasks: Iterable[model.Task]) -> dict[str, tuple[str, str]]:
         """Returns which tasks are about files on which a review has blocked a change before: its run and its name."""

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import file_states, languages, path_globs
+from dispatch_mcp.text.reading import command_words
 from dispatch_mcp.workers import file_words, safe_look
 
 MAX_FILES: Final = 200
@@ -287,7 +288,8 @@ def _recipes(walk: _Walk, argv: Sequence[str], folders: Sequence[str]) -> Iterat
 
 
 def _program(argv: Sequence[str]) -> str:
-    """Returns which family of runners a command is of; empty for another."""
+    """Returns which family of runners a command may be of, also behind an interpreter; empty for another."""
+    argv = command_words.started(argv)
     names = {posixpath.basename(word) for word in argv[:4]}
     if names & _TESTED_BY_PYTHON:
         return "pytest"

@@ -1,12 +1,12 @@
 """Work that stood behind a decision which a person has refused, or still has to make, in another run of a workspace.
 
-What work is, its files tell, or its command, or its words where it names neither. What a person has decided last about
-it counts: an approval lifts a refusal.
+What work is, its files tell, or its command in whatever spelling, or its words where it names neither. A command that
+is to prove other work is that work too. What a person has decided last about it counts: an approval lifts a refusal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
@@ -15,6 +15,7 @@ from dispatch_mcp.model import TaskState, records, short_ids, transitions
 from dispatch_mcp.planning import gated_work
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.text import path_globs
+from dispatch_mcp.text.reading import command_words
 
 REJECTED: Final = "rejected"
 """The cause of a decision that a person has refused."""
@@ -29,9 +30,11 @@ class _Mark(NamedTuple):
     text: str
 
     def meets(self, other: _Mark) -> bool:
-        """Returns whether both may be of the same work."""
+        """Returns whether this may be of the work that the other is of."""
         if self.kind != other.kind:
             return False
+        if self.kind == "command":
+            return command_words.does(tuple(self.text.split("\0")), tuple(other.text.split("\0")))
         return path_globs.touch(self.text, other.text) if self.kind == "file" else self.text == other.text
 
 
@@ -43,11 +46,18 @@ class _Decision(NamedTuple):
 
 
 async def gates_before(
-    store: sqlite_store.Store, principal: str, workspace: str, tasks: Sequence[model.Task], plan_id: str = ""
+    store: sqlite_store.Store,
+    principal: str,
+    workspace: str,
+    tasks: Sequence[model.Task],
+    plan_id: str = "",
+    *,
+    is_harmless: Callable[[Sequence[str]], bool],
 ) -> dict[str, gated_work.EarlierGate]:
     """Returns which tasks are work that a person has not let go on in another run, by id, each with that decision.
 
-    Open runs of the plan itself do not count: what may become of their work, edits say.
+    Open runs of the plan itself do not count: what may become of their work, edits say. Nobody is asked about a proof
+    whose command `is_harmless`.
     """
     names = await store.objected_workspaces(principal) if workspace and tasks else ()
     kin = await blocked_work.around(workspace, {*names, workspace}) if names else ()
@@ -58,6 +68,8 @@ async def gates_before(
     for run_id in run_ids:
         decisions += await _decisions(store, principal, run_id, plan_id)
     marks = await _marks(workspace, tasks)
+    for task in tasks:
+        marks[task.id] += [mark for argv in gated_work.proofs(task) if not is_harmless(argv) for mark in _calls(argv)]
     gates: dict[str, gated_work.EarlierGate] = {}
     for task in tasks:
         for mark in marks[task.id]:
@@ -108,5 +120,9 @@ async def _marks(workspace: str, tasks: Sequence[model.Task]) -> dict[str, list[
 
 def _words(task: model.Task) -> list[_Mark]:
     if task.command:
-        return [_Mark("command", "\0".join(task.command))]
+        return _calls(task.command)
     return [] if task.files else [_Mark("words", " ".join(task.goal.lower().split()))]
+
+
+def _calls(argv: Sequence[str]) -> list[_Mark]:
+    return [_Mark("command", "\0".join(call)) for call in command_words.calls(argv)]

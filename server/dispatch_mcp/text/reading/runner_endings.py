@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from dispatch_mcp.text.reading import excerpts
+from dispatch_mcp.text.reading import command_words, excerpts
 
 Runner = Literal["pytest", "unittest", "node", "go", "cargo", ""]
 
@@ -40,6 +40,7 @@ _NEXTEST_RESULT: Final = re.compile(r"\b[1-9]\d{0,8} tests? run: [1-9]\d{0,8} pa
 
 def runner(argv: Sequence[str]) -> Runner:
     """Returns which runner of tests a command starts itself; an empty string for another program."""
+    argv = command_words.started(argv)
     first, *words = (posixpath.basename(argv[0]), *argv[1:]) if argv else ("",)
     if first.startswith("python"):
         return _NAMES.get(words[words.index("-m") + 1], "") if "-m" in words[:-1] else ""
