@@ -262,3 +262,47 @@ def test_many_changes_are_told_by_the_first_and_a_count() -> None:
     assert len(parts) == checkout_watch.NAMED + 2
     assert parts[-2] == "3 more branches and tags"
     assert parts[-1] == "`f0`, `f1`, `f2`, `f3`, `f4` and 4 more"
+
+
+@pytest.mark.parametrize(
+    ("states", "only_staged"),
+    [
+        ("MM", True),
+        ("AM", True),
+        ("AD", True),
+        ("MD", True),
+        ("M.", False),
+        (".M", False),
+        ("A.", False),
+        ("D.", False),
+        (".D", False),
+        ("DM", False),
+    ],
+)
+def test_only_what_is_staged_and_stands_nowhere_else_is_missed_in_the_index(states: str, *, only_staged: bool) -> None:
+    mode = "000000" if states.startswith("D") else "100644"
+    mark = f"1 {states} N... 100644 {mode} 100644 {'c' * 40} {'5' * 40} 100644 3 1"
+    before = checkout_watch.CheckoutState(files={"a": mark, "b": "? 100644 3 1"})
+    files = checkout_watch.staged_files(before)
+    assert files == ({"a": checkout_watch.StagedFile(mode, "5" * 40, "c" * 40)} if only_staged else {})
+    for after in ({}, {"a": "? 100644 3 1"}, {"a": mark.replace("5" * 40, "c" * 40)}):
+        now = checkout_watch.CheckoutState(files=after)
+        assert checkout_watch.unstaged_files(before, now, [], Path("/w")) == ["a"] * only_staged
+        assert checkout_watch.unstaged_files(before, now._replace(head="other"), [], Path("/w")) == []
+    assert checkout_watch.unstaged_files(before, before, [], Path("/w")) == []
+
+
+def test_a_submodule_that_is_staged_is_no_file_of_which_anything_is_lost() -> None:
+    mark = f"1 MM SC.. 160000 160000 160000 {'c' * 40} {'5' * 40} 40755 3 1"
+    assert checkout_watch.staged_files(checkout_watch.CheckoutState(files={"inner": mark})) == {}
+
+
+@pytest.mark.parametrize(("name", "is_lost"), [("add", True), ("commit", True), ("status", False), ("diff", False)])
+def test_who_has_staged_something_else_is_known_by_the_commands(name: str, *, is_lost: bool) -> None:
+    mark = f"1 MM N... 100644 100644 100644 {'c' * 40} {'5' * 40} 100644 3 1"
+    before = checkout_watch.CheckoutState(files={"a": mark})
+    after = checkout_watch.CheckoutState(files={"a": mark.replace("5" * 40, "6" * 40)})
+    for top, is_here in (("/w", True), ("/elsewhere", False)):
+        commands = [command_log.GitCommand(name, (name,), top)]
+        gone = checkout_watch.unstaged_files(before, after, commands, Path("/w"))
+        assert gone == ["a"] * (is_lost and is_here)

@@ -260,7 +260,7 @@ class StagedFile(NamedTuple):
 
     mode: str
     blob: str
-    committed: str
+    head_blob: str
 
 
 def staged_files(state: CheckoutState) -> dict[str, StagedFile]:
@@ -287,7 +287,7 @@ def unstaged_files(
         path
         for path, file in staged_files(before).items()
         if file.blob not in after.files.get(path, "").split(" ")
-        and (is_here or _index_blob(after, path) in {"", file.committed})
+        and (is_here or _index_blob(after, path) in {"", file.head_blob})
     ]
 
 

@@ -44,7 +44,7 @@ class EditsCopy(NamedTuple):
     """What was not committed: the commit that holds it, and the files, below the top of the repository.
 
     `absent` are those of the files that were deleted already, `nonempty` those with something in them, `rest` further
-    ones that the copy has no room for. Without a commit it has room for none. `staged` is the commit of what is staged
+    ones that the copy has no room for. Without a commit it has room for none. `stage` is the commit of what is staged
     and stands nowhere else, a parent of the other.
     """
 
@@ -54,7 +54,7 @@ class EditsCopy(NamedTuple):
     absent: frozenset[str] = frozenset()
     nonempty: frozenset[str] = frozenset()
     rest: frozenset[str] = frozenset()
-    staged: str = ""
+    stage: str = ""
 
     def missing(self, losses: Collection[str]) -> list[str]:
         """Returns the files of the copy that are among these paths, of which some may be folders."""
@@ -99,10 +99,10 @@ def staging_notice(copy: EditsCopy | None, paths: Sequence[str]) -> str:
     lead = (
         f"What was staged of {names} and stood nowhere else is gone from the index, through this task or somebody else."
     )
-    if copy is None or not copy.staged:
+    if copy is None or not copy.stage:
         return f"{lead} There is no copy of it."
     files = merge_rules.in_shell(paths) if len(paths) <= NAMED else "FILE"
-    return f"{lead} `git restore --source={copy.staged[:12]} --staged -- {files}` stages it again (kept as {copy.ref})."
+    return f"{lead} `git restore --source={copy.stage[:12]} --staged -- {files}` stages it again (kept as {copy.ref})."
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,12 @@ class EditsCopies:
     git: git_process.Git
     repo: git_process.Repository
 
-    async def keep(self, ref: str, staged: Mapping[str, checkout_watch.StagedFile] | None = None) -> EditsCopy | None:
+    async def keep(
+        self, ref: str, index_files: Mapping[str, checkout_watch.StagedFile] | None = None
+    ) -> EditsCopy | None:
         """Returns the copy that `ref` names now; None where nothing is to be copied, or it cannot be.
 
-        `staged` is what is staged and stands nowhere else.
+        `index_files` are what is staged of files and stands nowhere else.
         """
         git = replace(self.git, max_seconds=COPY_S)
         try:
@@ -130,16 +132,16 @@ class EditsCopies:
         paths, nonempty = frozenset(_affordable(sizes)), frozenset(path for path, size in sizes.items() if size)
         copy = EditsCopy(ref, "", frozenset(), frozenset(path for path in sizes if sizes[path] is None), nonempty)
         try:
-            index = await self._staged(git, staged) if staged and paths else ""
-            copy = copy._replace(staged=index)
+            index = await self._staged(git, index_files) if index_files and paths else ""
+            copy = copy._replace(stage=index)
             commit = await self._commit(git, copy, sorted(paths), copy.absent & paths) if paths else ""
         except errors.WorkerError:
-            return copy._replace(rest=frozenset(sizes), staged="")
+            return copy._replace(rest=frozenset(sizes), stage="")
         return copy._replace(commit=commit, paths=paths, rest=frozenset(sizes) - paths)
 
-    async def _staged(self, git: git_process.Git, staged: Mapping[str, checkout_watch.StagedFile]) -> str:
+    async def _staged(self, git: git_process.Git, index_files: Mapping[str, checkout_watch.StagedFile]) -> str:
         """Returns a commit of the last one with these files as they are staged; the index itself is left alone."""
-        lines = "".join(f"{file.mode} {file.blob}\t{path}\0" for path, file in staged.items())
+        lines = "".join(f"{file.mode} {file.blob}\t{path}\0" for path, file in index_files.items())
         with tempfile.TemporaryDirectory() as folder:
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             await git.run(self.repo.top, "read-tree", "HEAD", env=env)
@@ -162,7 +164,7 @@ class EditsCopies:
                 add = ("add", "--force", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
                 await git.run(top, *add, stdin="\0".join(present), env={**env, "GIT_LITERAL_PATHSPECS": "1"})
             tree = (await git.run(top, "write-tree", env=env)).out.strip()
-        parents = [self.repo.head, *[copy.staged] * bool(copy.staged)]
+        parents = [self.repo.head, *[copy.stage] * bool(copy.stage)]
         commit = await merger.commit(self.repo, tree, parents, "What was not committed before an attempt\n")
         await merger.keep(self.repo, copy.ref, commit)
         return commit
@@ -237,8 +239,8 @@ class CheckoutGuard:
         if state is None or not checkout_watch.edits(state):
             return Guarded(state)
         ref = run_refs.Refs(self.work.run_id).edits(self.work.task.id, self.work.attempt)
-        staged = checkout_watch.staged_files(state)
-        return Guarded(state, await EditsCopies(self.git, self.repo).keep(ref, staged))
+        index_files = checkout_watch.staged_files(state)
+        return Guarded(state, await EditsCopies(self.git, self.repo).keep(ref, index_files))
 
     async def end(self, ctx: ports.TaskContext, before: Guarded, outcome: model.Outcome) -> model.Outcome:
         """Returns the outcome with what changed in the checkout; a success that it must not have changed so is none.
