@@ -272,9 +272,9 @@ class CheckoutGuard:
         moves += await self._inner_losses(before.state, after, commands)
         moves += checkout_watch.removals(before.state, after, commands)
         losses = await self._losses(before, after)
-        unstaged = checkout_watch.unstaged_files(before.state, after, commands, self.repo.top)
-        loss = f"{notice(before.copy, losses)} {staging_notice(before.copy, unstaged)}".strip()
-        losses += unstaged
+        stage_losses = checkout_watch.unstaged_files(before.state, after, commands, self.repo.top)
+        loss = f"{notice(before.copy, losses)} {staging_notice(before.copy, stage_losses)}".strip()
+        losses += stage_losses
         refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
         if refusal or loss:
             ctx.beat(**{ports.LOSS: f"{refusal} {loss}".strip()})
@@ -289,7 +289,7 @@ class CheckoutGuard:
             return receipts.as_failure(outcome, "moved_branch", f"{refusal} {loss}".rstrip())
         folders = (self.repo.top, *(self.repo.top / path for path in before.state.inner))
         is_here = any(command.drops_edits(folder) for command in commands for folder in folders)
-        is_here |= bool(unstaged) and any(command.restages(self.repo.top) for command in commands)
+        is_here |= bool(stage_losses) and any(command.restages(self.repo.top) for command in commands)
         is_same = before.state.head == after.head
         if losses and (is_here or (not self.work.base and is_same and not self._are_of_run(losses))):
             return receipts.as_failure(outcome, "lost_edits", f"{loss} {_NOT_YOURS}")
