@@ -352,7 +352,7 @@ def _read_file(path: Path) -> str:
         return ""
     except NotADirectoryError as error:
         raise errors.ConfigError(
-            f"The state directory {str(path.parent)!r} cannot be used: {private_files.obstacle(path.parent)}.",
+            f"The state folder {str(path.parent)!r} cannot be used: {private_files.obstacle(path.parent)}.",
             hint="Set DISPATCH_MCP_HOME to a folder that can be written.",
         ) from error
     except OSError as error:
@@ -511,11 +511,12 @@ def _check_together(settings: Settings, draft: _Draft, *, needs_workspace: bool)
     if not settings.workspace.is_dir():
         missing = f"{draft.place('workspace')}: the workspace {str(settings.workspace)!r} is not an existing directory."
         if needs_workspace:
-            raise errors.ConfigError(missing, hint="Set DISPATCH_MCP_WORKSPACE to the absolute path of your project.")
+            hint = "Name the folder of your project, with --workspace or in DISPATCH_MCP_WORKSPACE."
+            raise errors.ConfigError(missing, hint=hint)
         draft.warnings.append(missing)
     if draft.origin["home"].layer != "default" and settings.home.is_relative_to(settings.workspace):
         draft.warnings.append(
-            f"The state directory {str(settings.home)!r} lies inside the workspace; whoever may write there can give "
+            f"The state folder {str(settings.home)!r} lies inside the workspace; whoever may write there can give "
             "itself rights. Choose a DISPATCH_MCP_HOME elsewhere."
         )
 

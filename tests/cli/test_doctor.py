@@ -26,7 +26,7 @@ def facts(shell: command_runs.Shell, *words: str) -> dict[str, dict[str, str]]:
 def test_a_home_that_is_not_there_yet_is_no_fault_and_no_store_is_made(
     shell: command_runs.Shell, own_home: Path
 ) -> None:
-    assert "will be made on first use" in facts(shell)["state directory"]["detail"]
+    assert "will be made on first use" in facts(shell)["state folder"]["detail"]
     assert not (own_home / "state" / "state.db").exists()
 
 
@@ -34,7 +34,7 @@ def test_a_home_that_is_not_there_yet_is_no_fault_and_no_store_is_made(
 def test_a_home_that_others_can_read_is_to_be_made_private(shell: command_runs.Shell, own_home: Path) -> None:
     (own_home / "state").mkdir(mode=0o755)
     (own_home / "state").chmod(0o755)
-    fact = facts(shell)["state directory"]
+    fact = facts(shell)["state folder"]
     assert (fact["mark"], fact["fix"]) == ("!", f"Make it private: chmod 700 {own_home / 'state'}.")
 
 
@@ -69,8 +69,27 @@ def test_a_home_that_is_no_folder_is_broken_and_the_way_out_is_another_one(
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_home_that_may_only_be_read_is_broken(shell: command_runs.Shell, own_home: Path) -> None:
     (own_home / "state").mkdir(mode=0o500)
-    fact = facts(shell)["state directory"]
+    fact = facts(shell)["state folder"]
     assert (fact["mark"], "is not writable" in fact["detail"]) == ("✗", True)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may look into every folder")
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+@pytest.mark.parametrize("command", ["doctor", "run", "plan", "review", "route", "agents", "install"])
+def test_a_workspace_that_may_not_be_looked_into_ends_no_command_with_an_error_of_the_system(
+    command: str, mode: int, shell: command_runs.Shell, tmp_path: Path
+) -> None:
+    document = command_runs.written(tmp_path, [{"id": "a", "do": "Look", "command": ["git", "status"]}])
+    words = {"run": [document, "--quiet"], "plan": [document], "route": ["Mend total()"]}
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=mode)
+    answer = shell(command, *words.get(command, []), "--workspace", str(closed))
+    assert "itself failed" not in answer.out
+    assert "Check the path, its rights" not in answer.err
+    if command == "review":
+        assert "is no workspace: it is a folder that cannot be read" in answer.err
+    if command == "run":
+        assert f"The workspace '{closed}' cannot be read." in answer.out
 
 
 def test_a_client_that_starts_the_server_twice_is_named_with_the_ways_out(

@@ -74,6 +74,30 @@ def test_a_slip_is_answered_with_what_was_meant(typed: tuple[str, ...], meant: s
     assert len(answer.err.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        (("--verison",), "dispatch-mcp: unknown: --verison. Did you mean '--version'?\n"),
+        (("-v",), "dispatch-mcp: unknown: -v. Did you mean '-V'?\n"),
+        (("--qqq", "status"), "dispatch-mcp: unknown: --qqq.\n"),
+        (
+            ("--workspace", "/srv/shop", "status"),
+            "dispatch-mcp: --workspace stands behind the command, as in `dispatch-mcp status --workspace`\n",
+        ),
+        (("install", "codex", "--scope", "global"), "Did you mean 'local'? Choose from: user, project, local.\n"),
+        (("limit", "latest", "--dollars", "5"), "unknown: --dollars 5. Write NAME=VALUE, such as dollars=8.\n"),
+        (("plan", "Add payments to the shop"), 'a plan: dispatch-mcp plan --request "…".\n'),
+        (("status", "--workspace", "/no/such"), "Name the folder of your project, with --workspace or in"),
+    ],
+)
+def test_what_is_typed_in_the_wrong_place_or_form_is_answered_with_the_right_one(
+    typed: tuple[str, ...], text: str, shell: command_runs.Shell
+) -> None:
+    answer = shell(*typed)
+    assert (answer.code, answer.out) == (2, "")
+    assert text in answer.err
+
+
 def test_what_resembles_nothing_is_answered_with_what_there_is(shell: command_runs.Shell) -> None:
     answer = shell("install", "emacs")
     assert "Choose from: claude-code, claude-desktop" in answer.err

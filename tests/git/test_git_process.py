@@ -236,7 +236,7 @@ async def test_why_there_is_no_repository_is_told(tmp_path: Path, repo: Path) ->
     for workspace, why in whys.items():
         with pytest.raises(git_process.Unusable, match=why):
             await git_process.find(runner(tmp_path), workspace)
-    with pytest.raises(git_process.Unusable, match="state directory lies inside"):
+    with pytest.raises(git_process.Unusable, match="state folder lies inside"):
         await git_process.find(runner(tmp_path), str(repo), away_from=repo / "state")
 
 

@@ -119,3 +119,10 @@ def test_what_a_link_leads_to_decides_whether_a_folder_holds_it(tmp_path: Path) 
 @pytest.mark.parametrize(("name", "sayable"), [("plain", True), ("größe", True), ("日本", True), ("\udce9", False)])
 def test_a_name_that_is_no_unicode_text_cannot_be_said(name: str, sayable: bool) -> None:  # noqa: FBT001
     assert safe_paths.sayable(name) is sayable
+
+
+def test_what_may_not_be_looked_at_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert safe_paths.is_file(tmp_path / "file")
+    assert not safe_paths.is_file(tmp_path)
+    assert not safe_paths.is_file(tmp_path / ("long" * 2_000))

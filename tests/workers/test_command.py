@@ -106,7 +106,7 @@ async def test_exit_code_output_and_receipt_are_reported(tmp_path: Path, workspa
     assert (outcome.error_kind, outcome.retryable) == ("exit_code", False)
     assert outcome.output == {"exit_code": 3, "stdout": "hi\n", "stderr": "no\n", "truncated": False}
     assert outcome.receipts == (model.Receipt(kind="exit_code", ok=False, detail="ended with exit code 3"),)
-    assert outcome.summary == "`sh -c echo hi; echo no >&2; exit 3` ended with exit code 3. 1 line of output; last: no"
+    assert outcome.summary == "`sh -c echo hi; echo no >&2; exit 3` ended with exit code 3. 1 line on stderr; last: no"
 
 
 async def test_a_signal_is_a_failure_of_its_own_kind(tmp_path: Path, workspace: Path) -> None:

@@ -25,6 +25,7 @@ import pydantic
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.agents import bundled_files, catalog, frontmatter, rosters, workspace_signs
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import json_types, lexicon
 
 MAX_FILES = 2_000
@@ -238,7 +239,7 @@ def _plugins(home: Path, workspace: Path, shipped_folder: Path) -> Iterator[Fold
         if _lists_agents(Path(path)):
             yield Folder(Path(path, "agents"), "plugin", name)
     own = workspace / "agents"
-    is_plugin = (workspace / ".claude-plugin" / "plugin.json").is_file() and _lists_agents(workspace)
+    is_plugin = safe_paths.is_file(workspace / ".claude-plugin" / "plugin.json") and _lists_agents(workspace)
     if is_plugin and own.resolve() != shipped_folder.resolve():
         yield Folder(own, "plugin", _plugin_name(workspace) or workspace.name or "plugin")
 

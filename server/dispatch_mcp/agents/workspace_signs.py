@@ -59,9 +59,9 @@ def _names(folder: Path) -> frozenset[str]:
 
 
 def _text(path: Path) -> str:
-    if path.is_symlink() or not path.is_file():
-        return ""
     try:
+        if path.is_symlink() or not path.is_file():
+            return ""
         with path.open("rb") as stream:
             return stream.read(MAX_BYTES).decode("utf-8", "replace")
     except OSError:

@@ -47,7 +47,7 @@ def key(home: Path) -> str:
         return _checked(private_files.common(file, f"{new}\n").strip(), file)
     except (OSError, UnicodeDecodeError) as error:
         raise errors.ConfigError(
-            f"The key of the webhook in {str(file)!r} cannot be used: {error}.", hint="Check the state directory."
+            f"The key of the webhook in {str(file)!r} cannot be used: {error}.", hint="Check the state folder."
         ) from error
 
 

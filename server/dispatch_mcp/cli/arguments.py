@@ -360,7 +360,7 @@ def new_parser() -> help_pages.Parser:
             sub.add_argument(*names, **_shown(names, how))  # pyright: ignore[reportArgumentType]  # argparse checks it
         if name != "serve":
             sub.add_argument("--json", action="store_true", help="print JSON")
-        sub.add_argument("--home", help="state directory (default: the user data directory, or DISPATCH_MCP_HOME)")
+        sub.add_argument("--home", help="state folder (default: the user data folder, or DISPATCH_MCP_HOME)")
         sub.add_argument("--workspace", help="the project that the work is about (default: the current directory)")
     top.examples = EXAMPLES[""]
     top.groups = {title: {name: COMMANDS[name].help for name in names} for title, names in _groups().items()}

@@ -123,18 +123,34 @@ class Parser(argparse.ArgumentParser):
         choices = list(map(str, action.choices or ()))
         if not choices or value in choices:
             return
-        raise argparse.ArgumentError(
-            action, f"there is no {value!r}. {_meant(str(value), choices) or f'Choose from: {_listed(choices)}.'}"
-        )
+        guess = _meant(str(value), choices)
+        offer = "" if guess and len(choices) > MOST_CHOICES else f"Choose from: {_listed(choices)}."
+        raise argparse.ArgumentError(action, " ".join(filter(None, (f"there is no {value!r}.", guess, offer))))
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Returns the options. Exits with 2 for what it does not know, with what was probably meant."""
+        self._look_before_the_command(words)
         options, rest = self.parse_known_args(words)
         if rest:
             command = self.commands[options.command]
             guesses = [guess for word in rest if (guess := _meant(word.partition("=")[0], command.options()))]
-            command.error(f"unknown: {' '.join(rest)}. {' '.join(guesses)}".rstrip())
+            command.error(f"unknown: {' '.join(rest)}. {' '.join(guesses) or command.form_of_values()}".rstrip())
         return options
+
+    def _look_before_the_command(self, words: Sequence[str]) -> None:
+        """Ends with 2 for an option that stands before the command and is not the program's own."""
+        name = words[0].partition("=")[0] if words else ""
+        own = [option for action in self._actions for option in action.option_strings]
+        if not name.startswith("-") or any(option.startswith(name) for option in own):
+            return
+        if any(name in command.options() for command in self.commands.values()):
+            self.error(f"{name} stands behind the command, as in `{self.prog} status {name}`")
+        self.error(f"unknown: {name}. {_meant(name, own)}".rstrip())
+
+    def form_of_values(self) -> str:
+        """Returns how the values of the command are written that are no options, if they have a form of their own."""
+        forms = [action for action in self._actions if "=" in str(action.metavar)]
+        return " ".join(f"Write {action.metavar}, {action.help}." for action in forms)
 
     def options(self) -> list[str]:
         """Returns the long options."""
@@ -166,7 +182,8 @@ def _listed(values: Sequence[str]) -> str:
 
 def _meant(word: str, names: Sequence[str]) -> str:
     """Returns a question for the name that was probably meant, or nothing."""
-    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    same = [name for name in names if name.lower() == word.lower()]
+    close = same or difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 

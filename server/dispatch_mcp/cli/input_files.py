@@ -64,12 +64,19 @@ def _label(name: str) -> str:
     return "stdin" if name == "-" else repr(name)
 
 
+def _way_out(name: str) -> str:
+    """Returns what to give instead of a file that cannot be read; several words are a request rather than a name."""
+    is_request = " " in name.strip() and not name.endswith(".json")
+    words = ' A request in words makes a plan: dispatch-mcp plan --request "…".' if is_request else ""
+    return f"Name a file, or - for stdin.{words}"
+
+
 def _content(name: str, limit: int) -> bytes:
     try:
         data = _bytes(name, limit + 1)
     except (OSError, ValueError) as trouble:
         why = (trouble.strerror or type(trouble).__name__) if isinstance(trouble, OSError) else str(trouble)
-        raise errors.InputError(f"Cannot read {_label(name)}: {why}.", hint="Name a file, or - for stdin.") from trouble
+        raise errors.InputError(f"Cannot read {_label(name)}: {why}.", hint=_way_out(name)) from trouble
     if len(data) > limit:
         raise errors.InputError(f"{_label(name)} is larger than {limit:,} bytes.", hint="Split it.")
     return data

@@ -30,7 +30,7 @@ _BUSY_MS = 10_000
 """Milliseconds that SQLite waits for another process; the lock beside the index makes that rare."""
 _TURN_S = 0.1
 """Seconds between looks at how far another process is that reads the same workspace."""
-_HINT = "Check the space and the rights of the state directory."
+_HINT = "Check the space and the rights of the state folder."
 
 
 class Damaged(errors.DispatchError):

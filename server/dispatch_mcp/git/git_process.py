@@ -361,7 +361,7 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
     except errors.WorkerError as trouble:
         raise Unusable(str(trouble)) from None
     if away_from is not None and repo.top in (away_from, *away_from.parents):
-        raise Unusable("the state directory lies inside the repository")
+        raise Unusable("the state folder lies inside the repository")
     if not repo.head:
         raise Unusable("the repository has no commit yet; make a first one")
     return repo

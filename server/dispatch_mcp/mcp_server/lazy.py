@@ -226,7 +226,7 @@ class Opening:
             except errors.DispatchError as trouble:
                 self._fail(trouble)
             except OSError as trouble:  # of a disk that is full, read-only or gone: no reason to end
-                hint = "Check the state directory: its rights, and the space on its disk."
+                hint = "Check the state folder: its rights, and the space on its disk."
                 self._fail(errors.StoreUnavailable(f"Nothing can be done here: {trouble}.", hint=hint))
             if not self._over:
                 await self._wanted.wait()

@@ -21,10 +21,10 @@ def common_place(root: Path, pattern: str = "") -> str:
     place = safe_paths.real_place(root, pattern)
     for folder in (Path(place), *Path(place).parents):
         link = folder / ".git"
-        if link.is_file():
+        if safe_paths.is_file(link):
             main = _main_tree(folder, link)
             return f"{main}{place[len(folder.as_posix()) :]}" if main else place
-        if link.exists():
+        if os.path.lexists(link):
             break
     return place
 
@@ -32,7 +32,7 @@ def common_place(root: Path, pattern: str = "") -> str:
 def repository_top(root: Path) -> Path | None:
     """Returns the real folder around `root` in which a repository's working tree begins; None for none."""
     place = Path(os.path.realpath(root))
-    return next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), None)
+    return next((folder for folder in (place, *place.parents) if os.path.lexists(folder / ".git")), None)
 
 
 def _main_tree(folder: Path, link: Path) -> str:

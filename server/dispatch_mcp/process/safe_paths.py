@@ -42,6 +42,14 @@ def refusal(path: str, why: str, *, hint: str = "") -> Refused:
     return Refused(f"{head!r} {why}.", hint=hint)
 
 
+def is_file(path: Path) -> bool:
+    """Returns whether there is a file; what may not be looked at is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def sayable(name: str) -> bool:
     """Returns whether a name is Unicode text; what is none cannot be written into a plan, a pack or JSON."""
     return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)

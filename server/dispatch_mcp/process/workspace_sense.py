@@ -5,6 +5,7 @@ Searching one would read everything that its user has. Servers are started there
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -72,6 +73,8 @@ def reason(workspace: Path | str, home: Path | None = None, *, is_guess: bool = 
 def _trouble(real: Path, own: Path, *, is_guess: bool) -> str:
     try:
         with os.scandir(real) as entries:
+            if not os.access(real, os.X_OK):  # its names may be listed, and nothing in it looked at
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if not is_guess or any(_is_mark(entry.name) for entry in entries):
                 return ""
     except OSError as trouble:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import json_types
 
 Scope = Literal["user", "project", "local"]
@@ -126,7 +127,7 @@ def _claude_code_local(around: Machine) -> EntryPlace:
 
 def _opencode(folder: Path) -> EntryPlace:
     with_comments = folder / "opencode.jsonc"
-    return EntryPlace(with_comments if with_comments.exists() else folder / "opencode.json", ("mcp", SERVER))
+    return EntryPlace(with_comments if safe_paths.is_file(with_comments) else folder / "opencode.json", ("mcp", SERVER))
 
 
 def _in_project(*parts: str, keys: tuple[str, ...] = ("mcpServers", SERVER)) -> Callable[[Machine], EntryPlace]:

@@ -19,7 +19,7 @@ from dispatch_mcp.store import owner_locks, sqlite, whereabouts
 
 T = TypeVar("T")
 
-FOLDER: Final = "state directory"
+FOLDER: Final = "state folder"
 _ANOTHER_FOLDER: Final = "Set DISPATCH_MCP_HOME to a folder that can be written, or make this one writable."
 _MAKE_SPACE: Final = "Make space there, or set DISPATCH_MCP_HOME to a folder on another disk."
 FIXED = (3, 51, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,11 +212,12 @@ def _malformed(command: tuple[str, ...]) -> CommandRefusal | None:
 
 
 def _homeless(workspace: str) -> CommandRefusal | None:
-    if workspace and Path(workspace).is_absolute() and Path(workspace).is_dir():
+    is_folder = bool(workspace) and Path(workspace).is_absolute() and Path(workspace).is_dir()
+    if is_folder and os.access(workspace, os.R_OK | os.X_OK):
         return None
     return CommandRefusal(
         "no_workspace",
-        f"The workspace {workspace!r} is not an existing directory.",
+        f"The workspace {workspace!r} {'cannot be read' if is_folder else 'is not an existing directory'}.",
         "Set DISPATCH_MCP_WORKSPACE to the project's absolute path.",
     )
 
@@ -236,10 +238,12 @@ def _quoted(command: tuple[str, ...]) -> str:
 
 
 def _gist(result: supervisor.ChildResult) -> str:
-    stream = result.stdout if result.exit_code == 0 or not result.stderr.strip() else result.stderr
+    is_output = result.exit_code == 0 or not result.stderr.strip()
+    stream = result.stdout if is_output else result.stderr
     lines = [line for line in _text(stream[-4096:]).splitlines() if line.strip()]
-    count = result.stdout.count(b"\n") + (not result.stdout.endswith(b"\n") and bool(result.stdout))
-    size = f"{'over ' if result.truncated else ''}{count} line{'' if count == 1 else 's'} of output"
+    count = stream.count(b"\n") + (not stream.endswith(b"\n") and bool(stream))
+    kind = "of output" if is_output else "on stderr"
+    size = f"{'over ' if result.truncated else ''}{count} line{'' if count == 1 else 's'} {kind}"
     return f"{size}; last: {escape.one_line(lines[-1], limit=200)}" if lines else size
 
 
