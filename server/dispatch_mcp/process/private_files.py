@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def write(path: Path, text: str) -> None:
         OSError: it cannot be written; what was there stays.
     """
     make_folder(path.parent)
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    new = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -70,7 +69,7 @@ def common(path: Path, text: str) -> str:
     """
     with suppress(FileNotFoundError):
         return path.read_text("ascii")
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         write(draft, text)
         with suppress(FileExistsError):  # another process was faster

@@ -105,7 +105,7 @@ def _folder(home: Path) -> Fact:
 
 
 def _schema(conn: sqlite3.Connection, home: Path) -> Fact:
-    newest = len(sqlite.migrations())
+    newest = sqlite.newest()
     current = sqlite.check_version(conn, home, newest)
     if current < newest:
         return Fact("schema", "ok", f"Schema {current}; the next use brings it to {newest}.")

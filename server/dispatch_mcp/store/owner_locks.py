@@ -12,7 +12,6 @@ import contextlib
 import os
 import sys
 import time
-import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -127,7 +126,7 @@ class OwnerLock:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._fd = -1
         while self._fd < 0:
-            self.id = uuid.uuid4().hex
+            self.id = os.urandom(16).hex()
             self._path = self._folder / f"{self.id}.lock"
             self._fd = _born(self._path)
 

@@ -143,7 +143,7 @@ def _quiet_copy(home: Path) -> sqlite3.Connection:
 
 def _is_current(row: Sequence[Cell], home: Path, *, had_record: bool) -> bool:
     """Returns whether a row of `sqlite.HEADER` is of a store of our schema, no older one. Raises StoreError."""
-    header, newest = sqlite.read_header(row, home), len(sqlite.migrations())
+    header, newest = sqlite.read_header(row, home), sqlite.newest()
     sqlite.refuse_emptied(header, home, had_record=had_record)
     sqlite.refuse_newer(header.version, home, newest)
     return header.is_ours and header.version == newest

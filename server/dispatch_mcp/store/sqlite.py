@@ -9,8 +9,6 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -216,9 +214,8 @@ def newest() -> int:
     return len(_migration_files())
 
 
-def _migration_files() -> list[Traversable]:
-    folder = resources.files("dispatch_mcp.store") / "schema"
-    return sorted((item for item in folder.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
+def _migration_files() -> list[Path]:
+    return sorted(Path(__file__).with_name("schema").glob("*.sql"))
 
 
 def version(conn: sqlite3.Connection) -> int:

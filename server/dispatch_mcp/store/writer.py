@@ -222,7 +222,7 @@ class Writer:
     def _commit(self, calls: list[Queued], batch: list[Queued]) -> None:
         if self._conn is None:
             self._conn = sqlite.open_writer(self._home)
-            self._newest_schema = len(sqlite.migrations())
+            self._newest_schema = sqlite.newest()
             self._files = whereabouts.files(self._home)
         conn = self._conn
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import json
 import re
@@ -31,7 +32,13 @@ class SecretPattern(NamedTuple):
 
     kind: str
     hints: tuple[str, ...]
-    regex: re.Pattern[str]
+    source: str
+    flags: re.RegexFlag
+
+    @property
+    def regex(self) -> re.Pattern[str]:
+        """The pattern, compiled when a text first holds a hint: most are never needed, and a start waits for none."""
+        return _compiled(self.source, self.flags)
 
     def may_be_in(self, text: str) -> bool:
         """Returns whether a text holds one of the hints."""
@@ -39,7 +46,12 @@ class SecretPattern(NamedTuple):
 
 
 def _pattern(kind: str, hints: str, regex: str, flags: re.RegexFlag = re.NOFLAG) -> SecretPattern:
-    return SecretPattern(kind, tuple(hints.split()), re.compile(regex, flags | re.ASCII))
+    return SecretPattern(kind, tuple(hints.split()), regex, flags | re.ASCII)
+
+
+@functools.cache
+def _compiled(source: str, flags: re.RegexFlag) -> re.Pattern[str]:
+    return re.compile(source, flags)
 
 
 # Before a token: no letter or digit, unless it is an option's (`-p`) or ends an escape (`\n`, `%3D`) of encoded text.
