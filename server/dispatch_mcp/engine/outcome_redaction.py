@@ -42,10 +42,11 @@ def tasks(redactor: redaction.Redactor, raw: Sequence[model.Task]) -> tuple[mode
 
 
 def _task(redactor: redaction.Redactor, raw: model.Task) -> model.Task:
-    fields = raw.model_dump(mode="json", exclude_defaults=True)
+    fields: dict[str, model.Json] = raw.model_dump(mode="json", exclude_defaults=True)
+    carried_out = {name: value for name, value in fields.items() if name in _CARRIED_OUT}
+    words = {name: value for name, value in fields.items() if name not in _CARRIED_OUT}
     clean: dict[str, model.Json] = {}
-    for name, value in fields.items():
-        part = (_PATTERNS if name in _CARRIED_OUT else redactor).redact_json({name: value})
+    for part in (_PATTERNS.redact_json(carried_out), redactor.redact_json(words)):
         clean |= part if json_types.is_object(part) else {}
     if clean == fields:
         return raw

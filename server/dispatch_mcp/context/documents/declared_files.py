@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,13 +35,14 @@ def notices(workspace: str, tasks: Sequence[model.Task]) -> list[problems.Notice
     root = Path(os.path.realpath(workspace)) if workspace else None
     if root is None:
         return []
+    look = functools.cache(_files_below)  # most paths of a plan lie in few folders
     outputs = {path for task in tasks for path in task.files}
     users: dict[tuple[str, str], list[str]] = {}
     for task in tasks:
         for path, is_read in itertools.islice(_paths(task, workspace), MAX_PATHS):
             if path in outputs and is_read:
                 continue
-            near = nearest(root, path, misspelt=is_read)
+            near = nearest(root, path, misspelt=is_read, look=look)
             if near and task.id not in users.setdefault((path, near), []):
                 users[path, near].append(task.id)
     return [
@@ -111,28 +113,33 @@ def _paths(task: model.Task, workspace: str) -> Iterator[tuple[str, bool]]:
             yield path, True
 
 
-def nearest(root: Path, path: str, *, misspelt: bool = False) -> str:
-    """Returns the file of the same folder that was meant by one that is not there, empty for none.
-
-    With `misspelt` also one whose name differs in a few letters.
-    """
-    if not path or path_globs.WILD.search(path) or path.startswith(("/", "~", "../")) or not safe_paths.sayable(path):
-        return ""
-    if os.path.lexists(root / path) or not safe_paths.holds(root, path):
-        return ""
-    folder, _, name = path.rpartition("/")
-    names = _files(root / folder)
-    near = file_mentions.nearest(name, names)
-    if not near and misspelt:
-        near = next(iter(difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE)), "")
-    return f"{folder}/{near}" if folder and near else near
-
-
-def _files(folder: Path) -> list[str]:
+def _files_below(root: Path, folder: str) -> list[str]:
+    """Returns the names of the files in a folder below another one; none of a folder that really lies elsewhere."""
+    if not safe_paths.holds(root, folder):
+        return []
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(root / folder) as entries:
             return sorted(
                 entry.name for entry in itertools.islice(entries, MAX_NAMES) if entry.is_file(follow_symlinks=False)
             )
     except (OSError, ValueError):
         return []
+
+
+def nearest(
+    root: Path, path: str, *, misspelt: bool = False, look: Callable[[Path, str], Sequence[str]] = _files_below
+) -> str:
+    """Returns the file of the same folder that was meant by one that is not there, empty for none.
+
+    With `misspelt` also one whose name differs in a few letters. `look` returns the files in a folder below `root`.
+    """
+    if not path or path_globs.WILD.search(path) or path.startswith(("/", "~", "../")) or not safe_paths.sayable(path):
+        return ""
+    if os.path.lexists(root / path):
+        return ""
+    folder, _, name = path.rpartition("/")
+    names = look(root, folder)
+    near = file_mentions.nearest(name, names)
+    if not near and misspelt:
+        near = next(iter(difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE)), "")
+    return f"{folder}/{near}" if folder and near else near
