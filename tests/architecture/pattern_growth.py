@@ -129,8 +129,8 @@ def _inner(value: Any) -> list[Any]:
         return list(table.values())
     if isinstance(value, (list, tuple)):
         items: list[Any] = list(value)
-        lazy = [value.regex] if hasattr(value, "regex") else []  # compiled only when it is needed
-        return items + lazy if len(items) < 500 else []
+        lazy: Any = getattr(value, "regex", None)  # compiled only when it is needed
+        return [*items, lazy] if len(items) < 500 else []
     fields: Mapping[str, Any] = getattr(value, "__dataclass_fields__", {})
     return [getattr(value, field, None) for field in fields]
 
