@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,58 @@ def test_a_folder_of_links_to_the_files_of_the_state_is_the_state_under_another_
     assert answer(tmp_path / "home/owners/1.lock", tmp_path / "copy").endswith("above it is a dispatcher")
     assert answer(tmp_path / "home/state.db", tmp_path / "copy") == "nothing"
     assert answer(Path("/dev/null"), tmp_path / "copy") == "nothing"
+
+
+HOLDS = """
+import fcntl, os, subprocess, sys
+with open(sys.argv[1], "w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    subprocess.run(sys.argv[2:])
+"""
+ALONE = {
+    "nobody sees": ["unshare", "-rpf", "--mount-proc"],
+    "nothing is told": ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"],
+}
+
+
+def may_be_alone() -> bool:
+    """Whether this machine lets a program leave its namespaces, as containers and some systems do not."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return all(
+            subprocess.run([*words, "true"], check=False, capture_output=True, timeout=120).returncode == 0
+            for words in ALONE.values()
+        )
+    return False
+
+
+@ONLY_PROC
+@pytest.mark.skipif(not may_be_alone(), reason="programs cannot leave their namespaces here")
+@pytest.mark.parametrize("words", ALONE.values(), ids=ALONE)
+def test_where_the_dispatcher_of_a_state_cannot_be_seen_nobody_is_taken_for_a_person(
+    tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "owners").mkdir()
+    asks = [*words, sys.executable, "-c", ASKS, str(tmp_path)]
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "owners/1.lock"), *asks]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+    assert answer.endswith("cannot be seen from here")
+    (tmp_path / "owners/2.lock").write_text("")
+    (tmp_path / "owners/1.lock").unlink()
+    assert subprocess.run(asks, capture_output=True, text=True, check=True, timeout=120).stdout.strip() == "nothing"
+
+
+@ONLY_PROC
+def test_a_dispatcher_beside_this_process_is_seen_and_stands_above_nobody(tmp_path: Path) -> None:
+    (tmp_path / "owners").mkdir()
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "owners/1.lock"), "cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdin.write(b"held\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == b"held\n"
+        assert ancestry.sign_of_dispatcher({}, tmp_path) == ""
+        other.stdin.close()
 
 
 HEAD = "1 0 /sbin/init\n20 1 /bin/zsh -l\n"

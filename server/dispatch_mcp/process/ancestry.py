@@ -10,11 +10,12 @@ import contextlib
 import os
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from dispatch_mcp.process import child_environment
+from dispatch_mcp.process import child_environment, file_lock, lock_holders
 
 MOST_ANCESTORS: Final = 64
 """Processes above this one that are looked at."""
@@ -33,12 +34,40 @@ def sign_of_dispatcher(environment: Mapping[str, str], home: Path) -> str:
 
     That is the depth that its children inherit, or, as that can be unset, a process above this one that has state files
     of `home` open, under whatever name. Where the system does not tell which those are, its command line has to do.
+    Where a process drives runs of `home` and cannot be seen at all, it may stand above this one.
     """
     depth = environment.get(child_environment.DEPTH, "").strip()
     if depth.strip("0"):
         return f"{child_environment.DEPTH} is {depth[:20]!r}"
     pid = _by_files(home) if (_PROC / "self" / "fd").is_dir() else among(_listing(), os.getppid())
-    return f"process {pid} above it is a dispatcher" if pid else ""
+    if pid:
+        return f"process {pid} above it is a dispatcher"
+    return "a dispatcher at work on this state cannot be seen from here" if _is_hidden(home) else ""
+
+
+def _is_hidden(home: Path) -> bool:
+    """Returns whether a process that cannot be seen holds an owner's lock, as from a namespace of its own."""
+    if sys.platform != "linux":
+        return False
+    locks = [path for path in _listed(home / "owners") if _is_held(path)]
+    holders = {_identity(path) for path in locks if not lock_holders.of(Path(path))} - {None}
+    # A layered file system may number a file otherwise than its locks.
+    files = (_identity(link) for pid in map(int, filter(str.isdecimal, _names(_PROC))) for link, _ in _open_files(pid))
+    return bool(holders) and not holders.issubset(files)
+
+
+def _names(folder: Path) -> list[str]:
+    return [os.path.basename(path) for path in _listed(folder)]  # noqa: PTH119 - names alone
+
+
+def _is_held(path: str) -> bool:
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            return not file_lock.lock(fd, wait=False, shared=True)
+        finally:
+            os.close(fd)
+    return False
 
 
 def _by_files(home: Path) -> int:
