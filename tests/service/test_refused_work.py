@@ -10,9 +10,10 @@ import dispatcher_setup
 import pytest
 from dispatcher_setup import Desk, task
 
-from dispatch_mcp import errors
+from dispatch_mcp import configuration, errors
 from dispatch_mcp.planning import gated_work
 from dispatch_mcp.service import approvals, plan_answers, plan_proposals
+from dispatch_mcp.service.housekeeping import old_work
 
 pytestmark = pytest.mark.anyio
 
@@ -185,3 +186,27 @@ async def test_a_simulation_that_is_refused_asks_nobody_later(desk: Desk) -> Non
     plan_id = await desk.planned(*({**one, "agent": ""} for one in PLAN))
     await desk.app.dispatch(plan_id=plan_id, dry_run=True)
     assert not waiting(await planned(desk, AGAIN))
+
+
+@pytest.mark.parametrize("end", ["refused", "called off"])
+async def test_a_run_of_which_a_person_has_refused_work_is_not_pruned_before_somebody_approves_that(
+    desk: Desk, tmp_path: Path, end: str
+) -> None:
+    run_id = await asked(desk, *[NO] * (end == "refused"))
+    if end == "called off":
+        await desk.reaches(run_id, "deploy-gate", "running")
+        await desk.app.steer(run_id, "cancel", "", "no need")
+    await desk.ended(run_id)
+    settings = configuration.load({}, flags={"home": tmp_path / "home"}, cwd=tmp_path).settings
+    for _ in range(2):
+        other = await dispatcher_setup.started(desk, task("look", command=["git", "status"]), fresh=True)
+        await desk.ended(other.run_id)
+        pruned = await old_work.prune(settings, -60.0)
+        assert run_id not in [run.run for run in pruned.runs]
+        assert "nobody has approved that since" in {run.run: run.why for run in pruned.stays}[run_id]
+    again = [{**one, "id": f"{one['id']}-2", "deps": [], "agent": ""} for one in (DEPLOY, SENT, TOLD)]
+    proposal = await planned(desk, *again)
+    assert waiting(proposal) == {"dep-2", "sent-2", "told-2"}
+    progress = await desk.app.dispatch(plan_id=proposal.plan.id)
+    await desk.app.decide(progress.run_id, gated_work.APPROVAL, YES)
+    assert run_id in [run.run for run in (await old_work.prune(settings, -60.0)).runs]

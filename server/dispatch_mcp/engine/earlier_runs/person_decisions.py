@@ -41,6 +41,7 @@ class _Mark(NamedTuple):
 class _Decision(NamedTuple):
     """A decision in a run, and by what the work behind it is known; no gate for one that a person has approved."""
 
+    run_id: str
     gate: gated_work.EarlierGate | None
     marks: Collection[_Mark]
 
@@ -59,14 +60,9 @@ async def gates_before(
     Open runs of the plan itself do not count: what may become of their work, edits say. Nobody is asked about a proof
     whose command `is_harmless`.
     """
-    names = await store.objected_workspaces(principal) if workspace and tasks else ()
-    kin = await blocked_work.around(workspace, {*names, workspace}) if names else ()
-    run_ids = await store.gated_runs(principal, kin) if kin else []
-    if not run_ids:
+    decisions = await _decisions_around(store, principal, workspace, plan_id) if tasks else []
+    if not decisions:
         return {}
-    decisions: list[_Decision] = []
-    for run_id in run_ids:
-        decisions += await _decisions(store, principal, run_id, plan_id)
     marks = await _marks(workspace, tasks)
     for task in tasks:
         marks[task.id] += [mark for argv in gated_work.proofs(task) if not is_harmless(argv) for mark in _calls(argv)]
@@ -77,6 +73,26 @@ async def gates_before(
             if last is not None and last.gate is not None:
                 gates.setdefault(task.id, last.gate)
     return gates
+
+
+async def refused_runs(store: sqlite_store.Store, principal: str, workspace: str) -> set[str]:
+    """Returns the runs in and around a workspace in which a person has not let go on what nobody has approved since."""
+    newer, run_ids = list[_Mark](), set[str]()
+    for decision in await _decisions_around(store, principal, workspace):
+        is_standing = any(not any(other.meets(mark) for other in newer) for mark in decision.marks)
+        run_ids |= {decision.run_id} if decision.gate is not None and is_standing else set()
+        newer += decision.marks
+    return run_ids
+
+
+async def _decisions_around(
+    store: sqlite_store.Store, principal: str, workspace: str, plan_id: str = ""
+) -> list[_Decision]:
+    """Returns what people have decided in and around a workspace, or have to decide, the latest first."""
+    names = await store.objected_workspaces(principal) if workspace else ()
+    kin = await blocked_work.around(workspace, {*names, workspace}) if names else ()
+    run_ids = await store.gated_runs(principal, kin) if kin else []
+    return [decision for run_id in run_ids for decision in await _decisions(store, principal, run_id, plan_id)]
 
 
 async def _decisions(store: sqlite_store.Store, principal: str, run_id: str, plan_id: str) -> list[_Decision]:
@@ -96,9 +112,8 @@ async def _decisions(store: sqlite_store.Store, principal: str, run_id: str, pla
         if end or row.state is TaskState.SUCCEEDED:
             behind = gated_work.behind(task.id, plan.tasks)
             work = [mark for name in behind for mark in marks.get(name, ())]
-            decisions.append(
-                _Decision(gated_work.EarlierGate(short_ids.short(run_id), task.id, end) if end else None, work)
-            )
+            gate = gated_work.EarlierGate(short_ids.short(run_id), task.id, end) if end else None
+            decisions.append(_Decision(run_id, gate, work))
     # Of two decisions about the same work in one run, the one that was not approved counts.
     return sorted(decisions, key=lambda decision: decision.gate is None)
 

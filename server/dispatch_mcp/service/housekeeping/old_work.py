@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from dispatch_mcp import configuration, model
 from dispatch_mcp.context.indexing import index_files
-from dispatch_mcp.engine.earlier_runs import blocked_work
+from dispatch_mcp.engine.earlier_runs import blocked_work, person_decisions
 from dispatch_mcp.git import cleanup, worktree_leftovers
 from dispatch_mcp.model import run_refs, short_ids
 from dispatch_mcp.service import checkouts
@@ -59,6 +59,10 @@ class Pruned(model.Value):
     runs: tuple[PrunedRun, ...] = ()
     shares: tuple[RemovedShare, ...] = ()
     stays: tuple[PrunedRun, ...] = ()
+
+
+_BLOCKED: Final = "a review of it blocks files that nobody has passed since"
+_REFUSED: Final = "a person has not let work of it go on, and nobody has approved that since"
 
 
 @dataclass(slots=True)
@@ -120,17 +124,18 @@ class _Pruner:
         leftovers, unreadable = await self._leftovers(old)
         shares.append(RemovedShare(kind="worktree", count=leftovers[1]))
         shares.append(RemovedShare(kind="ref", count=sum(work.removed for work in leftovers[0].works)))
-        blocking = await self._blocking(old)
-        needs = {run.id: why for run in old if (why := _need(run, leftovers[0], unreadable, blocking))}
+        objections = await self._objections(old)
+        needs = {run.id: why for run in old if (why := _need(run, leftovers[0], unreadable, objections))}
         choice = await self._look(lambda conn: old_runs.choice(conn, self.before, needs))
         return _StoreShare(old, choice.going, choice.plans, choice.why, needs)
 
-    async def _blocking(self, old: Sequence[old_runs.OldRun]) -> Collection[str]:
-        """Returns the runs of which a review blocks files in the workspaces of old runs."""
+    async def _objections(self, old: Sequence[old_runs.OldRun]) -> Mapping[str, str]:
+        """Returns which runs still hold work back in the workspaces of old runs, and how."""
         places = sorted({(run.principal, run.workspace) for run in old if run.workspace})
         async with sqlite_store.open_store(self.home) as store:
             blocks = [block for place in places for block in await blocked_work.open_blocks(store, *place)]
-        return {block.run_id for block in blocks}
+            refusals = {run_id for place in places for run_id in await person_decisions.refused_runs(store, *place)}
+        return dict.fromkeys(refusals, _REFUSED) | {block.run_id: _BLOCKED for block in blocks}
 
     async def _leftovers(
         self, old: Sequence[old_runs.OldRun]
@@ -206,12 +211,12 @@ def _need(
     run: old_runs.OldRun,
     leftovers: worktree_leftovers.Leftovers,
     unreadable: Collection[str],
-    blocking: Collection[str],
+    objections: Mapping[str, str],
 ) -> str:
-    """Returns why a run has to stay because of what it holds in repositories or blocks there, or an empty text."""
+    """Returns why a run has to stay because of what it holds in repositories or holds back, or an empty text."""
     name = run_refs.safe_part(run.id)
-    if run.id in blocking:
-        return "a review of it blocks files that nobody has passed since"
+    if run.id in objections:
+        return objections[run.id]
     if run.workspace in unreadable:
         return f"the repository of {run.workspace} cannot be read"
     if any(work.run == name and work.is_needed for work in leftovers.works):
