@@ -204,7 +204,9 @@ async def test_a_run_of_which_a_person_has_refused_work_is_not_pruned_before_som
         pruned = await old_work.prune(settings, -60.0)
         assert run_id not in [run.run for run in pruned.runs]
         assert "nobody has approved that since" in {run.run: run.why for run in pruned.stays}[run_id]
-    again = [{**one, "id": f"{one['id']}-2", "deps": [], "agent": ""} for one in (DEPLOY, SENT, TOLD)]
+    again: list[dict[str, Any]] = [
+        {**one, "id": f"{one['id']}-2", "deps": [], "agent": ""} for one in (DEPLOY, SENT, TOLD)
+    ]
     proposal = await planned(desk, *again)
     assert waiting(proposal) == {"dep-2", "sent-2", "told-2"}
     progress = await desk.app.dispatch(plan_id=proposal.plan.id)
