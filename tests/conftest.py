@@ -16,6 +16,7 @@ import pytest
 sys.dont_write_bytecode = False  # compiling our code and tests anew is half of a start, here and in every child
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+import browser  # noqa: E402
 import fake_provider  # noqa: E402
 from thoroughness import examples  # noqa: E402
 
@@ -106,3 +107,16 @@ def provider(_provider: fake_provider.Provider) -> fake_provider.Provider:
     """A model's provider on loopback that has heard nothing yet."""
     _provider.reset()
     return _provider
+
+
+@pytest.fixture(scope="session")
+def _chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
+    with browser.opened(tmp_path_factory.mktemp("chromium")) as program:
+        yield program
+
+
+@pytest.fixture
+def chromium(_chromium: browser.Browser) -> Iterator[browser.Browser]:
+    """A browser without any page, which has kept nothing of an earlier one."""
+    yield _chromium
+    _chromium.forget()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,6 @@ pytestmark = [
 ]
 CAN: dict[str, Any] = {"serverTools": {}, "serverResources": {}}
 Open = Callable[..., browser.Page]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Generator[browser.Browser]:
-    with browser.opened(tmp_path_factory.mktemp("chromium")) as program:
-        yield program
 
 
 @pytest.fixture

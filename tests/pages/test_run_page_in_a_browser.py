@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,6 @@ OF_OTHERS = "img, iframe, object, embed, form, base, link, video, [onload], [one
 """Elements that only markup of somebody else could have made."""
 
 HUNDRED = (*NASTY, *(f"{text} {number}" for number, text in enumerate(NASTY)))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Generator[browser.Browser]:
-    with browser.opened(tmp_path_factory.mktemp("chromium")) as program:
-        yield program
 
 
 @pytest.fixture

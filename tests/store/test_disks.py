@@ -92,8 +92,8 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @contextmanager
-def serving(home: Path, shop: Path, *, fresh: bool = True) -> Generator[raw_server.Wire]:
-    """A server that must end in order when its client leaves."""
+def serving(home: Path, shop: Path, *, fresh: bool = False) -> Generator[raw_server.Wire]:
+    """A server that must end in order when its client leaves; a `fresh` one where its start meets the trouble."""
     with raw_server.Wire(raw_server.environment(home, shop), shop, fresh=fresh) as wire:
         yield wire
         assert wire.close() == 0
@@ -101,7 +101,7 @@ def serving(home: Path, shop: Path, *, fresh: bool = True) -> Generator[raw_serv
 
 def begin(home: Path, shop: Path) -> None:
     """Leaves a store with an open run behind."""
-    with serving(home, shop, fresh=False) as wire:
+    with serving(home, shop) as wire:
         wire.call("dispatch", plan_id=wire.call("plan_dag", tasks=TASKS)["plan_id"])
 
 
@@ -120,7 +120,7 @@ def refusals(wire: raw_server.Wire, calls: list[tuple[str, dict[str, Any]]], *wo
 def test_in_a_read_only_home_every_read_answers_and_every_write_says_why(disk: SmallDisk, shop: Path) -> None:
     begin(disk.folder, shop)
     disk.freeze()
-    with serving(disk.folder, shop) as wire:
+    with serving(disk.folder, shop, fresh=True) as wire:
         for _ in range(2):
             answers(wire, READS + READS_OF_A_RUN)
             refusals(wire, WRITES + WRITES_OF_A_RUN, "can only be read", "Make that folder writable")
@@ -152,7 +152,7 @@ def test_a_full_disk_at_the_start_lets_reads_answer_and_writes_work_again_once_t
 ) -> None:
     begin(disk.folder, shop)
     disk.fill()
-    with serving(disk.folder, shop) as wire:
+    with serving(disk.folder, shop, fresh=True) as wire:
         answers(wire, READS + READS_OF_A_RUN)
         refusals(wire, WRITES + WRITES_OF_A_RUN, "Free some space")
         disk.free()
@@ -175,7 +175,7 @@ def test_nothing_is_acknowledged_into_a_home_that_is_gone(tmp_path: Path, shop: 
     home = tmp_path / "home"
     begin(home, shop)
     log = tmp_path / "log"
-    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log, fresh=True) as wire:
+    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log) as wire:
         answers(wire, READS_OF_A_RUN)
         shutil.move(home, tmp_path / "old")
         if fate == "replaced":
@@ -195,7 +195,7 @@ def test_nothing_is_acknowledged_into_a_database_that_was_emptied_meanwhile(tmp_
     home = tmp_path / "home"
     begin(home, shop)
     log = tmp_path / "log"
-    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log, fresh=True) as wire:
+    with raw_server.Wire(raw_server.environment(home, shop), shop, log=log) as wire:
         answers(wire, READS_OF_A_RUN)
         os.truncate(home / "state.db", 0)
         refusals(wire, WRITES + READS[1:], "is empty", "another folder")

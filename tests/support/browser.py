@@ -104,6 +104,13 @@ class Browser:
         self._rest = b""
         self._answers: dict[int, dict[str, Any]] = {}
         self._pages: dict[str, Page] = {}
+        self._contexts: list[str] = []
+
+    def forget(self) -> None:
+        """Closes every page, with all that it keeps."""
+        self._pages.clear()
+        while self._contexts:
+            self.call("Target.disposeBrowserContext", {"browserContextId": self._contexts.pop()})
 
     def close(self) -> None:
         with contextlib.suppress(AssertionError, OSError):
@@ -119,6 +126,7 @@ class Browser:
     def page(self) -> Page:
         """Returns a new page, as a visitor has it who has never been here."""
         context = self.call("Target.createBrowserContext", {})["browserContextId"]
+        self._contexts.append(context)
         target = self.call("Target.createTarget", {"url": "about:blank", "browserContextId": context})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
         page = self._pages[session] = Page(self, session)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
+import signal
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import anyio
 import browser
 import command_runs
 import dispatcher_setup
+import nursery
 import pytest
 
 from dispatch_mcp import model
@@ -49,27 +49,29 @@ class House:
         """Carries a run out, in a process of its own."""
         task = {"id": "a", "do": title}
         document = command_runs.written(self.folder, [task, {"id": "b", "do": "Test it", "deps": ["a"]}])
-        command = [sys.executable, "-m", "dispatch_mcp", "run", document, "--dry-run", "--quiet", "--title", title]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=120)
+        command = ("run", document, "--dry-run", "--quiet", "--title", title)
+        with command_runs.OwnProcess(*command, cwd=self.folder) as run:
+            _, err = run.communicate()
+        assert run.returncode == 0, err
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Generator[House]:
-    environment = {**os.environ, "DISPATCH_MCP_HOME": os.environ.get("DISPATCH_MCP_HOME", str(tmp_path / "state"))}
-    command = [sys.executable, "-m", "dispatch_mcp", "serve", "--http", "0"]
+def house(tmp_path: Path, chromium: browser.Browser) -> Generator[House]:
+    environment = {"DISPATCH_MCP_HOME": str(tmp_path / "state"), **os.environ}
     shop = tmp_path / "shop"
     shop.mkdir()
-    server = subprocess.Popen(command, cwd=shop, stderr=subprocess.PIPE, text=True, env=environment)
+    theirs, ours = os.pipe()
+    server = nursery.fork(["serve", "--http", "0"], environment, shop, ours)
+    os.close(ours)
     try:
-        assert server.stderr
-        lines = [server.stderr.readline() for _ in range(4)]
-        found = re.search(r"(http://[\d.:]+)/mcp", "".join(lines))
-        assert found, lines
-        with browser.opened(tmp_path / "chromium") as chromium:
-            yield House(found[1], lines[-1].strip(), shop, chromium)
+        with os.fdopen(theirs) as stderr:
+            lines = [stderr.readline() for _ in range(4)]
+            address = re.search(r"(http://[\d.:]+)/mcp", "".join(lines))
+            assert address, lines
+            yield House(address[1], lines[-1].strip(), shop, chromium)
     finally:
-        server.terminate()
-        server.communicate(timeout=120)
+        with server:
+            server.send_signal(signal.SIGTERM)
 
 
 def test_a_person_gives_the_token_sees_their_runs_and_follows_one(house: House) -> None:
