@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +18,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 import browser  # noqa: E402
 import fake_provider  # noqa: E402
+import turns  # noqa: E402
 from thoroughness import examples  # noqa: E402
 
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True, max_examples=examples(100))
@@ -52,16 +53,24 @@ def _has_room_in_memory() -> bool:
     return is_writable and shutil.disk_usage(MEMORY).free >= ROOM
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("property")
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = turns.arranged(items, workers, lambda item: item.get_closest_marker("long") is not None)
 
 
-def pytest_collection_finish() -> None:
-    """Keeps the collector from going through thousands of tests each time that it looks for garbage of one of them."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Looks for no garbage among what is collected: neither meanwhile, nor each time that a test has left some."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.chaos,
+    pytest.mark.long,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
 ]

@@ -12,6 +12,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.chaos,
+    pytest.mark.long,
     pytest.mark.timeout(3000),
     pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
     pytest.mark.skipif(shutil.which("git") is None, reason="there is no git"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import command_runs
 import memory_client
+import pytest
 
 
 def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
@@ -20,6 +21,7 @@ def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
     return json.loads(out), err
 
 
+@pytest.mark.long
 def test_in_an_empty_folder_everything_that_the_demo_tells_really_happens(tmp_path: Path) -> None:
     facts, said = play(tmp_path)
     assert facts["refuted"] == ["codes"]
@@ -40,6 +42,7 @@ def lasting(text: str) -> set[str]:
     return set(re.sub(r"\d+", "0", re.sub(r"\b(menu|redeem)\b", "page", text)).split())
 
 
+@pytest.mark.long
 def test_over_a_repository_it_works_in_a_copy(tmp_path: Path) -> None:
     repo = memory_client.repository(tmp_path / "shop")
     facts, said = play(tmp_path, "--repo", str(repo))

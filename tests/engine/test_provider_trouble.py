@@ -97,6 +97,7 @@ def tasks(count: int, *steps: dict[str, Any], **more: Any) -> list[model.Task]:
     return [model.Task(id=f"t{number}", do=f"Work {number}. {said}", **more) for number in range(count)]
 
 
+@pytest.mark.long
 @pytest.mark.promise("R11")
 async def test_a_storm_of_500_requests_ends_with_every_task_in_a_named_state(
     provider: fake_provider.Provider, tmp_path: Path

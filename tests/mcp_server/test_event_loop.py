@@ -128,6 +128,7 @@ def great_change(desk: Desk) -> None:
     desk.call("trace", "get_trace", run_id=run_id)
 
 
+@pytest.mark.long
 def test_the_council_judges_a_change_of_thousands_of_files_beside_the_loop(tmp_path: Path) -> None:
     assert too_heavy(great_change, tmp_path) == {}
 

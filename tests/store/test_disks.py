@@ -226,6 +226,7 @@ def stopped(tmp_path: Path, shop: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.long
 def test_reads_answer_and_writes_name_the_stopped_process_that_keeps_the_lock(
     tmp_path: Path, shop: Path, stopped: subprocess.Popen[str]
 ) -> None:
@@ -235,6 +236,7 @@ def test_reads_answer_and_writes_name_the_stopped_process_that_keeps_the_lock(
         answers(wire, READS)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is stopped there")
 @pytest.mark.parametrize("has_written", [True, False])
 def test_a_lock_of_a_foreign_program_is_not_laid_to_the_server_that_waits_for_it(

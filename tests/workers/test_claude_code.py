@@ -382,6 +382,7 @@ def injections() -> list[str]:
     return seeds[:200]
 
 
+@pytest.mark.long
 @pytest.mark.promise("S5")
 async def test_no_text_of_a_task_becomes_an_argument(claude: Double, tmp_path: Path, workspace: Path) -> None:
     worker = make(claude, tmp_path)
