@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import command_runs
@@ -55,6 +57,85 @@ def test_bash_completes_commands_values_and_options(
     )
     done = subprocess.run(["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
     assert {word.strip() for word in done.stdout.splitlines()} == expected
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts this program on the PATH, under the name by which the scripts ask it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    started = f'#!/bin/sh\nexec "{sys.executable}" -m dispatch_mcp "$@"\n'
+    (folder / "dispatch-mcp").write_text(started)
+    (folder / "dispatch-mcp").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+@pytest.fixture
+def run_id(shell: command_runs.Shell, tmp_path: Path) -> str:
+    """A run of two tasks, and a newer one of another."""
+    first = [{"id": name, "do": "Look", "command": ["git", "--version"]} for name in ("left", "right")]
+    for tasks in (first, [{"id": "other", "do": "Turn", "command": ["git", "--version"]}]):
+        shell("run", command_runs.written(tmp_path, tasks), "--quiet")
+    newest, oldest = shell("completion", "bash", "--values", "runs").out.split()[1:]
+    assert (newest[:5], oldest[:5]) == ("turn-", "look-")
+    return oldest
+
+
+def in_bash(words: list[str], script: Path) -> set[str]:
+    line = " ".join(["dispatch-mcp", *words])
+    ask = (
+        f'source "{script}"; COMP_LINE="{line}"; COMP_WORDS=({line}); COMP_CWORD={len(words)}\n'
+        '_shtab_dispatch_mcp dispatch-mcp "${COMP_WORDS[COMP_CWORD]}"; printf "%s\n" "${COMPREPLY[@]}"'
+    )
+    return set(
+        subprocess.run(["bash", "-c", ask], capture_output=True, text=True, timeout=120, check=True).stdout.split()
+    )
+
+
+def in_fish(words: list[str], script: Path) -> set[str]:
+    line = " ".join(["dispatch-mcp", *words])
+    done = subprocess.run(
+        ["fish", "-c", f"source {script}; complete -C '{line}'"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return {row.partition("\t")[0] for row in done.stdout.splitlines()}
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize("name", ["bash", "fish"])
+def test_a_shell_completes_runs_and_the_tasks_of_the_run_that_is_typed(
+    name: str, run_id: str, shell: command_runs.Shell, tmp_path: Path
+) -> None:
+    if not shutil.which(name):
+        pytest.skip(f"needs {name}")
+    script = tmp_path / "script"
+    script.write_text(shell("completion", name).out)
+    asked = in_bash if name == "bash" else in_fish
+    assert asked(["trace", "loo"], script) == {run_id}
+    assert asked(["steer", "retry", "latest", "o"], script) == {"other"}
+    assert asked(["steer", "retry", run_id, "l"], script) == {"left"}
+    assert asked(["agents", "show", "eng-d"], script) == {"eng-database"}
+    assert asked(["run", "x.json", "--worker", "sc"], script) == {"scripted"}
+
+
+@pytest.mark.parametrize("kind", ["runs", "tasks"])
+def test_where_nothing_is_kept_nothing_is_offered_and_nothing_made(
+    kind: str, shell: command_runs.Shell, own_home: Path
+) -> None:
+    answer = shell("completion", "zsh", "--values", kind)
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+    assert not (own_home / "state").exists()
+
+
+@pytest.mark.parametrize("name", arguments.SHELLS)
+def test_a_script_begins_with_the_one_place_where_it_goes(name: str, shell: command_runs.Shell) -> None:
+    head = shell("completion", name).out[:300]
+    assert f"# It belongs in {shell('completion', name, '--json').json['place']}\n" in head
+    assert "Copy this" not in head
 
 
 def test_json_says_where_the_script_goes(shell: command_runs.Shell) -> None:

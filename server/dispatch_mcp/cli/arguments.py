@@ -16,6 +16,8 @@ EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive
 CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "opencode", "gemini")
 SCOPES = ("user", "project", "local")
 SHELLS = ("bash", "zsh", "fish", "powershell")
+VALUES = ("runs", "tasks", "agents")
+"""What a shell can complete, and only this machine knows."""
 VIEWS = tuple(view for view in view_names.VIEWS if view not in view_names.NOT_OF_RUNS)
 
 
@@ -70,7 +72,9 @@ COMMANDS: Mapping[str, Command] = {
         "run a task document (or a stored plan) to its end and print the results as JSON",
         (
             flag("file", help="a JSON file {tasks, config}, - for stdin, or a plan: the beginning of its id"),
-            flag("--worker", default="auto", help="who does tasks that do not say (default: auto)"),
+            flag(
+                "--worker", default="auto", help="who does tasks that do not say: auto, api, claude, command, scripted"
+            ),
             flag("--roster", help="who does tasks without an agent: a roster's name, or a folder of agent files"),
             flag("--dry-run", action="store_true", help="simulate every task; labelled as such"),
             flag("--title", default="", help="what to call it (default: the first words of its first task)"),
@@ -286,7 +290,11 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "completion": Command(
         "print what makes a shell complete commands, options and their values",
-        (flag("shell", choices=SHELLS, help="which shell; the script says where it goes"),),
+        (
+            flag("shell", choices=SHELLS, help="which shell; the script says where it goes"),
+            flag("--values", choices=VALUES, help="only say what can stand in one place; what the scripts ask for"),
+            flag("--line", default="", help="for tasks: what is typed so far, with the run"),
+        ),
         "installation.completion",
     ),
     "demo": Command(
@@ -312,7 +320,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "config": ("config", "config --origin", "config check", "config edit"),
     "notify": ("notify", "notify test", "notify key"),
     "prune": ("prune --dry-run", "prune", "prune --older 1y"),
-    "completion": ("completion bash > ~/.local/share/bash-completion/completions/dispatch-mcp",),
+    "completion": ("completion bash > FILE", "completion zsh > FILE", "completion fish > FILE"),
     "plan": ("plan tasks.json", 'plan --request "Add payments to the shop"', "plan tasks.json --diagram"),
     "run": ("run tasks.json", "run tasks.json --worker claude", "run tasks.json --dry-run"),
     "worker": ("worker", "worker --idle 60", "worker --engine temporal --queue agents --slots 20"),

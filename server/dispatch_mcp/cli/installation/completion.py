@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Final
 
 import shtab
 
-from dispatch_mcp import configuration
+from dispatch_mcp import configuration, errors
+from dispatch_mcp.agents import loader
 from dispatch_mcp.cli import arguments, console, help_pages
+from dispatch_mcp.store import health
+from dispatch_mcp.store.looks import listed_runs
+from dispatch_mcp.text import short_forms
 
 PLACES: Mapping[str, str] = {
     "bash": "~/.local/share/bash-completion/completions/dispatch-mcp",
@@ -24,9 +31,31 @@ FOLDERS = frozenset({"--home", "--workspace", "--repo", "--trace-dir", "--roster
 """Arguments whose values are completed as paths."""
 
 
-def main(options: argparse.Namespace, _setup: configuration.LoadedSettings) -> int:
-    """Prints the script, and on a terminal says where it goes."""
-    script = shtab.complete(with_paths(arguments.new_parser()), options.shell)
+VALUES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("run", "--run", "--after"), "runs"),
+    **dict.fromkeys(("task", "--task"), "tasks"),
+    "name": "agents",
+}
+"""Which values of this machine complete an argument; `WORKERS` are the same everywhere."""
+WORKERS: Final = ("auto", "api", "claude", "command", "scripted")
+LATEST: Final = "latest"
+
+_LINES: Final[Mapping[str, str]] = {
+    "bash": ' --line "$COMP_LINE"',
+    "zsh": ' --line "$BUFFER"',
+    "fish": " --line (commandline -cp)",
+}
+"""How a shell says what is typed so far."""
+_HEAD: Final = re.compile(r"# AUTOMATICALLY GENERATED.*\n(?:# (?!See also).*\n)*# See also.*\n")
+
+
+def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
+    """Prints the script, and on a terminal says where it goes; or what can stand in one place of a line."""
+    if options.values:
+        sys.stdout.write("".join(f"{value}\n" for value in values(options.values, options.line, setup.settings)))
+        return console.OK
+    script = shtab.complete(with_values(arguments.new_parser()), options.shell)
+    script = _HEAD.sub(f"# It belongs in {PLACES[options.shell]}\n", script, count=1)
     if options.json:
         console.emit({"shell": options.shell, "place": PLACES[options.shell], "script": script})
         return console.OK
@@ -36,14 +65,56 @@ def main(options: argparse.Namespace, _setup: configuration.LoadedSettings) -> i
     return console.OK
 
 
-def with_paths(parser: help_pages.Parser) -> help_pages.Parser:
-    """Returns the parser with what is a file or a folder marked as such, in its commands too."""
+def values(kind: str, line: str, settings: configuration.Settings) -> Iterable[str]:
+    """Returns the runs, tasks or agents that there are; nothing where that cannot be read just now."""
+    try:
+        if kind == "agents":
+            return sorted(agent.name for agent in loader.Source.from_settings(settings).catalog().agents)
+        if kind == "tasks":
+            return health.look(settings.home, partial(listed_runs.task_names, words=line.split()[1:]))
+        return [LATEST, *map(short_forms.short, health.look(settings.home, listed_runs.names))]
+    except (errors.DispatchError, OSError):
+        return ()
+
+
+def asked_for(kind: str) -> dict[str, str | dict[str, str]]:
+    """Returns how each shell asks this program for values, in the form that shtab takes."""
+    ask = {
+        shell: f"dispatch-mcp completion {shell} --values {kind}{_LINES.get(shell, '') if kind == 'tasks' else ''}"
+        for shell in arguments.SHELLS
+    }
+    name = f"_dispatch_mcp_{kind}"
+    return {
+        **dict.fromkeys(arguments.SHELLS, name),
+        "fish": f"({ask['fish']} 2>/dev/null)",
+        "preamble": {
+            "bash": f'{name}() {{\n  compgen -W "$({ask["bash"]} 2>/dev/null)" -- "$1"\n}}\n',
+            "zsh": f'{name}() {{\n  local -a names\n  names=(${{(f)"$({ask["zsh"]} 2>/dev/null)"}})\n'
+            '  compadd "$@" -a names\n}\n',
+            "powershell": f"function {name} {{\n  param([string]$WordToComplete)\n"
+            f'  {ask["powershell"]} 2>$null | Where-Object {{ $_ -like "$WordToComplete*" }}\n}}\n',
+        },
+    }
+
+
+def with_values(parser: help_pages.Parser, command: str = "") -> help_pages.Parser:
+    """Returns the parser with what completes its values, in its commands too."""
     for action in parser._actions:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # argparse offers no other way
         names = {action.dest, *action.option_strings}
         if names & FILES:
             setattr(action, "complete", shtab.FILE)  # noqa: B010  # shtab's own way
         elif names & FOLDERS:
             setattr(action, "complete", shtab.DIRECTORY)  # noqa: B010  # shtab's own way
-    for command in parser.commands.values():
-        with_paths(command)
+        elif kind := next((VALUES[name] for name in names if name in VALUES and not _is_other(name, command)), ""):
+            setattr(action, "complete", asked_for(kind))  # noqa: B010
+        elif "--worker" in names:
+            action.choices = action.choices or WORKERS
+        action.help = action.help and action.help.removesuffix(f": {', '.join(map(str, action.choices or ()))}")
+    for name, inner in parser.commands.items():
+        with_values(inner, name)
     return parser
+
+
+def _is_other(name: str, command: str) -> bool:
+    """Returns whether an argument of that name is something else in this command: a name is not always an agent's."""
+    return name == "name" and command != "agents"

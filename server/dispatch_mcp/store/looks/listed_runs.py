@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -53,6 +54,13 @@ SELECT id, title, state, workspace, created_at, paused, {COUNTS} FROM run
 WHERE principal = '{open_runs.PRINCIPAL}' AND (? OR finished_at IS NULL) ORDER BY no DESC LIMIT {PAGE}
 """  # noqa: S608  # constants
 _HAS_RUNS: Final = f"SELECT EXISTS (SELECT 1 FROM run WHERE principal = '{open_runs.PRINCIPAL}')"  # noqa: S608
+_MOST_NAMES: Final = 100
+_NAMES: Final = f"""
+SELECT id FROM run WHERE principal = '{open_runs.PRINCIPAL}' ORDER BY no DESC LIMIT {_MOST_NAMES}
+"""  # noqa: S608  # constants
+_TASK_NAMES: Final = """
+SELECT task.id FROM task JOIN run ON task.run = run.no WHERE run.id = ? AND cause <> 'removed' ORDER BY position
+"""
 
 Work = tuple[tuple[tuple[str, str], int], ...]
 """How many tasks are ready or at work, by who does them and by state."""
@@ -106,6 +114,18 @@ def _ownerless(conn: sqlite3.Connection, home: Path) -> frozenset[str]:
     rows = conn.execute(ADOPTABLE, (json.dumps(SERVER_KINDS),)).fetchall()
     alive = {owner for owner in {owner for _, owner in rows} if owner and owner_locks.is_alive(home, owner)}
     return frozenset([run for run, owner in rows if owner not in alive][:MOST_OWNERLESS])
+
+
+def names(conn: sqlite3.Connection) -> list[str]:
+    """Returns the ids of the newest runs, the newest first."""
+    return [run for (run,) in conn.execute(_NAMES)]
+
+
+def task_names(conn: sqlite3.Connection, words: Sequence[str]) -> list[str]:
+    """Returns the tasks of the run that one of these words begins; of the newest where none does."""
+    newest = names(conn)
+    matches = [run for word in words for run in newest if run.startswith(word)]
+    return [task for run in (matches or newest)[:1] for (task,) in conn.execute(_TASK_NAMES, (run,))]
 
 
 def saving(tokens: int, whole: int) -> dict[str, float]:
