@@ -18,9 +18,11 @@ import anyio
 import httpx2
 import memory_client
 import pytest
+import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
+from starlette.responses import Response
 from uvicorn.protocols.http import h11_impl
 
 from dispatch_mcp import errors
@@ -29,6 +31,7 @@ from dispatch_mcp.web import http_server
 pytestmark = pytest.mark.anyio
 
 TOKEN = "dmcp_known"
+ANSWERED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,33 @@ def test_idle_connections_are_kept_for_longer_than_clients_keep_theirs(tmp_path:
 async def test_headers_without_end_are_cut_off_whatever_parsers_are_installed(tmp_path: Path) -> None:
     config = http_server.config(a_server(tmp_path).streamable_http_app())
     config.load()
-    assert config.http_protocol_class is h11_impl.H11Protocol
+    assert issubclass(config.http_protocol_class, h11_impl.H11Protocol)
+
+
+@pytest.mark.parametrize("part", [b"", b"POST /mcp HTTP/1.1\r\nHost: ", ANSWERED + b"GET /slow HT"])
+async def test_who_begins_a_request_and_does_not_go_on_is_not_waited_for_and_holds_up_nobody(part: bytes) -> None:
+    go_on = anyio.Event()
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"] == "/late":
+            await go_on.wait()
+        if scope["type"] == "http":
+            await Response()(scope, _receive, send)
+
+    config, listener = http_server.config(app), http_server.Address(port=0).listen()
+    config.head_s, config.lifespan = 0.01, "off"
+    server = uvicorn.Server(config)
+    with anyio.fail_after(120):
+        async with anyio.create_task_group() as group, await anyio.connect_tcp(*listener.getsockname()) as patient:
+            await patient.send(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+            group.start_soon(server.serve, [listener])
+            async with await anyio.connect_tcp(*listener.getsockname()) as slow:
+                await slow.send(part)
+                async for _answer in slow:
+                    pass  # until it is closed
+            go_on.set()
+            assert (await patient.receive()).startswith(b"HTTP/1.1 200 OK")
+            server.should_exit = True
 
 
 async def test_the_parts_of_an_answer_are_sent_without_waiting_for_the_client_to_acknowledge_the_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -22,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from uvicorn.protocols.http import h11_impl
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.text import redaction
@@ -44,6 +46,10 @@ STOP_S: Final = 5
 
 IDLE_S: Final = 75
 """Seconds for which a connection is kept that nobody uses: longer than clients do, or a request meets its end."""
+
+HEAD_S: Final = 20.0
+"""Seconds that a client has from the first byte of a request to the end of its head, or of a body that nobody reads:
+who sends slower than that holds a connection, and everybody may who needs no token for it."""
 
 BACKLOG: Final = 100
 """Connections that wait to be taken."""
@@ -209,6 +215,46 @@ async def _fault(_request: Request, _fault: Exception) -> Response:
     return JSONResponse({"error": http_messages.FAULT}, 500)
 
 
+class _Config(uvicorn.Config):
+    """How requests are served; `head_s` are the seconds that their heads may take."""
+
+    head_s: float = HEAD_S
+
+
+class _Connection(h11_impl.H11Protocol):
+    """A connection that is closed when what it begins to send does not become a request in time."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base class
+        """Begins to wait for the first request."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes a part of a request."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits for nothing any more."""
+        super().connection_lost(exc)
+        self._rest()
+
+    def _watch(self) -> None:
+        """Lets the time run while no request is being answered; more bytes do not prolong it."""
+        if self.cycle and not self.cycle.response_complete:
+            self._rest()
+        elif self._deadline is None and not self.transport.is_closing():
+            seconds = self.config.head_s if isinstance(self.config, _Config) else HEAD_S
+            self._deadline = self.loop.call_later(seconds, self.transport.close)
+
+    def _rest(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
 class _Server(uvicorn.Server):
     """A server that leaves signals alone: uvicorn's own sends itself each one again when everything has ended."""
 
@@ -234,12 +280,13 @@ async def serve(app: ASGIApp, listener: socket.socket, at_stop: Callable[[], Non
         group.cancel_scope.cancel()
 
 
-def config(app: ASGIApp) -> uvicorn.Config:
+def config(app: ASGIApp) -> _Config:
     """Returns how requests are served."""
     # No access log: what a client asks for is its own affair, and nobody reads one on a laptop.
-    return uvicorn.Config(
+    return _Config(
         app,
-        http="h11",  # the other parser, which uvicorn takes where it is there, bounds no headers
+        http=_Connection,  # by h11: the other parser, which uvicorn takes where it is there, bounds no headers
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
