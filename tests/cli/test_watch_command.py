@@ -7,8 +7,10 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,8 @@ from dispatch_mcp import configuration, errors
 from dispatch_mcp.service import traces
 
 PATIENCE_S = 120.0
+IN_SHELL = '"$@" </dev/tty & echo "process $!"; wait $!; echo "ended with $?"; read -r line'
+SHOWN_CURSOR = "\x1b[?25h"
 WAITING = "import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.05)"
 
 
@@ -70,14 +74,21 @@ def at_work() -> bool:
         return False
 
 
+def echoes(descriptor: int) -> bool:
+    """Returns whether a terminal shows what is typed."""
+    return bool(termios.tcgetattr(descriptor)[3] & termios.ECHO)
+
+
 class Terminal:
     """A command in a terminal of its own: what it has shown so far, and keys for it."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, in_shell: bool = False) -> None:
         self.shown = ""
+        command = [sys.executable, "-m", "dispatch_mcp", *arguments]
+        command = ["/bin/sh", "-c", IN_SHELL, "sh", *command] if in_shell else command
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
-            os.execv(sys.executable, [sys.executable, "-m", "dispatch_mcp", *arguments])
+            os.execv(command[0], command)
 
     def until(self, text: str) -> None:
         """Reads until a text was shown since the last look."""
@@ -116,6 +127,23 @@ def test_keys_pause_and_resume_a_run_that_another_process_carries_on(started: co
     terminal.type("q")
     assert terminal.end() == 0
     assert status()["tide"] == "running"
+    assert started.poll() is None, "who leaves ends nothing"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_screen_leaves_the_terminal_as_it_was(
+    started: command_runs.OwnProcess, number: signal.Signals
+) -> None:
+    eventually(at_work)
+    terminal = Terminal("watch", in_shell=True)
+    terminal.until("q leave")
+    assert not echoes(terminal.descriptor)
+    os.kill(int(terminal.shown.partition("process ")[2].split()[0]), number)
+    terminal.until(f"ended with {128 + number}")
+    assert SHOWN_CURSOR in terminal.shown
+    assert echoes(terminal.descriptor)
+    terminal.type("\n")
+    assert terminal.end() == 0
     assert started.poll() is None, "who leaves ends nothing"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,6 +29,9 @@ LOOK_S: Final = 2.0
 SHARE: Final = 0.1
 """Share of the time that reading may take: a run of thousands of tasks is read less often."""
 
+ENDINGS: Final = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a process at once, and would leave its terminal without a cursor and without echo."""
+
 Steer = Callable[[steering.Kind], Awaitable[None]]
 """Applies an action to the run, such as `pause`."""
 
@@ -36,6 +42,17 @@ IsOver = Callable[[run_view.RunView], bool]
 def is_final(view: run_view.RunView) -> bool:
     """Returns whether a run has ended."""
     return view.run.state in model.RUN_FINAL
+
+
+@contextmanager
+def _endings() -> Generator[AsyncIterator[signal.Signals] | None]:
+    """Gives the signals that end this process, of those that nobody handles or ignores."""
+    numbers = [number for number in ENDINGS if signal.getsignal(number) is signal.SIG_DFL]
+    if not numbers:
+        yield None
+        return
+    with anyio.open_signal_receiver(*numbers) as signals:
+        yield signals
 
 
 @dataclass(slots=True)
@@ -53,6 +70,7 @@ class LiveRun:
     can_leave: bool = True
     screen: run_screen.RunScreen | None = None
     _has_left: bool = False
+    _ended_by: signal.Signals | None = None
     _due: float = 0.0
     _states: dict[str, TaskState] = field(default_factory=dict[str, TaskState])
 
@@ -63,17 +81,26 @@ class LiveRun:
         return await self._in_lines()
 
     async def _on_screen(self) -> run_view.RunView:
-        with keyboard.keyboard() as keys:
+        with _endings() as endings, keyboard.keyboard() as keys:
             screen = await self._look()
             screen.keys = run_screen.KEYS_OF_LEAVER if self.can_leave else run_screen.KEYS
             screen.keys = screen.keys if keys is not None else ""
             with rich.live.Live(screen, console=console.err, auto_refresh=False, transient=True) as live:
                 async with anyio.create_task_group() as group:
+                    if endings is not None:
+                        group.start_soon(self._heed, endings, group.cancel_scope)
                     if keys is not None:
                         group.start_soon(self._obey, keys)
                     await self._draw(live)
                     group.cancel_scope.cancel()
+        if self._ended_by is not None:  # the terminal is as it was before, and the signal does what it always does
+            signal.raise_signal(self._ended_by)
         return screen.view if self.screen is None else self.screen.view
+
+    async def _heed(self, endings: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+        """Ends the screen when a signal comes."""
+        self._ended_by = await anext(endings)
+        scope.cancel()
 
     async def _draw(self, live: rich.live.Live) -> None:
         while True:
