@@ -269,7 +269,8 @@ def load(
     settings = _validated(draft)
     _check_together(settings, draft, needs_workspace=needs_workspace)
     origin = {key: draft.origin.get(key, Origin("default")) for key in Settings.model_fields}
-    return LoadedSettings(settings, origin, tuple(draft.warnings), child_environment.secret_values(env))
+    secrets = child_environment.secret_values(env) | set(filter(None, [web_address.secret_part(settings.notify_url)]))
+    return LoadedSettings(settings, origin, tuple(draft.warnings), secrets)
 
 
 def load_what_can_be(env: Mapping[str, str], *, flags: Mapping[str, object], cwd: Path) -> LoadedSettings:

@@ -51,6 +51,16 @@ def test_a_trial_is_sent_at_once_and_says_what_came_of_it(
     assert [delivery.document["kind"] for delivery in receiver.deliveries] == ["trial", "trial"]
 
 
+@pytest.mark.promise("S10")
+def test_no_command_shows_what_a_webhook_lets_in_by(shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPATCH_MCP_NOTIFY", "webhook")
+    monkeypatch.setenv("DISPATCH_MCP_NOTIFY_URL", "https://127.0.0.1:1/services/T01/B02/kw4ngx?team=ann")
+    for words in (["config"], ["config", "--json"], ["doctor"], ["notify"], ["notify", "test"], ["where", "--json"]):
+        answer = shell(*words)
+        assert "kw4ngx" not in f"{answer.out}{answer.err}"
+    assert "https://127.0.0.1:1[redacted:" in shell("config").out
+
+
 def test_the_key_is_printed_whole_for_the_receiver(shell: command_runs.Shell, own_home: Path) -> None:
     key = shell("notify", "key").out.strip()
     assert key.startswith("whsec_")

@@ -98,3 +98,17 @@ def test_this_machine_may_be_called_by_its_own_names() -> None:
 def test_a_name_that_nobody_knows_may_be_known_later() -> None:
     with pytest.raises(web_address.Unreachable, match="cannot be looked up"):
         web_address.addresses(web_address.parse("https://no-such-host.invalid/"))
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://example.com/runs", ""),
+        ("https://example.com", ""),
+        ("https://chat.example.com/services/T01/B02/s3", "/services/T01/B02/s3"),
+        ("https://example.com/a?key=0123456789", "/a?key=0123456789"),
+    ],
+)
+def test_what_a_service_knows_its_caller_by_is_told_from_an_address(url: str, secret: str) -> None:
+    assert web_address.secret_part(url) == secret
+    assert web_address.secret_part(url) in web_address.parse(url).path

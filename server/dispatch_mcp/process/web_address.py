@@ -63,6 +63,17 @@ def fault(url: str) -> str:
     return "" if literal is None or host in LOOPBACK else _refusal(literal)
 
 
+LEAST_SECRET: Final = 16
+"""Characters behind the host from which on they are taken for a secret: chat services let in whoever knows them."""
+
+
+def secret_part(url: str) -> str:
+    """Returns what of a URL lets in whoever knows it, empty where that can be nothing; `url` has no fault."""
+    parts = urllib.parse.urlsplit(url)
+    behind = urllib.parse.urlunsplit(("", "", parts.path, parts.query, ""))
+    return behind if len(behind) >= LEAST_SECRET else ""
+
+
 def parse(url: str) -> WebAddress:
     """Returns a URL in parts. Raises ForbiddenAddress."""
     reason = fault(url)
