@@ -80,12 +80,16 @@ class StepKind(StrEnum):
 
 
 class LikeFailures(NamedTuple):
-    """Attempts that failed alike: of which tasks, how many, the common cause, and what can be done about it."""
+    """Attempts that failed alike: of which tasks, how many, the common cause, and what can be done about it.
+
+    `cause` quotes what the first of them said, `kind` is the kind of its error.
+    """
 
     tasks: tuple[str, ...]
     attempts: int
     cause: str
     cure: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class NextStep:
         pass_on: The tasks at work to which the answer has messages.
         unread: The tasks that ended without having read a message that the answer has.
         notes_at: Where messages stand whole that the answer cuts or leaves out.
+        whole_in: The views in which stands what the answer tells of without its words.
         plan: The id of a plan to carry out or to change.
         version: Its version, for a plan to change.
         revision: The commit that an offer of merged changes is about.
@@ -138,6 +143,7 @@ class NextStep:
     pass_on: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     notes_at: str = ""
+    whole_in: tuple[str, ...] = ()
     plan: str = ""
     version: int = 0
     revision: str = ""

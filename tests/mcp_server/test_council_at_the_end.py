@@ -198,7 +198,12 @@ async def test_what_a_council_leaves_to_do_is_said_once(council: Council) -> Non
     advocate = await council.say(await council.begin("def total(items):\n    return eval(items)\n"), PASS, TODO, PASS)
     await council.say(advocate, PASS)
     trace = await council.desk.call("get_trace", run_id=council.run_id)
-    assert trace["follow_ups"] == ["council: medium: app.py:2: It runs"]
+    assert trace["follow_ups"] == ["council: 1"]
+    assert "get_trace(view='todo')" in trace["next"]
+    todo = await council.desk.call("get_trace", run_id=council.run_id, view="todo")
+    assert [item["content"] for item in todo["todo"] if "It runs" in item["content"]] == [
+        "council: medium: app.py:2: It runs"
+    ]
 
 
 async def test_a_council_without_a_verdict_of_everybody_is_inconclusive(council: Council) -> None:

@@ -21,6 +21,7 @@ from dispatch_mcp.pages import live_pictures, run_page
 from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.process import computation
 from dispatch_mcp.service import answers, dispatcher
+from dispatch_mcp.service.run_views import run_metadata
 from dispatch_mcp.text import redaction
 
 MARKDOWN = "text/markdown"
@@ -176,14 +177,14 @@ def _register_store(server: MCPServer[lazy.Opening]) -> None:
     @_at(server, "dispatch://runs/{run_id}", _Words("run", "Where a run stands", "Where a run stands."))
     async def run(run_id: str, ctx: Context[lazy.Opening]) -> str:
         with _Lookup(f"run {run_id!r}"):
-            return _trace(await (await app_of(ctx)).trace(run_id=run_id))
+            return _look(await (await app_of(ctx)).trace(run_id=run_id))
 
     @_at(
         server, "dispatch://runs/{run_id}/trace{?cursor}", _Words("trace", "Events of a run", "Events of a run, paged.")
     )
     async def trace(run_id: str, ctx: Context[lazy.Opening], cursor: str = "") -> str:
         with _Lookup(f"run {run_id!r}"):
-            return _trace(await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor))
+            return _look(await (await app_of(ctx)).trace(run_id=run_id, view="timeline", cursor=cursor))
 
     @_at(
         server,
@@ -287,8 +288,8 @@ def _digest(value: model.Json) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _trace(trace: answers.Trace) -> str:
-    return _json(trace.wire(tool_wording.words))
+def _look(trace: answers.Trace) -> str:
+    return _json(run_metadata.without_content(trace).wire(tool_wording.words))
 
 
 def _json(value: model.Json) -> str:

@@ -90,7 +90,7 @@ class RunTasks:
         except errors.DispatchError as trouble:
             raise _in_words(trouble) from trouble
         over = sum(task.state in model.TASK_FINAL for task in view.tasks)
-        waits = [f"Waits for a person: {decision.question} ({decision.task_id})" for decision in decisions[:1]]
+        waits = [f"Waits for a person: {decision.task_id}." for decision in decisions[:1]]
         state = task_extension.ProtocolTask(
             id=task_id,
             status="working",

@@ -46,7 +46,10 @@ def _messages(step: NextStep) -> str:
     pass_on = f"Pass `pass_on` on to {names(step.pass_on)} now; where you cannot, check the result against it."
     unread = f"{ended_unread(step, '`unread`')}: check the result, and have it changed if it matters."
     whole = "The resource `notes_at` has all of them whole." if step.notes_at else ""
-    return sentences(pass_on if step.pass_on else "", unread if step.unread else "", whole)
+    texts = f"Their words: {' and '.join(f'get_trace(view={view!r})' for view in step.whole_in)}."
+    return sentences(
+        pass_on if step.pass_on else "", unread if step.unread else "", whole, texts if step.whole_in else ""
+    )
 
 
 def _changes(step: NextStep) -> str:
@@ -124,7 +127,9 @@ def _let_review_go(step: NextStep) -> str:
 
 
 def _settle_failures(step: NextStep) -> str:
-    look = "When that is mended," if settle_alike(step) else "Read get_trace(view='results'); then"
+    look = (
+        "When that is mended," if settle_alike(step) and not step.whole_in else "Read get_trace(view='results'); then"
+    )
     return f"{look} steer_run(action='retry') or action='skip', task by task."
 
 

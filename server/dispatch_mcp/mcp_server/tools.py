@@ -19,7 +19,7 @@ from dispatch_mcp.planning.drafts import patterns
 from dispatch_mcp.review import council_decision
 from dispatch_mcp.routing import route_answers, router
 from dispatch_mcp.service import answers, approvals, dispatcher, plan_answers, review_answers, reviews
-from dispatch_mcp.service.run_views import short_summary
+from dispatch_mcp.service.run_views import run_metadata, short_summary
 
 Handler = Callable[[dispatcher.Dispatcher, Any], Awaitable[dict[str, model.Json]]]
 
@@ -239,9 +239,10 @@ async def get_trace(app: dispatcher.Dispatcher, args: tool_arguments.GetTrace) -
     trace = await app.trace(
         run_id=args.run_id, task_id=args.task_id, view=args.view, cursor=args.cursor, wait_s=args.wait_s
     )
-    answer = _wire(trace)
+    answer = _wire(trace if args.task_id else run_metadata.shown(trace, args.view))
     if trace.is_review and args.view in ("summary", "council") and not (args.task_id or args.cursor):
-        answer |= await app.council.trace_summary(trace.run_id, tool_wording.words)
+        whole = await app.council.trace_summary(trace.run_id, tool_wording.words)
+        answer |= whole if args.view == "council" else run_metadata.in_short(whole)
     if trace.run_id and args.view == "summary" and not args.task_id:
         return short_summary.fit(answer)
     if args.view == "report":

@@ -118,4 +118,4 @@ def _like(group: list[Failure]) -> LikeFailures:
     cause = escape.one_line(first.error, limit=CAUSE_CHARS) or f"`{first.kind}`"
     sentence = cause if cause[-1] in ".!?…" else f"{cause}."
     names = tuple(dict.fromkeys(failure.task_id for failure in group))
-    return LikeFailures(names, len(group), sentence, _CURES.get(first.kind, _CURE))
+    return LikeFailures(names, len(group), sentence, _CURES.get(first.kind, _CURE), first.kind)

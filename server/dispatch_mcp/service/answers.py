@@ -32,12 +32,15 @@ Reason = Annotated[str | NextStep, PlainSerializer(_in_words)]
 
 
 class MessageLine(model.Value):
-    """A message to tasks that have not read it, cut if it is long; `to` are some of the tasks, or a name of nobody."""
+    """A message to tasks that have not read it, cut if it is long; `to` are some of the tasks, or a name of nobody.
+
+    Looks without content leave out its text.
+    """
 
     sender: str
     to: tuple[str, ...]
     kind: str
-    text: str
+    text: str = ""
 
 
 class Answer(model.Value):
@@ -233,6 +236,7 @@ class EventLine(model.Value):
 class Trace(Answer):
     """The answer to `get_trace`; which fields are filled depends on the view.
 
+    `whole_in_view` names the views in which stands what this one tells of without its words.
     `search` says how much of a large workspace is searched while that is not all of it. `is_review` says whether there
     is more to tell of the run, as it is a round of the council.
     """
@@ -270,6 +274,7 @@ class Trace(Answer):
     pass_on: tuple[MessageLine, ...] = ()
     unread: tuple[MessageLine, ...] = ()
     notes_at: str = ""
+    whole_in_view: tuple[str, ...] = ()
     text: str = ""
     cursor: str = ""
     next: Step | None = None

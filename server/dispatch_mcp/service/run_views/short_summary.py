@@ -17,8 +17,8 @@ _ROOM: Final = 48
 """Tokens that are kept for saying what is left out."""
 
 _FILLED: Final = (
-    *("held", "pass_on", "unread", "losses", "doubts", "spend", "left", "limits", "follow_ups", "council"),
-    *("tasks", "blocked", "search", "context", "workspace", "notes_at"),
+    *("held", "pass_on", "unread", "notes_at", "losses", "doubts", "spend", "left", "limits", "follow_ups", "council"),
+    *("tasks", "blocked", "search", "context", "workspace"),
 )
 """Fields that are filled while there is room, the first first."""
 

@@ -22,5 +22,8 @@ View = Literal[
 
 VIEWS: Final[tuple[View, ...]] = get_args(View)
 
+METADATA: Final[frozenset[View]] = frozenset({"summary", "all", "timeline", "cost", "blocked"})
+"""Views that show programs no content: what happened and what it cost, and nothing that anybody wrote or read."""
+
 NOT_OF_RUNS: Final[frozenset[View]] = frozenset({"all", "brief"})
 """Views of all runs, and of one task for its worker: commands of their own show these."""
