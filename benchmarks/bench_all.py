@@ -46,6 +46,7 @@ BENCHES: Final[dict[str, Sequence[str]]] = {
 HEAD: Final = ("# The last run of all benchmarks", "", "<!-- Written by `make bench-all`; do not edit. -->", "")
 TABLE: Final = ("", "| bench | bounds | missed | took |", "|---|---|---|---|")
 LONGEST_S: Final = 1_800
+BROKEN: Final = -1
 CODES: Final = {0: "held", 1: "**missed**"}
 
 
@@ -86,10 +87,11 @@ def measured(name: str) -> Result:
     began = time.perf_counter()
     command = [sys.executable, CHECKOUT / "benchmarks" / f"{name}.py", *BENCHES[name]]
     try:
-        done = subprocess.run(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, timeout=LONGEST_S, check=False)
-        text, code = done.stdout, done.returncode
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=LONGEST_S, check=False)
+        text, code = done.stdout, BROKEN if "Traceback" in done.stderr else done.returncode
+        sys.stderr.write(done.stderr)
     except subprocess.TimeoutExpired as late:
-        text, code = (late.stdout or b"").decode("utf-8", "replace"), -1
+        text, code = (late.stdout or b"").decode("utf-8", "replace"), BROKEN
     print(text, flush=True)
     return Result(name, plain(text), code, time.perf_counter() - began)
 
