@@ -102,6 +102,10 @@ ROWS = (
         for other in ("tests/test_a.py", "conftest.py", "Makefile")
     ),
     Row("a command ended with exit code 0, and no criterion was given", PROVEN, ("command",), CHANGE_A),
+    Row(
+        "a command that runs tests ended with exit code 0, and its output shows none that passed",
+        CLAIMED, ("command",), {"command": ["python", "-m", "unittest", "--help"]}, (),
+    ),
     Row("an agent says it is done, and no criterion was given", CLAIMED, AGENTS, CHANGE_A, claims=("a.py",)),
     Row("an agent says it is done, and no criterion was given", CLAIMED, AGENTS, {}, writes=()),
     Row(
@@ -229,7 +233,7 @@ def spec(row: Row, worker: str) -> dict[str, Any]:
         return {**task, "do": f"Do it. {fake_provider.script(*steps, end)}", "model": "haiku"}
     if worker == "command":
         writes = "; ".join(f"open({name!r}, 'w').write({row.text!r})" for name in row.writes)
-        return {**task, "command": ["python", "-S", "-c", f"{writes or 'pass'}; raise SystemExit({3 * row.fails})"]}
+        return {"command": ["python", "-S", "-c", f"{writes or 'pass'}; raise SystemExit({3 * row.fails})"], **task}
     return task
 
 
@@ -305,7 +309,8 @@ def server_shell(
     """Returns a shell in the workspace, with a key for the fake provider and an allowed command."""
     for name, value in provider.env(DISPATCH_MCP_WORKSPACE=str(workspace)).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([["python", "-S", "-c", "*"]]))
+    allowed = [["python", "-S", "-c", "*"], ["python", "-m", "unittest", "--help"]]
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps(allowed))
     monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     return command_runs.shell(monkeypatch, capsys)
 

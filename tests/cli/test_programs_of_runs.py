@@ -110,6 +110,7 @@ def test_a_program_of_a_run_makes_no_token_and_applies_nothing(run_id: str, prog
     assert "may not make a token" in program("token", "add", "me")
     assert "may not apply what a run has changed" in program("apply", run_id, "--expect", "0123456789ab")
     assert "may not trust an agent" in program("agents", "trust", "anybody")
+    assert "may not edit the settings" in program("config", "edit")
 
 
 @pytest.mark.parametrize("act", person_acts.PersonAct)

@@ -19,6 +19,7 @@ from worker_conformance import FakeContext, WorkerConformance
 from dispatch_mcp import configuration, model
 from dispatch_mcp.model import AttemptState, WorkerKind, work_order
 from dispatch_mcp.process import allowlist, child_environment
+from dispatch_mcp.runs import receipts
 from dispatch_mcp.workers import attempt_scope, command
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +108,22 @@ async def test_exit_code_output_and_receipt_are_reported(tmp_path: Path, workspa
     assert outcome.output == {"exit_code": 3, "stdout": "hi\n", "stderr": "no\n", "truncated": False}
     assert outcome.receipts == (model.Receipt(kind="exit_code", ok=False, detail="ended with exit code 3"),)
     assert outcome.summary == "`sh -c echo hi; echo no >&2; exit 3` ended with exit code 3. 1 line on stderr; last: no"
+
+
+@pytest.mark.parametrize(
+    ("ending", "is_open"),
+    [("Ran 2 tests in 0.1s\n\nOK", False), ("Ran 2 tests in 0.1s\n\nOK (skipped=2)", True), ("", True)],
+)
+async def test_a_command_that_runs_tests_and_shows_none_that_passed_is_open(
+    tmp_path: Path, workspace: Path, ending: str, is_open: bool
+) -> None:
+    (workspace / "unittest.py").write_text(f"import sys\nsys.stderr.write({ending!r})")
+    outcome = await carried_out(
+        make(tmp_path, ["python", "-m", "unittest"]), work(workspace, "python", "-m", "unittest")
+    )
+    assert (outcome.state, outcome.unverified) == (AttemptState.SUCCEEDED, is_open)
+    reason = "ended with exit code 0, which proves nothing: its output does not end with tests that passed"
+    assert receipts.doubts(outcome) == ((reason,) if is_open else ())
 
 
 async def test_a_signal_is_a_failure_of_its_own_kind(tmp_path: Path, workspace: Path) -> None:

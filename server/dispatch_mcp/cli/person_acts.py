@@ -26,9 +26,10 @@ class PersonAct(StrEnum):
     APPLY = "apply what a run has changed"
     TRUST = "trust an agent"
     ADMIT = "make a token"
+    SET = "edit the settings"
 
 
-AT_TERMINALS: Final = frozenset({PersonAct.TRUST, PersonAct.ADMIT})
+AT_TERMINALS: Final = frozenset({PersonAct.TRUST, PersonAct.ADMIT, PersonAct.SET})
 """Acts that an assistant's shell may do for its user, who has asked for it, and a program of a run may not."""
 
 

@@ -438,8 +438,9 @@ def _is_open(receipt: Receipt) -> bool:
 
 
 def _is_hollow(receipt: Receipt) -> bool:
-    """Returns whether it shows that declared files were changed, but no work in them."""
-    return receipt.kind == "diff" and not receipt.criterion and receipt.ok and not receipt.checked
+    """Returns whether it shows that declared files were changed, but no work in them, or an end that shows nothing."""
+    is_shown = receipt.kind in {"diff", "exit_code"} and not receipt.criterion
+    return is_shown and receipt.ok and not receipt.checked
 
 
 def _refusal(refutations: Sequence[Receipt]) -> dict[str, model.Json]:

@@ -15,6 +15,7 @@ from dispatch_mcp.git import command_log, edits_copy, git_process, repository_pr
 from dispatch_mcp.model import AttemptState, failures, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
 from dispatch_mcp.text import escape
+from dispatch_mcp.text.reading import runner_endings
 from dispatch_mcp.workers import attempt_scope
 
 INLINE_CHARS = 16_384
@@ -189,8 +190,11 @@ class CommandWorker:
         summary = f"{_quoted(work.task.command)} {ending}. {_gist(result)}".rstrip()
         success = result.exit_code == 0 and not result.timed_out
         kind = _error_kind(result)
+        doubt = runner_endings.doubt(work.task.command, texts["stdout"], texts["stderr"]) if success else ""
+        detail = f"{ending}, which proves nothing: {doubt}" if doubt else ending
         return model.Outcome(
             state=_state(result),
+            unverified=bool(doubt),
             summary=summary,
             handoff=model.Handoff(completed_work=summary if success else "", artifacts=artifacts),
             output=output,
@@ -198,7 +202,7 @@ class CommandWorker:
             error_kind=kind,
             retryable=bool(kind) and failures.is_retryable(kind),
             usage=model.Usage(seconds=result.seconds),
-            receipts=(model.Receipt(kind="exit_code", ok=success, detail=ending),),
+            receipts=(model.Receipt(kind="exit_code", ok=success, checked=not doubt, detail=detail),),
         )
 
 

@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp.git import merge_rules
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import file_states, languages, path_globs
-from dispatch_mcp.text.reading import command_words
+from dispatch_mcp.text.reading import command_words, runner_endings
 from dispatch_mcp.workers import file_words, safe_look
 
 MAX_FILES: Final = 200
@@ -289,12 +289,13 @@ def _recipes(walk: _Walk, argv: Sequence[str], folders: Sequence[str]) -> Iterat
 
 def _program(argv: Sequence[str]) -> str:
     """Returns which family of runners a command may be of, also behind an interpreter; empty for another."""
-    argv = command_words.started(argv)
-    names = {posixpath.basename(word) for word in argv[:4]}
-    if names & _TESTED_BY_PYTHON:
+    words = command_words.started(argv)
+    names = {posixpath.basename(word) for word in words[:4]}
+    if names & _TESTED_BY_PYTHON or runner_endings.runner(argv) in _TESTED_BY_PYTHON:
         return "pytest"
-    first = posixpath.basename(argv[0]) if argv else ""
-    return "make" if first in ("make", "gmake") else "npm" if first in _NODE else first
+    first = posixpath.basename(words[0]) if words else ""
+    is_node = first in _NODE or any(posixpath.basename(word) in _NODE for word in argv[: len(argv) - len(words)])
+    return "make" if first in ("make", "gmake") else "npm" if is_node else first
 
 
 def _startup(root: Path) -> Iterator[str]:

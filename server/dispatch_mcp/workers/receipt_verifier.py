@@ -23,7 +23,6 @@ from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.text import escape, json_types, path_globs
-from dispatch_mcp.text.reading import runner_endings
 from dispatch_mcp.workers import first_state, judging_files, safe_look, workspace_snapshot
 
 log = logging.getLogger(__name__)
@@ -293,8 +292,8 @@ class ReceiptVerifier:
             return receipts.refuted(criterion, exit_receipt.detail + _tail(outcome.output))
         if outcome.state is AttemptState.FAILED:  # it took something of the user's from the checkout
             return Receipt(kind="loss", ok=False, detail=outcome.error, criterion=criterion.text)
-        if doubt := runner_endings.doubt(criterion.argv, *_streams(outcome.output)):
-            return receipts.unproven(criterion, f"{exit_receipt.detail}, which proves nothing: {doubt}")
+        if not exit_receipt.checked:
+            return receipts.unproven(criterion, exit_receipt.detail)
         if work.task.command or plan_advice.names_no_change(work.task):
             return receipts.proven(criterion, exit_receipt.detail)
         has_failed = criterion.text in receipts.refused_criteria(work.last_error)

@@ -69,7 +69,30 @@ def test_scripts_and_interpreters_are_called_by_what_they_run(words: str, calls:
 def test_what_a_wrapper_starts_is_the_command_itself() -> None:
     assert command_words.started(["env", "-u", "X=1", "timeout", "5", "pytest", "-q"]) == ["pytest", "-q"]
     assert command_words.started(["pytest", "-q"]) == ["pytest", "-q"]
+    assert command_words.started(["bash", "run", "pytest"]) == ["bash", "run", "pytest"]
     assert command_words.started([]) == command_words.started(["env"]) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("env -u HOME -C app make deploy", "env -S 'make deploy'", "env --split-string 'make -s' deploy"),
+        *(
+            "sudo -u root make deploy",
+            "stdbuf -o L make deploy",
+            "xargs -I {} make deploy",
+            "timeout -s KILL 5 make deploy",
+        ),
+        *("npx make deploy", "npm exec -- make deploy", "uv run make deploy", "poetry run env A=1 make deploy"),
+    ],
+)
+def test_values_of_options_and_launchers_are_not_taken_for_the_command(words: str) -> None:
+    assert any(command_words.does(call, DEPLOY) for call in command_words.calls(shlex.split(words)))
+
+
+@pytest.mark.parametrize("words", ["npm test", "uv sync", "poetry install", "env -S", "npx", "uv run"])
+def test_a_launcher_without_a_program_is_the_command_itself_or_nothing(words: str) -> None:
+    assert list(command_words.started(words.split())) in (words.split(), [])
 
 
 @given(st.lists(st.text(max_size=30), max_size=8))

@@ -10,7 +10,7 @@ import shlex
 from pathlib import Path
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.cli import console, settings_guide, shell_wording
+from dispatch_mcp.cli import console, person_acts, settings_guide, shell_wording
 from dispatch_mcp.process import program_path
 from dispatch_mcp.store import sqlite
 
@@ -25,6 +25,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
             console.say(file)
         return console.OK
     if options.what == "edit":
+        person_acts.refuse(person_acts.PersonAct.SET, setup.settings.home)
         edit(Path(file))
         flags = {"home": options.home, "workspace": options.workspace}
         setup = configuration.load_what_can_be(os.environ, flags=flags, cwd=Path.cwd())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 Call = tuple[str, ...]
@@ -26,6 +26,26 @@ _WRAPPERS: Final = frozenset(
         *("xargs", "chronic", "unbuffer", "eatmydata", "caffeinate"),
     }
 )
+_WITH_VALUE: Final[Mapping[str, frozenset[str]]] = {
+    "env": frozenset({"-u", "--unset", "-C", "--chdir"}),
+    "exec": frozenset({"-a"}),
+    "doas": frozenset({"-u", "-C"}),
+    "stdbuf": frozenset({"-i", "-o", "-e"}),
+    "sudo": frozenset({"-u", "--user", "-g", "--group", "-h", "--host", "-p", "--prompt", "-D", "--chdir"}),
+    "time": frozenset({"-f", "--format", "-o", "--output"}),
+    "timeout": frozenset({"-s", "--signal"}),
+    "xargs": frozenset({"-I", "-a", "--arg-file", "-d", "--delimiter", "-E"}),
+}
+"""Options of wrappers whose value is the next word; values that are numbers need no entry."""
+_LAUNCHERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("uv", "poetry", "pipenv", "pdm", "hatch", "rye", "pixi"), "run"),
+    **dict.fromkeys(("npm", "pnpm", "yarn", "bundle"), "exec"),
+    "npx": "",
+    "bunx": "",
+}
+"""Programs that start another one in a project's environment, with their word for it."""
+_SPLIT: Final = frozenset({"-S", "--split-string"})
+"""Options of `env` whose value is a whole command."""
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "busybox"})
 _OPERATORS: Final = ";&|()<>\n"
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w{0,100}=")
@@ -36,11 +56,31 @@ def started(argv: Sequence[str]) -> Sequence[str]:
     """Returns the command that a command starts behind wrappers, such as `env` and `timeout`: itself without any."""
     words = list(argv)
     for _ in range(MAX_DEPTH):
-        if not words or not (_name(words[0]) in _WRAPPERS or _ASSIGNMENT.match(words[0])):
+        rest = _behind(words)
+        if rest is None:
             break
-        rest = (at for at, word in enumerate(words) if at and not _is_of_wrapper(word))
-        words = words[next(rest, len(words)) :]
+        words = rest
     return words
+
+
+def _behind(words: list[str]) -> list[str] | None:
+    """Returns the words behind a wrapper, a launcher or an assignment; None where the first starts nothing else."""
+    name = _name(words[0]) if words else ""
+    if name in _LAUNCHERS:
+        verb = _LAUNCHERS[name]
+        return _behind_options(words[2 if verb else 1 :]) if not verb or words[1:2] == [verb] else None
+    if name in _WRAPPERS:
+        return _behind_options(words[1:], _WITH_VALUE.get(name, frozenset()))
+    return words[1:] if words and _ASSIGNMENT.match(words[0]) else None
+
+
+def _behind_options(words: list[str], with_value: Collection[str] = ()) -> list[str]:
+    at = 0
+    while at < len(words) and _is_of_wrapper(words[at]):
+        if words[at] in _SPLIT:
+            return [*" ".join(words[at + 1 : at + 2]).split(), *words[at + 2 :]]
+        at += 2 if words[at] in with_value else 1
+    return words[at:]
 
 
 def calls(argv: Sequence[str], depth: int = 0) -> Iterator[Call]:

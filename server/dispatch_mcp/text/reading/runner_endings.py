@@ -14,6 +14,11 @@ from dispatch_mcp.text.reading import command_words, excerpts
 
 Runner = Literal["pytest", "unittest", "node", "go", "cargo", ""]
 
+_FLAGS: Final = "[bBdEhiIOPqRsStuvVx?]{0,20}"
+"""Options of Python of one letter each that take no value; they may stand together before one that does."""
+_MODULE_OPTION: Final = re.compile(rf"-{_FLAGS}m(.*)", re.DOTALL)
+_VALUE_OPTION: Final = re.compile(rf"-{_FLAGS}[WX]")
+_TEXT_OPTION: Final = re.compile(rf"-{_FLAGS}c")
 _NAMES: Final[dict[str, Runner]] = {"pytest": "pytest", "py.test": "pytest", "unittest": "unittest"}
 _OTHER_FORMS: Final = ("--test-reporter", "-json", "--format", "--message-format")
 """Options by which other runners print something that is not read here."""
@@ -40,19 +45,40 @@ _NEXTEST_RESULT: Final = re.compile(r"\b[1-9]\d{0,8} tests? run: [1-9]\d{0,8} pa
 
 def runner(argv: Sequence[str]) -> Runner:
     """Returns which runner of tests a command starts itself; an empty string for another program."""
-    argv = command_words.started(argv)
-    first, *words = (posixpath.basename(argv[0]), *argv[1:]) if argv else ("",)
-    if first.startswith("python"):
-        return _NAMES.get(words[words.index("-m") + 1], "") if "-m" in words[:-1] else ""
+    first, *words = (posixpath.basename(word) if at == 0 else word for at, word in enumerate(_program(argv)))
     if first in _NAMES:
-        return "pytest" if first != "unittest" else ""
+        return _NAMES[first]
     if any(word.startswith(_OTHER_FORMS) for word in words):
         return ""
     if first == "node":
         return "node" if "--test" in words else ""
     if first == "go":
         return "go" if "test" in words else ""
-    return "cargo" if first == "cargo" and not {"test", "nextest"}.isdisjoint(words) else ""
+    return "cargo" if first == "cargo" and not {"t", "test", "nextest"}.isdisjoint(words) else ""
+
+
+def _program(argv: Sequence[str]) -> Sequence[str]:
+    """Returns the program and its words; a module that Python or coverage runs counts as a program."""
+    words = command_words.started(argv) or ("",)
+    name = posixpath.basename(words[0])
+    if name.startswith("python"):
+        module = _module(words[1:]) or ("",)
+        return _program(module) if module[0] == "coverage" else module
+    if name == "coverage":
+        return (_module(words[2:]) or ("",)) if words[1:2] == ["run"] else ("",)
+    return ("",) if name == "unittest" else words
+
+
+def _module(words: Sequence[str]) -> Sequence[str]:
+    """Returns the module that Python is to run, `-m NAME` or `-mNAME`, and its words; nothing for a file or a text."""
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        if option := _MODULE_OPTION.fullmatch(words[at]):
+            return [*filter(None, [option[1]]), *words[at + 1 :]]
+        if _TEXT_OPTION.match(words[at]):
+            break
+        at += 2 if _VALUE_OPTION.fullmatch(words[at]) else 1
+    return ()
 
 
 def doubt(argv: Sequence[str], stdout: str, stderr: str = "") -> str:
