@@ -201,8 +201,35 @@ def test_tests_inside_a_rust_module_are_marked() -> None:
     assert ("test", "tests.it_runs", 23, 28) in names(RUST, "a.rs")
 
 
+def headings(text: str, path: str) -> list[str]:
+    return [part.name for part in chunks.divide(text, path)]
+
+
 def test_short_sections_of_a_document_stay_with_the_next() -> None:
-    assert [name for _, name, _, _ in names(MARKDOWN, "a.md")] == ["Title", "Use"]
+    assert [name for _, name, _, _ in names(MARKDOWN, "a.md")] == ["Title / Install", "Use"]
+
+
+def test_short_sections_that_stay_together_are_found_by_each_of_their_headings() -> None:
+    others = "- a shop of another kind\n" * 40
+    text = f"# Shop\n\nSells.\n\n## Related projects\n\n{others}\n## Licence\n\nFree.\n"
+    assert headings(text, "README.md") == ["Shop / Related projects", "Licence"]
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~", "   ```"])
+def test_a_comment_in_a_block_of_code_of_a_document_is_no_heading(fence: str) -> None:
+    code = "\n".join([f"{fence}sh", *["make install"] * 60, "# then", "make check", fence])
+    assert headings(f"# Install\n\n{code}\n\n# Use\n\nRun it.\n", "README.md") == ["Install", "Use"]
+
+
+def test_a_block_of_code_that_is_never_closed_goes_on_to_the_end_of_a_document() -> None:
+    text = "\n".join(["# Install", "```sh", *["make install"] * 60, "# then", "make check"])
+    assert headings(text, "README.md") == ["Install"]
+
+
+def test_a_document_in_asciidoc_is_cut_at_its_headings() -> None:
+    body = "It sells things.\n" * 50
+    text = f"= Shop\n\n{body}\n== Licence\n\nFree to use.\n"
+    assert headings(text, "README.adoc") == ["Shop", "Licence"]
 
 
 def test_what_is_too_long_is_cut_into_windows_that_hold_every_line() -> None:

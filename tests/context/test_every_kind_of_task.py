@@ -181,6 +181,17 @@ def test_tests_of_what_changes_are_named_but_not_given_unless_the_task_writes_te
     assert test in given_paths(gatherer.pack(project, f"Write the missing tests: {task}"))
 
 
+def test_a_task_that_adds_a_test_gets_the_end_of_the_likeliest_tests(
+    project: Path, gatherer: pack_gatherer.Gatherer
+) -> None:
+    rates = "\n\n".join(f"def test_{at}():\n    assert price != weight\n" for at in range(80))
+    end = "def test_zebra():\n" + "    assert giraffe == lion\n" * 5 + "    # the last line\n"
+    temp_repository.write(project, "tests/test_carrier.py", f"from parcel import carrier\n\n\n{rates}\n\n{end}")
+    pack = gatherer.pack(project, "Add a test of carrier rates", budget=700)
+    assert "the last line" in pack.text
+    assert "the last line" not in gatherer.pack(project, "Let carrier rates fall on Mondays", budget=700).text
+
+
 @pytest.mark.parametrize(("task", "_"), CODE)
 def test_copies_are_never_given_for_their_words(
     project: Path, gatherer: pack_gatherer.Gatherer, task: str, _: str

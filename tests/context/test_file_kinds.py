@@ -23,6 +23,8 @@ from dispatch_mcp.context import context_query, file_kinds
         ("README.md", "docs"),
         ("CHANGES.rst", "changelog"),
         ("CHANGELOG", "changelog"),
+        ("docs/versionhistory.rst", "changelog"),
+        ("docs/whats-new.md", "changelog"),
         ("docs/changelog.md", "changelog"),
         ("newsfragments/12.bugfix", "changelog"),
         ("pyproject.toml", "dependencies"),

@@ -66,6 +66,11 @@ def test_of_a_long_file_the_part_that_the_task_means_comes_with_an_outline() -> 
     assert [entry.key for entry in offer.left_out] == ["file:a.py"]
 
 
+def test_of_a_long_changelog_the_newest_entries_come_before_those_that_the_task_means() -> None:
+    [offer] = file_shares.offers([file("CHANGES.md", LONG)], 900, interest("Round the total"), lambda _: parts(LONG))
+    assert [piece.name for piece in offer.pieces[1:]] == ["rule_0", "round_total"]
+
+
 @pytest.mark.parametrize("focus", [file("a.py", LONG, ((30, 30),)), file("a.py", LONG, symbols=("rule_2",))])
 def test_what_is_named_in_a_file_counts_more_than_its_words(focus: file_shares.NamedFile) -> None:
     [offer] = file_shares.offers([focus], 900, interest("Round the total"), lambda _: parts(LONG))

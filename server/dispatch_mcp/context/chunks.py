@@ -6,6 +6,7 @@ every language here and costs a tenth of parsing it. What belongs to no definiti
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -148,8 +149,14 @@ _HEADINGS: Mapping[str, str] = {
     "sql": rf"(?i:\ncreate[ ]+(?:or[ ]+replace[ ]+)?(?:\w+[ ]+){{0,2}}?(?:{_SQL_KINDS})[ ]+"
     r"(?:if[ ]+not[ ]+exists[ ]+)?(?P<n>[\w.\"`\[\]]+))",
     "markdown": r"\n#{1,6}[ \t]+(?P<n>[^\n]{1,200})",
+    "asciidoc": r"\n={1,6}[ \t]+(?P<n>[^\n]{1,200})",
     "rst": r"\n(?P<n>[^\s.][^\n]{1,120})\n(?P<u>[=\-~^\"'*+#`])(?P=u){2,}[ \t]*(?=\n)",
 }
+_FENCE = re.compile(r"\n[ \t]{0,3}+(`{3,}+|~{3,}+)([^\n]*+)")
+_FENCING = frozenset({"markdown"})
+_JOINED = " / "
+_HEADINGS_NAMED = 3
+"""Headings of short sections that one part is named by."""
 _BRACES = frozenset({"script", "go", "rust", "typed", "c", "php", "shell"})
 _GOES_ON = re.compile(r"[})\];, \t]*(?:else|catch|finally|while)\b")
 _INNER_WORDS = (
@@ -288,15 +295,34 @@ def _lead(text: str, at: int, start: int) -> int:
 
 
 def _sections(text: str, language: str) -> Iterator[_Span]:
-    at, name = 0, ""
+    """Yields the sections; a short one goes on into the next, and has the names of both."""
+    at, names = 0, list[str]()
+    blocks = _fenced(text) if language in _FENCING else []
     for match in _heading(language).finditer(text):
         start = match.start() + 1
-        if start - at < SHORTEST and name and language != "sql":
+        place = bisect.bisect(blocks, (start, 0)) - 1
+        if place >= 0 and start < blocks[place][1]:
             continue
-        if start > at:
-            yield _Span("text", name, at, start)
-        at, name = start, match["n"].strip()
-    yield _Span("text", name, at, len(text))
+        if start - at >= SHORTEST or not names or language == "sql":
+            if start > at:
+                yield _Span("text", _JOINED.join(names), at, start)
+            at, names = start, []
+        if len(names) < _HEADINGS_NAMED:
+            names.append(match["n"].strip())
+    yield _Span("text", _JOINED.join(names), at, len(text))
+
+
+def _fenced(text: str) -> list[tuple[int, int]]:
+    """Returns where blocks of code begin and end, in which a number sign makes no heading."""
+    blocks: list[tuple[int, int]] = []
+    start, mark = 0, ""
+    for match in _FENCE.finditer(text):
+        if not mark:
+            start, mark = match.start(), match[1]
+        elif match[1].startswith(mark) and not match[2].strip():
+            blocks.append((start, match.end()))
+            mark = ""
+    return [*blocks, (start, len(text))] if mark else blocks
 
 
 def _cut(body: str, spans: Iterable[_Span]) -> Iterator[Chunk]:

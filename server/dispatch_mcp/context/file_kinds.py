@@ -14,7 +14,10 @@ from dispatch_mcp.text import languages
 FileKind = Literal["source", "test", "docs", "changelog", "dependencies", "ci", "configuration", "example"]
 KINDS: Final[tuple[FileKind, ...]] = get_args(FileKind)
 
-_CHANGELOG_NAMES = ("changes", "changelog", "history", "news", "releases?", "release[-_ ]?notes")
+_CHANGELOG_NAMES = (
+    *("changes", "changelog", "(?:version[-_ ]?)?history", "what'?s[-_ ]?new", "news", "releases?"),
+    "release[-_ ]?notes",
+)
 _CHANGELOG_FOLDERS = ("changelogs?", "changes", "newsfragments", "news", r"changelog\.d", r"\.changeset")
 _CHANGELOG = re.compile(
     rf"(?:^|/)(?:{'|'.join(_CHANGELOG_NAMES)})[^/]*$|(?:^|/)(?:{'|'.join(_CHANGELOG_FOLDERS)})/[^/]+$", re.IGNORECASE

@@ -271,11 +271,12 @@ class Search:
     def complete(
         self, query: context_query.Query, evidence: ranking.FileEvidence, paths: Iterable[str]
     ) -> ranking.FileEvidence:
-        """Returns `found` with all parts of the first files of `paths`, best first."""
+        """Returns `evidence` with all parts of the first files of `paths`, best first, and the ends of its tests."""
         paths = list(paths)
         source = [path for path in paths if file_kinds.of(path) == "source"][:FULL_FILES]
         shut = {"source"} if evidence.kind_chances.get("test", 1.0) >= WRITES_TESTS else {"source", "test"}
         beside = [path for path in paths if file_kinds.of(path) not in shut][:FULL_BESIDE]
+        tests = [path for path in paths if file_kinds.of(path) == "test" and "test" not in shut][:FULL_BESIDE]
         ids = {part.id for part in (*evidence.parts, *evidence.beside_parts)}
         rows = [
             (path, row)
@@ -285,13 +286,22 @@ class Search:
                 " ORDER BY first LIMIT ?",
                 (self.files.ids[path], -1 if file_kinds.of(path) == "source" else HEADS),
             )
-            if row[0] not in ids
         ]
-        fresh = [self._part(query, path, 0.0, row) for path, row in rows]
+        ends = [
+            (path, row)
+            for path in tests
+            for row in self._index.db.execute(
+                "SELECT id, kind, name, first, last, start, end FROM chunks WHERE file = ? ORDER BY first DESC LIMIT 1",
+                (self.files.ids[path],),
+            )
+        ]
+        unread = {row[0]: (path, row) for path, row in (*rows, *ends) if row[0] not in ids}
+        fresh = [self._part(query, path, 0.0, row) for path, row in unread.values()]
         return dataclasses.replace(
             evidence,
             parts=[*evidence.parts, *(part for part in fresh if file_kinds.of(part.path) == "source")],
             beside_parts=[*evidence.beside_parts, *(part for part in fresh if file_kinds.of(part.path) != "source")],
+            ends=frozenset(row[0] for _, row in ends),
         )
 
     def parts_of(self, query: context_query.Query, path: str) -> list[ranking.FilePart]:

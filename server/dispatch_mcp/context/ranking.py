@@ -52,8 +52,9 @@ class FileEvidence:
     `parts` are candidates of source files, `support` those of tests, documents and examples; `near` maps a path to the
     paths it imports or is imported by; `votes` maps paths to the share that similar past commits give them; `rarity`
     maps stems of the task to their inverse document frequency; `definitions` maps paths to how many of the task's names
-    they define. `paths` are all source files that anything speaks for, best or not; `roles` says what each path is for,
-    `strangers` which words of the task name a subject and stand nowhere in the workspace.
+    they define; `ends` are the ids of parts that end a likely test. `paths` are all source files that anything speaks
+    for, best or not; `roles` says what each path is for, `strangers` which words of the task name a subject and stand
+    nowhere in the workspace.
     """
 
     parts: Sequence[FilePart] = ()
@@ -71,6 +72,7 @@ class FileEvidence:
     kind_chances: Mapping[file_kinds.FileKind, float] = field(default_factory=dict[file_kinds.FileKind, float])
     roles: Mapping[str, languages.Role] = field(default_factory=dict[str, languages.Role])
     strangers: Sequence[str] = ()
+    ends: Collection[int] = frozenset()
 
     @property
     def is_plain(self) -> bool:
@@ -452,7 +454,11 @@ def part_features(
                 head = (
                     {}
                     if kind == "source"
-                    else {**of_task, "newest": float(kind == "changelog" and part.first <= _NEWEST)}
+                    else {
+                        **of_task,
+                        "newest": float(kind == "changelog" and part.first <= _NEWEST),
+                        "end": float(part.id in evidence.ends),
+                    }
                 )
                 result.append((part, {**own, **of_file, **_around(group, at, top), **head, "share": part.score / best}))
     return result

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
 
-Language = Literal["python", "script", "go", "rust", "typed", "c", "ruby", "php", "shell", "sql", "markdown", "rst", ""]
+_Code = Literal["python", "script", "go", "rust", "typed", "c", "ruby", "php", "shell", "sql"]
+Language = Literal[_Code, "markdown", "rst", "asciidoc", ""]
 Role = Literal["source", "test", "docs", "example", "copy", "other"]
 
 _EXTENSIONS: Mapping[Language, str] = {
@@ -23,11 +24,12 @@ _EXTENSIONS: Mapping[Language, str] = {
     "sql": "sql",
     "markdown": "md markdown mdx",
     "rst": "rst",
+    "asciidoc": "adoc asciidoc",
 }
 _LANGUAGES: Mapping[str, Language] = {
     extension: language for language, extensions in _EXTENSIONS.items() for extension in extensions.split()
 }
-_CODE = frozenset(_EXTENSIONS) - {"markdown", "rst"}
+_CODE = frozenset(_EXTENSIONS) - {"markdown", "rst", "asciidoc"}
 _PROSE = frozenset({"md", "markdown", "mdx", "rst", "txt", "adoc"})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import assembly, context_query, packs, part_choice, ranking
+from dispatch_mcp.context import assembly, context_query, file_kinds, packs, part_choice, ranking
 from dispatch_mcp.text import token_count
 
 SHARE: Final = 0.75
@@ -91,14 +91,19 @@ def _item(file: NamedFile, first: int, last: int, name: str = "") -> packs.Item:
 def _in_parts(
     file: NamedFile, share: FileShare, interest: Interest, parts: Sequence[ranking.FilePart]
 ) -> assembly.KeyOffer:
-    """Returns an outline of a file and the parts that the task means, the likeliest first; the rest is left out."""
+    """Returns an outline of a file and the parts that the task means, the likeliest first; the rest is left out.
+
+    Of a changelog the newest entries come first, as that is where the next one is written.
+    """
     summary = outline(file.path, parts, share.tokens // _OUTLINE)
     pieces = [summary] if summary else []
     space = share.tokens - sum(map(_cost, pieces))
     worth = {part.id: _worth(file, interest, part) for part in parts}
-    order = sorted(parts, key=lambda part: (-worth[part.id], part.first))
+    newest = next((part.id for part in parts if part.name and file_kinds.of(file.path) == "changelog"), None)
+    order = sorted(parts, key=lambda part: (part.id != newest, -worth[part.id], part.first))
     least = _WORTH_SHOWING * max(worth.values(), default=0.0)
-    items = [_item(file, part.first, part.last, part.name) for part in order if worth[part.id] > least]
+    worthwhile = (part for part in order if part.id == newest or worth[part.id] > least)
+    items = [_item(file, part.first, part.last, part.name) for part in worthwhile]
     for item in items or [whole(file)]:
         cost = _cost(item)
         if cost <= space:

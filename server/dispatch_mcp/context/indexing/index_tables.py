@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp.context import chunks, context_query, file_listing, git_log, import_graph
 from dispatch_mcp.text import languages
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised with every change of the schema, or of what is written into it."""
 _WASTE: Final = 0.4
 """Dead parts in the word tables for one alive, from which on the index is built anew."""
