@@ -213,6 +213,17 @@ def test_a_definition_that_the_task_names_comes_before_its_neighbours() -> None:
     assert ranked.parts[0][0].name == "Cart.keep"
 
 
+def test_a_part_of_a_document_counts_as_what_the_best_of_its_headings_says() -> None:
+    names = ["Overview / Use of dates", "Overview / Licence", "Licence"]
+    parts = [
+        part("README.md", "one plain text", name=name, kind="text", first=at * 10) for at, name in enumerate(names)
+    ]
+    rows = ranking.part_features(
+        context_query.read("Explain the licence"), ranking.FileEvidence(beside_parts=parts), {"README.md": 1.0}
+    )
+    assert [features["name"] for _, features in rows] == [0.0, 1.0, 1.0]
+
+
 def test_parts_of_the_likelier_file_come_first_when_they_are_alike() -> None:
     parts = alike("a/x.py", "a/y.py")
     ranked = ranking.rank(context_query.read(TASK), evidence(parts, votes={"a/y.py": 1.0}))

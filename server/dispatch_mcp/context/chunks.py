@@ -23,6 +23,8 @@ SHORTEST = 600
 """Characters of a section that is not joined with the next one."""
 LONGEST = 110
 """Lines of a definition that stays whole."""
+BETWEEN_HEADINGS = " / "
+"""Stands in the name of a part of a document that holds several short sections."""
 _NAMES = 12
 """Constants of one part of a module that become its name."""
 
@@ -154,7 +156,6 @@ _HEADINGS: Mapping[str, str] = {
 }
 _FENCE = re.compile(r"\n[ \t]{0,3}+(`{3,}+|~{3,}+)([^\n]*+)")
 _FENCING = frozenset({"markdown"})
-_JOINED = " / "
 _HEADINGS_NAMED = 3
 """Headings of short sections that one part is named by."""
 _BRACES = frozenset({"script", "go", "rust", "typed", "c", "php", "shell"})
@@ -305,11 +306,11 @@ def _sections(text: str, language: str) -> Iterator[_Span]:
             continue
         if start - at >= SHORTEST or not names or language == "sql":
             if start > at:
-                yield _Span("text", _JOINED.join(names), at, start)
+                yield _Span("text", BETWEEN_HEADINGS.join(names), at, start)
             at, names = start, []
         if len(names) < _HEADINGS_NAMED:
             names.append(match["n"].strip())
-    yield _Span("text", _JOINED.join(names), at, len(text))
+    yield _Span("text", BETWEEN_HEADINGS.join(names), at, len(text))
 
 
 def _fenced(text: str) -> list[tuple[int, int]]:

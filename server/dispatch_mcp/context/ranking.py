@@ -243,6 +243,19 @@ def name_stems(name: str) -> frozenset[str]:
     return context_query.stems(name.rpartition(".")[2])
 
 
+@lru_cache(maxsize=65536)
+def heading_stems(name: str) -> tuple[frozenset[str], ...]:
+    """Returns the stems of each heading of a part of a document."""
+    return tuple(map(context_query.stems, name.split(chunks.BETWEEN_HEADINGS)))
+
+
+def _names(part: FilePart) -> tuple[frozenset[str], ...]:
+    """Returns the stems of what a part is called; a part of a module is called nothing."""
+    if part.kind == "text":
+        return heading_stems(part.name)
+    return () if part.kind == "module" else (name_stems(part.name),)
+
+
 def file_features(query: context_query.Query, evidence: FileEvidence) -> dict[str, dict[str, float]]:
     """Returns the features of every file that anything speaks for."""
     return {**_source_features(query, evidence), **_beside_features(query, evidence)}
@@ -471,15 +484,14 @@ _NEWEST = 40
 
 def _own(part: FilePart, task: _TaskStems, names: Collection[str]) -> dict[str, float]:
     """Returns what a part says for itself."""
-    own = name_stems(part.name) if part.kind != "module" else frozenset[str]()
-    inside = own & task.weights.keys()
+    name = max((len(stems & task.weights.keys()) / len(stems) for stems in _names(part) if stems), default=0.0)
     cov, titlecov = task.shares(part.stems)
     leaf = part.name.rpartition(".")[2]
     return {
         "cov": cov,
         "titlecov": titlecov,
-        "name": len(inside) / len(own) if own else 0.0,
-        "nameall": float(bool(own) and own <= task.weights.keys()),
+        "name": name,
+        "nameall": float(name == 1.0),
         "phrase": min(part.phrases, 3) / 3,
         "symdef": float(leaf.lower() in names),
         "function": float(part.kind == "function"),
