@@ -156,11 +156,11 @@ class Settings(model.Value):
         """Returns the allow-list of the `command` worker."""
         return allowlist.parse(self.allow_commands, defaults=self.allow_read_only_git)
 
-    def how_to_allow(self, argv: Sequence[str]) -> str:
-        """Returns what the user writes where so that a command may start."""
+    def how_to_allow(self, argv: Sequence[str], beside: Sequence[Sequence[str]] = ()) -> str:
+        """Returns what the user writes where so that a command may start, and those beside it."""
         file = str(self.home / FILE_NAME)
         variable = PREFIX + allowlist.SETTING.upper()
-        return allowlist.how_to_allow(argv, self.allow_commands, config_file=file, variable=variable)
+        return allowlist.how_to_allow(argv, self.allow_commands, config_file=file, variable=variable, beside=beside)
 
     def child_policy(self, env: Mapping[str, str]) -> child_environment.ChildPolicy:
         """Returns what children receive of `env`."""
@@ -369,6 +369,10 @@ def _read_file(path: Path) -> str:
         raise errors.ConfigError(f"{str(path)!r}, line {line} is not UTF-8.", hint="Save it as UTF-8.") from error
 
 
+_TWICE = "Cannot overwrite a value"
+"""How tomllib says that a key stands twice in a document."""
+
+
 def _parsed(path: Path, text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
@@ -377,9 +381,14 @@ def _parsed(path: Path, text: str) -> dict[str, object]:
         reason, _, place = str(error).rpartition(" (at ")
         number = _LINE.match(place)
         line = int(number[1]) if number else len(text.rstrip().split("\n"))
+        place = f"{str(path)!r}, line {line}"
+        if reason == _TWICE:
+            message = f"{place} gives a setting that stands above it already: {_brief(rows[line - 1])}."
+            raise errors.ConfigError(
+                message, hint="Keep one of the two; entries of a list stand in one list."
+            ) from error
         raise errors.ConfigError(
-            f"{str(path)!r}, line {line} is not TOML: {_brief(rows[line - 1])}: {reason or error}.",
-            hint="Correct that line.",
+            f"{place} is not TOML: {_brief(rows[line - 1])}: {reason or error}.", hint="Correct that line."
         ) from error
 
 

@@ -229,3 +229,16 @@ def test_a_run_that_is_no_review_is_not_reviewed_by_nobody(shell: command_runs.S
     assert answer.code == 3
     assert "Nobody here can review" in answer.err
     assert said(shell, "status", tmp_path) == TEXTS["succeeded", "status"]
+
+
+@pytest.mark.parametrize("words", ["status --all", "doctor", "config", "run good.json"])
+def test_a_folder_that_is_gone_is_named_as_what_is_wrong(
+    words: str, shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "away"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    answer = shell(*words.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "dispatch-mcp: The folder in which you are is gone.\n  Go to another one with `cd`.\n"

@@ -32,13 +32,15 @@ READERS = (
     ("install", "claude-code", "--dry-run"),
     ("uninstall", "--dry-run"),
     ("completion", "bash"),
+    ("completion", "bash", "--values", "tasks"),
+    ("status",),
+    ("status", "--all"),
     ("statusline",),
     ("hook", "Stop"),
     ("demo", "--repo", "/no/such/folder"),
 )
 OTHERS = (
     ("review", "--choose"),
-    ("status", "--all"),
     ("context", "Fix the login"),
     ("worktrees",),
     ("token", "add", "laptop"),

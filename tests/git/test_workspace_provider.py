@@ -58,6 +58,7 @@ async def test_an_attempt_works_in_a_worktree_outside_the_repository_and_its_cha
     assert placed.base == before[0]
     assert shown(site.repo, "run", "a.txt").startswith("one\nline 2")
     assert "merged as" in details(outcome)
+    assert details(outcome).endswith("the checkout stays as it is until a person applies it")
     assert outcome.handoff.artifacts[0].path == git(site.repo, "rev-parse", "refs/dispatch/run/merged")
     assert state_of(site.repo) == before
     assert trees(site.repo) == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -59,6 +61,17 @@ def test_the_example_starts_as_it_is(own_home: Path) -> None:
     server = json.loads((REPOSITORY / "claude_config_example.json").read_text(encoding="utf-8"))["mcpServers"][
         "dispatch"
     ]
+    nowhere = {"HOME": str(own_home), "PATH": str(own_home), **server["env"]}
+    done = subprocess.run(
+        [shutil.which("sh") or "sh", *server["args"]],
+        env=nowhere,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 127
+    assert "run make install ARGS=claude-desktop in the checkout" in done.stderr
     program = own_home / ".local/bin/dispatch-mcp"
     program.parent.mkdir(parents=True)
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dispatch_mcp "$@"\n')

@@ -176,7 +176,9 @@ def test_a_proposal_costs_at_most_sixty_characters_a_task(count: int, commands: 
 
 
 def refused(*tasks: model.Task, commands: tuple[str, ...] = ()) -> list[str]:
-    notices = proof_proposals.refused_commands(tasks, allowing(*commands), lambda argv: f"Allow {argv[0]}.")
+    notices = proof_proposals.refused_commands(
+        tasks, allowing(*commands), lambda argv, beside: f"Allow {[*beside, argv]}."
+    )
     return [f"{', '.join(notice.tasks)}: {notice.message}" for notice in notices]
 
 
@@ -187,10 +189,21 @@ def test_a_command_that_may_not_start_is_named_when_the_plan_is_made() -> None:
         task(id="c", command=("make", "all")),
     ]
     assert refused(*tasks, commands=("pytest -q",)) == [
-        "a, b: 'npm test' is not on the user's allow-list. Allow npm.",
-        "c: 'make all' is not on the user's allow-list. Allow make.",
+        "a, b: 'npm test' is not on the user's allow-list.",
+        "c: 'make all' is not on the user's allow-list. Allow [('npm', 'test'), ('make', 'all')].",
     ]
     assert refused(*tasks, commands=("pytest -q", "npm test", "make **")) == []
+
+
+def test_a_command_that_no_entry_can_allow_says_so_beside_those_that_one_line_allows() -> None:
+    tasks = [
+        task(id=key, command=command) for key, command in (("a", ("npm", "test")), ("b", ("./x",)), ("c", ("make",)))
+    ]
+    assert refused(*tasks) == [
+        "a: 'npm test' is not on the user's allow-list.",
+        "b: './x' is not on the user's allow-list. Allow [('./x',)].",
+        "c: 'make' is not on the user's allow-list. Allow [('npm', 'test'), ('make',)].",
+    ]
 
 
 def test_of_many_commands_the_first_are_named_and_the_rest_counted() -> None:

@@ -267,3 +267,12 @@ def test_the_line_and_the_variable_that_are_offered_can_be_pasted(argv: list[str
 def test_no_line_is_offered_for_what_no_entry_can_say_or_no_person_can_read(argv: list[str]) -> None:
     advice = allowlist.how_to_allow(argv, [], config_file="/h/config.toml", variable="VARIABLE")
     assert advice.startswith("No entry of `allow_commands` can allow it")
+
+
+def test_one_line_allows_several_commands_beside_those_that_are_there() -> None:
+    beside = [["npm", "test"], ["./none"]]
+    advice = allowlist.how_to_allow(
+        ["make", "all"], [["ruff"]], config_file="/h/config.toml", variable="VARIABLE", beside=beside
+    )
+    line = advice.partition("Only the user can allow them: `")[2].partition("` in /h/config.toml, or ")[0]
+    assert tomllib.loads(line) == {"allow_commands": [["ruff"], ["npm", "test"], ["make", "all"]]}

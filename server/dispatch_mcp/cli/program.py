@@ -37,10 +37,14 @@ def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.Lo
     """Returns the options and the settings in force. Raises ConfigError; argparse exits on wrong usage."""
     options = command_line.parser().read(arguments)
     flags = {"home": options.home, "workspace": options.workspace}
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError as error:
+        raise errors.InputError("The folder in which you are is gone.", hint="Go to another one with `cd`.") from error
     if options.command in WORK_ON_BROKEN:
-        return options, configuration.load_what_can_be(os.environ, flags=flags, cwd=Path.cwd())
+        return options, configuration.load_what_can_be(os.environ, flags=flags, cwd=cwd)
     needs_workspace = options.command not in WORK_ANYWHERE
-    return options, configuration.load(os.environ, flags=flags, cwd=Path.cwd(), needs_workspace=needs_workspace)
+    return options, configuration.load(os.environ, flags=flags, cwd=cwd, needs_workspace=needs_workspace)
 
 
 def main(arguments: Sequence[str], load: Load) -> int:

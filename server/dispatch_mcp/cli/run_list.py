@@ -16,7 +16,7 @@ from dispatch_mcp import errors
 from dispatch_mcp.cli import clean_output, console, shell_wording
 from dispatch_mcp.hooks import hook_program
 from dispatch_mcp.next_steps import NextStep, StepKind, age, who_is_waited_for
-from dispatch_mcp.process import child_environment
+from dispatch_mcp.process import child_environment, private_files
 from dispatch_mcp.store import health
 from dispatch_mcp.store.looks import listed_runs
 from dispatch_mcp.text import redaction, short_forms
@@ -92,9 +92,13 @@ def show_at_once(env: Mapping[str, str], now: float, *, every: bool) -> bool:
 def show_by_look(home: Path, secrets: Collection[str], now: float, *, every: bool) -> bool:
     """Prints the list by one look at the store and nothing else, and returns whether it did.
 
-    It does not where anything is out of the ordinary: a store that is not there, has no run, is of another schema, or
-    in trouble. Then only the whole program can say what there is.
+    Where nothing was ever kept it says so, and makes nothing. Where anything is out of the ordinary it prints nothing:
+    a store that is not there, has no run, is of another schema, or in trouble. Then only the whole program can say
+    what there is.
     """
+    if not os.path.lexists(home) and not private_files.obstacle(home):
+        console.say(shell_wording.words(NextStep(StepKind.BEGIN_RUN, advice="There are no runs yet.")))
+        return True
     try:
         answer = health.look(home, partial(listed_runs.read, home=home, every=every))
     except (errors.DispatchError, OSError):

@@ -303,7 +303,7 @@ def conflict_brief(merge: Merge, commit: str, base: str, sides: Sequence[Side]) 
 
 def merged_detail(head: str, refs: run_refs.Refs) -> str:
     """Returns what a receipt says of a merged change."""
-    return f"merged as {head[:12]} into {refs.merged}; the checkout stays as it is until the user applies it"
+    return f"merged as {head[:12]} into {refs.merged}; the checkout stays as it is until a person applies it"
 
 
 def dirty_notice(paths: Sequence[str]) -> str:

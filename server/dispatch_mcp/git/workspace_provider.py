@@ -348,7 +348,7 @@ class WorktreeProvider:
             return receipts.with_receipt(
                 outcome, Receipt(kind="merge", ok=True, detail="nothing was changed, so nothing is merged")
             )
-        detail = " ".join((merge_rules.merged_detail(result.head, refs), *work.notices))
+        detail = ". ".join(filter(None, (merge_rules.merged_detail(result.head, refs), " ".join(work.notices))))
         success = receipts.with_receipt(outcome, Receipt(kind="merge", ok=True, detail=detail))
         artifact = model.Artifact(name="commit", path=commit, mime_type="application/x-git")
         handoff = success.handoff.model_copy(update={"artifacts": (*success.handoff.artifacts, artifact)})

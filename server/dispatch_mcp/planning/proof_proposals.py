@@ -174,17 +174,23 @@ def answer(proposals: Proposals) -> dict[str, model.Json]:
 
 
 def refused_commands(
-    tasks: Sequence[model.Task], allow_list: allowlist.AllowList, how_to_allow: Callable[[Argv], str]
+    tasks: Sequence[model.Task], allow_list: allowlist.AllowList, how_to_allow: Callable[[Argv, Sequence[Argv]], str]
 ) -> Iterator[problems.Notice]:
-    """Yields a notice for each command that a plan asks for and that would be refused, with what the user writes."""
+    """Yields a notice for each command that a plan asks for and that would be refused.
+
+    The last of them says what the user writes for all: one line, as a setting can stand only once in a file.
+    """
     task_ids: dict[Argv, list[str]] = {}
     for task in tasks:
         for argv in dict.fromkeys(_commands(task)):
             if allow_list.find(argv) is None:
                 task_ids.setdefault(argv, []).append(task.id)
-    for argv, ids in list(task_ids.items())[:MOST_COMMANDS]:
-        message = f"{json_types.quoted(shlex.join(argv))} is not on the user's allow-list. {how_to_allow(argv)}"
-        yield problems.Notice(code="not_allowed", tasks=tuple(ids[:20]), message=message)
+    commands = list(task_ids)[:MOST_COMMANDS]
+    possible = [argv for argv in commands if allowlist.entry_for(argv) is not None]
+    for argv in commands:
+        own = "" if argv in possible[:-1] else how_to_allow(argv, possible[:-1] if argv in possible else ())
+        message = f"{json_types.quoted(shlex.join(argv))} is not on the user's allow-list. {own}".rstrip()
+        yield problems.Notice(code="not_allowed", tasks=tuple(task_ids[argv][:20]), message=message)
     if len(task_ids) > MOST_COMMANDS:
         rest = len(task_ids) - MOST_COMMANDS
         yield problems.Notice(code="not_allowed", message=f"{rest} more commands are not on it either.")

@@ -147,22 +147,33 @@ def entry_for(argv: Sequence[str]) -> tuple[str, ...] | None:
     return None if _problem(entry) else entry
 
 
-def how_to_allow(argv: Sequence[str], entries: Sequence[Sequence[str]], *, config_file: str, variable: str) -> str:
-    """Returns what a person writes where so that exactly this argv may start; `entries` are those they have already."""
+def how_to_allow(
+    argv: Sequence[str],
+    entries: Sequence[Sequence[str]],
+    *,
+    config_file: str,
+    variable: str,
+    beside: Sequence[Sequence[str]] = (),
+) -> str:
+    """Returns what a person writes where so that exactly this argv may start, and those `beside` it.
+
+    `entries` are those that the person has already: the line is whole, as a setting can stand only once in a file.
+    """
     entry = entry_for(argv)
     if entry is None:
         return (
             f"No entry of `{SETTING}` can allow it: name the program by a bare name or an absolute path, and use no "
             "characters that cannot be seen."
         )
-    whole = _as_text([*entries, entry])
+    new = [*filter(None, map(entry_for, beside)), entry]
+    whole = _as_text([*entries, *new])
     if len(whole) <= MOST_CHARS:
         places = f"`{SETTING} = {whole}` in {config_file}, or {variable}={shlex.quote(whole)}"
     else:
-        places = f"add `{_as_text(entry)}` to the list {SETTING} in {config_file}, or to {variable}"
+        places = f"add `{', '.join(map(_as_text, new))}` to the list {SETTING} in {config_file}, or to {variable}"
     return (
-        f"Only the user can allow it: {places} in the environment, which outranks the file. A server that runs already "
-        "has to be started again."
+        f"Only the user can allow {'them' if beside else 'it'}: {places} in the environment, which outranks the file. "
+        "A server that runs already has to be started again."
     )
 
 

@@ -56,7 +56,7 @@ class PlanningRules:
     ceilings: model.Limits = NO_CEILINGS
     price: forecast.Price = forecast.no_price
     allow_list: allowlist.AllowList = NO_COMMANDS
-    how_to_allow: Callable[[Sequence[str]], str] = lambda _argv: ""
+    how_to_allow: Callable[[Sequence[str], Sequence[Sequence[str]]], str] = lambda _argv, _beside: ""
 
     @property
     def has_reviews(self) -> bool:
