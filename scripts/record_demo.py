@@ -1,4 +1,4 @@
-"""Plays the demo and records it for README and docs: its end as text and SVG, its run as pictures of pages.
+"""Plays the demo and records it for README and docs: as an SVG that plays, its end as text, its run as pictures.
 
 The pictures need a Chromium and stay as they are without one.
 """
@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 import browser  # noqa: E402  # a browser for tests
 
+import moving_picture  # noqa: E402  # beside this file
+
 DOCS = ROOT / "docs"
 QUALITY = 82
+FRAME_S = 0.5
+"""Seconds between two frames of the recording."""
 FIND_A_TASK = "document.querySelector('#tasks .vrow button').click(); 0"
 ENTER = "document.querySelector('#token').value = %r; document.querySelector('#gate form button').click(); 0"
 
@@ -38,21 +43,36 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dispatch-mcp-demo-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         performance = show.Show(folder, None)
-        anyio.run(performance.perform)
-        _record_end(performance)
+        recording = moving_picture.Recording(lanes.WIDTH, "make demo")
+        anyio.run(_play, performance, recording)
+        _record_end(performance, recording)
         if browser.PROGRAM:
             with browser.opened(folder / "chromium") as chromium:
                 _record_page(chromium, folder, str(performance.facts["run_id"]))
                 _record_dashboard(chromium, folder)
 
 
-def _record_end(performance: show.Show) -> None:
+async def _play(performance: show.Show, recording: moving_picture.Recording) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch, performance, recording)
+        await performance.perform()
+        group.cancel_scope.cancel()
+
+
+async def _watch(performance: show.Show, recording: moving_picture.Recording) -> None:
+    while True:
+        recording.keep(time.monotonic() - performance.screen.began, performance.screen)
+        await anyio.sleep(FRAME_S)
+
+
+def _record_end(performance: show.Show, recording: moving_picture.Recording) -> None:
     console.out = console.Console(
         record=True, width=lanes.WIDTH, file=io.StringIO(), force_terminal=True, highlight=False, markup=False
     )
     console.out.print(performance.screen)
     demo.show_end(performance)
-    (DOCS / "demo.svg").write_text(console.out.export_svg(title="make demo", clear=False), encoding="utf-8")
+    recording.keep_console(time.monotonic() - performance.screen.began, console.out)
+    (DOCS / "demo.svg").write_text(recording.svg(), encoding="utf-8")
     text = "\n".join(line.rstrip() for line in console.out.export_text().splitlines())
     (DOCS / "demo.txt").write_text(text + "\n", encoding="utf-8")
 

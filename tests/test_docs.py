@@ -23,6 +23,11 @@ from dispatch_mcp.planning import plan_documents
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
+sys.path.insert(0, str(REPOSITORY / "scripts"))
+import moving_picture  # noqa: E402  # a script
+
+GROUP = re.compile(r'<g class="g(\d+)"><text [^>]*>(.*?)</text>')
+VISIBILITY = re.compile(r"([\d.]+)%\{visibility:(\w+)\}")
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 TYPED = re.compile(r"(?:^|`)(?:\$ )?dispatch-mcp ([a-z]+)", re.MULTILINE)
 
@@ -178,9 +183,32 @@ def test_the_quickstart_works_as_it_is_written(
 def test_the_readme_shows_a_recording_that_is_there_and_fits_in_a_terminal() -> None:
     text = (REPOSITORY / "docs" / "demo.txt").read_text(encoding="utf-8")
     assert "](docs/demo.svg)" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert (REPOSITORY / "docs" / "demo.svg").read_text(encoding="utf-8").startswith("<svg")
+    picture = (REPOSITORY / "docs" / "demo.svg").read_text(encoding="utf-8")
+    assert picture.startswith("<svg")
+    assert re.findall(r"https?://[^\"]+|url\(|<script|href=", picture) == ["http://www.w3.org/2000/svg"]
+    assert "6 tasks were planned" in picture.replace("\xa0", " ").replace("&#160;", " ")
     assert max(map(len, text.splitlines())) <= 80
     assert "a script stands in for the models" in text
+
+
+def test_a_recording_plays_what_changes_and_ends_as_its_last_frame() -> None:
+    recording = moving_picture.Recording(20, "demo")
+    for at_s, text in ((0.0, "moon waits"), (1.0, "moon waits"), (2.0, "moon is up"), (8.0, "it is <day>")):
+        recording.keep(at_s, f"tides\n{text}")
+    assert [frame.at_s for frame in recording.frames] == [0.0, 2.0, 8.0]
+    picture = recording.svg()
+    groups = {text: rules for rules, text in GROUP.findall(picture)}
+    assert list(groups) == ["tides", "moon&#160;waits", "moon&#160;is&#160;up", "it&#160;is&#160;&lt;day&gt;"]
+    seen = {
+        text: VISIBILITY.findall(re.findall(rf"@keyframes k{name}{{(.*?}})}}", picture)[0])
+        for text, name in groups.items()
+        if text != "tides"
+    }
+    assert seen["moon&#160;waits"] == [("0.00", "visible"), ("10.00", "hidden")]
+    assert seen["moon&#160;is&#160;up"] == [("0.00", "hidden"), ("10.00", "visible"), ("40.00", "hidden")]
+    assert seen["it&#160;is&#160;&lt;day&gt;"] == [("0.00", "hidden"), ("40.00", "visible")]
+    assert f".g{groups['moon&#160;is&#160;up']}{{visibility:hidden;" in picture
+    assert f".g{groups['it&#160;is&#160;&lt;day&gt;']}{{visibility:visible;" in picture
 
 
 def test_the_readme_names_every_tool() -> None:
