@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import operator
 import os
@@ -277,18 +278,28 @@ def _parts_of_run(rows: Sequence[Row]) -> records.WholeRun | None:
     if not rows:
         return None
     *cells, tasks_json, attempts_json, failures_json, edits_json, losses = rows[0]
-    rows_of_tasks = sorted(json.loads(str(tasks_json)), key=_POSITION)  # SQLite sorts less quickly
-    states = Counter([row[_STATE] for row in rows_of_tasks])
-    run = table_rows.run_record(table_rows.RunRow._make(cells), dict(sorted(states.items())))
+    tasks, counts = _tasks_of(str(tasks_json))
+    run = table_rows.run_record(table_rows.RunRow._make(cells), counts)
     return records.WholeRun(
         run,
         model.Plan(id=run.plan_id, tasks=()),
-        [_task(row) for row in rows_of_tasks],
+        list(tasks),
         [_newest_attempt(row) for row in json.loads(str(attempts_json))],
         [like_failures.Failure(*row) for row in json.loads(str(failures_json))],
         loosenings=json.loads(str(edits_json)),
         losses=int(str(losses)),
     )
+
+
+@functools.lru_cache(2)
+def _tasks_of(text: str) -> tuple[Sequence[records.TaskRecord], Mapping[str, int]]:
+    """Returns the tasks of a run in plan order, and how many are in each state; the last ones stay read.
+
+    A run is looked at again and again, and mostly nothing has changed.
+    """
+    rows: list[list[model.Json]] = sorted(json.loads(text), key=_POSITION)  # SQLite sorts less quickly
+    counts = Counter([row[_STATE] for row in rows])
+    return [_task(row) for row in rows], dict(sorted(counts.items()))
 
 
 async def newest_attempt(reader: Reader, run_id: str, task_id: str) -> records.NewestAttempt:

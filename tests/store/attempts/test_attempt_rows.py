@@ -132,3 +132,15 @@ async def test_tasks_stand_in_the_order_of_the_plan_whatever_their_names(tmp_pat
         whole = await store.whole_run("run", principal=records.LOCAL)
         assert [task.id for task in whole.tasks] == names
         assert [task.position for task in whole.tasks] == list(range(12))
+
+
+async def test_a_look_shows_what_has_changed_since_the_last_one(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b")) as (store, owner):
+        before = await store.whole_run("run", principal=records.LOCAL)
+        again = await store.whole_run("run", principal=records.LOCAL)
+        assert again.tasks == before.tasks
+        assert again.tasks is not before.tasks  # who changes the list changes nobody else's
+        await store_setup.drive(store, "run", owner)
+        after = await store.whole_run("run", principal=records.LOCAL)
+        assert {task.state for task in after.tasks} == {model.TaskState.SUCCEEDED}
+        assert (before.run.counts, after.run.counts) == ({"ready": 2}, {"succeeded": 2})
