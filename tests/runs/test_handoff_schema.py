@@ -54,6 +54,28 @@ def test_an_answer_gives_the_handoff_and_the_whole_text() -> None:
     assert handoff.proposed_edits == ({"op": "add", "id": "cache", "task": {"do": "Cache it"}},)
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_failure"),
+    [
+        ('{"status": "failed", "error": "brief not read: no such file"}', True),
+        ('I could not.\n\n```json\n{"status": "failed", "error": "brief not read"}\n```', True),
+        ('{"handoff": {"status": "blocked"}}', True),
+        ('{"status": "succeeded", "error": null}', False),
+        ('{"verdict": "FAIL", "findings": []}', False),
+        ("Error: is what the parser says of such a line.", False),
+    ],
+)
+def test_an_answer_that_reports_its_own_failure_in_the_words_of_the_brief_is_no_handoff(
+    answer: str, *, is_failure: bool
+) -> None:
+    for handoff, _, problem in (
+        handoff_schema.parse({**WHOLE, "answer": answer}),
+        handoff_schema.parse_text(json.dumps({**WHOLE, "answer": answer})),
+    ):
+        assert (handoff is None) is is_failure
+        assert problem.startswith("The answer itself reports that the work failed") is is_failure
+
+
 def test_an_answer_that_proposes_nothing_is_read_as_it_is() -> None:
     told = {name: value for name, value in WHOLE.items() if name != "proposed_edits"}
     handoff, answer, problem = handoff_schema.parse(told)

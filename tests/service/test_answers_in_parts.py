@@ -77,6 +77,11 @@ async def test_a_pass_beside_a_fail_in_another_field_of_the_report_lets_nothing_
     [
         {"text": "It is right.", "handoff": json.loads(FAIL)},
         {"text": "Verdict: FAIL", "output": {"score": 3}},
+        {"text": "See the handoff.", "handoff": {"completed_work": "FAIL: it counts lines."}},
+        {"text": '```json\n{"passed": false, "reason": "it counts lines"}\n```'},
+        {"text": "", "output": {"approved": False}},
+        {"text": "See the output.", "output": "FAIL"},
+        {"text": "### Critical\n- it counts lines"},
         {"text": "It is right.", "output": {"review": json.loads(FAIL)}},
     ],
 )

@@ -26,12 +26,12 @@ from dispatch_mcp.engine.earlier_runs import reworked_files
 from dispatch_mcp.model import AttemptState, WorkerKind, records, transitions, work_order
 from dispatch_mcp.planning import plan_advice, review_rules
 from dispatch_mcp.process import computation
-from dispatch_mcp.review import answer_parser, plan_reviews, review_tasks, reviewer_selection
+from dispatch_mcp.review import answer_parser, contradictions, plan_reviews, review_tasks, reviewer_selection
 from dispatch_mcp.review.findings import ReviewReport
 from dispatch_mcp.routing import router
 from dispatch_mcp.runs import prompt_builder
 from dispatch_mcp.store import sqlite_store
-from dispatch_mcp.text.reading import spoken_verdicts
+from dispatch_mcp.text.reading import reported_failures, spoken_verdicts
 
 
 class TaskKind(Protocol):
@@ -291,7 +291,7 @@ async def _without_unasked_verdict(
     answer = answer_parser.answer_of(outcome) if claim.answer is None else claim.answer
     asks_for = plan_advice.asks_for(task)
     judgement, why = await computation.of_json(
-        _heard, answer, task.agent or "reviewer", is_account=asks_for == "account"
+        _heard, [answer, outcome.output, outcome.handoff.completed_work], task, is_account=asks_for == "account"
     )
     if not why:
         return outcome
@@ -304,12 +304,20 @@ async def _without_unasked_verdict(
     return _refuted(outcome, judgement.report, answer, why)
 
 
-def _heard(answer: model.Json, reviewer: str, *, is_account: bool) -> tuple[plan_reviews.Judgement, str]:
-    """Returns what an answer amounts to as a review's, and what it says against what it looked at, if it does."""
-    judgement = plan_reviews.judge(reviewer, answer)
-    if judgement.ruling == "block" or not isinstance(answer, str):
-        return judgement, judgement.why if judgement.ruling == "block" else ""
-    line = spoken_verdicts.verdict(answer) or ("" if is_account else spoken_verdicts.grave_finding(answer))
+def _heard(parts: Sequence[model.Json], task: model.Task, *, is_account: bool) -> tuple[plan_reviews.Judgement, str]:
+    """Returns what an answer amounts to as a review's, and what it says against what it looked at, if it does.
+
+    `parts` are the whole answer, and what of it may give a verdict by itself.
+    """
+    answer, *_ = parts
+    judgement = plan_reviews.judge(task.agent or "reviewer", answer)
+    if judgement.ruling == "block":
+        return judgement, judgement.why
+    text = answer if isinstance(answer, str) else ""
+    field = "" if is_account else contradictions.of_flags(reported_failures.last_object(text) if text else answer)
+    texts = [part for part in parts if isinstance(part, str)]
+    line = next(filter(None, map(spoken_verdicts.verdict, texts)), field)
+    line = line or ("" if is_account else spoken_verdicts.grave_finding(text))
     return judgement, f"it says {line!r}" if line else ""
 
 

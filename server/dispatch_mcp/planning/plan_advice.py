@@ -39,7 +39,7 @@ outline plan prioritise prioritize propose rank report sort suggest summarise su
 _TELLING = frozenset(_TELLING_VERBS.split())
 _SEEKING_VERBS = """
 analyse analyze assess audit debug diagnose evaluate explore find hunt identify inspect investigate look profile
-read research review scan search study survey trace
+read reproduce research review scan search study survey trace
 """
 _SEEKING = frozenset(_SEEKING_VERBS.split())
 _JUDGING_VERBS = "approve check confirm decide ensure is judge prove say test validate verdict verify"

@@ -18,6 +18,7 @@ from typing import Final
 from dispatch_mcp import model
 from dispatch_mcp.review import finding_fields, findings
 from dispatch_mcp.text import damaged_json, json_types
+from dispatch_mcp.text.reading import severity_lists
 
 MAX_CLAIM: Final = 400
 """Characters of a finding's claim that are read for another severity."""
@@ -99,15 +100,6 @@ _LABELS = (
 )
 _NONE = re.compile(r"\W*(?:(?:none|0|zero|nothing|n/a)\b|no (?:finding|issue|problem)s?\b|\Z)", re.IGNORECASE)
 
-# A heading of nothing but a grave severity, and a row of a table with a cell of nothing else.
-_GRAVE: Final = frozenset(("critical", "blocker", "blockers", "high", "major"))
-_OF_HEADINGS: Final = frozenset(
-    ("issue", "issues", "finding", "findings", "problem", "problems", "severity", "priority")
-)
-_MENDED = re.compile(r"\b(?:fixed|resolved|mended|addressed|gone|closed|earlier|previous)\b", re.IGNORECASE)
-_RULE = re.compile(r"\s*+\|?[ :|-]*-{3}")
-_NO_ITEM: Final = frozenset(("none", "no", "nothing", "zero", "0", "n", "na", "keine", "keiner", "aucun", "aucune"))
-_WORD = re.compile(r"\w+")
 
 # What fields beside the form say: those that a PASS would have as true, and those that it would have empty.
 _FOR_IT: Final = frozenset(
@@ -185,6 +177,12 @@ def _of_finding(item: Mapping[str, model.Json]) -> str:
     return ""
 
 
+def of_flags(value: model.Json) -> str:
+    """Returns which field of an answer in no form says by yes or no that it does not pass, or an empty string."""
+    flags = value.items() if json_types.is_object(value) else ()
+    return next((key for key, flag in flags if isinstance(flag, bool) and _is_against(key, flag)), "")
+
+
 def _speaks_against(name: str, value: model.Json) -> bool:
     word = finding_fields.plain(value) if isinstance(value, str) else ""
     if name in _FOR_IT:
@@ -215,7 +213,10 @@ def of_words(words: str, severities: Collection[str] = ()) -> str:
             return f"it says PASS, but also {_excerpt(plain, start + at)!r}"
     whole = damaged_json.without_reminders(words, "\n")
     labels = [(plain, severity, at) for severity, at in _named_findings(plain)]
-    for text, severity, at in (*labels, *((whole, severity, at) for severity, at in _listed_findings(whole))):
+    for text, severity, at in (
+        *labels,
+        *((whole, finding_fields.SEVERITIES[entry.severity], entry.start) for entry in severity_lists.entries(whole)),
+    ):
         if severity not in severities:
             return f"it says PASS, but names a {severity} finding in words only: {_excerpt(text, at)!r}"
     return ""
@@ -257,45 +258,6 @@ def _named_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
             yield finding_fields.SEVERITIES[match[1].lower()], match.start(1)
     for match in field.finditer(words):
         yield finding_fields.SEVERITIES[match[1].lower()], match.start()
-
-
-def _listed_findings(words: str) -> Iterator[tuple[findings.Severity, int]]:
-    """Yields the grave severities under whose heading something stands, and those of rows of tables."""
-    lines, following, below, start = words.split("\n"), list[str](), "", 0
-    for line in reversed(lines):
-        following.append(below)
-        below = line if line.strip() else below
-    for line, below in zip(lines, reversed(following), strict=True):
-        severity = _of_heading(line, below) or _of_row(line, below)
-        if severity:
-            yield finding_fields.SEVERITIES[severity.removesuffix("s")], start
-        start += len(line) + 1
-
-
-def _of_heading(line: str, below: str) -> str:
-    """Returns the severity that is a heading, if the line below it is an item; an empty string otherwise."""
-    plain = line.strip(" \t>")
-    if not plain.startswith(("#", "**", "__")) or len(plain) > finding_fields.MAX_WORD:
-        return ""
-    first, *more = [*_WORD.findall(plain.lower()), ""][: len(_OF_HEADINGS)]
-    is_heading = first in _GRAVE and _OF_HEADINGS.issuperset(filter(None, more))
-    return first if is_heading and not _is_nothing(below) else ""
-
-
-def _of_row(line: str, below: str) -> str:
-    """Returns the severity that is a cell of a row, if other cells say more and it is no head; else an empty string."""
-    if not line.strip(" \t>").startswith("|") or _RULE.match(below):
-        return ""
-    cells = [cell.strip(" \t*_`").lower() for cell in line.strip(" \t>|").split("|")]
-    severity = next((cell for cell in cells if cell in _GRAVE), "")
-    is_harmless = all(map(_is_nothing, (cell for cell in cells if cell != severity))) or _MENDED.search(line)
-    return "" if is_harmless else severity
-
-
-def _is_nothing(text: str) -> bool:
-    """Returns whether a line or a cell holds no item: it says so, holds no word, or begins something else."""
-    words = _WORD.findall(text.lower())
-    return not words or words[0] in _NO_ITEM or text.lstrip().startswith(("#", "|", "```"))
 
 
 def _excerpt(text: str, at: int) -> str:

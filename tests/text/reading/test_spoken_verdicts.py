@@ -32,6 +32,14 @@ VERDICTS = [
     "Conclusion: FAIL, as x is wrong",
     "```\nVerdict: FAIL\n```",
     "Failed: 3 of 40 tests.",
+    "**FAIL** it does not import",
+    "\u274c **REJECTED** as it is",
+    "Status: FAILED",
+    "**Overall status:** FAIL",
+    "Verdict: does not pass",
+    "Verdict: not passed",
+    "**Result:** it doesn't pass",
+    "I looked at it.\n\nThe verdict is not passed, as it does not import.",
 ]
 FINDINGS = [
     "CRITICAL: sql injection in app.py",
@@ -45,6 +53,9 @@ FINDINGS = [
     "High: the file is not closed, and was not fixed",
     "Severity: critical\nFile: app.py",
     "### High: nothing checks the token",
+    "### Critical\n- sql injection in app.py",
+    "I looked.\n\n**High severity**\n\n1. The token is never checked\n",
+    "## Blockers\n* passwords are logged",
 ]
 HONEST = [
     "No critical findings.",
@@ -101,6 +112,18 @@ HONEST = [
     "It cannot fail: the lock is held.",
     "Nothing blocks the release.",
     "The tests are right; I could not make them fail.",
+    "### Critical\nNone\n### High\n- none\n### Low\n- naming",
+    "## Critical\n\n## High\n\n## Low\n- naming",
+    "## Critical path\n- parse, then lay out",
+    "## High-level overview\n- three modules",
+    "## Critical\nThe highest level of the logging module.",
+    "| level | meaning |\n|---|---|\n| critical | the highest one |",
+    "Status: done",
+    "status: failed is what the API answers for such an order.",
+    "Status codes: 403 for rejected requests.",
+    "Verdict: PASS. A second call does not pass the check, as it should.",
+    "FAIL **and** PASS are the words of the form.",
+    "**FAIL_FAST** is set in app.py.",
     "",
     " \n ",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from dispatch_mcp.text.reading import excerpts
+from dispatch_mcp.text.reading import excerpts, severity_lists
 
 MAX_SHOWN: Final = 100
 """Characters of a line that are shown as the reason."""
@@ -23,13 +23,23 @@ _MARKS = r"[^\w>`\"'\u201c(\[]{0,12}"
 # The word in capitals as the first one; or written small, alone in its line or with the reason behind it.
 _FIRST = (
     re.compile(rf"^{_MARKS}{_AGAINST}{_END}"),
+    re.compile(rf"^[^\w>`\"'\u201c(\[]{{0,9}}(?:\*\*|__){_AGAINST}(?:\*\*|__)(?=\s|$)"),
     re.compile(rf"^{_MARKS}[Ff]ail(?:ed|s)?(?=[*_]{{0,3}}[.!]?[*_]{{0,3}}$|[*_]{{0,3}}: | {{1,3}}[-\u2013\u2014] )"),
 )
 # A label of a verdict at the beginning of a line, and behind it the word, with which the clause ends.
-_VERDICT_LINE = re.compile(
+_LABEL = (
     rf"^{_MARKS}(?:(?:the|my) )?(?:(?:final|overall) )?(?:verdict|result|decision|conclusion)[*_]{{0,3}}"
-    rf"(?: ?[:=]| is) ?[*_]{{0,3}}{_AGAINST}{_END}",
-    re.IGNORECASE,
+    r"(?: ?[:=]| is) ?[*_]{0,3} ?"
+)
+_NEGATED = (
+    r"(?:(?:it|this) )?(?:(?:does|did|has|is|was) not|doesn['\u2019]t|didn['\u2019]t|not)(?: yet)? pass(?:ed|es|ing)?\b"
+)
+_VERDICT_LINES = (
+    re.compile(rf"{_LABEL}(?:{_AGAINST}{_END}|{_NEGATED})", re.IGNORECASE),
+    # A state is told of many things: of one in capitals it is the answer's own.
+    re.compile(
+        rf"^{_MARKS}(?:(?:Final|Overall) )?(?:[Ss]tatus|STATUS)[*_]{{0,3}} ?[:=] ?[*_]{{0,3}} ?{_AGAINST}{_END}"
+    ),
 )
 _GRAVE = r"(?:critical|blocker|high)"
 _ITEM = r"^[ \t*_#-]{0,9}(?:\d{1,3}[.)] {0,3})?[*_]{0,3}"
@@ -57,7 +67,7 @@ _NONE = tuple(
 _GONE = re.compile(
     r"(?<!not )(?<!never )(?<!n't )(?<!be )\b(?:fixed|resolved|mended|addressed|solved)\b", re.IGNORECASE
 )
-_BOTH = re.compile(r"\bPASS", re.IGNORECASE)
+_BOTH = re.compile(r"(?<!not )(?<!not yet )(?<!n['\u2019]t )\bPASS", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,40}")
 
 
@@ -69,13 +79,21 @@ def verdict(answer: str) -> str:
     lines = _own_lines(answer)
     first = next((line for line in lines if line.strip()), "").strip()
     candidates = [first] if any(pattern.search(first) for pattern in _FIRST) else []
-    candidates += [line for line in lines if _VERDICT_LINE.search(line.strip())]
+    candidates += [line for line in lines if any(pattern.search(line.strip()) for pattern in _VERDICT_LINES)]
     return next((_shown(line) for line in candidates if not _BOTH.search(line) and not _counts_none(line)), "")
 
 
 def grave_finding(answer: str) -> str:
-    """Returns the line of an answer that is a critical or high finding by its label, or an empty string."""
-    for line in _own_lines(answer):
+    """Returns the line of an answer that is a critical or high finding by its label, or the heading of a list of them.
+
+    An empty string is returned where there is none.
+    """
+    lines = _own_lines(answer)
+    text = "\n".join(lines)
+    heading = next((entry for entry in severity_lists.entries(text) if entry.heads_list), None)
+    if heading is not None:
+        return _shown(text[heading.start :].partition("\n")[0])
+    for line in lines:
         match = next(filter(None, (pattern.match(line) for pattern in _FINDINGS)), None)
         if match is None or any(pattern.match(match[1]) for pattern in _NONE) or _GONE.search(match[1]):
             continue
