@@ -67,7 +67,15 @@ def test_scripts_and_interpreters_are_called_by_what_they_run(words: str, calls:
 
 
 def test_what_a_wrapper_starts_is_the_command_itself() -> None:
-    assert command_words.started(["env", "-u", "X=1", "timeout", "5", "pytest", "-q"]) == ["pytest", "-q"]
+    for words in (
+        "env -u HOME X=1 timeout 5 pytest -q",
+        "env -C tests pytest -q",
+        "env -S 'pytest -q'",
+        "timeout -k 5 50 nice -n 5 pytest -q",
+        "stdbuf -oL sudo -u me pytest -q",
+        "X=1 nohup pytest -q",
+    ):
+        assert command_words.started(shlex.split(words)) == ["pytest", "-q"]
     assert command_words.started(["pytest", "-q"]) == ["pytest", "-q"]
     assert command_words.started(["bash", "run", "pytest"]) == ["bash", "run", "pytest"]
     assert command_words.started([]) == command_words.started(["env"]) == []
