@@ -315,8 +315,9 @@ def _heard(parts: Sequence[model.Json], task: model.Task, *, is_account: bool) -
         return judgement, judgement.why
     text = answer if isinstance(answer, str) else ""
     field = "" if is_account else contradictions.of_flags(reported_failures.last_object(text) if text else answer)
-    texts = [part for part in parts if isinstance(part, str)]
-    line = next(filter(None, map(spoken_verdicts.verdict, texts)), field)
+    texts: list[str] = [part for part in parts if isinstance(part, str)]
+    verdicts = (spoken_verdicts.verdict(part) for part in texts)
+    line = next((verdict for verdict in verdicts if verdict), field)
     line = line or ("" if is_account else spoken_verdicts.grave_finding(text))
     return judgement, f"it says {line!r}" if line else ""
 
