@@ -275,6 +275,11 @@ def stands_against(row: TaskRow) -> bool:
     return row.rounds > 0 and not _has_let_go(row)
 
 
+def is_verdict(row: TaskRow) -> bool:
+    """Returns whether a task has failed because its answer was a verdict that blocks, review or not."""
+    return row.state is TaskState.FAILED and row.cause == NEEDS_CHANGES
+
+
 def is_asked(row: TaskRow) -> bool:
     """Returns whether a review was asked before, and has neither passed its subject nor been let go by anybody.
 

@@ -293,7 +293,7 @@ def _against(tasks: Sequence[model.Task], rows: Iterable[transitions.TaskRow]) -
     """
     rows = list(rows)
     objecting = {row.id for row in rows if transitions.stands_against(row) or transitions.is_asked(row)}
-    verdict_ids = {row.id for row in rows if row.state is TaskState.FAILED and row.cause == transitions.NEEDS_CHANGES}
+    verdict_ids = {row.id for row in rows if transitions.is_verdict(row)}
     return [task.id for task in tasks if (task.reviews and task.id in objecting) or task.id in verdict_ids]
 
 

@@ -97,7 +97,10 @@ class Handles:
         return ids[0]
 
     async def objections(self, plan_id: str) -> list[transitions.TaskRow]:
-        """Returns the reviews that have not passed in the newest run of a plan that is over, whatever began since."""
+        """Returns the reviews that have not passed in the newest run of a plan that is over, whatever began since.
+
+        So are other tasks whose answer was a verdict that blocks.
+        """
         runs = await self.store.runs(self.principal, limit=LOOKED_AT)
         newest_run = next((run for run in runs if run.plan_id == plan_id and run.state in model.RUN_FINAL), None)
         if newest_run is None:
@@ -106,7 +109,10 @@ class Handles:
         reviews = {task.id for task in plan.tasks if task.reviews}
         rows = map(records.row_of, await self.store.tasks(newest_run.id))
         return [
-            row for row in rows if row.id in reviews and (transitions.stands_against(row) or transitions.is_asked(row))
+            row
+            for row in rows
+            if transitions.is_verdict(row)
+            or (row.id in reviews and (transitions.stands_against(row) or transitions.is_asked(row)))
         ]
 
 

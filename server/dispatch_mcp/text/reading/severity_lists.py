@@ -29,7 +29,7 @@ _NO_ITEM: Final = frozenset(("none", "no", "nothing", "zero", "0", "n", "na", "k
 _WORD = re.compile(r"\w+")
 
 
-class Entry(NamedTuple):
+class SeverityEntry(NamedTuple):
     """A heading or a row with a grave severity, and where its line begins; `heads_list` if a list stands below it."""
 
     severity: Grave
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     heads_list: bool = False
 
 
-def entries(words: str) -> Iterator[Entry]:
+def entries(words: str) -> Iterator[SeverityEntry]:
     """Yields the grave severities under whose heading something stands, and those of rows of tables."""
     lines, following, below, start = words.split("\n"), list[str](), "", 0
     for line in reversed(lines):
@@ -47,7 +47,7 @@ def entries(words: str) -> Iterator[Entry]:
         heading = _of_heading(line, below)
         severity = heading or _of_row(line, below)
         if severity:
-            yield Entry(severity, start, heading is not None and bool(_ITEM.match(below)))
+            yield SeverityEntry(severity, start, heading is not None and bool(_ITEM.match(below)))
         start += len(line) + 1
 
 
