@@ -58,6 +58,7 @@ def test_the_workspace_itself_is_no_repository_inside_of_it(path: str) -> None:
         ("Verify the work of w", "judgement"),
         ("Critique the work", "judgement"),
         ("Find what is wrong with the totals", "search"),
+        ("Reproduce the bug", "search"),
         ("Review how totals are made", "search"),
         ("Please audit the login", "search"),
         ("Investigate why it is slow, and say why", "search"),

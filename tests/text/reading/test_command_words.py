@@ -111,3 +111,21 @@ def test_any_command_can_be_read(argv: list[str]) -> None:
 @pytest.mark.parametrize("line", ["a ", "a;", "(", "'", "$(", "\\"])
 def test_a_long_line_of_a_shell_takes_bounded_time(line: str) -> None:
     assert growth.is_at_most(9, lambda size: [*command_words.calls(["sh", "-c", line * size])], 5_000, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("call", "other", "is_done"),
+    [
+        (("make", "deploy"), ("make", "deploy"), True),
+        (("make", "lint", "deploy"), ("make", "deploy"), True),
+        (("make", "deploy"), ("make", "lint", "deploy"), False),
+        (("make",), ("make", "deploy"), False),
+        (("git", "push", "origin"), ("git", "push"), True),
+        (("push", "git"), ("git", "push"), False),
+        ((), ("make",), False),
+    ],
+)
+def test_who_does_more_does_it_too_and_who_does_less_does_not(
+    call: tuple[str, ...], other: tuple[str, ...], *, is_done: bool
+) -> None:
+    assert command_words.does(call, other) is is_done

@@ -147,3 +147,17 @@ def test_an_end_on_the_other_stream_is_not_the_runners() -> None:
 @given(st.text(max_size=400).filter(lambda text: "passed" not in text and "%" not in text))
 def test_no_other_text_is_taken_for_an_end(text: str) -> None:
     assert runner_endings.doubt(PYTEST, text)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("python3", "-mpytest", "--co", "tests"),
+        ("python3", "-m", "coverage", "run", "-m", "pytest", "--co", "tests"),
+        ("env", "-u", "HOME", "pytest", "--co", "tests"),
+        ("uv", "run", "pytest", "--co", "tests"),
+    ],
+)
+def test_a_runner_that_only_collects_shows_nothing_whatever_starts_it(argv: tuple[str, ...]) -> None:
+    assert runner_endings.doubt(argv, "tests/test_p.py::test_a\n\n1 test collected in 0.01s\n")
+    assert not runner_endings.doubt(argv, "tests/test_p.py .  [100%]\n\n1 passed in 0.01s\n")
