@@ -31,6 +31,7 @@ _LABEL = (
     rf"^{_MARKS}(?:(?:the|my) )?(?:(?:final|overall) )?(?:verdict|result|decision|conclusion)[*_]{{0,3}}"
     r"(?: ?[:=]| is) ?[*_]{0,3} ?"
 )
+# What negates a pass, in full or drawn together ("it does not pass", "not passed").
 _NEGATED = (
     r"(?:(?:it|this) )?(?:(?:does|did|has|is|was) not|doesn['\u2019]t|didn['\u2019]t|not)(?: yet)? pass(?:ed|es|ing)?\b"
 )
