@@ -210,6 +210,40 @@ async def test_what_was_only_staged_is_missed_when_it_is_gone_and_can_be_staged_
         assert git(site.repo, "ls-files", "--stage") == before or harm.endswith("a.txt")
 
 
+@pytest.mark.parametrize(
+    ("harm", "files"),
+    [
+        ("echo HIS > a.txt", ["a.txt"]),
+        ("echo HIS > new/n.txt", ["new/n.txt"]),
+        ("echo HIS > a.txt; : > new/n.txt", ["a.txt", "new/n.txt"]),
+        ("echo more >> a.txt", []),
+        ("cp a.txt b; echo first > a.txt; cat b >> a.txt; rm b", []),
+        ("touch a.txt new/n.txt", []),
+        ("sed -i 's/mine/  mine/' a.txt", []),
+        ("echo HIS > ours.txt", []),
+    ],
+)
+async def test_what_is_written_over_while_a_worktree_is_worked_in_is_told_and_kept(
+    site: Site, harm: str, files: list[str]
+) -> None:
+    for name in ("a.txt", "new/n.txt", "ours.txt"):
+        write(site.repo, name, f"mine of {name}\nand more\n")
+
+    def work(folder: Path) -> None:
+        write(folder, "ours.txt", "done\n")
+        subprocess.run(["bash", "-c", harm], cwd=site.repo, check=True)
+
+    outcome = await site.attempt(site.order(declarations=("ours.txt",)), work)
+    assert outcome.state is model.AttemptState.SUCCEEDED
+    details = [receipt.detail for receipt in outcome.receipts if "Uncommitted work is gone" in receipt.detail]
+    assert bool(details) is bool(files)
+    for detail in details:
+        await anyio.run_process(["bash", "-c", detail.split("`")[-2]], cwd=site.repo)
+    for name in files:
+        assert (site.repo / name).read_text() == f"mine of {name}\nand more\n"
+    assert (git(site.repo, "for-each-ref", "refs/dispatch/run/before") != "") is bool(files)
+
+
 async def test_who_stages_more_in_the_meantime_has_lost_nothing(site: Site) -> None:
     write(site.repo, "a.txt", "staged only\n")
     git(site.repo, "add", "a.txt")

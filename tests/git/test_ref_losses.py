@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
+import anyio
 import pytest
 from temp_repository import Site, commit, git, make, write
 
 from dispatch_mcp.git import checkout_watch, command_log, git_process
 from dispatch_mcp.git.checkout_watch import CheckoutState, RefLoss
+from dispatch_mcp.model import AttemptState, ports
 from dispatch_mcp.process import child_environment
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
@@ -143,3 +146,29 @@ async def test_a_user_who_deletes_a_tag_and_drops_a_stash_meanwhile_fails_no_att
 
     outcome = await site.attempt(site.order(), work)
     assert outcome.state == "succeeded", outcome.error
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("harm", "ref"),
+    [("rm .git/refs/heads/keepme", "refs/heads/keepme"), ("rm .git/refs/tags/v1", "refs/tags/v1"), ("true", "")],
+)
+async def test_a_ref_that_is_gone_while_a_worktree_is_worked_in_is_told_with_its_way_back(
+    tmp_path: Path, harm: str, ref: str
+) -> None:
+    site = Site(make(tmp_path / "repo"), tmp_path / "state")
+    git(site.repo, "branch", "keepme")
+    git(site.repo, "tag", "v1")
+    before = git(site.repo, "for-each-ref", "refs/heads", "refs/tags")
+
+    def work(folder: Path) -> None:
+        write(folder, "src/b.txt", "done\n")
+        subprocess.run(["sh", "-c", harm], cwd=site.repo, check=True)
+
+    outcome = await site.attempt(site.order(), work)
+    assert outcome.state is AttemptState.SUCCEEDED
+    told = str(site.context.left.get(ports.LOSS, ""))
+    assert ("Gone meanwhile" in told) is bool(ref)
+    if ref:
+        await anyio.run_process(["sh", "-c", told.split("`")[-2]], cwd=site.repo)
+        assert git(site.repo, "for-each-ref", "refs/heads", "refs/tags") == before

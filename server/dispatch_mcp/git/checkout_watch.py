@@ -126,7 +126,7 @@ class CheckoutWatch:
         for path, status in inner.items():
             marks[path] = f"{inside[path].head} {inside[path].branch}"
             marks |= {f"{path}/{name}": mark for name, mark in _marks(self.repo.top / path, status.split("\0")).items()}
-        rest = {path: _mark(self.repo.top / path) for path in self.extra_files if path not in marks}
+        rest = {path: mark_of(self.repo.top / path) for path in self.extra_files if path not in marks}
         common = self.repo.common
         steering = [common / "config", common / "config.worktree", *sorted(common.glob("hooks/*"))]
         return CheckoutState(
@@ -135,7 +135,7 @@ class CheckoutWatch:
             refs=refs,
             files={**rest, **marks},
             settings={f".git/{path.relative_to(common).as_posix()}": _digest(path) for path in steering},
-            log=_mark((foreign_repositories.git_directory(self.repo.top) or common) / "logs" / "HEAD"),
+            log=mark_of((foreign_repositories.git_directory(self.repo.top) or common) / "logs" / "HEAD"),
             stash=_stash(common),
             inner=inside,
             worktrees=frozenset(_other_worktrees(common, self.git.home)),
@@ -304,7 +304,7 @@ def missing_files(before: CheckoutState, after: CheckoutState, top: Path) -> lis
 
 def _is_kept(before: CheckoutState, top: Path, path: str) -> bool:
     """Returns whether a new file, or one of a repository inside, is there as it was, whatever git calls it now."""
-    mark, now = before.files.get(path, ""), _mark(top / path)
+    mark, now = before.files.get(path, ""), mark_of(top / path)
     is_apart = mark.startswith("? ") or any(path.startswith(f"{folder}/") for folder in before.inner)
     return is_apart and bool(now) and mark.endswith(f" {now}")
 
@@ -458,7 +458,7 @@ def _header(entries: Collection[str]) -> dict[str, str]:
 def _marks(top: Path, entries: Collection[str]) -> dict[str, str]:
     """Returns a mark for each file that git names, without litter."""
     words = {path: words for words, path in map(_split, entries) if path and not merge_rules.is_litter(path)}
-    return {path: f"{text} {_mark(top / path)}" for path, text in words.items()}
+    return {path: f"{text} {mark_of(top / path)}" for path, text in words.items()}
 
 
 def _split(entry: str) -> tuple[str, str]:
@@ -467,7 +467,7 @@ def _split(entry: str) -> tuple[str, str]:
     return (" ".join(words), path) if entry[:1] in _BLANKS_BEFORE_PATH else ("", "")
 
 
-def _mark(path: Path) -> str:
+def mark_of(path: Path) -> str:
     """Returns what tells two states of a file apart without reading it; empty when it is not there."""
     try:
         status = path.lstat()

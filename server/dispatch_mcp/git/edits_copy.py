@@ -24,11 +24,15 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.git import checkout_watch, command_log, foreign_repositories, git_process, merge_queue, merge_rules
 from dispatch_mcp.model import AttemptState, Receipt, ports, problems, run_refs, work_order
 from dispatch_mcp.runs import receipts
-from dispatch_mcp.text import escape, path_globs
+from dispatch_mcp.text import escape, path_globs, unified_diff
 
 MOST_FILES: Final = 2_000
 MOST_BYTES: Final = 64 << 20
 """What is copied at most, of files and of bytes in all: a data set in the checkout is not."""
+
+MOST_REWRITTEN: Final = 100
+MOST_READ: Final = 8 << 20
+"""Files with uncommitted work that are looked into after they were changed, and the bytes of one."""
 
 COPY_S: Final = 10.0
 NAMED: Final = 20
@@ -45,7 +49,7 @@ class EditsCopy(NamedTuple):
 
     `absent` are those of the files that were deleted already, `nonempty` those with something in them, `rest` further
     ones that the copy has no room for. Without a commit it has room for none. `stage` is the commit of what is staged
-    and stands nowhere else, a parent of the other.
+    and stands nowhere else, a parent of the other. `marks` tell two states of the files apart without reading them.
     """
 
     ref: str
@@ -55,6 +59,7 @@ class EditsCopy(NamedTuple):
     nonempty: frozenset[str] = frozenset()
     rest: frozenset[str] = frozenset()
     stage: str = ""
+    marks: Mapping[str, str] = {}
 
     def missing(self, losses: Collection[str]) -> list[str]:
         """Returns the files of the copy that are among these paths, of which some may be folders."""
@@ -137,7 +142,8 @@ class EditsCopies:
             commit = await self._commit(git, copy, sorted(paths), copy.absent & paths) if paths else ""
         except errors.WorkerError:
             return copy._replace(rest=frozenset(sizes), stage="")
-        return copy._replace(commit=commit, paths=paths, rest=frozenset(sizes) - paths)
+        marks = await anyio.to_thread.run_sync(_marks, self.repo.top, paths)
+        return copy._replace(commit=commit, paths=paths, rest=frozenset(sizes) - paths, marks=marks)
 
     async def _staged(self, git: git_process.Git, index_files: Mapping[str, checkout_watch.StagedFile]) -> str:
         """Returns a commit of the last one with these files as they are staged; the index itself is left alone."""
@@ -169,6 +175,24 @@ class EditsCopies:
         await merger.keep(self.repo, copy.ref, commit)
         return commit
 
+    async def overwritten(self, copy: EditsCopy) -> list[str]:
+        """Returns the files of a copy in which not one line of what was not committed stands any more.
+
+        Of one that is gone nothing is said here, nor of one without lines.
+        """
+        now = await anyio.to_thread.run_sync(_marks, self.repo.top, copy.paths)
+        paths = sorted(path for path, mark in now.items() if mark and mark != copy.marks.get(path))[:MOST_REWRITTEN]
+        if not paths or not copy.commit:
+            return []
+        git = replace(self.git, max_seconds=COPY_S)
+        options = ("--unified=0", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv")
+        words = (*options, f"{copy.commit}^1", copy.commit, "--", *paths)
+        try:
+            text = (await git.run(self.repo.top, "diff", *words, env={"GIT_LITERAL_PATHSPECS": "1"})).out
+        except errors.WorkerError:
+            return []
+        return await anyio.to_thread.run_sync(_rewritten, self.repo.top, text)
+
     async def drop(self, copy: EditsCopy) -> None:
         """Removes the ref of a copy of which nothing is missing."""
         await self.git.run(self.repo.top, "update-ref", "-d", copy.ref, copy.commit)
@@ -195,6 +219,26 @@ def _size(path: Path) -> int | None:
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _marks(top: Path, paths: Collection[str]) -> dict[str, str]:
+    return {path: checkout_watch.mark_of(top / path) for path in paths}
+
+
+def _rewritten(top: Path, diff: str) -> list[str]:
+    """Returns the files of a change of which no added line with a word in it is there now."""
+    paths = list[str]()
+    for file in unified_diff.parse(diff).files:
+        lines = {line[1:].strip() for hunk in file.hunks for line in hunk.lines if line[:1] == "+"}
+        lines = {line for line in lines if any(map(str.isalnum, line))}
+        try:
+            with (top / file.path).open("rb") as stream:
+                text = stream.read(MOST_READ).decode("utf-8", "replace")
+        except OSError:
+            continue
+        if lines and lines.isdisjoint(map(str.strip, text.split("\n"))) and len(text) < MOST_READ:
+            paths.append(file.path)
+    return paths
 
 
 def _is_there(path: Path, *, has_contents: bool) -> bool:
@@ -271,13 +315,14 @@ class CheckoutGuard:
         moves += await self._ref_losses(before.state, after, commands)
         moves += await self._inner_losses(before.state, after, commands)
         moves += checkout_watch.removals(before.state, after, commands)
-        losses = await self._losses(before, after)
+        losses = [*await self._losses(before, after), *await self._overwritten(before.copy)]
         stage_losses = checkout_watch.unstaged_files(before.state, after, commands, self.repo.top)
         loss = f"{notice(before.copy, losses)} {staging_notice(before.copy, stage_losses)}".strip()
         losses += stage_losses
         refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
-        if refusal or loss:
-            ctx.beat(**{ports.LOSS: f"{refusal} {loss}".strip()})
+        absences = "" if moves else self._absent_refs(before.state, after)
+        if refusal or loss or absences:
+            ctx.beat(**{ports.LOSS: " ".join(filter(None, (refusal, absences, loss)))})
         if loss:
             outcome = receipts.with_receipt(outcome, Receipt(kind="touched", ok=False, detail=loss))
         elif before.copy is not None and before.copy.commit:
@@ -305,6 +350,24 @@ class CheckoutGuard:
         losses = checkout_watch.ref_losses(before, after, commands, in_worktree=bool(self.work.base))
         texts = [loss.text for loss in losses[:NAMED] if not await self._is_forward(loss)]
         return [*texts, f"{len(losses) - NAMED} more"] if len(losses) > NAMED else texts
+
+    def _absent_refs(self, before: checkout_watch.CheckoutState, after: checkout_watch.CheckoutState) -> str:
+        """Returns which branches and tags are gone while a worktree was worked in, by whom nobody can tell."""
+        losses = checkout_watch.ref_losses(before, after, [], in_worktree=False) if self.work.base else []
+        texts = [loss.text for loss in losses if not loss.after]
+        more = f"; {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+        lead = "Gone meanwhile, through this task or somebody else: "
+        return f"{lead}{'; '.join(texts[:NAMED])}{more}." if texts else ""
+
+    async def _overwritten(self, copy: EditsCopy | None) -> list[str]:
+        """Returns the files of a copy that were written over while a worktree was worked in; not those of the run.
+
+        What a command does to the contents of the checkout that it works in is its business.
+        """
+        if not self.work.base or copy is None:
+            return []
+        paths = await EditsCopies(self.git, self.repo).overwritten(copy)
+        return [path for path in paths if not self._are_of_run([path])]
 
     async def _inner_losses(
         self,
