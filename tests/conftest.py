@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import shutil
 import signal
@@ -28,6 +29,7 @@ MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # pytest makes a folder of our own in 
 """A file system in memory, as Linux has it, and the bytes that have to be free there."""
 
 _INHERITED = ("ANTHROPIC_", "CLAUDE", "DISPATCH_MCP_", "GIT_", "MCP_", "XDG_")
+_NUMBERS = itertools.count()
 _KEPT = frozenset({"DISPATCH_MCP_CHAOS"})
 _GIT_IDENTITY = {
     "GIT_AUTHOR_NAME": "A Tester",
@@ -88,7 +90,8 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if request.node.get_closest_marker("real_home"):
         yield None
         return
-    home, failures = tmp_path_factory.mktemp("home"), request.session.testsfailed
+    home, failures = tmp_path_factory.getbasetemp() / f"home{next(_NUMBERS)}", request.session.testsfailed
+    home.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(_INHERITED) and name not in _KEPT:
@@ -101,7 +104,10 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         patch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
         yield home
     if request.session.testsfailed == failures:
-        shutil.rmtree(home, ignore_errors=True)
+        try:
+            home.rmdir()  # as most tests leave nothing there
+        except OSError:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

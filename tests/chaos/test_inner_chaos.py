@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("git") is None, reason="there is no git"),
 ]
 
-KILLS = 100 if os.environ.get("DISPATCH_MCP_CHAOS") == "full" else 5
+KILLS = 100 if os.environ.get("DISPATCH_MCP_CHAOS") == "full" else 3
 SCRIPT = Path(__file__).parent / "inner_kills.py"
 
 

@@ -27,7 +27,7 @@ NEVER = ("lost", "merged_twice", "accepted_twice", "paid_twice", "unfinished", "
 
 @pytest.mark.promise("R2")
 def test_a_server_killed_at_its_git_commands_loses_no_change_and_merges_none_twice() -> None:
-    kills = 120 if FULL else 10
+    kills = 120 if FULL else 5
     found = attack("--kills", str(kills), "--each", "10")
     assert found["kills"] >= kills
     assert {name: found[name] for name in NEVER} == dict.fromkeys(NEVER, 0)
@@ -36,7 +36,7 @@ def test_a_server_killed_at_its_git_commands_loses_no_change_and_merges_none_twi
 
 @pytest.mark.promise("R2")
 def test_a_mixed_run_killed_at_random_pays_for_no_finished_task_again_and_leaves_the_repository_whole() -> None:
-    kills = 100 if FULL else 8
+    kills = 100 if FULL else 4
     found = attack("--kills", str(kills), "--mixed")
     assert found["kills"] >= kills
     assert {name: found[name] for name in NEVER} == dict.fromkeys(NEVER, 0)

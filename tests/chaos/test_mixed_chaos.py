@@ -16,14 +16,15 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
 ]
 
-KILLS = 100 if os.environ.get("DISPATCH_MCP_CHAOS") == "full" else 6
+FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
+KILLS, LIFE_S = (100, 4.0) if FULL else (4, 1.5)
 SCRIPT = Path(__file__).parent / "mixed_kills.py"
 
 
 @pytest.mark.promise("R1")
 @pytest.mark.promise("R10")
 def test_work_that_costs_money_is_lost_never_paid_twice_never_and_nobody_survives() -> None:
-    found = chaos_attacks.attack(SCRIPT, "--kills", str(KILLS), timeout_s=1700)
+    found = chaos_attacks.attack(SCRIPT, "--kills", str(KILLS), "--life", str(LIFE_S), timeout_s=1700)
     assert found["kills"] >= KILLS
     bad = ("lost", "unexpected", "duplicated", "paid_twice", "survivors", "unfinished")
     assert [word for word in bad if found[word]] == []

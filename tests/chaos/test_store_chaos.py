@@ -30,9 +30,9 @@ def attack(script: str, *arguments: str) -> dict[str, Any]:
 
 @pytest.mark.promise("R1")
 def test_nothing_acknowledged_is_lost_when_processes_are_killed_at_random() -> None:
-    found = attack("store_kills.py", "--kills", sized(60, 1000), "--tasks", sized(600, 10_000))
-    assert found["kills"] >= int(sized(60, 1000))
-    assert found["tasks"] >= int(sized(600, 10_000))
+    found = attack("store_kills.py", "--kills", sized(30, 1000), "--tasks", sized(300, 10_000))
+    assert found["kills"] >= int(sized(30, 1000))
+    assert found["tasks"] >= int(sized(300, 10_000))
     assert found["lost"] == found["duplicated"] == found["unexpected"] == 0
 
 
@@ -53,9 +53,9 @@ def test_what_a_process_reports_after_its_lease_was_over_is_not_accepted() -> No
 @pytest.mark.promise("R4")
 @pytest.mark.parametrize("processes", [8, 16] if FULL else [8])
 def test_a_crowd_of_processes_never_meets_a_locked_store(processes: int) -> None:
-    found = attack("store_crowd.py", "--processes", str(processes), "--tasks", sized(800, 5000))
+    found = attack("store_crowd.py", "--processes", str(processes), "--tasks", sized(400, 5000))
     assert found["busy"] == found["failed_processes"] == found["duplicated"] == 0
-    assert found["ok"] >= int(sized(800, 5000))
+    assert found["ok"] >= int(sized(400, 5000))
 
 
 def test_a_store_is_made_once_however_many_make_it_and_die_of_it() -> None:

@@ -132,7 +132,7 @@ def test_ten_megabytes_on_one_line_are_answered(env: dict[str, str], shop: Path)
 @pytest.mark.promise("R6")
 @pytest.mark.parametrize("busy", ["idle", "waiting", "working"])
 def test_the_end_of_stdin_ends_the_server(env: dict[str, str], shop: Path, busy: str) -> None:
-    with raw_server.Wire(env, shop, fresh=True) as server:
+    with raw_server.Wire(env, shop, fresh=busy == "idle") as server:
         server.request("tools/list")
         task = {"id": "a", "do": "Take long", "command": ["python", "-c", LONG]}
         if busy == "working":
@@ -150,7 +150,7 @@ def test_the_end_of_stdin_ends_the_server(env: dict[str, str], shop: Path, busy:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_cleanly(env: dict[str, str], shop: Path, number: signal.Signals) -> None:
-    with raw_server.Wire(env, shop, fresh=True) as server:
+    with raw_server.Wire(env, shop, fresh=number is signal.SIGTERM) as server:
         plan_id = server.call("plan_dag", tasks=scripted(3, 900.0))["plan_id"]
         server.call("dispatch", plan_id=plan_id, worker="scripted")
         server.process.send_signal(number)
