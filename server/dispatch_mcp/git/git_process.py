@@ -195,10 +195,11 @@ class Git:
     async def _answer(
         self, cwd: Path, arguments: Sequence[str], stdin: str | bytes, env: Mapping[str, str], codes: Collection[int]
     ) -> GitAnswer:
-        argv, command = [self._program(), *_OPTIONS, *arguments], _command(arguments)
+        whole = {**self.policy.environment(_ENV), "GIT_CEILING_DIRECTORIES": str(self.home.absolute())}
+        argv, command = [_program(whole), *_OPTIONS, *arguments], _command(arguments)
         try:
             with anyio.fail_after(self.max_seconds):
-                answer = await self._run(argv, cwd, stdin, env)
+                answer = await _run(argv, cwd, stdin, {**whole, **env}, self.output_cap)
         except TimeoutError:
             raise TooSlow(f"`git {command}` took longer than {self.max_seconds:g} s.") from None
         except OSError as error:
@@ -208,23 +209,6 @@ class Git:
         if answer.code not in codes:
             raise refusal(command, answer)
         return answer
-
-    async def _run(self, argv: list[str], cwd: Path, stdin: str | bytes, env: Mapping[str, str]) -> GitAnswer:
-        whole = {**self.policy.environment(_ENV), "GIT_CEILING_DIRECTORIES": str(self.home.absolute()), **env}
-        out, err = bytearray(), bytearray()
-        async with _child(argv, cwd, whole) as process, anyio.create_task_group() as group:
-            # Both streams are read while the input is written: git blocks on whichever pipe is full.
-            group.start_soon(_collect, process.stdout, out, self.output_cap, group.cancel_scope.cancel)
-            group.start_soon(_drain, process.stderr, err)
-            await _feed(process.stdin, stdin)
-            await process.wait()
-        return GitAnswer(process.returncode or 0, bytes(out), bytes(err))
-
-    def _program(self) -> str:
-        program = program_path.find("git", self.policy.environment().get("PATH", ""))
-        if program is None:
-            raise errors.WorkerError("git is not on the PATH.", hint="Install git 2.38 or newer.")
-        return program
 
     async def version(self) -> tuple[int, int]:
         """Returns major and minor of git. Raises WorkerError."""
@@ -242,6 +226,24 @@ class Git:
             identity = {f"GIT_{role}_{key}": text for role in ("AUTHOR", "COMMITTER") for key, text in pairs}
             self._identity[str(cwd)] = identity
         return identity
+
+
+async def _run(argv: list[str], cwd: Path, stdin: str | bytes, env: Mapping[str, str], cap: int) -> GitAnswer:
+    out, err = bytearray(), bytearray()
+    async with _child(argv, cwd, env) as process, anyio.create_task_group() as group:
+        # Both streams are read while the input is written: git blocks on whichever pipe is full.
+        group.start_soon(_collect, process.stdout, out, cap, group.cancel_scope.cancel)
+        group.start_soon(_drain, process.stderr, err)
+        await _feed(process.stdin, stdin)
+        await process.wait()
+    return GitAnswer(process.returncode or 0, bytes(out), bytes(err))
+
+
+def _program(env: Mapping[str, str]) -> str:
+    program = program_path.find("git", env.get("PATH", ""))
+    if program is None:
+        raise errors.WorkerError("git is not on the PATH.", hint="Install git 2.38 or newer.")
+    return program
 
 
 def _command(arguments: Sequence[str]) -> str:

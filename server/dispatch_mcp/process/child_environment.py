@@ -108,13 +108,15 @@ class ChildPolicy:
         `dollars` is what dispatchers below it may spend, None for no ceiling.
         """
         # These two come last: nothing that is passed or added can make a child richer or less deep than it is.
-        variables = {name: value for name, value in self.variables.items() if self._passes(name, value)}
+        names = [name for name in self.variables if self._is_named(name)]  # few, and reading a value takes time
+        variables = {name: self.variables[name] for name in names if self._passes(name, self.variables[name])}
         budget = {} if dollars is None else {BUDGET: f"{dollars:.6f}"}
         return {**FIXED, **variables, **(extra or {}), **budget, DEPTH: str(self.depth + 1)}
 
-    def _passes(self, name: str, value: str) -> bool:
-        if "\0" in value or not name or "=" in name:
+    def _is_named(self, name: str) -> bool:
+        if not name or "=" in name:
             return False
-        if name in self.pass_names:
-            return True
-        return (name in BASE_NAMES or name.startswith("LC_")) and not looks_secret(name, value)
+        return name in self.pass_names or name in BASE_NAMES or name.startswith("LC_")
+
+    def _passes(self, name: str, value: str) -> bool:
+        return "\0" not in value and (name in self.pass_names or not looks_secret(name, value))
