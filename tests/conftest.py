@@ -19,14 +19,17 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 import browser  # noqa: E402
 import fake_provider  # noqa: E402
+import thoroughness  # noqa: E402
 import turns  # noqa: E402
-from thoroughness import examples  # noqa: E402
 
-hypothesis.settings.register_profile("house", deadline=None, print_blob=True, max_examples=examples(100))
+hypothesis.settings.register_profile("house", deadline=None, print_blob=True, max_examples=thoroughness.examples(100))
 hypothesis.settings.load_profile("house")
 
 MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # pytest makes a folder of our own in it
 """A file system in memory, as Linux has it, and the bytes that have to be free there."""
+
+FEW = 100
+"""Modules up to which a run of tests is of somebody who works on them, and has every case."""
 
 _INHERITED = ("ANTHROPIC_", "CLAUDE", "DISPATCH_MCP_", "GIT_", "MCP_", "XDG_")
 _NUMBERS = itertools.count()
@@ -59,8 +62,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("property")
+        if item.get_closest_marker("slice"):
+            item.add_marker("chaos")
+    if len({item.path for item in items}) > FEW and not thoroughness.FULL:
+        _slice(config, items)
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
     items[:] = turns.arranged(items, workers, lambda item: item.get_closest_marker("long") is not None)
+
+
+def _slice(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves of the tables that are marked `slice` one case in so many; which, is drawn like the order of the tests."""
+    turn = getattr(config.option, "randomly_seed", 0)
+    kept = set(thoroughness.sliced(sorted(items, key=lambda item: item.nodeid), _table, turn))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def _table(item: pytest.Item) -> tuple[str, int]:
+    marker = item.get_closest_marker("slice")
+    return item.nodeid.partition("[")[0], marker.args[0] if marker else 1
 
 
 @pytest.hookimpl(wrapper=True)

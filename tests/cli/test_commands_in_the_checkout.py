@@ -67,6 +67,7 @@ TAKEN = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize(("command", "paths"), TAKEN.values(), ids=TAKEN.keys())
 def test_a_command_that_takes_uncommitted_work_from_the_checkout_fails_and_the_command_that_it_names_brings_it_back(
     task: Task, repo: Path, command: tuple[str, ...], paths: set[str]
@@ -146,6 +147,7 @@ def refs_of(repo: Path) -> str:
     return "\n".join([refs, *sorted(git(repo, "stash", "list", "--format=%H").splitlines())])
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize(("command", "names"), REFS.values(), ids=REFS.keys())
 def test_a_command_that_takes_a_ref_or_a_stash_entry_fails_and_the_command_that_it_names_brings_it_back(
     task: Task, repo: Path, command: tuple[str, ...], names: tuple[str, ...]

@@ -99,6 +99,7 @@ def hints(text: str) -> Iterator[list[str]]:
         yield [STANDS_FOR.get(word, word) for word in shlex.split(command)]
 
 
+@pytest.mark.slice(2)
 @pytest.mark.parametrize("state", STATES)
 def test_whatever_a_command_advises_can_be_typed_and_speaks_to_a_person_at_a_shell(
     state: str, shell: command_runs.Shell
@@ -163,6 +164,7 @@ TEXTS: dict[tuple[str, str], str] = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize(("state", "words"), TEXTS, ids=lambda part: part)
 def test_what_a_command_says_in_a_state(state: str, words: str, shell: command_runs.Shell, tmp_path: Path) -> None:
     prepared(shell, state)

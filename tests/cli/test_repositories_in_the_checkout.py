@@ -63,6 +63,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("place", [submodule_setup.PLACE, "nested"])
 @pytest.mark.parametrize(("act", "words"), INSIDE.values(), ids=INSIDE.keys())
 def test_a_command_that_takes_commits_or_uncommitted_work_from_a_repository_inside_fails(
@@ -107,6 +108,7 @@ KEEPING = {
 }
 
 
+@pytest.mark.slice(2)
 @pytest.mark.parametrize("place", [submodule_setup.PLACE, "nested"])
 @pytest.mark.parametrize("act", KEEPING.values(), ids=KEEPING.keys())
 def test_a_command_that_goes_on_in_a_repository_inside_and_takes_nothing_succeeds(

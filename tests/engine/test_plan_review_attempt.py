@@ -280,6 +280,7 @@ MEASURED = DONE.model_copy(update={"receipts": (model.Receipt(kind="diff", ok=Tr
 REFUTED = DONE.model_copy(update={"receipts": (model.Receipt(kind="diff", ok=False, checked=False, detail="idle"),)})
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("line", ["", "# more\n"])
 @pytest.mark.parametrize("is_undone", [True, False])
 @pytest.mark.parametrize(

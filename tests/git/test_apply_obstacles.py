@@ -143,6 +143,7 @@ async def prepare(site: Site, theirs: Work, declares: tuple[str, ...] = ()) -> N
     assert outcome.state is AttemptState.SUCCEEDED, outcome.error
 
 
+@pytest.mark.slice(3)
 @pytest.mark.promise("S8")
 @pytest.mark.promise("S20")
 @pytest.mark.parametrize("way", ["forward", "merge"])

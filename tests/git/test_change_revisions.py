@@ -101,6 +101,7 @@ EXACT: dict[str, set[str]] = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("span", EXACT)
 async def test_a_range_is_exactly_the_change_that_was_named(
     shop: Path, changes: diff_source.GitChanges, span: str
@@ -165,6 +166,7 @@ WRONG: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("span", WRONG, ids=lambda span: span[:30])
 async def test_what_is_no_range_is_one_error_with_the_value_and_what_to_do(
     shop: Path, changes: diff_source.GitChanges, span: str

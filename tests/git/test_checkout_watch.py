@@ -102,6 +102,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.promise("S8")
 @pytest.mark.parametrize(("act", "words"), CHANGES.values(), ids=CHANGES.keys())
 async def test_a_change_of_the_checkout_is_told_and_the_result_stays_what_it_is(

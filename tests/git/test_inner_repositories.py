@@ -141,6 +141,7 @@ INNER_WORK = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.promise("S8")
 @pytest.mark.promise("S20")
 @pytest.mark.parametrize(("work", "words"), INNER_WORK.values(), ids=INNER_WORK.keys())

@@ -72,6 +72,7 @@ async def test_a_request_alone_comes_back_verbatim_with_agents_and_what_to_fill_
     assert await desk.known("plan_id") == []
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("pattern", NAMES)
 async def test_every_part_is_the_goal_of_exactly_one_task_of_the_stored_plan(
     desk: memory_client.Desk, pattern: str

@@ -35,6 +35,7 @@ async def merged(desk: memory_client.Desk) -> str:
     return run_id
 
 
+@pytest.mark.slice(2)
 @pytest.mark.parametrize("era", memory_client.ERAS)
 @pytest.mark.parametrize(
     ("action", "decision", "applied"),

@@ -44,6 +44,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("name", CASES)
 async def test_the_answer_to_one_result_is_short_and_the_trace_has_the_rest(name: str, tmp_path: Path) -> None:
     fields, writes, said = CASES[name]

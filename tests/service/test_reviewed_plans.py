@@ -32,6 +32,7 @@ async def reviewed(tmp_path: Path, *, git: bool = True, **flags: Any) -> AsyncGe
         yield chat
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize(
     ("status", "text", "passes"),
     [
@@ -356,6 +357,7 @@ LOOK: dict[str, Any] = {"id": "look", "deps": ["fix"], "agent": "general-purpose
 AFTER: dict[str, Any] = {**DOCS, "deps": ["look"]}
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize(
     ("do", "text", "passes"),
     [
@@ -385,6 +387,7 @@ async def test_who_looks_at_work_and_does_not_pass_it_holds_back_what_waits(
         assert ("docs" in await chat.out()) is passes
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("deps", [["fix"], []], ids=["after work", "after nothing"])
 @pytest.mark.parametrize(
     ("do", "text", "passes"),

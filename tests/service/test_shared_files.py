@@ -33,6 +33,7 @@ def line(answer: answers.ReportAnswer) -> tuple[str, str]:
     return result.state, " ".join(receipt.detail for receipt in result.receipts)
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("acceptance", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("first", ["idle", "busy"])
 @pytest.mark.parametrize("git", [True, False], ids=["git", "plain"])
@@ -94,6 +95,7 @@ async def test_runs_that_work_elsewhere_are_no_rivals(tmp_path: Path, other: dic
         assert line(await own.report("fix"))[0] == "succeeded"
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("name", ["lnk/cart.py", "lnk", "lnk/*.py", "./app/../lnk/cart.py", "cart.link.py"])
 @pytest.mark.parametrize("planned_first", [True, False], ids=["link made later", "link there"])
 async def test_one_file_is_one_claim_by_whatever_link_another_run_names_it(

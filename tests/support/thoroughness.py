@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 FULL = os.environ.get("DISPATCH_MCP_CHAOS") == "full"
 SHARE, LEAST = 10, 20
@@ -12,3 +17,18 @@ SHARE, LEAST = 10, 20
 def examples(many: int, least: int = LEAST) -> int:
     """Returns how many examples of a property are tried now, of so many in full; `least` where each takes long."""
     return many if FULL else min(many, max(least, many // SHARE))
+
+
+def sliced(items: Sequence[Item], table: Callable[[Item], tuple[str, int]], turn: int) -> list[Item]:
+    """Returns the items of which this turn is: of a table with a share, one case in so many, else all of them.
+
+    `table` returns to which table a case belongs, and its share. So many turns one after the other have every case.
+    """
+    places: defaultdict[str, int] = defaultdict(int)
+    kept: list[Item] = []
+    for item in items:
+        name, share = table(item)
+        if places[name] % share == turn % share:
+            kept.append(item)
+        places[name] += 1
+    return kept

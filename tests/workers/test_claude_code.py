@@ -125,6 +125,7 @@ async def test_success_brings_the_structured_handoff_and_the_bill(
 API = {"subtype": "success", "is_error": True, "terminal_reason": "api_error", "structured_output": None}
 
 
+@pytest.mark.slice(3)
 @pytest.mark.promise("R11")
 @pytest.mark.parametrize(
     ("play", "kind", "retryable"),

@@ -247,6 +247,7 @@ HOLLOW: dict[str, Callable[[Path], object]] = {
 """Changes that show no work, by how a receipt begins that speaks of them."""
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("place", ["no git", "committed", "changed before"])
 @pytest.mark.parametrize("declared", ["src/a.txt", "src/"])
 @pytest.mark.parametrize("change", HOLLOW)
@@ -766,6 +767,7 @@ async def command_receipt(
     return (await looked(found, asked, before))[0]
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("files", [("src/a.py",), ("src/a.py", "tests/", "Makefile", "src/b.py")])
 @pytest.mark.parametrize(
     "tests",
@@ -807,6 +809,7 @@ async def test_tests_that_are_as_many_as_before_count(
     assert (receipt.ok, receipt.checked, receipt.detail) == (True, True, "ended with exit code 0")
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize(
     "recipe", ["Makefile", "tests/conftest.py", "package.json", "pyproject.toml", "src/b.py", "src.py"]
 )

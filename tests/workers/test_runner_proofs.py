@@ -67,6 +67,7 @@ async def test_tests_that_pass_after_a_declared_change_prove_it(shop: Path) -> N
     assert (receipt.ok, receipt.checked) == (True, True), receipt.detail
 
 
+@pytest.mark.slice(3)
 @pytest.mark.parametrize("path", ["tests/__init__.py", "tests/test_aaa.py", "tests/shop/__init__.py", "conftest.py"])
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_file_that_ends_the_runner_before_its_tests_proves_nothing(
