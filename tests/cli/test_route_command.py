@@ -121,3 +121,11 @@ def test_a_roster_that_the_workspace_switches_on_is_named_with_the_reason(
     (tmp_path / "requirements.txt").write_text("flask\n")
     monkeypatch.chdir(tmp_path)
     assert "Switched on: backend, because flask is a dependency" in shell("route", "Do it").out
+
+
+@pytest.mark.parametrize("text", ["add-an-index", "Fix the JWT login", "What should we cook tonight?"])
+def test_nobody_is_named_beside_a_share_that_says_nothing(text: str, shell: command_runs.Shell) -> None:
+    answer = shell("route", text)
+    assert " 0.0%" not in answer.out
+    assert ("Runners-up: " in answer.out) <= ("Routing to: nobody" not in answer.out)
+    assert ("Routing to: nobody" in answer.out) == (answer.code == 3)

@@ -12,6 +12,8 @@ from dispatch_mcp.routing import offers, route_answers, router
 
 MAX_TEXT = 200_000
 """Characters of a request that are looked at."""
+LEAST_SHARE = 0.0005
+"""From which share a runner-up is shown: a smaller one would read as 0.0 %."""
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -56,8 +58,8 @@ def _show(route: router.Route) -> None:
     if route.specialist and route.model:
         _line("Model", f"{route.model} ({route.model_reason})")
     _line("Why", route.why)
-    rivals = [candidate for candidate in route.ranked if candidate.name != route.specialist][:3]
-    if rivals:
+    rivals = [rival for rival in route.ranked if rival.name != route.specialist and rival.share >= LEAST_SHARE][:3]
+    if route.specialist and rivals:  # where nobody is a likely home, those to choose from stand below
         _line("Runners-up", ", ".join(f"{rival.name} {rival.share:.1%}" for rival in rivals))
     if not route.sure:
         _show_offer(route.offer)
