@@ -105,6 +105,22 @@ async def test_messages_and_reasons_are_paged(desk: memory_client.Desk) -> None:
     assert "cursor" not in rest
 
 
+async def test_a_to_do_list_of_very_many_tasks_is_paged(desk: memory_client.Desk) -> None:
+    tasks = [task(n, deps=["ask"]) for n in range(120)]
+    plan_id = await desk.planned({"id": "ask", "do": "Decide", "worker": "human"}, *tasks)
+    run_id = (await desk.call("dispatch", plan_id=plan_id))["run_id"]
+    items: list[str] = []
+    cursor = ""
+    while True:
+        page = await desk.call("get_trace", run_id=run_id, view="todo", cursor=cursor)
+        assert len(page["todo"]) <= 50
+        items += [item["content"] for item in page["todo"]]
+        cursor = page.get("cursor", "")
+        if not cursor:
+            break
+    assert len(items) == len(set(items)) == 121
+
+
 async def test_the_view_of_the_council_of_a_run_without_one_is_empty(desk: memory_client.Desk) -> None:
     run_id = await ended(desk, task(1))
     answer = await desk.call("get_trace", run_id=run_id, view="council")

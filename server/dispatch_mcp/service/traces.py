@@ -179,7 +179,7 @@ async def trace_view(
     if name == "timeline":
         return await timeline(store, view, cursor)
     if name == "todo":
-        return await todo(store, view)
+        return await todo(store, view, cursor)
     if name in _MORE_VIEWS:
         return await _MORE_VIEWS[name](store, view, cursor)
     return await (computation.apart(mermaid, view) if name == "mermaid" else summary(store, view))
@@ -390,11 +390,15 @@ def _kept_text(store: sqlite_store.Store, digest: str) -> str:
         return ""
 
 
-async def todo(store: sqlite_store.Store, view: run_view.RunView) -> answers.Trace:
-    """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list), and what reviews leave."""
+async def todo(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -> answers.Trace:
+    """Returns the plan as a to-do list for the host's own list (docs/rules.md#to-do-list), and what reviews leave.
+
+    A list of very many tasks comes a page at a time.
+    """
     notes = await _left_to_do(store, view)
     items = await computation.apart(flowchart.todos, view.plan.tasks, view.states, notes)
-    return _head(view, todo=items)
+    page, more = _page(items, cursor, PAGE)
+    return _head(view, todo=page, cursor=more)
 
 
 async def _left_to_do(store: sqlite_store.Store, view: run_view.RunView) -> list[str]:
