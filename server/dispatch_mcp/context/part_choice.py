@@ -93,15 +93,16 @@ def choose(
     """
     draft = _Draft(read, budget, characters)
     lists = _divided(candidates, budget, division)
-    orders = [(_worthwhile(rows, budget, least, mass), room) for rows, room, mass in lists]
-    for order, room in orders:
+    orders = [by_worth(_whole([row for row in rows if not _fragment(row[0])], budget)) for rows, _, _ in lists]
+    best = [_worthwhile(order, rows, least, mass) for order, (rows, _, mass) in zip(orders, lists, strict=True)]
+    for order, (_, room, _) in zip(best, lists, strict=True):
         draft.fill(order, room)
-    if len(orders) > 1:
-        for order, _ in orders:
+    if len(best) > 1:
+        for order in best:
             draft.fill(order, draft.budget)
     if is_full and least:
-        for rows, _, mass in lists:
-            draft.fill(_worthwhile(rows, budget, 0.0, mass), draft.budget)
+        for order in orders:
+            draft.fill(order, draft.budget)
     return Chosen(tuple(draft.choices.values()), tuple(draft.leftovers.values()), budget - draft.budget)
 
 
@@ -122,9 +123,10 @@ def _divided(candidates: _Rows, budget: int, division: Division | None) -> list[
     return lists if division.share <= _EVEN else lists[::-1]
 
 
-def _worthwhile(rows: _Rows, budget: int, least: float, mass: float) -> list[ranking.FilePart]:
-    """Returns the parts that are worth their tokens, those first that are worth most for them."""
-    order = by_worth(_whole([row for row in rows if not _fragment(row[0])], budget))
+def _worthwhile(
+    order: Sequence[ranking.FilePart], rows: _Rows, least: float, mass: float
+) -> Sequence[ranking.FilePart]:
+    """Returns those parts of an order of `rows` of which a token brings at least a probability; all have `mass`."""
     if not least:
         return order
     chances = _chances(rows)
