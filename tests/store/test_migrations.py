@@ -47,6 +47,23 @@ def make_old(home: Path, version: int) -> None:
         old.execute(ATTEMPT)
 
 
+def schema_of(conn: sqlite3.Connection) -> dict[str, str]:
+    """Returns what everything in a database was made by, whatever its quotes and spaces."""
+    rows = conn.execute("SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {name: " ".join(sql.replace('"', " ").split()) for name, sql in rows}
+
+
+def test_a_new_store_is_what_all_migrations_come_to(tmp_path: Path) -> None:
+    make_old(tmp_path / "old", len(sqlite.migrations()))
+    sqlite.prepare_home(tmp_path / "new")
+    with (
+        closing(sqlite3.connect(tmp_path / "old" / sqlite.FILE)) as old,
+        closing(sqlite.open_writer(tmp_path / "new")) as new,
+    ):
+        assert schema_of(new) == schema_of(old), "run scripts/newest_schema.py"
+        assert sqlite.version(new) == sqlite.version(old)
+
+
 @pytest.mark.parametrize("version", range(1, len(sqlite.migrations()) + 1))
 async def test_the_account_of_a_run_is_the_same_after_every_way_up(tmp_path: Path, version: int) -> None:
     make_old(tmp_path, version)
