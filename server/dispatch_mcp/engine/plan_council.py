@@ -84,7 +84,7 @@ async def judge(
     report = plan_reviews.report(work.task.agent or "advocate", answer, ground, role="advocate")
     problem = review_attempt.problem_of(report, ground)
     if problem:
-        return plan_review_attempt.unusable(outcome, problem)
+        return plan_review_attempt.unusable(outcome, problem, report.verdict)
     if await review_attempt.takes_back(store, work, report, claim.before):
         return review_attempt.inconclusive(outcome, review_attempt.TAKEN_BACK)
     whole = _Hearing(work.task, (*hearing.reports, report), hearing.changes, hearing.unseen, hearing.todos)

@@ -445,7 +445,7 @@ async def _of_seat(
 ) -> model.Outcome:
     outcome, problem = claim.outcome, review_attempt.problem_of(report, where)
     if problem:
-        return unusable(outcome, problem)
+        return unusable(outcome, problem, report.verdict)
     if await review_attempt.takes_back(store, claim.work, report, claim.before):
         return review_attempt.inconclusive(outcome, review_attempt.TAKEN_BACK)
     count = len(report.findings)
@@ -590,10 +590,10 @@ def _blocked(
     )
 
 
-def unusable(outcome: model.Outcome, why: str) -> model.Outcome:
+def unusable(outcome: model.Outcome, why: str, verdict: findings.Verdict | None = None) -> model.Outcome:
     """Returns the outcome of an answer that cannot be used; trouble of a worker stays what it was."""
     if outcome.state is AttemptState.CANCELLED:
         return outcome
-    if outcome.state is not AttemptState.SUCCEEDED and outcome.error_kind not in (_BY_HOST, transitions.UNUSABLE):
+    if outcome.state is not AttemptState.SUCCEEDED and outcome.error_kind not in (_BY_HOST, *transitions.UNUSABLES):
         return outcome
-    return review_attempt.unusable(outcome, why)
+    return review_attempt.unusable(outcome, why, verdict)

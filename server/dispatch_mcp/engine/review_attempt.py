@@ -28,8 +28,6 @@ BEAT: Final = "review"
 """The detail of a beat that says what the reviewer of an attempt was shown, where that is not fixed for the run."""
 
 TAKEN_BACK = "It said FAIL and then PASS, and nothing was changed between the two: that is no verdict."
-_UNUSABLE = "The review cannot be used: "
-_FAILS = "it says FAIL"
 NOT_NEEDED = "not needed: the reviewers do not all pass the change"
 
 
@@ -108,7 +106,7 @@ async def judge(
     report = await computation.apart(_checked, place, outcome, where)
     problem = problem_of(report, where)
     if problem:
-        return unusable(outcome, problem)
+        return unusable(outcome, problem, report.verdict)
     is_taken_back = await takes_back(store, work, report, {})
     return inconclusive(outcome, TAKEN_BACK) if is_taken_back else with_receipt(outcome, report)
 
@@ -123,7 +121,7 @@ async def takes_back(
     if report.verdict != "PASS":
         return False
     return any(
-        attempt.error.startswith(f"{_UNUSABLE}{_FAILS}") and _digest(attempt.beat) == _digest(beat)
+        attempt.error_kind == transitions.UNPROVEN_FAIL and _digest(attempt.beat) == _digest(beat)
         for attempt in await store.attempts(work.run_id, work.task.id)
         if attempt.attempt < work.attempt
     )
@@ -151,13 +149,16 @@ def with_receipt(outcome: model.Outcome, report: ReviewReport) -> model.Outcome:
     return outcome.model_copy(update={"unverified": False, "receipts": (*outcome.receipts, receipt), "error": ""})
 
 
-def unusable(outcome: model.Outcome, problem: str) -> model.Outcome:
-    """Returns the outcome of an answer that cannot be used as the failure that has it asked for again."""
+def unusable(outcome: model.Outcome, problem: str, verdict: findings.Verdict | None = None) -> model.Outcome:
+    """Returns the outcome of an answer that cannot be used as the failure that has it asked for again.
+
+    `verdict` is what it says all the same.
+    """
     return outcome.model_copy(
         update={
             "state": AttemptState.FAILED,
-            "error": f"{_UNUSABLE}{problem}. {ASK_AGAIN}",
-            "error_kind": transitions.UNUSABLE,
+            "error": f"The review cannot be used: {problem}. {ASK_AGAIN}",
+            "error_kind": transitions.UNPROVEN_FAIL if verdict == "FAIL" else transitions.UNUSABLE,
             "retryable": True,
             "unverified": False,
         }
@@ -174,8 +175,8 @@ def _unproven(report: ReviewReport) -> str:
     if report.verdict != "FAIL" or any(finding.anchored for finding in report.findings):
         return ""
     if not report.findings:
-        return f"{_FAILS} without a finding"
-    return f"{_FAILS}, but {report.findings[0].quote.strip()[:80]!r} is not in the change"
+        return "it says FAIL without a finding"
+    return f"it says FAIL, but {report.findings[0].quote.strip()[:80]!r} is not in the change"
 
 
 def reading_gap(report: ReviewReport, where: quotes.Ground | None) -> str:

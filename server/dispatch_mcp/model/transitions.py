@@ -35,6 +35,10 @@ RATE_LIMIT = "rate_limit"
 LIMIT = "limit:"
 """Followed by the name of the task's own ceiling that is used up."""
 UNUSABLE = "unusable_answer"
+UNPROVEN_FAIL = "unproven_fail"
+"""Of a review that says FAIL and shows nothing for it that is in the change."""
+UNUSABLES = frozenset({UNUSABLE, UNPROVEN_FAIL})
+"""Of an answer that is asked for once more as it cannot be used."""
 PLAN_EDITED = "plan_edited"
 """The event of a run that goes on with another version of its plan."""
 

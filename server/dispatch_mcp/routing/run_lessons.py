@@ -15,7 +15,7 @@ from dispatch_mcp import model
 from dispatch_mcp.model import TaskState, WorkerKind, records, transitions
 from dispatch_mcp.routing import learning
 
-_OWN_FAULTS: Final = frozenset({transitions.BY_WORKER, transitions.UNUSABLE, *transitions.REFUTATIONS})
+_OWN_FAULTS: Final = frozenset({transitions.BY_WORKER, *transitions.UNUSABLES, *transitions.REFUTATIONS})
 """Kinds of errors of an attempt that are about its work: said by the worker itself, or shown by the server."""
 
 

@@ -338,17 +338,17 @@ class RunCore:
         if position in self._tasks.seats_of and outcome.error_kind == transitions.MOVED:
             self._ask_seats_again(position)
             return
-        if is_review and outcome.error_kind == row.cause == transitions.UNUSABLE:
+        if is_review and transitions.UNUSABLES.issuperset((outcome.error_kind, row.cause)):
             self._fail_for_good(position, transitions.INCONCLUSIVE)  # it was asked once more already
             return
         if not outcome.retryable or row.failures >= self.plan.tasks[position].max_attempts:
-            is_mute = is_review and outcome.error_kind == transitions.UNUSABLE
+            is_mute = is_review and outcome.error_kind in transitions.UNUSABLES
             self._fail_for_good(position, transitions.INCONCLUSIVE if is_mute else outcome.error_kind)
             return
         # running -> ready: the trouble may pass, so it waits; an answer that could not be used, or is not true, was no
         # trouble of anybody's, and the next attempt is told what was wrong with it. A host's deadline was wait enough.
         is_late = row.worker is WorkerKind.HOST and outcome.state is AttemptState.TIMED_OUT
-        waits = not is_late and outcome.error_kind not in (transitions.UNUSABLE, *transitions.REFUTATIONS)
+        waits = not is_late and outcome.error_kind not in (*transitions.UNUSABLES, *transitions.REFUTATIONS)
         delay = max(self.policy.backoff_s(self.run_id, row), outcome.retry_after_s or 0.0) if waits else 0.0
         self._tasks.ready(position, now + delay)
         row.cause = outcome.error_kind

@@ -487,7 +487,7 @@ def _reasons(outcome: model.Outcome) -> str:
     """Returns why work that was taken did not count as done, or was sent back; nothing for what succeeded."""
     if outcome.error_kind == transitions.NO_AGENT or outcome.summary.startswith(reported_failures.LEAD):
         return outcome.summary
-    if outcome.error_kind in (transitions.NEEDS_CHANGES, transitions.UNUSABLE, transitions.MOVED):
+    if outcome.error_kind in (transitions.NEEDS_CHANGES, *transitions.UNUSABLES, transitions.MOVED):
         return outcome.summary if outcome.sends_back else outcome.error
     return receipts.reasons(outcome, REASONS_CHARS)
 
