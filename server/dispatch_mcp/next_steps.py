@@ -128,6 +128,8 @@ class NextStep:
         by_name: Whether the reader's hooks begin attempts by their names and report them.
         has_findings: Whether a review has findings that a person could waive.
         by_pattern: Those of the tasks that a pattern brought along.
+        person_skips: Those of the tasks that only a person may skip.
+        no_skips: Those of the tasks that nobody may skip.
     """
 
     kind: StepKind
@@ -161,6 +163,8 @@ class NextStep:
     by_name: bool = False
     has_findings: bool = False
     by_pattern: tuple[str, ...] = ()
+    person_skips: tuple[str, ...] = ()
+    no_skips: tuple[str, ...] = ()
 
 
 Words = Callable[[NextStep], str]

@@ -74,6 +74,10 @@ def test_every_command_in_the_words_can_be_typed(step: NextStep) -> None:
             ),
         ),
         (
+            NextStep(StepKind.SETTLE_FAILURES, "r", ("ask",), no_skips=("ask",)),
+            "Read `dispatch-mcp trace r --view results`, then `dispatch-mcp steer retry r ask`, task by task.",
+        ),
+        (
             NextStep(StepKind.DECIDE, "r", ("gate",)),
             "A person has to decide: gate. Say so with `dispatch-mcp approve r` (or --reject).",
         ),

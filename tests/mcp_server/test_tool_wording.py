@@ -57,6 +57,15 @@ def test_every_command_that_the_user_is_sent_to_is_there(step: NextStep) -> None
             NextStep(StepKind.SETTLE_FAILURES, "r", ("a",), advice="Failed: a."),
             "Failed: a. Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task.",
         ),
+        (
+            NextStep(StepKind.SETTLE_FAILURES, "r", ("a", "b", "ask"), person_skips=("b",), no_skips=("ask",)),
+            "Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task. "
+            "Only the user can let b go: `dispatch-mcp steer skip r b`.",
+        ),
+        (
+            NextStep(StepKind.SETTLE_FAILURES, "r", ("ask",), no_skips=("ask",)),
+            "Read get_trace(view='results'); then steer_run(action='retry'), task by task.",
+        ),
         (NextStep(StepKind.LIST_TASKS, "r"), "get_trace(run_id='r') lists its tasks."),
         (NextStep(StepKind.READ_RUN), "Read one with get_trace(run_id=…)."),
         (

@@ -10,6 +10,9 @@ import reviewed_runs
 from reviewed_runs import BETTER, DOCS, FIX
 
 from dispatch_mcp import errors
+from dispatch_mcp.cli import shell_wording
+from dispatch_mcp.mcp_server import tool_wording
+from dispatch_mcp.next_steps import NextStep
 
 pytestmark = pytest.mark.anyio
 
@@ -45,6 +48,38 @@ async def test_no_edit_takes_a_look_away_that_has_failed_what_it_saw(
         trace = await chat.trace()
         with pytest.raises(errors.PlanRejected):
             await chat.app.plans.edit(trace.plan_id, trace.plan_version, [edit])
+
+
+async def test_what_to_do_next_about_a_look_that_has_failed_its_work_offers_nobody_what_only_a_person_may_do(
+    tmp_path: Path,
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin(FIX, LOOK, AFTER)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await chat.report("look", "FAIL: it does not import")
+        step = (await chat.trace()).next
+        assert isinstance(step, NextStep)
+        words = tool_wording.words(step)
+        assert "action='skip'" not in words
+        assert f"`dispatch-mcp steer skip {chat.run_id[:9]}" in words
+        assert words.endswith(" look`.")
+        assert " look`, task by task." in shell_wording.words(step)
+        with pytest.raises(errors.NotAllowed):
+            await chat.app.steer(chat.run_id, "skip", "look", "no matter")
+        await chat.app.steer(chat.run_id, "skip", "look", "I have looked myself", by_person=True)
+
+
+async def test_other_work_that_has_failed_may_be_skipped_by_whoever_reads_that(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin({**BESIDE, "attempts": 1})
+        await chat.report("beside", "I gave up.", status="failed")
+        step = (await chat.trace()).next
+        assert isinstance(step, NextStep)
+        assert tool_wording.words(step).endswith("steer_run(action='retry') or action='skip', task by task.")
+        await chat.app.steer(chat.run_id, "skip", "beside", "no matter")
 
 
 @pytest.mark.parametrize("text", ["It works.", "FAIL: it does not import"])

@@ -96,9 +96,10 @@ def _agree_to_raise(step: NextStep) -> str:
 def _settle_failures(step: NextStep) -> str:
     task = _task(step)
     look = f"Read {_command('trace', step, '--view results')}, then"
+    skip = f" or {_command('steer skip', step, task)}" if step.tasks != step.no_skips or not step.tasks else ""
     return (
-        f"{'When that is mended,' if settle_alike(step) else look} {_command('steer retry', step, task)} or "
-        f"{_command('steer skip', step, task)}, task by task."
+        f"{'When that is mended,' if settle_alike(step) else look} {_command('steer retry', step, task)}{skip}, "
+        "task by task."
     )
 
 

@@ -130,7 +130,13 @@ def _settle_failures(step: NextStep) -> str:
     look = (
         "When that is mended," if settle_alike(step) and not step.whole_in else "Read get_trace(view='results'); then"
     )
-    return f"{look} steer_run(action='retry') or action='skip', task by task."
+    is_skippable = not {*step.tasks} or bool({*step.tasks}.difference(step.person_skips, step.no_skips))
+    skip = " or action='skip'" if is_skippable else ""
+    task = step.person_skips[0] if len(step.person_skips) == 1 else "TASK"
+    person = (
+        f" Only the user can let {names(step.person_skips)} go: `dispatch-mcp steer skip {step.run or 'RUN'} {task}`."
+    )
+    return f"{look} steer_run(action='retry'){skip}, task by task.{person if step.person_skips else ''}"
 
 
 def _settle_reviews(step: NextStep) -> str:

@@ -155,6 +155,20 @@ def refuse_skip(
         )
 
 
+def kept_from_skipping(
+    tasks: Sequence[model.Task], rows: Sequence[transitions.TaskRow]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Returns the tasks that only a person may skip, and those that nobody may; see `refuse_skip`."""
+    no_skips = _with_behind(_undecided(tasks, rows), tasks)
+    blocks = {row.id for row in rows if row.rounds and _reviewer_of(row.id, tasks)}
+    reviews = {task.id for task in tasks if task.reviews}
+    return (_with_behind(_against(tasks, rows), tasks) | blocks | reviews) - no_skips, no_skips
+
+
+def _with_behind(gates: Sequence[str], tasks: Sequence[model.Task]) -> frozenset[str]:
+    return frozenset(gates).union(*(gated_work.behind(gate, tasks) for gate in gates))
+
+
 def bare(
     tasks: Sequence[model.Task], additions: Iterable[model.AddedEdge], keep: Collection[str] = ()
 ) -> list[model.Task]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, bounds, like_failures, problems, records, transitions
 from dispatch_mcp.next_steps import LikeFailures, NextStep, StepKind, duration, names, who_is_waited_for
-from dispatch_mcp.planning import proof_edits
+from dispatch_mcp.planning import edit_rules, proof_edits
 from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import dependencies, objections, task_isolation
 from dispatch_mcp.text import escape
@@ -212,7 +212,10 @@ def _after_the_end(run: records.RunRecord, tasks: Sequence[records.TaskRecord], 
         kind = StepKind.SETTLE_REVIEWS if failures and not is_round else StepKind.READ_DECISION
         return replace(step, kind=kind, advice=f"{_BY_REVIEWS[run.state]}{': ' if failures else ''}{failed_names}.")
     if failures:
-        return replace(step, kind=StepKind.SETTLE_FAILURES, advice=f"Failed: {failed_names}.")
+        step = replace(step, kind=StepKind.SETTLE_FAILURES, advice=f"Failed: {failed_names}.")
+        person, nobody = edit_rules.kept_from_skipping(plan, [records.row_of(task) for task in tasks])
+        person_skips, no_skips = (tuple(name for name in failures if name in ids) for ids in (person, nobody))
+        return replace(step, person_skips=person_skips, no_skips=no_skips)
     return replace(step, kind=StepKind.REOPEN, advice=f"Ended as {run.state.value}.")
 
 

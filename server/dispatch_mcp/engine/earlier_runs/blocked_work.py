@@ -90,6 +90,10 @@ class _Past:
         default_factory=dict[str, tuple[Sequence[tuple[str, str]], Mapping[str, str]]]
     )
     """Of commits: what was renamed since, and how the files are that are new since."""
+    histories: dict[str, kindred_repositories.RepositoryHistory | None] = field(
+        default_factory=dict[str, kindred_repositories.RepositoryHistory | None]
+    )
+    """The repository of the workspace by that, once it was looked for."""
 
     async def objections(self) -> list[str]:
         """Returns the newest runs in and around the workspace in which a review has blocked work, latest first.
@@ -119,9 +123,11 @@ class _Past:
         return result
 
     async def _history(self) -> kindred_repositories.RepositoryHistory | None:
-        top = await anyio.to_thread.run_sync(file_identity.repository_top, Path(self.workspace))
-        policy = child_environment.ChildPolicy(os.environ)
-        return top and kindred_repositories.RepositoryHistory(git_process.Git(self.store.home, policy), top)
+        if self.workspace not in self.histories:
+            top = await anyio.to_thread.run_sync(file_identity.repository_top, Path(self.workspace))
+            git = git_process.Git(self.store.home, child_environment.ChildPolicy(os.environ))
+            self.histories[self.workspace] = top and kindred_repositories.RepositoryHistory(git, top)
+        return self.histories[self.workspace]
 
     async def _bases(self, run_id: str) -> list[str]:
         """Returns the commits at which the work of a run began that its reviews block."""
