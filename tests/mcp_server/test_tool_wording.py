@@ -59,8 +59,10 @@ def test_every_command_that_the_user_is_sent_to_is_there(step: NextStep) -> None
         ),
         (
             NextStep(StepKind.SETTLE_FAILURES, "r", ("a", "b", "ask"), person_skips=("b",), no_skips=("ask",)),
-            "Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task. "
-            "Only the user can let b go: `dispatch-mcp steer skip r b`.",
+            (
+                "Read get_trace(view='results'); then steer_run(action='retry') or action='skip', task by task. "
+                "Only the user can let 'b' go: `dispatch-mcp steer skip r b`."
+            ),
         ),
         (
             NextStep(StepKind.SETTLE_FAILURES, "r", ("ask",), no_skips=("ask",)),
