@@ -209,3 +209,22 @@ def test_nothing_has_changed_until_something_is_recorded() -> None:
 def test_without_earlier_runs_no_work_is_taken_over() -> None:
     assert transitions.no_result("any key") is None
     assert not transitions.EarlierResult("digest").unverified
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "is_verdict"),
+    [
+        (TaskState.FAILED, transitions.NEEDS_CHANGES, True),
+        (TaskState.FAILED, transitions.INCONCLUSIVE, False),
+        (TaskState.FAILED, transitions.UNPROVEN_FAIL, False),
+        (TaskState.SKIPPED, transitions.NEEDS_CHANGES, False),
+        (TaskState.SUCCEEDED, transitions.NEEDS_CHANGES, False),
+        (TaskState.READY, transitions.NEEDS_CHANGES, False),
+    ],
+)
+def test_only_a_task_that_failed_by_what_it_says_has_given_a_verdict(
+    state: TaskState, cause: str, *, is_verdict: bool
+) -> None:
+    row = transitions.TaskRow("look", WorkerKind.HOST, state)
+    row.cause = cause
+    assert transitions.is_verdict(row) is is_verdict
