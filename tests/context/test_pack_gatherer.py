@@ -414,3 +414,12 @@ async def test_a_text_that_is_no_unicode_may_name_a_file_however_the_pack_is_mad
     for pack in made:
         assert pack.items[0].path == "server/api/orders.py"
         assert pack.text.encode("utf-8")
+
+
+def test_packs_that_wait_while_everything_is_closed_are_not_made(project: Path, tmp_path: Path) -> None:
+    gatherer = pack_gatherer.Gatherer(tmp_path / "state")
+    assert gatherer.pack(project, "Show the total").text
+    gatherer.close()
+    with pytest.raises(safe_paths.Refused, match="the server ends"):
+        gatherer.pack(project, "Show the total")
+    gatherer.close()

@@ -69,11 +69,13 @@ class Gatherer:
         self._expected_at: dict[Path, float] = {}
         self._open: OrderedDict[Path, _Workspace] = OrderedDict()
         self._lock = threading.Lock()
+        self._is_closed = False
         self._sizes = shared_looks.SharedLooks[index_process.IndexProcess | None]()
         self._one_at_a_time = anyio.CapacityLimiter(1)  # the others would only keep threads from whoever needs them
 
     def close(self) -> None:
-        """Closes every index, and ends what reads workspaces."""
+        """Closes every index, and ends what reads workspaces; packs that still wait for their turn are not made."""
+        self._is_closed = True
         for reader in self._readers.values():
             reader.close()
         with self._lock:
@@ -113,12 +115,19 @@ class Gatherer:
     def _packed(self, workspace: Path | str, request: _Request, asked_at: float) -> packs.Pack:
         """Returns the pack; a look at the files that began after `asked_at` serves all who wait here."""
         with self._lock:
+            self._refuse_closed(workspace)
             return self._opened(Path(workspace)).pack(request, asked_at)
 
     def _packed_as_read(self, workspace: Path | str, request: _Request) -> packs.Pack:
         """Returns the pack of what another process has read so far."""
         with self._lock:
+            self._refuse_closed(workspace)
             return self._opened(Path(workspace)).pack_as_read(request)
+
+    def _refuse_closed(self, workspace: Path | str) -> None:
+        """Raises Refused once nobody waits for packs any more: each of a large workspace would take seconds."""
+        if self._is_closed:
+            raise safe_paths.refusal(str(workspace), "is not searched any more: the server ends")
 
     def plain(
         self,
