@@ -179,11 +179,12 @@ def test_the_recorded_pictures_show_the_same_text_with_the_words_of_today(monkey
     monkeypatch.setattr(sys, "argv", ["dispatch-mcp", "demo"])
     text = (DOCS / "demo.txt").read_text(encoding="utf-8")
     svg = (DOCS / "demo.svg").read_text(encoding="utf-8")
-    pieces = re.findall(r'<text class="[^"]*" x="[^"]*" y="([^"]*)"[^>]*>(.*?)</text>', svg)
-    rows: dict[float, str] = {}
-    for y, piece in pieces:
-        rows[float(y)] = rows.get(float(y), "") + html.unescape(piece)
-    drawn = "".join(row for _, row in sorted(rows.items()))
+    hidden_at_the_end = set(re.findall(r"\.g(\d+)\{visibility:hidden", svg))
+    pieces: list[tuple[float, float, str]] = []
+    for group, body in re.findall(r'<g class="g(\d+)">(.*?)</g>', svg, re.DOTALL):
+        places = re.findall(r'<text [^>]*x="([^"]*)" y="([^"]*)"[^>]*>(.*?)</text>', body)
+        pieces += [(float(y), float(x), piece) for x, y, piece in places if group not in hidden_at_the_end]
+    drawn = "".join(html.unescape(piece) for _, _, piece in sorted(pieces))
     assert without_space(text) in without_space(drawn)
     assert without_space(demo.APPLIED) in without_space(text)
     assert without_space(text).endswith(without_space(demo.where_next()))
