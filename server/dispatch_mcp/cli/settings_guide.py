@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from dispatch_mcp import configuration, model, workers_present
 from dispatch_mcp.agents import loader
@@ -107,9 +108,14 @@ class SettingTrouble:
     fix: str
 
 
+@cache
+def _schema() -> Mapping[str, model.Json]:
+    return configuration.Settings.model_json_schema()
+
+
 def possible(name: str) -> str:
     """Returns what a setting can be: its choices, its range, or its kind."""
-    schema: Mapping[str, model.Json] = configuration.Settings.model_json_schema()
+    schema = _schema()
     field: Mapping[str, model.Json] = schema["properties"][name]
     kinds: Sequence[Mapping[str, model.Json]] = field.get("anyOf", ())
     field = next((kind for kind in kinds if kind.get("type") != "null"), field)
