@@ -26,7 +26,7 @@ from temp_repository import (
 )
 
 from dispatch_mcp import model
-from dispatch_mcp.git import git_process, merge_queue, workspace_provider
+from dispatch_mcp.git import git_process, merge_queue, workspace_provider, worktree
 from dispatch_mcp.model import AttemptState, WorkerKind, ports, work_order
 from dispatch_mcp.process import child_environment
 
@@ -565,6 +565,34 @@ async def test_a_broken_worktree_is_left_alone_and_the_repository_around_it_is_n
     assert "is no worktree" in outcome.error
     assert git(site.home.parent, "status", "--porcelain", "-uno") == ""
     assert (Path(site.orders[0].cwd) / "a.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("git checkout -q HEAD~1", "is checked out, which does not hold that one"),
+        ("git reset -q --hard HEAD~1", "is checked out, which does not hold that one"),
+        ("git checkout -q --orphan z && git commit -qm z", "is checked out, which does not hold that one"),
+        ("rm .git && git init -q", "another repository was made in its place"),
+    ],
+)
+async def test_who_goes_behind_the_beginning_of_a_worktree_is_told_once_where_the_work_is(
+    site: Site, harm: str, words: str
+) -> None:
+    write(site.repo, "second.txt", "x\n")
+    commit(site.repo)
+
+    def work(folder: Path) -> None:
+        subprocess.run(["sh", "-c", harm], cwd=folder, check=True)
+        write(folder, "a.txt", "done\n")
+
+    outcome = await site.attempt(site.order(), work)
+    assert (outcome.state, outcome.error_kind, outcome.retryable) == (AttemptState.FAILED, "set_back", False)
+    assert words in outcome.error
+    at = Path(site.orders[0].cwd)
+    assert str(at) in outcome.error
+    assert (at / "a.txt").read_text() == "done\n"
+    assert words in worktree.reason(at)
 
 
 @pytest.mark.promise("S5")

@@ -158,16 +158,31 @@ class Worktrees:
         """Returns git's own folder of a worktree.
 
         Raises:
+            Lasting: its worker went behind the commit that it was begun from, or put another repository in its place.
             WorkerError: the folder is no worktree of that repository, begun from that commit.
         """
+        if await anyio.Path(copy.path / ".git").is_dir():
+            raise await self._set_back(copy, "another repository was made in its place")
         if await anyio.Path(copy.path / ".git").is_file():
             answer = await self.git.run(copy.path, *_WHERE, codes=(0, 128))
             if answer.code == 0 and _same(answer.lines[:2], (copy.path, copy.repo.common)):
                 folder, head = answer.lines[2:4]
                 if head == copy.base or await self._has_grown(copy):
                     return Path(folder)
+                raise await self._set_back(copy, f"commit {head[:12]} is checked out, which does not hold that one")
         raise errors.WorkerError(
             f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
+            hint=NextStep(StepKind.LIST_WORKTREES),
+        )
+
+    async def _set_back(self, copy: Worktree, what: str) -> git_process.Lasting:
+        """Returns the error for a worktree that is there and is not grown from its beginning, noted beside it."""
+        why = f"its worktree began at commit {copy.base[:12]}, and now {what}"
+        await self.mark(copy.path, why)
+        return git_process.Lasting(
+            f"What it did cannot be told from what was there: {why}. Its files are in {str(copy.path)!r}, and nothing "
+            "of it is merged. Work goes on from where the worktree began; commits of its own are fine.",
+            kind="set_back",
             hint=NextStep(StepKind.LIST_WORKTREES),
         )
 
