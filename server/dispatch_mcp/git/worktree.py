@@ -183,7 +183,6 @@ class Worktrees:
             f"What it did cannot be told from what was there: {why}. Its files are in {str(copy.path)!r}, and nothing "
             "of it is merged. Work goes on from where the worktree began; commits of its own are fine.",
             kind="set_back",
-            hint=NextStep(StepKind.LIST_WORKTREES),
         )
 
     async def unlock(self, copy: Worktree) -> None:
