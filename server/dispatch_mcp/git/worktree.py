@@ -175,9 +175,9 @@ class Worktrees:
             hint=NextStep(StepKind.LIST_WORKTREES),
         )
 
-    async def _set_back(self, copy: Worktree, what: str) -> git_process.Lasting:
+    async def _set_back(self, copy: Worktree, state: str) -> git_process.Lasting:
         """Returns the error for a worktree that is there and is not grown from its beginning, noted beside it."""
-        why = f"its worktree began at commit {copy.base[:12]}, and now {what}"
+        why = f"its worktree began at commit {copy.base[:12]}, and now {state}"
         await self.mark(copy.path, why)
         return git_process.Lasting(
             f"What it did cannot be told from what was there: {why}. Its files are in {str(copy.path)!r}, and nothing "
