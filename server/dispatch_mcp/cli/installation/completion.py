@@ -46,7 +46,7 @@ _LINES: Final[Mapping[str, str]] = {
     "fish": " --line (commandline -cp)",
 }
 """How a shell says what is typed so far."""
-_HEAD: Final = re.compile(r"# AUTOMATICALLY GENERATED.*\n(?:# (?!See also).*\n)*# See also.*\n")
+_HEAD: Final = re.compile(r"^# AUTOMATICALLY GENERATED.*\n(?:# (?!See also).*\n){0,20}# See also.*\n", re.MULTILINE)
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
