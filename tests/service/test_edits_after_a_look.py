@@ -50,6 +50,24 @@ async def test_no_edit_takes_a_look_away_that_has_failed_what_it_saw(
             await chat.app.plans.edit(trace.plan_id, trace.plan_version, [edit])
 
 
+@pytest.mark.parametrize("is_over", [True, False], ids=["over", "open"])
+async def test_work_that_mends_it_may_be_put_between_the_work_and_its_look(tmp_path: Path, *, is_over: bool) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin(FIX, LOOK, AFTER, *[BESIDE] * (not is_over))
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await chat.report("look", "FAIL: it does not import")
+        trace = await chat.trace()
+        mend = {"do": "Mend the totals", "files": ["app/cart.py"], "deps": ["fix"], "agent": "coder"}
+        edits: list[dict[str, Any]] = [{"op": "add", "id": "mend", "task": mend}]
+        if is_over:
+            edits.append({"op": "modify", "id": "look", "task": {"deps": ["fix", "mend"]}})
+        proposal = await chat.app.plans.edit(trace.plan_id, trace.plan_version, edits)
+        tasks = {task.id: task for task in proposal.plan.tasks}
+        assert not is_over or set(tasks["look"].deps) == {"fix", "mend"}
+
+
 async def test_what_to_do_next_about_a_look_that_has_failed_its_work_offers_nobody_what_only_a_person_may_do(
     tmp_path: Path,
 ) -> None:

@@ -213,6 +213,13 @@ def _only_relinked(task: model.Task, tasks: Mapping[str, model.Task], final_ids:
     return now is not None and loses_dep and now.model_copy(update={"deps": task.deps}) == task
 
 
+def _waits_for_more(task: model.Task, now: model.Task | None) -> bool:
+    """Returns whether a task is as it was and waits for further work too, such as that which mends what it saw."""
+    if now is None or not set(task.deps) <= set(now.deps):
+        return False
+    return now.model_copy(update={"deps": task.deps}) == task
+
+
 def _decisions(
     before: Sequence[model.Task],
     tasks: Mapping[str, model.Task],
@@ -220,7 +227,13 @@ def _decisions(
     gates: Mapping[str, _Gate],
 ) -> list[Problem]:
     """Returns what would let work begin that a person or a review has not approved; not what follows from it."""
-    differing = [task for task in before if task.id in gates and tasks.get(task.id) != task]
+    differing = [
+        task
+        for task in before
+        if task.id in gates
+        and tasks.get(task.id) != task
+        and not (gates[task.id] is _OBJECTION and _waits_for_more(task, tasks.get(task.id)))
+    ]
     gate_ids = [task.id for task in differing if not _only_relinked(task, tasks, final_ids)]
     if gate_ids:
         return [
