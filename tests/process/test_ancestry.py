@@ -111,6 +111,16 @@ def test_where_the_dispatcher_of_a_state_cannot_be_seen_nobody_is_taken_for_a_pe
 
 
 @ONLY_PROC
+@pytest.mark.skipif(not may_be_alone(), reason="programs cannot leave their namespaces here")
+def test_the_holder_of_an_owners_lock_above_is_a_dispatcher_also_for_another_namespace_of_users(tmp_path: Path) -> None:
+    (tmp_path / "owners").mkdir()
+    asks = ["unshare", "-r", sys.executable, "-c", ASKS, str(tmp_path)]
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "owners/1.lock"), *asks]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+    assert answer.endswith("above it is a dispatcher")
+
+
+@ONLY_PROC
 def test_a_dispatcher_beside_this_process_is_seen_and_stands_above_nobody(tmp_path: Path) -> None:
     (tmp_path / "owners").mkdir()
     command = [sys.executable, "-c", HOLDS, str(tmp_path / "owners/1.lock"), "cat"]
