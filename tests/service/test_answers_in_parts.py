@@ -21,6 +21,7 @@ PASSES: dict[str, dict[str, Any]] = {
     "a handoff that is the form": {"handoff": json.loads(PASS)},
     "a handoff that holds the form": {"handoff": {**HANDOFF, "review": json.loads(PASS)}},
     "a text beside a handoff": {"text": f"I looked.\n\n{PASS}", "handoff": HANDOFF},
+    "a short verdict beside the form": {"text": PASS, "handoff": {"verdict": "PASS", "findings": []}},
     "words beside an output": {"text": "Nothing is wrong with it.", "output": json.loads(PASS)},
     "the same twice": {"text": PASS, "output": json.loads(PASS)},
     "lines beside a handoff": {

@@ -233,6 +233,7 @@ def _joined(reviewer: str, drafts: Sequence[_Draft], outside: str) -> AnswerRead
     last = readings[-1]
     if last.problem == _NO_VERDICT and verdicts:
         last = last._replace(verdict=verdicts.pop(), problem="")
+    last = last._replace(files=last.files or next((each.files for each in reversed(readings) if each.files), ()))
     if last.verdict == "PASS" or not last.findings:
         last = last._replace(findings=tuple(union))
     return last._replace(problem=drafts[-1].problem or last.problem)
