@@ -80,7 +80,9 @@ def _by_files(home: Path) -> int:
     # Whoever stands in a namespace of its own may not read which files are open, and is still told who holds a lock.
     holders = {lock_holders.of(Path(path)) for path in _listed(home / "owners")}
     for pid in _ancestors():
-        if any(name.startswith(folder) or _identity(link) in files for link, name in _open_files(pid)):
+        if pid in holders or any(
+            name.startswith(folder) or _identity(link) in files for link, name in _open_files(pid)
+        ):
             return pid
     return 0
 
