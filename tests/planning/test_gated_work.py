@@ -294,3 +294,22 @@ def test_a_decision_that_nothing_waits_for_and_a_gate_that_is_not_there_guard_no
 )
 def test_only_what_the_server_may_always_start_is_known_to_read(command: list[str], is_reading: object) -> None:
     assert gated_work.only_reads(task("look", command=command)) == is_reading
+
+
+def test_a_review_that_objects_may_wait_for_more_and_stays_as_it_is_otherwise() -> None:
+    before = (FIRST, REVIEW, BEHIND)
+    rows = (
+        row("first", TaskState.READY, attempt=1),
+        row("review", TaskState.BLOCKED, attempt=1, rounds=1),
+        row("behind", TaskState.BLOCKED),
+    )
+    mend = task("mend", "first", files=["shop/rounding.py"])
+    later = REVIEW.model_copy(update={"deps": ("first", "mend")})
+    assert not refused([FIRST, mend, later, BEHIND], before, rows)
+    for change in ({"deps": ("mend",)}, {"goal": "Nod"}, {"agent": "another"}, {"reviews": ()}):
+        assert refused([FIRST, mend, later.model_copy(update=change), BEHIND], before, rows)
+
+
+def test_a_person_is_asked_when_it_was_planned_and_not_after_more() -> None:
+    later = GATE.model_copy(update={"deps": ("free",)})
+    assert [problem.task for problem in refused([later, *without("gate")])] == ["gate"]
