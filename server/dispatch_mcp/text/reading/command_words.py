@@ -38,12 +38,19 @@ _WITH_VALUE: Final[Mapping[str, frozenset[str]]] = {
 }
 """Options of wrappers whose value is the next word; values that are numbers need no entry."""
 _LAUNCHERS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("uv", "poetry", "pipenv", "pdm", "hatch", "rye", "pixi"), "run"),
+    **dict.fromkeys(("uv", "poetry", "pipenv", "pdm", "hatch", "rye", "pixi", "pipx"), "run"),
+    **dict.fromkeys(("conda", "mamba", "micromamba"), "run"),
     **dict.fromkeys(("npm", "pnpm", "yarn", "bundle"), "exec"),
-    "npx": "",
-    "bunx": "",
+    **dict.fromkeys(("npx", "bunx", "uvx", "xvfb-run"), ""),
 }
 """Programs that start another one in a project's environment, with their word for it."""
+_OF_LAUNCHERS: Final = frozenset(
+    {
+        *("-C", "-e", "-n", "-p", "--directory", "--env-file", "--extra", "--group", "--index", "--name", "--package"),
+        *("--prefix", "--project", "--python", "--with"),
+    }
+)
+"""Their options whose value is the next word."""
 _SPLIT: Final = frozenset({"-S", "--split-string"})
 """Options of `env` whose value is a whole command."""
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "ash", "busybox"})
@@ -67,8 +74,10 @@ def _behind(words: list[str]) -> list[str] | None:
     """Returns the words behind a wrapper, a launcher or an assignment; None where the first starts nothing else."""
     name = _name(words[0]) if words else ""
     if name in _LAUNCHERS:
-        verb = _LAUNCHERS[name]
-        return _behind_options(words[2 if verb else 1 :]) if not verb or words[1:2] == [verb] else None
+        verb, rest = _LAUNCHERS[name], _behind_options(words[1:], _OF_LAUNCHERS)
+        if not verb:
+            return rest
+        return _behind_options(rest[1:], _OF_LAUNCHERS) if rest[:1] == [verb] else None
     if name in _WRAPPERS:
         return _behind_options(words[1:], _WITH_VALUE.get(name, frozenset()))
     return words[1:] if words and _ASSIGNMENT.match(words[0]) else None
@@ -79,6 +88,8 @@ def _behind_options(words: list[str], with_value: Collection[str] = ()) -> list[
     while at < len(words) and _is_of_wrapper(words[at]):
         if words[at] in _SPLIT:
             return [*" ".join(words[at + 1 : at + 2]).split(), *words[at + 2 :]]
+        if words[at].startswith("-S") and "-u" in with_value:
+            return [*words[at][2:].split(), *words[at + 1 :]]
         at += 2 if words[at] in with_value else 1
     return words[at:]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 from dispatch_mcp.text.reading import command_words, excerpts
@@ -20,6 +20,15 @@ _MODULE_OPTION: Final = re.compile(rf"-{_FLAGS}m(.*)", re.DOTALL)
 _VALUE_OPTION: Final = re.compile(rf"-{_FLAGS}[WX]")
 _TEXT_OPTION: Final = re.compile(rf"-{_FLAGS}c")
 _NAMES: Final[dict[str, Runner]] = {"pytest": "pytest", "py.test": "pytest", "unittest": "unittest"}
+_VERBS: Final[Mapping[Sequence[str], Runner]] = {
+    ("go", "test"): "go",
+    **dict.fromkeys([("cargo", "t"), ("cargo", "test"), ("cargo", "nextest")], "cargo"),
+}
+_OF_NODE: Final = frozenset({"--import", "--require", "-r", "--loader", "--env-file", "--conditions", "-C"})
+_OF_COVERAGE: Final = frozenset(
+    {"--source", "--rcfile", "--include", "--omit", "--context", "--data-file", "--concurrency"}
+)
+"""Options whose value is the next word."""
 _OTHER_FORMS: Final = ("--test-reporter", "-json", "--format", "--message-format")
 """Options by which other runners print something that is not read here."""
 
@@ -37,7 +46,7 @@ _OK: Final = re.compile(r"^OK(?: \((.{0,200})\))?$", re.MULTILINE)
 _NOT_RUN: Final = re.compile(r"\b(?:skipped|expected failures)=(\d{1,9})")
 _NODE_COUNT: Final = re.compile(r"^[#\u2139] (pass|fail|cancelled) (\d{1,9})$", re.MULTILINE)
 _GO_PACKAGE: Final = re.compile(r"^ok[ \t]{1,9}\S{1,400}[ \t](?!.{0,80}\[no tests to run\])", re.MULTILINE)
-_GO_FAILURE: Final = re.compile(r"^(?:FAIL|--- FAIL:)\b", re.MULTILINE)
+_GO_FAILURE: Final = re.compile(r"^(?:FAIL(?:\t|$)| {0,40}--- FAIL: )", re.MULTILINE)
 _GO_TEST: Final = re.compile(r"^ {0,40}--- (PASS|SKIP): ", re.MULTILINE)
 _CARGO_RESULT: Final = re.compile(r"^test result: (\w{2,8})\. (\d{1,9}) passed; (\d{1,9}) failed;", re.MULTILINE)
 _NEXTEST_RESULT: Final = re.compile(r"\b[1-9]\d{0,8} tests? run: [1-9]\d{0,8} passed\b(?!.{0,80} failed)")
@@ -51,25 +60,32 @@ def runner(argv: Sequence[str]) -> Runner:
     if any(word.startswith(_OTHER_FORMS) for word in words):
         return ""
     if first == "node":
-        return "node" if "--test" in words else ""
-    if first == "go":
-        return "go" if "test" in words else ""
-    return "cargo" if first == "cargo" and not {"t", "test", "nextest"}.isdisjoint(words) else ""
+        return "node" if "--test" in _options(words, _OF_NODE) else ""
+    verb = words[len(_options(words, ("-C",))) :][:1]
+    return _VERBS.get((first, *verb), "")
+
+
+def _options(words: Sequence[str], with_value: Collection[str]) -> Sequence[str]:
+    """Returns what stands before the first word that is no option, toolchain or value of an option."""
+    at = 0
+    while at < len(words) and words[at].startswith(("-", "+")):
+        at += 2 if words[at] in with_value else 1
+    return words[:at]
 
 
 def _program(argv: Sequence[str]) -> Sequence[str]:
     """Returns the program and its words; a module that Python or coverage runs counts as a program."""
     words = command_words.started(argv) or ("",)
     name = posixpath.basename(words[0])
-    if name.startswith("python"):
+    if name.startswith(("python", "pypy")) or name == "py":
         module = _module(words[1:]) or ("",)
         return _program(module) if module[0] == "coverage" else module
-    if name == "coverage":
-        return (_module(words[2:]) or ("",)) if words[1:2] == ["run"] else ("",)
+    if name.startswith("coverage"):
+        return (_module(words[2:], _OF_COVERAGE) or ("",)) if words[1:2] == ["run"] else ("",)
     return ("",) if name == "unittest" else words
 
 
-def _module(words: Sequence[str]) -> Sequence[str]:
+def _module(words: Sequence[str], with_value: Collection[str] = ()) -> Sequence[str]:
     """Returns the module that Python is to run, `-m NAME` or `-mNAME`, and its words; nothing for a file or a text."""
     at = 0
     while at < len(words) and words[at].startswith("-"):
@@ -77,7 +93,7 @@ def _module(words: Sequence[str]) -> Sequence[str]:
             return [*filter(None, [option[1]]), *words[at + 1 :]]
         if _TEXT_OPTION.match(words[at]):
             break
-        at += 2 if _VALUE_OPTION.fullmatch(words[at]) else 1
+        at += 2 if words[at] in with_value or _VALUE_OPTION.fullmatch(words[at]) else 1
     return ()
 
 
