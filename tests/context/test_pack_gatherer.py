@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 import string
+import threading
 from pathlib import Path
 
 import anyio
@@ -9,7 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dispatch_mcp.context import file_index, git_log, pack_gatherer, packs, requirement_sources, search_scope
+from dispatch_mcp.context import (
+    context_query,
+    file_index,
+    git_log,
+    index_search,
+    pack_gatherer,
+    packs,
+    requirement_sources,
+    search_scope,
+)
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import token_count
 
@@ -423,3 +433,20 @@ def test_packs_that_wait_while_everything_is_closed_are_not_made(project: Path, 
     with pytest.raises(safe_paths.Refused, match="the server ends"):
         gatherer.pack(project, "Show the total")
     gatherer.close()
+
+
+def test_a_pack_that_is_being_made_holds_up_no_close(project: Path, tmp_path: Path) -> None:
+    gatherer, is_begun, is_closed = pack_gatherer.Gatherer(tmp_path / "state"), threading.Event(), threading.Event()
+
+    class SlowHistory(pack_gatherer.PastCommits):
+        def votes(self, query: context_query.Query) -> index_search.Votes:
+            is_begun.set()
+            is_closed.wait()
+            return super().votes(query)
+
+    work = threading.Thread(target=gatherer.pack, args=(project, "Show"), kwargs={"past_commits": SlowHistory([])})
+    work.start()
+    is_begun.wait()
+    gatherer.close()
+    is_closed.set()
+    work.join()

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from dispatch_mcp.context import file_index, pack_gatherer
-from dispatch_mcp.context.indexing import index_process, index_reader
+from dispatch_mcp.context.indexing import first_look, index_process, index_reader
 from dispatch_mcp.process import file_lock
 
 pytestmark = pytest.mark.anyio
@@ -87,11 +87,28 @@ async def test_a_small_workspace_is_read_on_the_spot_by_no_other_process(state: 
         assert gatherer.progress(shop) is None
 
 
-async def test_whoever_waits_no_longer_gets_what_there_is(state: Path, harbour: Path, turn: file_lock.FileLock) -> None:
+async def test_whoever_waits_no_longer_gets_what_the_task_probably_needs(
+    state: Path, harbour: Path, turn: file_lock.FileLock
+) -> None:
     with pack_gatherer.Gatherer(state, beside=True) as gatherer, anyio.fail_after(120):
-        pack = await gatherer.gather(harbour, "Mend moor_7", wait_s=0.05)
-        assert not pack.chosen
-        assert gatherer.share_read(harbour) == (0, 0)
+        pack = await gatherer.gather(harbour, "Mend moor_607", wait_s=0.05)
+        share = gatherer.share_read(harbour)
+    assert pack.ranked[0] == "quay6/berth607.py"
+    assert "def moor_607(vessel)" in pack.text
+    assert share is not None
+    assert 0 < share.files - share.rest <= first_look.FILES
+
+
+async def test_what_was_read_first_is_not_read_again(state: Path, harbour: Path) -> None:
+    with file_index.FileIndex(state, harbour) as index:
+        index.read_first(lambda _db, states: sorted(states)[:3])
+        first = ids(state, harbour)
+        index.read_first(lambda _db, states: sorted(states)[:5])
+        assert index.refresh().read == FILES - 5
+    after = ids(state, harbour)
+    assert len(first) == 3
+    assert first.items() <= after.items()
+    assert len(after) == FILES
 
 
 async def test_what_has_changed_since_the_last_look_is_read_anew_for_the_pack(state: Path, tmp_path: Path) -> None:

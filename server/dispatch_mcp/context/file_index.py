@@ -49,6 +49,9 @@ class Refreshed(NamedTuple):
     rest: int = 0
 
 
+Choice = Callable[[sqlite3.Connection, Mapping[str, file_listing.State]], Sequence[str]]
+"""Chooses some of the files of a workspace, by what is known of it already."""
+
 Tell = Callable[[index_tables.IndexProgress], None]
 """Is told after each portion how far the index is."""
 
@@ -182,6 +185,21 @@ class FileIndex:
                 self._lock.give_back()
         return True
 
+    def read_first(self, choose: Choice) -> None:
+        """Reads what is chosen of the files while another process reads all of them, which then finds it done.
+
+        Raises:
+            Damaged: the index cannot be written.
+        """
+        db, states = self.db, file_listing.scan(self.root.path)
+        with _trouble():
+            paths = [path for path in choose(db, states) if not index_tables.id_of(db, path)]
+            if paths:
+                with self._lock, index_tables.writing(db):
+                    self._store_all(db, {path: states[path] for path in paths if not index_tables.id_of(db, path)})
+                    index_tables.put(db, "files", len(states))
+                    index_tables.put(db, "rest", max(0, len(states) - index_tables.kept(db)))
+
     @contextmanager
     def snapshot(self) -> Generator[None]:
         """Lets everything that is read in this block come from one moment, whatever others write. Raises Damaged."""
@@ -252,7 +270,7 @@ class FileIndex:
             rest -= len(portion)
             with self._lock, index_tables.writing(db):
                 index_tables.forget(db, [changes.older[path] for path in portion if path in changes.older])
-                self._store_all(db, {path: states[path] for path in portion})
+                self._store_all(db, {path: states[path] for path in portion if not index_tables.id_of(db, path)})
                 index_tables.put(db, "files", len(states))
                 index_tables.put(db, "rest", rest)
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

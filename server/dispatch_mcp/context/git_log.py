@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -67,6 +68,23 @@ def commits(workspace: Path, since: str = "") -> list[Commit] | None:
     return None if text is None else list(_commits(text, prefix))
 
 
+def occurrences(workspace: Path, words: Sequence[str], within_s: float) -> Counter[tuple[str, str]]:
+    """Returns how often each of the words stands in each text file, in lower case; also in what is no repository.
+
+    What is not told in so many seconds is left out.
+    """
+    kind = ("--untracked",) if belongs_to(workspace) else ("--no-index", "--exclude-standard")
+    options = ("-I", "-i", "-o", "-F", "-z", "--no-color", "--no-recurse-submodules")
+    patterns = [option for word in words for option in ("-e", word)]
+    counts = Counter[tuple[str, str]]()
+    if not patterns:
+        return counts
+    text = _git(workspace, "grep", *kind, *options, *patterns, "--", ".", within_s=within_s, codes=(0, 1))
+    lines = (line.partition("\0") for line in (text or "").split("\n"))
+    counts.update((path, word.lower()) for path, _, word in lines if word)
+    return counts
+
+
 def _prefix(workspace: Path) -> str:
     top = next((folder for folder in (workspace, *workspace.parents) if (folder / ".git").exists()), workspace)
     inside = workspace.relative_to(top).as_posix()
@@ -87,8 +105,11 @@ def _commits(text: str, prefix: str) -> Iterator[Commit]:
         yield Commit(match[1], int(match[2]), escape.encodable(match[3]), inside)
 
 
-def _git(workspace: Path, *arguments: str) -> str | None:
-    """Returns what git prints; None when there is no git, it fails, or it takes too long."""
+def _git(workspace: Path, *arguments: str, within_s: float = _SECONDS, codes: Collection[int] = (0,)) -> str | None:
+    """Returns what git prints; None when there is no git, or it fails.
+
+    Of one that takes too long: None, or what it has printed so far where `within_s` is given.
+    """
     environment = _environment()
     program = program_path.find("git", environment["PATH"])
     if program is None:
@@ -100,12 +121,14 @@ def _git(workspace: Path, *arguments: str) -> str | None:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=within_s,
             check=False,
         )
+    except subprocess.TimeoutExpired as late:
+        return os.fsdecode(late.stdout or b"") if within_s < _SECONDS else None
     except (OSError, subprocess.SubprocessError):
         return None
-    return os.fsdecode(result.stdout) if result.returncode == 0 else None
+    return os.fsdecode(result.stdout) if result.returncode in codes else None
 
 
 def _environment() -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from dispatch_mcp.context import (
     search_scope,
 )
 from dispatch_mcp.context.documents import file_shares
-from dispatch_mcp.context.indexing import index_process, index_tables
+from dispatch_mcp.context.indexing import first_look, index_process, index_tables, reading_order
 from dispatch_mcp.process import safe_paths, shared_looks, workspace_sense
 from dispatch_mcp.text import escape
 
@@ -44,8 +44,12 @@ WAIT_S: Final = 30.0
 """Seconds that a pack waits for a large workspace to be read, when nothing else is said."""
 TRUST_S: Final = 2.0
 """Seconds for which a look at all files of a large workspace holds; what a pack shows is looked at each time."""
+FIRST_LOOK_S: Final = 0.6
+"""Seconds of a wait for the index that are left for reading what a task probably needs, as the index is not there."""
 EXPECTED_S: Final = 10.0
 """Seconds after a look in which a further sign of work brings no new one."""
+CLOSE_S: Final = 0.3
+"""Seconds that a close waits for the pack that is being made: a server whose client has gone ends within one."""
 _WITHHELD = 50
 _WITHOUT_INDEX = frozenset({"file", "rules", "task"})
 """Keys that bring something of a workspace that is not indexed."""
@@ -74,13 +78,21 @@ class Gatherer:
         self._one_at_a_time = anyio.CapacityLimiter(1)  # the others would only keep threads from whoever needs them
 
     def close(self) -> None:
-        """Closes every index, and ends what reads workspaces; packs that still wait for their turn are not made."""
+        """Closes every index, and ends what reads workspaces; packs that still wait for their turn are not made.
+
+        A pack of a large workspace that is being made keeps its index open: nobody waits for it, and an index is a
+        cache that bears a process that ends without closing it.
+        """
         self._is_closed = True
         for reader in self._readers.values():
             reader.close()
-        with self._lock:
+        if not self._lock.acquire(timeout=CLOSE_S):
+            return
+        try:
             while self._open:
                 self._open.popitem()[1].close()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -168,7 +180,7 @@ class Gatherer:
         if reader is None:
             work = functools.partial(self._packed, workspace, request, asked_at)
         else:
-            await reader.fresh(asked_at - TRUST_S, wait_s)
+            await reader.fresh(asked_at - TRUST_S, max(0.0, wait_s - FIRST_LOOK_S))
             work = functools.partial(self._packed_as_read, workspace, request)
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._one_at_a_time)
 
@@ -295,6 +307,14 @@ def _plain(workspace: Path, request: _Request) -> packs.Pack:
         )
 
 
+def _likeliest(
+    root: Path, text: str, db: sqlite3.Connection, states: Mapping[str, file_listing.State]
+) -> Sequence[str]:
+    query = context_query.read(text)
+    votes = index_search.votes(db, query)
+    return first_look.likeliest(root, query, states.keys(), {**votes.source, **votes.beside})
+
+
 class _Workspace:
     """One open index with its search."""
 
@@ -320,8 +340,14 @@ class _Workspace:
             return self._pack(request)
 
     def pack_as_read(self, request: _Request) -> packs.Pack:
-        """Returns the pack without a look at the workspace; what it holds and has changed is read anew."""
+        """Returns the pack without a look at the workspace; what it holds and has changed is read anew.
+
+        While most of the workspace is still to be read, what the task probably needs is read first.
+        """
         try:
+            progress = self.index.progress()
+            if progress.rest > reading_order.PORTION or not progress.files:
+                self.index.read_first(functools.partial(_likeliest, self.index.root.path, request.text))
             pack, self.share = self._pack(request), self.index.progress()
             return self._pack(request) if self.index.update(self._search.read_paths) else pack
         except (sqlite3.DatabaseError, file_index.Damaged):

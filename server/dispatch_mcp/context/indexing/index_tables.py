@@ -89,6 +89,11 @@ def progress(db: sqlite3.Connection) -> IndexProgress:
     return IndexProgress(int(meta(db, "files")), int(meta(db, "rest")))
 
 
+def kept(db: sqlite3.Connection) -> int:
+    """Returns how many files the index has."""
+    return int(db.execute("SELECT count(*) FROM files").fetchone()[0])
+
+
 def id_of(db: sqlite3.Connection, path: str) -> int:
     """Returns the number under which a file is kept, 0 if it is not."""
     row = db.execute("SELECT id FROM files WHERE path = ?", (path,)).fetchone()
