@@ -34,8 +34,9 @@ SHARPNESS: Final = 1.5
 VOTE: Final = 20.0
 """What having been touched by past commits with alike subjects adds, at most: as much as one rare word."""
 ROLES: Final[Mapping[str, float]] = {"source": 1.0, "docs": 0.3, "test": 0.3}
+"""What a file of a role counts; fitted, as the weights above, on 46 tasks in 9,273 files of 18 projects: .79 of the
+changed files are among the first eighty, of 46 further tasks .77."""
 OTHER_ROLE: Final = 0.2
-"""Weights were chosen on 46 tasks in 9,273 files of 18 projects: .84 of the changed files among the first eighty."""
 
 Hits = Mapping[str, Mapping[str, float]]
 """By path the words that it has, with how much each counts."""
