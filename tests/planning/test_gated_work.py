@@ -313,3 +313,39 @@ def test_a_review_that_objects_may_wait_for_more_and_stays_as_it_is_otherwise() 
 def test_a_person_is_asked_when_it_was_planned_and_not_after_more() -> None:
     later = GATE.model_copy(update={"deps": ("free",)})
     assert [problem.task for problem in refused([later, *without("gate")])] == ["gate"]
+
+
+LOOK = task("look", "first", do="Verify the totals", agent="coder", attempts=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_refused"),
+    [
+        ({}, False),
+        ({"deps": ("first", "mend")}, False),
+        ({"deps": ("mend",)}, False),
+        ({"deps": ("other",)}, True),
+        ({"deps": ()}, True),
+        ({"max_attempts": 3}, False),
+        ({"max_attempts": 1}, True),
+        ({"agent": "tester", "model": "opus"}, False),
+        ({"goal": "Think about nothing"}, True),
+        ({"acceptance": ("command: true",)}, True),
+        ({"worker": WorkerKind.COMMAND, "command": ("true",)}, True),
+        ({"worker": WorkerKind.SCRIPTED}, True),
+        ({"reads": ("shop/cart.py",)}, True),
+    ],
+)
+def test_a_look_that_has_failed_its_work_asks_the_same_afterwards_whoever_is_asked_and_after_what(
+    change: dict[str, object], *, is_refused: bool
+) -> None:
+    rows = [
+        row("first", TaskState.SUCCEEDED, attempt=1),
+        row("look", TaskState.FAILED, attempt=1),
+        row("behind", TaskState.SKIPPED),
+    ]
+    rows[1].cause = transitions.NEEDS_CHANGES
+    behind = BEHIND.model_copy(update={"deps": ("look",)})
+    mend, other = task("mend", "first", files=["shop/rounding.py"]), task("other", files=["notes.md"])
+    after = [FIRST, mend, other, LOOK.model_copy(update=change), behind]
+    assert bool(refused(after, (FIRST, LOOK, behind), tuple(rows))) is is_refused

@@ -61,11 +61,14 @@ def test_the_workspace_itself_is_no_repository_inside_of_it(path: str) -> None:
         ("Reproduce the bug", "search"),
         ("Review how totals are made", "search"),
         ("Please audit the login", "search"),
-        ("Investigate why it is slow, and say why", "search"),
+        ("Investigate why it is slow, and say why", "answer"),
+        ("Find out which tests are slow", "answer"),
+        ("Investigate the login", "search"),
+        ("Check why it is slow", "judgement"),
         ("List what has to be done", "account"),
         ("Prioritise the open work", "account"),
         ("Summarise the findings and check them", "account"),
     ],
 )
-def test_a_goal_that_looks_asks_for_a_judgement_a_search_or_an_account(goal: str, kind: str) -> None:
+def test_a_goal_that_looks_asks_for_a_judgement_a_search_an_answer_or_an_account(goal: str, kind: str) -> None:
     assert plan_advice.asks_for(model.Task(id="look", do=goal)) == kind

@@ -30,6 +30,8 @@ EDITS: dict[str, dict[str, Any]] = {
     "skipped": {"op": "skip", "id": "look"},
     "another goal": {"op": "modify", "id": "look", "task": {"do": "Think about nothing"}},
     "a command": {"op": "modify", "id": "look", "task": {"command": ["git", "log", "-1"], "worker": "command"}},
+    "more attempts, other words": {"op": "modify", "id": "look", "task": {"do": "Verify nothing", "attempts": 3}},
+    "after nothing": {"op": "modify", "id": "look", "task": {"deps": []}},
     "not waited for": {"op": "modify", "id": "docs", "task": {"deps": ["fix"]}},
 }
 
@@ -50,22 +52,51 @@ async def test_no_edit_takes_a_look_away_that_has_failed_what_it_saw(
             await chat.app.plans.edit(trace.plan_id, trace.plan_version, [edit])
 
 
-@pytest.mark.parametrize("is_over", [True, False], ids=["over", "open"])
-async def test_work_that_mends_it_may_be_put_between_the_work_and_its_look(tmp_path: Path, *, is_over: bool) -> None:
+WAYS_ON: dict[str, dict[str, Any]] = {
+    "after the work and what mends it": {"deps": ["fix", "mend"]},
+    "after what mends it": {"deps": ["mend"]},
+    "more attempts": {"deps": ["mend"], "attempts": 3},
+    "another agent": {"deps": ["mend"], "agent": "coder"},
+}
+MEND: dict[str, Any] = {"do": "Mend the totals", "files": ["app/cart.py"], "deps": ["fix"], "agent": "coder"}
+
+
+@pytest.mark.parametrize("change", WAYS_ON.values(), ids=WAYS_ON)
+async def test_work_that_mends_it_is_put_between_the_work_and_its_look_which_is_asked_afterwards(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
-        await chat.begin(FIX, LOOK, AFTER, *[BESIDE] * (not is_over))
+        await chat.begin(FIX, LOOK, AFTER)
         (workspace / "app/cart.py").write_text(BETTER)
         await chat.report("fix")
         await chat.report("look", "FAIL: it does not import")
         trace = await chat.trace()
-        mend = {"do": "Mend the totals", "files": ["app/cart.py"], "deps": ["fix"], "agent": "coder"}
-        edits: list[dict[str, Any]] = [{"op": "add", "id": "mend", "task": mend}]
-        if is_over:
-            edits.append({"op": "modify", "id": "look", "task": {"deps": ["fix", "mend"]}})
+        edits = [{"op": "add", "id": "mend", "task": MEND}, {"op": "modify", "id": "look", "task": change}]
         proposal = await chat.app.plans.edit(trace.plan_id, trace.plan_version, edits)
-        tasks = {task.id: task for task in proposal.plan.tasks}
-        assert not is_over or set(tasks["look"].deps) == {"fix", "mend"}
+        answer = await chat.app.dispatch(plan_id=proposal.plan.id)
+        assert [assignment.task_id for assignment in answer.assignments] == ["mend"]
+
+
+async def test_work_that_mends_what_a_look_has_failed_can_be_added_while_the_run_goes_on(tmp_path: Path) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
+        await chat.begin(FIX, LOOK, AFTER, BESIDE)
+        (workspace / "app/cart.py").write_text(BETTER)
+        await chat.report("fix")
+        await chat.report("look", "FAIL: it does not import")
+        trace = await chat.trace()
+        edits = [
+            {"op": "add", "id": "mend", "task": MEND},
+            {"op": "modify", "id": "look", "task": {"deps": ["mend"], "attempts": 3}},
+        ]
+        await chat.app.plans.edit(trace.plan_id, trace.plan_version, edits)
+        assert set(await chat.out()) == {"beside", "mend"}
+        await chat.app.steer(chat.run_id, "retry", "look", "it is mended")
+        assert (await chat.states())["look"] == "blocked"
+        (workspace / "app/cart.py").write_text(BETTER + "\n")
+        await chat.report("mend")
+        assert set(await chat.out()) == {"beside", "look"}
 
 
 async def test_what_to_do_next_about_a_look_that_has_failed_its_work_offers_nobody_what_only_a_person_may_do(

@@ -373,6 +373,8 @@ AFTER: dict[str, Any] = {**DOCS, "deps": ["look"]}
         ("Verify the work of fix", PASS, True),
         ("Verify the work of fix", "The totals are right; I could not make them fail.", True),
         ("Investigate who uses the totals", '{"completed_work": "Three places use them"}', True),
+        ("Investigate why the build is slow", "FAIL: job 7 waits for a lock", True),
+        ("Investigate the totals", "FAIL: they are wrong", False),
     ],
 )
 async def test_who_looks_at_work_and_does_not_pass_it_holds_back_what_waits(

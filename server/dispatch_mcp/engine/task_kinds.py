@@ -286,10 +286,11 @@ async def _without_unasked_verdict(
     task = claim.work.task
     if outcome.state is not AttemptState.SUCCEEDED or claim.work.worker in _NO_READERS or task.command:
         return outcome
-    if review_rules.declares_change(task) and not review_rules.is_plain_review(task, reviewers):
+    asks_for = plan_advice.asks_for(task)
+    is_other = review_rules.declares_change(task) or asks_for == "answer"
+    if is_other and not review_rules.is_plain_review(task, reviewers):
         return outcome
     answer = answer_parser.answer_of(outcome) if claim.answer is None else claim.answer
-    asks_for = plan_advice.asks_for(task)
     judgement, why = await computation.of_json(
         _heard, [answer, outcome.output, outcome.handoff.completed_work], task, is_account=asks_for == "account"
     )

@@ -113,7 +113,8 @@ class _Gate(NamedTuple):
 
 _DECISION: Final = _Gate("a person's decision", "Only a person can decide; nobody else can approve.")
 _OBJECTION: Final = _Gate(
-    "a review that has not passed", "Have the work mended until it passes; only the user can let the review go."
+    "a review that has not passed",
+    "Have the work mended until it passes, by a task that it waits for; only the user can let the review go.",
 )
 
 
@@ -213,11 +214,22 @@ def _only_relinked(task: model.Task, tasks: Mapping[str, model.Task], final_ids:
     return now is not None and loses_dep and now.model_copy(update={"deps": task.deps}) == task
 
 
-def _waits_for_more(task: model.Task, now: model.Task | None) -> bool:
-    """Returns whether a task is as it was and waits for further work too, such as that which mends what it saw."""
-    if now is None or not set(task.deps) <= set(now.deps):
+def _asks_the_same(task: model.Task, tasks: Mapping[str, model.Task]) -> bool:
+    """Returns whether a review, or a look, still asks the same, with more attempts and after further work at most.
+
+    A look that is no review may come after its work through others, and be by another agent or model.
+    """
+    now = tasks.get(task.id)
+    if now is None or now.max_attempts < task.max_attempts:
         return False
-    return now.model_copy(update={"deps": task.deps}) == task
+    names = ("deps", "max_attempts", *_LOOKERS * (not task.reviews))
+    is_same = now.model_copy(update={name: getattr(task, name) for name in names}) == task
+    if task.reviews:
+        return is_same and set(task.deps) <= set(now.deps)
+    return is_same and all(task.id in gated_work.behind(dep, tasks.values()) for dep in task.deps)
+
+
+_LOOKERS: Final = ("agent", "model")
 
 
 def _decisions(
@@ -232,7 +244,7 @@ def _decisions(
         for task in before
         if task.id in gates
         and tasks.get(task.id) != task
-        and not (gates[task.id] is _OBJECTION and _waits_for_more(task, tasks.get(task.id)))
+        and not (gates[task.id] is _OBJECTION and _asks_the_same(task, tasks))
     ]
     gate_ids = [task.id for task in differing if not _only_relinked(task, tasks, final_ids)]
     if gate_ids:

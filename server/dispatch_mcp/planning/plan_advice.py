@@ -42,6 +42,8 @@ analyse analyze assess audit debug diagnose evaluate explore find hunt identify 
 read reproduce research review scan search study survey trace
 """
 _SEEKING = frozenset(_SEEKING_VERBS.split())
+_ASSESSING = frozenset({"assess", "audit", "evaluate", "inspect", "review"})
+_ASKING = frozenset({"how", "when", "where", "which", "who", "whose", "why"})  # "what is wrong" may judge
 _JUDGING_VERBS = "approve check confirm decide ensure is judge prove say test validate verdict verify"
 _JUDGING = frozenset(_JUDGING_VERBS.split())
 _WORD = re.compile(r"\w+")
@@ -212,19 +214,26 @@ def names_no_change(task: model.Task) -> bool:
     return not task.files and only_looks(task) and words.isdisjoint(_WRITING | _MENDING)
 
 
-def asks_for(task: model.Task) -> Literal["account", "search", "judgement"]:
+def asks_for(task: model.Task) -> Literal["account", "answer", "search", "judgement"]:
     """Returns what a goal that declares no change asks for, by its first telling word.
 
-    An account of something names what is grave without judging it, and a search is to find just that.
+    An account of something names what is grave without judging it, and a search is to find just that. One that goes on
+    with an open question ("investigate why") is to answer that, and judges no work, whatever came before it.
     """
-    for word in _WORD.findall(excerpts.GOAL.of(task.goal).lower()):
+    words = _WORD.findall(excerpts.GOAL.of(task.goal).lower())
+    for at, word in enumerate(words):
         if word in _JUDGING:
             return "judgement"
         if word in _TELLING:
             return "account"
         if word in _SEEKING:
-            return "search"
+            return "answer" if word not in _ASSESSING and _is_question(words[at + 1 :]) else "search"
     return "judgement"
+
+
+def _is_question(words: Sequence[str]) -> bool:
+    """Returns whether words begin with an open question, of which the first may be a particle ("find out why")."""
+    return not _ASKING.isdisjoint(words[:1] if words[:1] != ["out"] else words[1:2])
 
 
 def says_to_write(task: model.Task) -> bool:
