@@ -114,6 +114,32 @@ async def test_other_commands_and_proofs_are_not_asked_about(desk: Desk, work: d
     assert waiting(await planned(desk, task("other", **work))) == set()
 
 
+@pytest.mark.parametrize("verdicts", [(NO,), ()], ids=["no", "open"])
+async def test_what_shares_the_common_steps_of_a_refused_line_is_not_asked_about_and_what_it_is_for_is(
+    desk: Desk, verdicts: tuple[approvals.PersonVerdict, ...]
+) -> None:
+    line = "set -e; cd app; npm ci; make test && if true; then python3 deploy.py; fi"
+    plan = (GATE, task("sent", "deploy-gate", command=["bash", "-c", line]))
+    progress = await dispatcher_setup.started(desk, *plan)
+    for verdict in verdicts:
+        await desk.app.decide(progress.run_id, "deploy-gate", verdict)
+    proposal = await planned(
+        desk,
+        *(
+            task(name, command=["bash", "-c", words])
+            for name, words in {
+                "tests": "set -e; cd app; make test",
+                "packages": "cd app && npm ci",
+                "page": "set -e; cd app; npm run page",
+                "deploys": "cd app && python3.12 deploy.py",
+                "all": "npm ci; { ./app/deploy.py; }",
+            }.items()
+        ),
+        task("proven", files=["notes.md"], acceptance=["command: make test", "command: npm ci"]),
+    )
+    assert waiting(proposal) == {"deploys", "all"}
+
+
 @pytest.mark.parametrize("by_person", [False, True])
 async def test_a_question_that_an_assistant_calls_off_is_asked_again_and_one_that_a_person_does_is_not(
     desk: Desk, *, by_person: bool

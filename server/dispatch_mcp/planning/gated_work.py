@@ -183,6 +183,11 @@ def only_reads(task: model.Task) -> bool:
     return allowlist.only_reads(task.command)
 
 
+def telling_calls(argv: Sequence[str]) -> list[command_words.Call]:
+    """Returns the calls by which a command that waits for a person is known: none of those that only read."""
+    return command_words.telling_calls(argv, allowlist.only_reads)
+
+
 def proofs(task: model.Task) -> list[tuple[str, ...]]:
     """Returns the commands that are to prove a task, which are run whatever it is itself."""
     return [criterion.argv for criterion in acceptance.criteria_of(task) if criterion.kind == "command"]
@@ -196,7 +201,7 @@ def _proven_by(task: model.Task, old: model.Task | None, gated_tasks: Sequence[m
         (
             rival.id
             for rival in gated_tasks
-            for gated_call in command_words.calls(rival.command)
+            for gated_call in telling_calls(rival.command)
             if any(command_words.does(call, gated_call) for call in calls)
         ),
         "",

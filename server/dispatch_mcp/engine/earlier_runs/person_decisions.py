@@ -6,7 +6,7 @@ is to prove other work is that work too. What a person has decided last about it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from dispatch_mcp import model
@@ -58,14 +58,18 @@ async def gates_before(
     """Returns which tasks are work that a person has not let go on in another run, by id, each with that decision.
 
     Open runs of the plan itself do not count: what may become of their work, edits say. Nobody is asked about a proof
-    whose command `is_harmless`.
+    whose command `is_harmless`, nor about a part of a line that is.
     """
     decisions = await _decisions_around(store, principal, workspace, plan_id) if tasks else []
     if not decisions:
         return {}
-    marks = await _marks(workspace, tasks)
+
+    def read(argv: Sequence[str]) -> list[command_words.Call]:
+        return command_words.calls(argv, is_harmless)
+
+    marks = await _marks(workspace, tasks, read)
     for task in tasks:
-        marks[task.id] += [mark for argv in gated_work.proofs(task) if not is_harmless(argv) for mark in _calls(argv)]
+        marks[task.id] += [mark for argv in gated_work.proofs(task) for mark in _commands(read(argv))]
     gates: dict[str, gated_work.EarlierGate] = {}
     for task in tasks:
         for mark in marks[task.id]:
@@ -104,7 +108,7 @@ async def _decisions(store: sqlite_store.Store, principal: str, run_id: str, pla
     rows = {row.id: row for row in await store.tasks(run_id)}
     plan = await store.plan(run.plan_id, run.plan_version, principal=principal)
     gates = [task for task in plan.tasks if task.worker is model.WorkerKind.HUMAN and task.id in rows]
-    marks = await _marks(run.workspace, [task for task in plan.tasks if gated_work.acts(task)])
+    marks = await _marks(run.workspace, filter(gated_work.acts, plan.tasks), gated_work.telling_calls)
     decisions: list[_Decision] = []
     for task in gates:
         row = rows[task.id]
@@ -127,17 +131,20 @@ def _end(row: records.TaskRecord, *, is_open: bool) -> Literal["refused", "open"
     return "open" if is_open and row.state in _OPEN else ""
 
 
-async def _marks(workspace: str, tasks: Sequence[model.Task]) -> dict[str, list[_Mark]]:
-    """Returns by what the work of tasks is known, by id."""
-    places = await blocked_work.real_places([(task.id, workspace, task.files) for task in tasks])
-    return {task.id: [*(_Mark("file", place) for place in places[task.id]), *_words(task)] for task in tasks}
+async def _marks(
+    workspace: str, tasks: Iterable[model.Task], read: Callable[[Sequence[str]], Sequence[command_words.Call]]
+) -> dict[str, list[_Mark]]:
+    """Returns by what the work of tasks is known, by id; `read` tells it of a command."""
+    work = list(tasks)
+    places = await blocked_work.real_places([(task.id, workspace, task.files) for task in work])
+    marks = {task.id: [_Mark("file", place) for place in places[task.id]] for task in work}
+    for task in work:
+        if task.command:
+            marks[task.id] += _commands(read(task.command))
+        elif not task.files:
+            marks[task.id].append(_Mark("words", " ".join(task.goal.lower().split())))
+    return marks
 
 
-def _words(task: model.Task) -> list[_Mark]:
-    if task.command:
-        return _calls(task.command)
-    return [] if task.files else [_Mark("words", " ".join(task.goal.lower().split()))]
-
-
-def _calls(argv: Sequence[str]) -> list[_Mark]:
-    return [_Mark("command", "\0".join(call)) for call in command_words.calls(argv)]
+def _commands(calls: Iterable[command_words.Call]) -> list[_Mark]:
+    return [_Mark("command", "\0".join(call)) for call in calls]
