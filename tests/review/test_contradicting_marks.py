@@ -49,6 +49,21 @@ FIELDS = st.one_of(
     ),
     st.tuples(st.sampled_from(["max_severity", "severity", "highest severity"]), st.sampled_from(["critical", "High"])),
 )
+# What can be nothing but a judgement of the change, however deep it stands.
+DEEP_FIELDS = st.one_of(
+    st.tuples(
+        st.sampled_from(["approved", "approve", "Approved", "lgtm", "mergeable", "safe_to_merge", "ready to merge"]),
+        st.sampled_from([False, "false", "No"]),
+    ),
+    st.tuples(
+        st.sampled_from(["blocking", "Blocking", "needs_changes", "changes-requested", "must_fix", "blockers"]),
+        st.sampled_from([True, "true", "yes", 1, ["the total is wrong"]]),
+    ),
+    st.tuples(
+        st.sampled_from(["decision", "verdict"]),
+        st.sampled_from(["reject", "Rejected", "request changes", "CHANGES_REQUESTED", "block", "fail"]),
+    ),
+)
 ITEMS = st.sampled_from(
     ["- a.py:3 loses money", "1. `a.py` deletes carts", "The password is logged.", "* **SQL injection** in a.py"]
 )
@@ -76,17 +91,18 @@ LAST_ROWS = st.builds(
 @st.composite
 def contradictory(draw: st.DrawFn) -> model.Json:
     """Draws answers that say PASS in the form, and something else beside it."""
-    kind = draw(st.sampled_from(["field", "wrapper", "nested", "words", "beside"]))
+    kind = draw(st.sampled_from(["field", "wrapper", "wrapped", "nested", "words", "beside"]))
     if kind in ("words", "beside"):
         words = draw(st.one_of(HEADINGS, ROWS, LAST_ROWS))
         if kind == "words":
             text = f"{words}\n\n```json\n{BLOCK}\n```"
             return draw(st.sampled_from([text, f"```json\n{BLOCK}\n```\n\n{words}\n"]))
         return {**FORM, "summary": words}
-    field = dict([draw(FIELDS)])
+    field = dict([draw(DEEP_FIELDS if kind == "nested" else FIELDS)])
     answers: Mapping[str, model.Json] = {
         "field": {**FORM, **field},
         "wrapper": {**field, "review": FORM},
+        "wrapped": {"review": {**FORM, **field}},
         "nested": {**FORM, "summary": {"overall": field}},
     }
     answer = answers[kind]
@@ -128,6 +144,20 @@ HONEST_FIELDS: list[dict[str, model.Json]] = [
     {"open_questions": ["Is a critical path covered elsewhere?"]},
     {"note": "No blocking issues; approved."},
     {"failed": []},
+    {"critical": ["none"]},
+    {"blocks": [{"start": 1, "end": 4}]},
+    {"tests": {"passed": 12, "failed": 1, "note": "also on main"}},
+    {"tests": {"failed": ["test_flaky"]}},
+    {"tests": [{"name": "pytest without the change", "ok": False}]},
+    {"checks": [{"name": "bad token", "rejected": True}]},
+    {"checks": [{"name": "bad token", "passed": False, "expected": False}]},
+    {"behaviour": {"bad_token": {"rejected": True, "status": 401}}},
+    {"mutation": {"fails": True, "note": "it fails without the change, as it should"}},
+    {"confidence": {"high": True}},
+    {"risk": {"severity": "high", "note": "it touches the login"}},
+    {"questions": [{"question": "Is it breaking?", "conclusion": "no"}]},
+    {"questions": [{"question": "Is it breaking?", "decision": "no"}]},
+    {"note": "The tests FAIL without the change and pass with it."},
 ]
 HONEST_WORDS = [
     "No critical findings.",

@@ -81,6 +81,8 @@ async def test_a_pass_beside_a_fail_in_another_field_of_the_report_lets_nothing_
         {"text": "See the handoff.", "handoff": {"completed_work": "FAIL: it counts lines."}},
         {"text": '```json\n{"passed": false, "reason": "it counts lines"}\n```'},
         {"text": "", "output": {"approved": False}},
+        {"text": "", "output": {"result": {"passed": "false"}}},
+        {"text": '{"passed": false}\nIt counts lines.'},
         {"text": "See the output.", "output": "FAIL"},
         {"text": "### Critical\n- it counts lines"},
         {"text": "It is right.", "output": {"review": json.loads(FAIL)}},
@@ -90,6 +92,25 @@ async def test_who_looks_at_work_and_fails_it_in_any_field_holds_back_what_waits
     tmp_path: Path, report: dict[str, Any]
 ) -> None:
     assert not await goes_on(tmp_path, LOOK, report)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"text": '```json\n{"rejected": true, "status_code": 401}\n```'},
+        {"text": 'PASS\n{"rejected": true}'},
+        {"text": 'PASS\n{"check": "a bad token", "passed": false}'},
+        {"text": "", "output": {"blocked": True}},
+        {"text": '{"fails": true, "log": "AssertionError"}'},
+        {"text": '{"critical": true, "module": "core"}'},
+        {"text": "Result: rejected, as it should be"},
+        {"text": "## Failed\n\nnone\n\n## Passed\n\n- import"},
+    ],
+)
+async def test_who_looks_at_work_and_answers_the_very_question_lets_it_through(
+    tmp_path: Path, report: dict[str, Any]
+) -> None:
+    assert await goes_on(tmp_path, LOOK, report)
 
 
 async def test_who_looks_at_work_and_says_nothing_against_it_in_any_field_lets_it_through(tmp_path: Path) -> None:

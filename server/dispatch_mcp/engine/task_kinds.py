@@ -315,7 +315,9 @@ def _heard(parts: Sequence[model.Json], task: model.Task, *, is_account: bool) -
     if judgement.ruling == "block":
         return judgement, judgement.why
     text = answer if isinstance(answer, str) else ""
-    field = "" if is_account else contradictions.of_flags(reported_failures.last_object(text) if text else answer)
+    own = reported_failures.own_object(text) if text else answer
+    is_passed = judgement.report.verdict == "PASS" or spoken_verdicts.is_pass(text)
+    field = "" if is_account or is_passed else contradictions.of_flags(own)
     texts: list[str] = [part for part in parts if isinstance(part, str)]
     verdicts = (spoken_verdicts.verdict(part) for part in texts)
     line = next((verdict for verdict in verdicts if verdict), field)

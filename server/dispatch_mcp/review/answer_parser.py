@@ -10,7 +10,7 @@ from dispatch_mcp import model
 from dispatch_mcp.review import answer_lines, contradictions, finding_fields, findings
 from dispatch_mcp.review.findings import EarlierRuling, Finding, ReviewReport, Verdict
 from dispatch_mcp.text import damaged_json, json_types
-from dispatch_mcp.text.reading import excerpts
+from dispatch_mcp.text.reading import excerpts, settled_fields
 
 MAX_FINDINGS: Final = 200
 _FINDING = re.compile(r"\{\s*+[\"'“]?severity\b", re.IGNORECASE)
@@ -44,6 +44,7 @@ def read(reviewer: str, answer: model.Json) -> AnswerReading:
     cannot be read, or one that ends in the middle; so is a PASS that its words contradict, or that stands in a
     sentence. Findings that could be read are kept even then: a proven fault counts whoever forgot to judge.
     """
+    answer = settled_fields.without(answer)
     if json_types.is_object(answer):
         drafts = [_Draft(fields) for fields in _answers(answer)]
         if not drafts:
@@ -87,7 +88,7 @@ def answer_of(outcome: model.Outcome) -> model.Json:
 
 def _of_text(reviewer: str, text: str) -> tuple[AnswerReading, bool]:
     """Returns what a text says, and whether nothing had to be repaired to read it."""
-    pieces = list(damaged_json.objects(text))
+    pieces = list(_objects(text))
     drafts = list(_drafts(pieces))
     outside = _outside(text, pieces)
     if drafts:
@@ -103,6 +104,12 @@ def _of_text(reviewer: str, text: str) -> tuple[AnswerReading, bool]:
         other = reading._replace(findings=loose.findings) if drafts else loose
         reading = other if loose.findings else reading
     return reading, all(piece.exact for piece in pieces)
+
+
+def _objects(text: str) -> Iterator[damaged_json.Piece]:
+    """Yields the objects in a text, without what they call settled."""
+    for piece in damaged_json.objects(text):
+        yield piece._replace(value=settled_fields.of_object(piece.value))
 
 
 def _drafts(pieces: Iterable[damaged_json.Piece]) -> Iterator[_Draft]:
@@ -139,7 +146,7 @@ def _agreed(reading: AnswerReading, words: str, problem: str = "") -> AnswerRead
 def _misplaced(value: model.Json, depth: int = 0) -> str:
     """Returns why an answer is none where it stands in a text of a value; an empty string for any other."""
     if isinstance(value, str):
-        return _misplaced_in(value, list(damaged_json.objects(value)) if "{" in value else [])
+        return _misplaced_in(value, list(_objects(value)) if "{" in value else [])
     if (
         depth >= json_types.MAX_DEPTH
         or not (json_types.is_object(value) or json_types.is_list(value))
@@ -164,7 +171,7 @@ def _holds_answer(value: model.Json) -> bool:
 def _own_words(value: model.Json, depth: int = 0) -> Iterator[str]:
     """Yields what is said in a value beside verdicts, findings and rulings."""
     if isinstance(value, str):
-        pieces = list(damaged_json.objects(value)) if "{" in value else []
+        pieces = list(_objects(value)) if "{" in value else []
         yield _outside(value, pieces)
         for piece in pieces:
             yield from _own_words(piece.value, depth + 1) if depth < json_types.MAX_DEPTH else ()
@@ -190,7 +197,7 @@ def _outside(text: str, pieces: Sequence[damaged_json.Piece]) -> str:
 def _answers(value: model.Json, depth: int = 0) -> Iterator[Mapping[str, model.Json]]:
     """Yields the objects that hold a verdict or findings: the value itself, or what is wrapped in it, in a text too."""
     if isinstance(value, str):
-        pieces = damaged_json.objects(value) if "{" in value else ()
+        pieces = _objects(value) if "{" in value else ()
         for piece in pieces:
             yield from _answers(piece.value, depth + 1) if piece.whole else ()
     elif json_types.is_object(value) and _is_answer(value):

@@ -6,14 +6,15 @@ reject"), an order ("do not merge"), and what should become of the change by its
 All other prose is not weighed, as it tells what code does or has to do more often than it contradicts a PASS ("we must
 reject negative amounts"); what a reviewer has against a change belongs into findings (docs/rules.md#review-council).
 Fields beside the form count too where they say the opposite of a PASS: `approved: false`, `blocking: true`; so do those
-of a mild finding that call it graver. How deep a field stands in the answer makes no difference.
+of a mild finding that call it graver. Deeper in an answer only names count that can be nothing but a judgement of the
+change: `rejected: true` tells there of a bad password, `failed: 1` of a test.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 from dispatch_mcp import model
 from dispatch_mcp.review import finding_fields, findings
@@ -38,6 +39,7 @@ _HARMLESS = tuple(
         r"PASS\W{0,6}(?:or|vs\.?)?\W{0,6}FAIL\b",
         r"(?<!I )\bFAIL(?:S|ED)?\W{1,3}(?:only )?(?:when|if|for|requires|needs|is for)\b",
         r"\b(?:[Nn]o|[Nn]ot|0|[Zz]ero|[Nn]ever|[Ww]ithout)\s+(?:a\s+)?FAIL(?:S|ED|URES?)?\b",
+        r"\bFAIL(?:S|ED)?\W{1,3}without (?:the|this|that) (?:change|fix|patch|PR|commit)\b",
         r"\b(?i:earlier|previous|prior|former|last)\s+(?:\w{1,20}\s+)?FAIL(?:S|ED|URES?)?\b",
     )
 )
@@ -98,6 +100,11 @@ _LABELS = (
     re.compile(rf"^[ \t>*_#-]{{0,9}}{_SEVERITY}[*_]{{0,4}}:[ \t*_]{{0,9}}(.{{0,200}})", re.IGNORECASE | re.MULTILINE),
     re.compile(rf"\bseverity[*_`]{{0,3}}:[ \t*_`]{{0,9}}{_SEVERITY}(.{{0,200}})", re.IGNORECASE),
 )
+# The same before a claim, in brackets or bold.
+_MARKED = re.compile(
+    r"\s{0,9}(?:[\[(](?P<bracketed>critical|blocker|high)[\])]|(?:\*\*|__)(?P<bold>(?-i:CRITICAL|BLOCKER|HIGH))(?:\*\*|__))",
+    re.IGNORECASE,
+)
 _NONE = re.compile(r"\W*(?:(?:none|0|zero|nothing|n/a)\b|no (?:finding|issue|problem)s?\b|\Z)", re.IGNORECASE)
 
 
@@ -123,6 +130,16 @@ _AGAINST_IT: Final = _STOPS | frozenset(
         *("high_issues", "critical_findings", "high_findings", "critical_count", "high_count"),
     )
 )
+# Those that can be nothing but a judgement of the change, so that they count at any depth.
+_DEEP: Final = frozenset(
+    (
+        *("verdict", "decision", "review_decision", "approve", "approved", "approval", "lgtm", "mergeable"),
+        *("can_merge", "safe_to_merge", "ready_to_merge", "ok_to_merge", "should_merge", "can_ship"),
+        *("blocking", "is_blocking", "is_blocker", "blockers", "blocking_issues", "blocks_merge", "merge_blocking"),
+        *("do_not_merge", "must_fix", "needs_changes", "request_changes", "requests_changes", "requires_changes"),
+        *("changes_requested", "changes_required", "critical_findings", "high_findings"),
+    )
+)
 _JUDGEMENTS: Final = frozenset(("verdict", "decision", "recommendation", "conclusion", "outcome", "review_decision"))
 _WORST: Final = frozenset(("severity", "max_severity", "highest_severity", "worst_severity", "overall_severity"))
 _NOES: Final = frozenset(
@@ -130,12 +147,16 @@ _NOES: Final = frozenset(
 ) | {
     *("request_changes", "changes_requested", "needs_changes", "do_not_merge", "not_approved", "no"),
 }
+_PASSES: Final = frozenset(("pass", "passed", "passes", "all_passed", "ok", "approved"))
 _FALSE: Final = frozenset(("false", "no", "0"))
 _TRUE: Final = frozenset(("true", "yes"))
 
 
-def of_fields(value: model.Json, depth: int = 0) -> str:
-    """Returns which field of an answer contradicts its PASS, or an empty string; rulings on earlier findings do not."""
+def of_fields(value: model.Json, depth: int = 0, *, is_within: bool = False) -> str:
+    """Returns which field of an answer contradicts its PASS, or an empty string; rulings on earlier findings do not.
+
+    `is_within` is whether it stands within an object with a verdict.
+    """
     if depth > json_types.MAX_DEPTH or not (json_types.is_object(value) or json_types.is_list(value)):
         return ""
     if depth and finding_fields.is_finding(value):
@@ -143,22 +164,21 @@ def of_fields(value: model.Json, depth: int = 0) -> str:
     parts = value
     if json_types.is_object(value):
         fields = {key: item for key, item in value.items() if finding_fields.name(key) not in ("earlier", "files")}
-        key = next((key for key, item in fields.items() if _is_against(key, item)), None)
-        if key is not None and not _counts_none(value):
+        is_form = "verdict" in map(finding_fields.name, value)
+        is_top = not depth or (is_form and not is_within)
+        key = next((key for key, item in fields.items() if _is_against(key, item, is_top=is_top)), None)
+        if key is not None:
             return f"it says PASS, but also {key}: {finding_fields.shown(fields[key])}"
-        parts = fields.values()
-    return next(filter(None, (of_fields(part, depth + 1) for part in parts)), "")
+        parts, is_within = fields.values(), is_within or is_form
+    return next(filter(None, (of_fields(part, depth + 1, is_within=is_within) for part in parts)), "")
 
 
-def _is_against(key: str, value: model.Json) -> bool:
+def _is_against(key: str, value: model.Json, *, is_top: bool) -> bool:
     """Returns whether a field says the opposite of a PASS; one that holds findings says what they do."""
-    return not finding_fields.within(value) and _speaks_against(finding_fields.plain(key), value)
-
-
-def _counts_none(value: Mapping[str, model.Json]) -> bool:
-    """Returns whether an object says of a severity only that nothing has it."""
-    amounts = [item for key, item in value.items() if finding_fields.plain(key) not in _WORST]
-    return 0 < len(amounts) < len(value) and not any(amounts)
+    name = finding_fields.plain(key)
+    if not is_top and (name not in _DEEP or (finding_fields.plain_word(value) == "no" and name in _JUDGEMENTS)):
+        return False
+    return not finding_fields.within(value) and _speaks_against(name, value)
 
 
 def _of_finding(item: Mapping[str, model.Json]) -> str:
@@ -169,18 +189,43 @@ def _of_finding(item: Mapping[str, model.Json]) -> str:
         if is_grave or (name in _STOPS and _speaks_against(name, value)):
             return f"it says PASS, but also {key}: {finding_fields.shown(value)}"
     fields = finding_fields.named(item)
-    own, claim = finding_fields.SEVERITIES.get(finding_fields.plain_word(fields.get("severity"))), fields.get("claim")
-    labels = _named_findings(claim[:MAX_CLAIM]) if isinstance(claim, str) else ()
-    for severity, _ in labels:
-        if severity in findings.BLOCKING and own not in findings.BLOCKING:
-            return f"it says PASS, but calls what is {own} also {severity}: {finding_fields.shown(claim)!r}"
+    own, quote = finding_fields.SEVERITIES.get(finding_fields.plain_word(fields.get("severity"))), fields.get("quote")
+    claims = [value[:MAX_CLAIM] for key, value in item.items() if _is_claim(key, value)]
+    for claim in claims if own not in findings.BLOCKING else ():
+        for severity, word in _called(claim):
+            is_of_code = isinstance(quote, str) and word in quote  # a constant of that name
+            if severity in findings.BLOCKING and not is_of_code:
+                return f"it says PASS, but calls what is {own} also {severity}: {finding_fields.shown(claim)!r}"
     return ""
 
 
+def _is_claim(key: str, value: model.Json) -> TypeGuard[str]:
+    return isinstance(value, str) and finding_fields.name(key) == "claim"
+
+
+def _called(claim: str) -> Iterator[tuple[findings.Severity, str]]:
+    """Yields the severities that a claim is labelled with, as words of the form and as they are written."""
+    for severity, at in _named_findings(claim):
+        yield severity, claim[at:].partition(":")[0].strip("*_ ")
+    match = _MARKED.match(claim)
+    if match:
+        word = match["bracketed"] or match["bold"]
+        yield finding_fields.SEVERITIES[word.lower()], word
+
+
 def of_flags(value: model.Json) -> str:
-    """Returns which field of an answer in no form says by yes or no that it does not pass, or an empty string."""
-    flags = value.items() if json_types.is_object(value) else ()
-    return next((key for key, flag in flags if isinstance(flag, bool) and _is_against(key, flag)), "")
+    """Returns which field of an answer in no form says that it does not pass, or an empty string.
+
+    Only what a PASS would have as true counts: `rejected: true` may be what was asked for.
+    """
+    fields: Mapping[str, model.Json] = value if json_types.is_object(value) else {}
+    inner = fields.get("result")
+    flags = [*fields.items(), *(inner.items() if json_types.is_object(inner) else ())]
+    return next((key for key, flag in flags if finding_fields.plain(key) in _PASSES and _is_false(flag)), "")
+
+
+def _is_false(value: model.Json) -> bool:
+    return value is False or (isinstance(value, str) and value.strip().lower() == "false")
 
 
 def _speaks_against(name: str, value: model.Json) -> bool:
@@ -189,10 +234,17 @@ def _speaks_against(name: str, value: model.Json) -> bool:
         return value is False or word in _FALSE
     if name in _AGAINST_IT:
         is_count = isinstance(value, (int, float)) and value > 0
-        return is_count or word in _TRUE or (json_types.is_list(value) and any(value))
+        return is_count or word in _TRUE or (json_types.is_list(value) and any(_tells(name, item) for item in value))
     if name in _WORST:
         return finding_fields.SEVERITIES.get(word) in findings.BLOCKING
     return name in _JUDGEMENTS and word in _NOES
+
+
+def _tells(name: str, item: model.Json) -> bool:
+    """Returns whether an item of a list is something that stands against a change; a block may be one of code."""
+    if isinstance(item, str):
+        return finding_fields.plain_word(item) not in ("", "none", "nothing", "n/a")
+    return bool(item) and name not in ("block", "blocks")
 
 
 def of_words(words: str, severities: Collection[str] = ()) -> str:

@@ -131,3 +131,19 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 @given(st.sampled_from(sorted(handoff_texts.FIELDS)), st.text(alphabet="abc FAILed error:", max_size=60))
 def test_what_is_said_within_the_fields_of_a_handoff_is_prose(field: str, text: str) -> None:
     assert reported_failures.of_value({field: text}) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"passed": false}', {"passed": False}),
+        ('I looked.\n```json\n{"passed": false}\n```', {"passed": False}),
+        ('{"passed": false}\nIt does not import.', {"passed": False}),
+        ('```json\n{"passed": false}\n```\nIt does not import.', {"passed": False}),
+        ('An example is {"passed": false} in this text.', None),
+        ("It works.", None),
+        ("{ it is no object", None),
+    ],
+)
+def test_an_object_that_an_answer_begins_or_ends_with_is_its_own(text: str, value: model.Json) -> None:
+    assert reported_failures.own_object(text) == value

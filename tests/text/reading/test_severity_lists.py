@@ -18,6 +18,8 @@ from dispatch_mcp.text.reading import severity_lists
         ("# Blockers:\n1. it leaks\n\n# Major findings\n2) slow", [("blocker", 0, True), ("major", 25, True)]),
         ("| severity | claim |\n|---|---|\n| High | it leaks |", [("high", 31, False)]),
         ("> ## Critical\n> - it leaks", [("critical", 0, True)]),
+        ("## Critical\n- validation of input: none", [("critical", 0, True)]),
+        ("## Critical\n- [ ] owner of the file: not found", [("critical", 0, True)]),
     ],
 )
 def test_what_is_grave_is_listed_with_its_place_and_whether_a_list_follows(
@@ -32,6 +34,7 @@ def test_what_is_grave_is_listed_with_its_place_and_whether_a_list_follows(
         *("## Critical\nNone", "## Critical", "## Low\n- it leaks", "## Critical path\n- parse", "Critical\n- x"),
         *("| high | low |\n|---|---|\n| 0 | 1 |", "| severity | n |\n|---|---|\n| high | none |"),
         *("| severity | claim | state |\n|---|---|---|\n| high | it leaks | fixed |", "## Critical\n| a |", ""),
+        *("## Critical\n- [x] injection: not found", "## High\n* \u2705 secrets: none."),
         f"## Critical {'issue ' * 20}\n- it leaks",
     ],
 )

@@ -40,6 +40,21 @@ VERDICTS = [
     "Verdict: not passed",
     "**Result:** it doesn't pass",
     "I looked at it.\n\nThe verdict is not passed, as it does not import.",
+    "__FAIL__: it does not import",
+    "`FAIL`: it does not import",
+    "[FAIL] it does not import",
+    "FAIL because it does not import",
+    "FAIL: no module of that name",
+    "FAIL: none of the tests run",
+    "FAIL: not as expected",
+    "# FAIL\nNo test imports it.",
+    "# FAIL\nNone of the tests import it.",
+    "Result: \u274c FAIL",
+    "Outcome: FAIL",
+    "Overall: FAIL",
+    "Status: Failed",
+    "I looked.\n\n### Result\n\n**FAIL**",
+    "I looked.\n\n### Status\nFAILED",
 ]
 FINDINGS = [
     "CRITICAL: sql injection in app.py",
@@ -124,6 +139,17 @@ HONEST = [
     "Verdict: PASS. A second call does not pass the check, as it should.",
     "FAIL **and** PASS are the words of the form.",
     "**FAIL_FAST** is set in app.py.",
+    "## Failed\n\nnone\n\n## Passed\n\n- import",
+    "### FAIL\n(none)\n### PASS\n- import",
+    "BLOCKED: nothing",
+    "Failed: 0 of 12 tests",
+    "Failed: no tests, passed: 12",
+    "Result: rejected, as it should be",
+    "REJECTED, as expected.",
+    "Status: failed before the fix, passes now",
+    "`FAIL` no longer stands in the log.",
+    "### Results\nFAIL and PASS are written as they should be.",
+    "### Critical\n- [x] SQL injection: not found\n- [x] secrets: none",
     "",
     " \n ",
 ]
@@ -145,6 +171,30 @@ def test_a_line_with_a_grave_label_is_a_finding(answer: str) -> None:
 @pytest.mark.parametrize("answer", HONEST)
 def test_words_that_are_only_mentioned_are_no_verdict_and_no_finding(answer: str) -> None:
     assert (spoken_verdicts.verdict(answer), spoken_verdicts.grave_finding(answer)) == ("", "")
+
+
+PASSES = ["PASS", "**PASS** \u2013 all of it works", "PASS\n{}", "I looked.\n\n## Verdict: passed", "Result: PASS"]
+NO_PASSES = ["It works.", "I cannot say PASS.", "PASS would be wrong", "Verdict: FAIL", "> PASS", "PASSWORD: x", ""]
+
+
+@pytest.mark.parametrize("answer", PASSES)
+def test_a_pass_is_one_as_the_first_word_or_by_its_label(answer: str) -> None:
+    assert spoken_verdicts.is_pass(answer)
+
+
+@given(
+    st.sampled_from(["Verdict", "Result", "Decision", "Conclusion", "Outcome", "Overall"]),
+    st.sampled_from(["{}: {}", "**{}:** {}", "Final {}: **{}**", "{} = {}", "### {}\n\n{}", "## {}:\n**{}**"]),
+    st.sampled_from(["FAIL", "REJECTED", "BLOCK"]),
+)
+def test_a_label_of_a_verdict_gives_it_in_its_line_or_as_a_heading(label: str, form: str, word: str) -> None:
+    assert word in spoken_verdicts.verdict(f"I looked.\n\n{form.format(label, word)}\n\nIt breaks login.")
+    assert spoken_verdicts.verdict(f"I looked.\n\n{form.format(label, 'PASS')}\n\nIt logs in.") == ""
+
+
+@pytest.mark.parametrize("answer", NO_PASSES)
+def test_a_pass_that_is_only_mentioned_is_none(answer: str) -> None:
+    assert not spoken_verdicts.is_pass(answer)
 
 
 @given(st.text(alphabet=st.characters(blacklist_characters="FfRrBbNnVvDdCcHhSs\u017f\u212a"), max_size=300))

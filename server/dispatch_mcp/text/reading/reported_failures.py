@@ -36,6 +36,7 @@ _MOST_BARE: Final = 4_000
 _SHOWN: Final = 160
 _ENDS: Final = "succeeded, partial, failed and cancelled are, and it can be left out"
 
+_BEGINS_OBJECT: Final = re.compile(r"\s*+(?:```\w{0,9}\s*+)?\{")
 _HANDED_OVER: Final = '"completed_work"'
 _NO_LETTERS: Final = re.compile(r"[^a-z]+")
 _OF_REVIEWS: Final = frozenset({"verdict", "findings"})
@@ -109,3 +110,11 @@ def last_object(text: str) -> json_types.Json:
         return None
     pieces = [piece for piece in damaged_json.objects(tail) if piece.whole and piece.end == len(tail)]
     return pieces[-1].value if pieces else None
+
+
+def own_object(text: str) -> json_types.Json:
+    """Returns the JSON object that ends an answer, or the one that it begins with, or None."""
+    last = last_object(text)
+    if last is not None or not _BEGINS_OBJECT.match(text):
+        return last
+    return next((piece.value for piece in damaged_json.objects(excerpts.HANDOFF.of(text)) if piece.whole), None)

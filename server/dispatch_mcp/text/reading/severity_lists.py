@@ -25,6 +25,7 @@ _OF_HEADINGS: Final = frozenset(
 _MENDED = re.compile(r"\b(?:fixed|resolved|mended|addressed|gone|closed|earlier|previous)\b", re.IGNORECASE)
 _RULE = re.compile(r"\s*+\|?[ :|-]*-{3}")
 _ITEM = re.compile(r"[ \t>]{0,12}(?:[-*+]|\d{1,3}[.)])[ \t]")
+_TICKED = re.compile(r"[ \t>*+-]{0,12}(?:\[[xX]\]|[\u2705\u2714])")
 _NO_ITEM: Final = frozenset(("none", "no", "nothing", "zero", "0", "n", "na", "keine", "keiner", "aucun", "aucune"))
 _WORD = re.compile(r"\w+")
 
@@ -74,4 +75,5 @@ def _of_row(line: str, below: str) -> Grave | None:
 def _is_nothing(text: str) -> bool:
     """Returns whether a line or a cell holds no item: it says so, holds no word, or begins something else."""
     words = _WORD.findall(text.lower())
-    return not words or words[0] in _NO_ITEM or text.lstrip().startswith(("#", "|", "```"))
+    is_absent = _TICKED.match(text) and text.rstrip(" .*_").lower().endswith((": not found", ": none"))
+    return not words or words[0] in _NO_ITEM or bool(is_absent) or text.lstrip().startswith(("#", "|", "```"))

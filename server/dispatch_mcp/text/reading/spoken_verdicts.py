@@ -7,6 +7,7 @@ that is a finding with a grave severity as its label. Words that tell of failure
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final
 
 from dispatch_mcp.text.reading import excerpts, severity_lists
@@ -20,27 +21,43 @@ _AGAINST = r"(?:FAIL(?:ED|S)?|REJECT(?:ED)?|BLOCK(?:ED)?|NACK|NO-GO)"
 _END = r"(?=[\W_]{0,20}$|[*_]{0,3}[.:;!]|[*_]{0,3},| {1,3}[-\u2013\u2014] )"
 # Marks and emoji before a word, and no `>`: what is quoted is somebody else's.
 _MARKS = r"[^\w>`\"'\u201c(\[]{0,12}"
+# What was asked for is no verdict against anything: "rejected, as it should be".
+_AS_ASKED = r"(?!,? as (?:it (?:should|must)|expected|required|wanted|intended|specified)\b)"
 # The word in capitals as the first one; or written small, alone in its line or with the reason behind it.
 _FIRST = (
-    re.compile(rf"^{_MARKS}{_AGAINST}{_END}"),
-    re.compile(rf"^[^\w>`\"'\u201c(\[]{{0,9}}(?:\*\*|__){_AGAINST}(?:\*\*|__)(?=\s|$)"),
+    re.compile(rf"^{_MARKS}{_AGAINST}{_AS_ASKED}(?:{_END}|(?= because\b))"),
+    re.compile(rf"^(?:`{_AGAINST}`(?=$|:)|\[{_AGAINST}\])"),
+    re.compile(rf"^[^\w>`\"'\u201c(\[]{{0,9}}(?:\*\*|__){_AGAINST}(?:\*\*|__)(?=[\s:.]|$)"),
     re.compile(rf"^{_MARKS}[Ff]ail(?:ed|s)?(?=[*_]{{0,3}}[.!]?[*_]{{0,3}}$|[*_]{{0,3}}: | {{1,3}}[-\u2013\u2014] )"),
 )
 # A label of a verdict at the beginning of a line, and behind it the word, with which the clause ends.
-_LABEL = (
-    rf"^{_MARKS}(?:(?:the|my) )?(?:(?:final|overall) )?(?:verdict|result|decision|conclusion)[*_]{{0,3}}"
-    r"(?: ?[:=]| is) ?[*_]{0,3} ?"
-)
+_CALLED = r"(?:verdict|result|decision|conclusion|outcome|overall)"
+# Signs that mean FAIL before the word.
+_SIGN = r"(?:[\u274c\u2717\u2718\U0001f534\u26d4]\ufe0f? ?)?"
+_LABEL = rf"^{_MARKS}(?:(?:the|my) )?(?:(?:final|overall) )?{_CALLED}[*_]{{0,3}}(?: ?[:=]| is) ?[*_]{{0,3}} ?{_SIGN}"
 # What negates a pass, in full or drawn together ("it does not pass", "not passed").
 _NEGATED = (
     r"(?:(?:it|this) )?(?:(?:does|did|has|is|was) not|doesn['\u2019]t|didn['\u2019]t|not)(?: yet)? pass(?:ed|es|ing)?\b"
 )
+_STATUS = r"(?:[Ss]tatus|STATUS)[*_]{0,3} ?[:=] ?[*_]{0,3} ?"
 _VERDICT_LINES = (
-    re.compile(rf"{_LABEL}(?:{_AGAINST}{_END}|{_NEGATED})", re.IGNORECASE),
-    # A state is told of many things: of one in capitals it is the answer's own.
-    re.compile(
-        rf"^{_MARKS}(?:(?:Final|Overall) )?(?:[Ss]tatus|STATUS)[*_]{{0,3}} ?[:=] ?[*_]{{0,3}} ?{_AGAINST}{_END}"
-    ),
+    re.compile(rf"{_LABEL}(?:{_AGAINST}{_AS_ASKED}{_END}|{_NEGATED})", re.IGNORECASE),
+    # A state is told of many things: of one with a capital it is the answer's own.
+    re.compile(rf"^{_MARKS}(?:(?:Final|Overall) )?{_STATUS}(?:{_AGAINST}|Failed){_END}"),
+)
+# The same for a verdict that lets through.
+_PASS_LINES = (
+    re.compile(rf"^{_MARKS}PASS(?:ED|ES)?[*_]{{0,3}}{_END}"),
+    re.compile(rf"{_LABEL}PASS(?:ED|ES)?{_END}", re.IGNORECASE),
+)
+# A heading that is the label of what stands below it.
+_LABEL_HEADING = re.compile(rf"^#{{1,6}} [*_]{{0,3}}(?:{_CALLED}|status)[*_]{{0,3}}:?$", re.IGNORECASE)
+# What says alone in its line that there is none, and a label with such a word or a count of none behind it.
+_NOTHING = r"(?:none|n/a|nil|nothing|no|zero|0)"
+_NOTHING_LINE = re.compile(rf"^\W{{0,9}}{_NOTHING}(?: found)?\W{{0,9}}$", re.IGNORECASE)
+# `FAIL: none of them runs` is a verdict, `Failed: none of them` a count.
+_COUNTS_NONE = re.compile(
+    rf"[:=] ?(?:0\b|{_NOTHING}\W{{0,9}}$|none[,;/|])|ailed[*_]{{0,3}}: ?(?:no|none)\b", re.IGNORECASE
 )
 _GRAVE = r"(?:critical|blocker|high)"
 _ITEM = r"^[ \t*_#-]{0,9}(?:\d{1,3}[.)] {0,3})?[*_]{0,3}"
@@ -77,11 +94,24 @@ def verdict(answer: str) -> str:
 
     One that also says PASS in that line names both words, and gives no verdict with it.
     """
-    lines = _own_lines(answer)
-    first = next((line for line in lines if line.strip()), "").strip()
+    lines = [line.strip() for line in _own_lines(answer) if line.strip()]
+    below = dict(pairwise(lines))
+    first = next(iter(lines), "")
     candidates = [first] if any(pattern.search(first) for pattern in _FIRST) else []
-    candidates += [line for line in lines if any(pattern.search(line.strip()) for pattern in _VERDICT_LINES)]
-    return next((_shown(line) for line in candidates if not _BOTH.search(line) and not _counts_none(line)), "")
+    candidates += [line for line in lines if any(pattern.search(line) for pattern in _VERDICT_LINES)]
+    candidates += [
+        line
+        for heading, line in pairwise(lines)
+        if _LABEL_HEADING.match(heading) and any(pattern.search(line) for pattern in _FIRST)
+    ]
+    return next((_shown(line) for line in candidates if not _is_harmless(line, below.get(line, ""))), "")
+
+
+def is_pass(answer: str) -> bool:
+    """Returns whether an answer gives the verdict PASS, as its first word or by a label."""
+    lines = [line.strip() for line in _own_lines(answer) if line.strip()]
+    first, label = _PASS_LINES
+    return any(first.search(line) for line in lines[:1]) or any(label.search(line) for line in lines)
 
 
 def grave_finding(answer: str) -> str:
@@ -115,8 +145,9 @@ def _own_lines(answer: str) -> list[str]:
     return own if any(line.strip() for line in own) else [line for line, _ in lines if not _FENCE.match(line)]
 
 
-def _counts_none(line: str) -> bool:
-    return bool(re.search(r"[:=] ?(?:0|none|no)\b", line, re.IGNORECASE))
+def _is_harmless(line: str, below: str) -> bool:
+    """Returns whether a line names both verdicts, or counts or heads what there is none of."""
+    return bool(_BOTH.search(line) or _COUNTS_NONE.search(line) or (line[:1] in "#*_" and _NOTHING_LINE.match(below)))
 
 
 def _shown(line: str) -> str:
