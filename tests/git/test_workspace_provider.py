@@ -595,6 +595,68 @@ async def test_who_goes_behind_the_beginning_of_a_worktree_is_told_once_where_th
     assert words in worktree.reason(at)
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        "git commit -qa --amend --no-edit",
+        "git commit -qam own && git commit -q --amend -m better",
+        "git commit -qam own && git reset -q --soft HEAD~1",
+        "git reset -q --soft HEAD~1 && git commit -qam all",
+        "git reset -q --soft HEAD~1",
+        "git reset -q HEAD~1",
+        "git checkout -q --orphan z && git commit -qam z",
+    ],
+)
+@pytest.mark.parametrize("files", [("a.txt",), ()], ids=["declared", "not"])
+async def test_another_history_with_all_that_was_there_is_taken_as_its_change(
+    site: Site, history: str, files: tuple[str, ...]
+) -> None:
+    write(site.repo, "second.txt", "x\n")
+    commit(site.repo)
+    base = git(site.repo, "rev-parse", "HEAD")
+
+    def work(folder: Path) -> None:
+        write(folder, "a.txt", "done\n")
+        subprocess.run(["sh", "-c", history], cwd=folder, check=True)
+
+    outcome = await site.attempt(site.order(task=model.Task(id="t", do="x", files=files, isolation="worktree")), work)
+    if "orphan" in history and not files:
+        assert outcome.error_kind == "set_back"  # nothing tells that it did not begin elsewhere
+        return
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert git(site.repo, "diff", "--name-only", base, "refs/dispatch/run/merged") == "a.txt"
+    assert trees(site.repo) == 0
+
+
+async def test_a_declared_file_that_is_only_set_back_is_no_change(site: Site) -> None:
+    write(site.repo, "a.txt", "newer\n")
+    commit(site.repo)
+
+    def work(folder: Path) -> None:
+        subprocess.run(["git", "reset", "-q", "--hard", "HEAD~1"], cwd=folder, check=True)
+        write(folder, "b.txt", "done\n")
+
+    task = model.Task(id="t", do="x", files=("a.txt", "b.txt"), isolation="worktree")
+    outcome = await site.attempt(site.order(task=task), work)
+    assert outcome.error_kind == "set_back"
+    assert "with another `a.txt`" in outcome.error
+
+
+async def test_an_agent_that_goes_behind_the_beginning_of_its_worktree_is_told_once_and_tries_again(
+    site: Site,
+) -> None:
+    write(site.repo, "second.txt", "x\n")
+    commit(site.repo)
+
+    def work(folder: Path) -> None:
+        subprocess.run(["git", "reset", "-q", "--hard", "HEAD~1"], cwd=folder, check=True)
+
+    outcome = await site.attempt(site.order(worker=WorkerKind.API), work)
+    assert (outcome.error_kind, outcome.retryable) == ("set_back", True)
+    again = await site.attempt(site.order("t", 2, worker=WorkerKind.API, last_error=outcome.error), work)
+    assert (again.error_kind, again.retryable) == ("set_back", False)
+
+
 @pytest.mark.promise("S5")
 async def test_strange_names_are_only_names(site: Site) -> None:
     strange = [

@@ -121,6 +121,24 @@ def read_changes(text: str) -> list[PathChange]:
     return changes
 
 
+def set_back(
+    changes: Iterable[PathChange], between: Iterable[PathChange], task: model.Task, below: str = ""
+) -> list[str]:
+    """Returns the files that are not as a worktree began because an older commit was gone back to.
+
+    `between` leads from its beginning back to what was gone back to. Of a file that the task declares, in the folder
+    `below`, a change of its own is none.
+    """
+    older = {change.path: change.object for change in between}
+    paths = [path_globs.normalise(f"{below}/{path}" if below else path) for path in task.files]
+    return [
+        change.path
+        for change in changes
+        if change.path in older
+        and (older[change.path] == change.object or not any(path_globs.touch(path, change.path) for path in paths))
+    ]
+
+
 def gitlinks(listing: str) -> dict[str, str]:
     """Returns the commits of other repositories in an answer of `git ls-files --stage -z`, by path."""
     head = f"{GITLINK} "

@@ -160,7 +160,7 @@ class WorktreeProvider:
                 return outcome
             return await self._settle(ctx, copy, work, contents, outcome)
         except errors.WorkerError as trouble:
-            return _not_kept(outcome, trouble)
+            return _not_kept(work, outcome, trouble)
 
     async def _earlier_success(
         self, ctx: ports.TaskContext, work: work_order.WorkOrder, repo: git_process.Repository, refs: run_refs.Refs
@@ -181,7 +181,7 @@ class WorktreeProvider:
             try:
                 return await self._merge(repo, work, change.commit, outcome)
             except errors.WorkerError as trouble:
-                return _not_kept(outcome, trouble)
+                return _not_kept(work, outcome, trouble)
         return None
 
     async def _copy(
@@ -389,9 +389,15 @@ async def _without_worktree(
     return receipts.with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
 
 
-def _not_kept(outcome: model.Outcome, trouble: errors.WorkerError) -> model.Outcome:
-    """Returns a success as a failure that is paid for: what was done could not be kept."""
-    return receipts.as_failure(outcome, _kind_of(trouble, "not_kept"), str(trouble))
+def _not_kept(work: work_order.WorkOrder, outcome: model.Outcome, trouble: errors.WorkerError) -> model.Outcome:
+    """Returns a success as a failure that is paid for: what was done could not be kept.
+
+    An agent is told once that it went behind the beginning of its worktree, and can do it otherwise; a command cannot.
+    """
+    kind = _kind_of(trouble, "not_kept")
+    failure = receipts.as_failure(outcome, kind, str(trouble))
+    is_new = work.worker is not model.WorkerKind.COMMAND and worktree.SET_BACK not in work.last_error
+    return failure.model_copy(update={"retryable": True}) if kind == "set_back" and is_new else failure
 
 
 def _kind_of(trouble: errors.WorkerError, otherwise: failures.FailureKind) -> failures.FailureKind:

@@ -18,10 +18,10 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import anyio
 
@@ -38,11 +38,14 @@ ABANDONED_S = 5.0
 PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 """Between tries while another git changes the registry, which takes it milliseconds, or more on a busy machine."""
 
+SET_BACK: Final = "What it did cannot be told from what was there"
+"""How the error of an attempt begins that went behind the beginning of its worktree."""
+
 _INDEX = "dispatch-index"
 _ADD = ("worktree", "add", "--detach", "--no-checkout", "--quiet", "--")
 _FILL = ("reset", "--hard", "--quiet", "--no-recurse-submodules")
 _REMOVE = ("worktree", "remove", "--force", "--force", "--")
-_WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir", "HEAD")
+_WHERE = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--absolute-git-dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +161,15 @@ class Worktrees:
         """Returns git's own folder of a worktree.
 
         Raises:
-            Lasting: its worker went behind the commit that it was begun from, or put another repository in its place.
-            WorkerError: the folder is no worktree of that repository, begun from that commit.
+            Lasting: its worker put another repository in its place.
+            WorkerError: the folder is no worktree of that repository.
         """
         if await anyio.Path(copy.path / ".git").is_dir():
             raise await self._set_back(copy, "another repository was made in its place")
         if await anyio.Path(copy.path / ".git").is_file():
             answer = await self.git.run(copy.path, *_WHERE, codes=(0, 128))
             if answer.code == 0 and _same(answer.lines[:2], (copy.path, copy.repo.common)):
-                folder, head = answer.lines[2:4]
-                if head == copy.base or await self._has_grown(copy):
-                    return Path(folder)
-                raise await self._set_back(copy, f"commit {head[:12]} is checked out, which does not hold that one")
+                return Path(answer.lines[2])
         raise errors.WorkerError(
             f"{str(copy.path)!r} is no worktree of {str(copy.repo.common)!r} at {copy.base[:12]}.",
             hint=NextStep(StepKind.LIST_WORKTREES),
@@ -180,10 +180,30 @@ class Worktrees:
         why = f"its worktree began at commit {copy.base[:12]}, and now {state}"
         await self.mark(copy.path, why)
         return git_process.Lasting(
-            f"What it did cannot be told from what was there: {why}. Its files are in {str(copy.path)!r}, and nothing "
+            f"{SET_BACK}: {why}. Its files are in {str(copy.path)!r}, and nothing "
             "of it is merged. Work goes on from where the worktree began; commits of its own are fine.",
             kind="set_back",
         )
+
+    async def _check_beginning(
+        self, copy: Worktree, task: model.Task, changes: Sequence[merge_rules.PathChange]
+    ) -> None:
+        """Raises Lasting where what lies between the worktree's beginning and an older commit was taken out.
+
+        An older commit is checked out after `reset` and `commit --amend` too; the files tell which it was.
+        """
+        head, *_ = (await self.git.run(copy.path, "rev-parse", "HEAD", codes=(0, 128))).lines or ("",)
+        answer = await self.git.run(copy.path, "merge-base", copy.base, head, codes=(0, 1, 128))
+        empty = ("hash-object", "-t", "tree", "--stdin")
+        older = (answer if answer.code == 0 else await self.git.run(copy.path, *empty, stdin="")).out.strip()
+        if older == copy.base:
+            return
+        listing = ("diff-tree", "-r", "--raw", "-z", "--no-renames", "--full-index", copy.base, older, "--")
+        between = merge_rules.read_changes((await self.git.run(copy.path, *listing)).out)
+        if paths := merge_rules.set_back(changes, between, task, copy.repo.below):
+            state = f"commit {head[:12]} is checked out, which does not hold that one"
+            names = ", ".join(f"`{path}`" for path in paths[:3])
+            raise await self._set_back(copy, f"{state}, with another {names}{' and more' * (len(paths) > 3)}")
 
     async def unlock(self, copy: Worktree) -> None:
         """Verifies a worktree that an attempt goes on in, and takes away the locks that a killed git has left in it.
@@ -198,11 +218,6 @@ class Worktrees:
                 return  # who lives holds it; what needs it says so
             await anyio.sleep(young)
 
-    async def _has_grown(self, copy: Worktree) -> bool:
-        """Returns whether the worktree's commit is a later one than it began from: the attempt has committed."""
-        command = ("merge-base", "--is-ancestor", copy.base, "HEAD")
-        return (await self.git.run(copy.path, *command, codes=(0, 1, 128))).code == 0
-
     async def contents(self, copy: Worktree, task: model.Task, ref: str) -> Contents:
         """Returns everything in a worktree that is not ignored, or declared by name, and what is in no tree.
 
@@ -210,6 +225,7 @@ class Worktrees:
         user's own copies of these, where they are; where it is not, the tree has the submodule as it was.
 
         Raises:
+            Lasting: its worker went behind the commit that it was begun from, or put another repository in its place.
             WorkerError: it is no worktree any more, or git failed.
         """
         admin = await self.verify(copy)
@@ -218,6 +234,7 @@ class Worktrees:
         foreign = foreign_repositories.ForeignGit(self.git, copy.repo, copy.path, admin)
         index = await foreign.stage(copy.path, env, names)
         changes = await self._changes(copy, task, index, env)
+        await self._check_beginning(copy, task, changes)
         links = merge_rules.links(index.links, changes, index.unborn)
         works = await inner_repositories.InnerRepositories(foreign, ref, names).examine(links)
         back = merge_rules.links_to_put_back(changes, [work.path for work in works], names)

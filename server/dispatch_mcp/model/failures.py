@@ -59,7 +59,7 @@ MustFailAgain = Literal[
     "not_logged_in",  # no key, or one that is not valid
     "prompt_too_long",
     "refusal",
-    "set_back",  # a worker went behind the commit that its worktree began from, and would again
+    "set_back",  # a command went behind the commit that its worktree began from, and would again
     "signal",  # the same program on the same files
     "simulated_permanent",
     "submodule",  # work inside of a submodule is never merged
