@@ -57,6 +57,25 @@ def test_a_process_far_above_that_has_the_state_open_is_a_dispatcher(tmp_path: P
 
 
 @ONLY_PROC
+@pytest.mark.parametrize(
+    ("name", "is_dispatcher"),
+    [
+        *(("state.db", True), ("state.db-wal", True), ("state.db-shm", True), ("owners/1.lock", True)),
+        *(("config.toml", False), (".config.toml.swp", False), ("my.log", False), ("runs/state.db", False)),
+        ("owners/notes.txt", False),
+    ],
+)
+def test_an_editor_or_a_log_in_the_folder_of_the_state_is_no_dispatcher(
+    tmp_path: Path, name: str, *, is_dispatcher: bool
+) -> None:
+    for folder in ("owners", "runs"):
+        (tmp_path / "home" / folder).mkdir(parents=True)
+    (tmp_path / "home/state.db").write_text("")
+    (tmp_path / "home" / name).write_text("")
+    assert (answer(tmp_path / "home" / name, tmp_path / "home") != "nothing") is is_dispatcher
+
+
+@ONLY_PROC
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
 def test_a_folder_of_links_to_the_files_of_the_state_is_the_state_under_another_name(tmp_path: Path, link: str) -> None:
     for name in ("home", "home/owners", "other", "copy"):

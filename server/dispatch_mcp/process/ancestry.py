@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -27,14 +28,17 @@ _PROGRAMS: Final = frozenset({"dispatch-mcp", "dispatch_mcp"})
 _PS: Final = ("ps", "-axo", "pid=,ppid=,args=")
 _PS_S: Final = 10.0
 _PROC: Final = Path("/proc")
+_OF_DISPATCHERS: Final = re.compile(r"(?:state\.db[^/]{0,20}|owners/[^/]{1,200}\.lock)(?: \(deleted\))?")
+"""The files in a state folder that only dispatchers keep open; a folder of links may have them all in one."""
 
 
 def sign_of_dispatcher(environment: Mapping[str, str], home: Path) -> str:
     """Returns what shows that a dispatcher has started this process, an empty string if nothing does.
 
-    That is the depth that its children inherit, or, as that can be unset, a process above this one that has state files
-    of `home` open, under whatever name. Where the system does not tell which those are, its command line has to do.
-    Where a process drives runs of `home` and cannot be seen at all, it may stand above this one.
+    That is the depth that its children inherit, or, as that can be unset, a process above this one that has the
+    database of `home` or an owner's lock open, under whatever name; its other files are for a person to edit. Where the
+    system does not tell which are open, its command line has to do. Where a process drives runs of `home` and cannot be
+    seen at all, it may stand above this one.
     """
     depth = environment.get(child_environment.DEPTH, "").strip()
     if depth.strip("0"):
@@ -71,20 +75,28 @@ def _is_held(path: str) -> bool:
 
 
 def _by_files(home: Path) -> int:
-    """Returns the process above this one that has a file in a folder open, 0 if none has.
+    """Returns the process above this one that has a dispatcher's file in a folder open, 0 if none has.
 
     A folder made of links to the files, or the same one mounted elsewhere, is told by which files they are.
     """
     folder = os.path.join(os.path.realpath(home), "")  # noqa: PTH118 - with a separator at its end
-    files = {identity for place in (home, home / "owners") for path in _listed(place) if (identity := _identity(path))}
+    paths = {path for place in (home, home / "owners") for path in _listed(place)}
+    files = {identity for path in paths if _is_of_dispatchers(path) and (identity := _identity(path))}
     # Whoever stands in a namespace of its own may not read which files are open, and is still told who holds a lock.
     holders = {lock_holders.of(Path(path)) for path in _listed(home / "owners")}
     for pid in _ancestors():
         if pid in holders or any(
-            name.startswith(folder) or _identity(link) in files for link, name in _open_files(pid)
+            (name.startswith(folder) and _OF_DISPATCHERS.fullmatch(name[len(folder) :])) or _identity(link) in files
+            for link, name in _open_files(pid)
         ):
             return pid
     return 0
+
+
+def _is_of_dispatchers(path: str) -> bool:
+    """Returns whether a path has a name of the database or of a lock, in whatever folder it is linked."""
+    name = os.path.basename(path)  # noqa: PTH119 - a name alone
+    return bool(_OF_DISPATCHERS.fullmatch(name) or _OF_DISPATCHERS.fullmatch(f"owners/{name}"))
 
 
 def _listed(folder: Path) -> list[str]:
