@@ -219,7 +219,6 @@ HARMLESS = {
     "reads": ("git", "show", "--stat"),
     "makes a new file": ("sh", "-c", "echo x > report.txt"),
     "goes on with the user's file": ("sh", "-c", "echo x >> own.txt"),
-    "writes the user's file anew": ("sh", "-c", "echo x > own.txt"),
     "tags": ("git", "tag", "v1"),
     "makes refs": ("sh", "-c", "git branch new && git update-ref refs/keep/new HEAD"),
     "goes on with a note": ("git", *AUTHOR, "notes", "append", "-m", "more", "HEAD"),
@@ -236,6 +235,17 @@ def test_a_command_that_takes_nothing_and_moves_nothing_succeeds_and_leaves_no_c
     run = task(*command)
     assert (run.code, "losses" in run.json) == (0, False), run.json["results"][0]
     assert git(repo, "for-each-ref", "refs/dispatch") == ""
+
+
+def test_of_a_file_that_a_command_writes_anew_a_copy_stays_which_its_receipt_names(
+    task: Task, shell: command_runs.Shell, repo: Path
+) -> None:
+    run = task("sh", "-c", "echo x > own.txt")
+    assert (run.code, "losses" in run.json) == (0, False)
+    told = shell("trace", "latest", "--view", "results", "--json").out
+    assert "was written over meanwhile" in told
+    git(repo, "restore", *told.partition("`git restore")[2].partition("`")[0].split())
+    assert (repo / "own.txt").read_text() == MINE["own.txt"]
 
 
 def test_a_file_that_another_task_of_the_run_declares_is_told_of_and_no_fault_of_the_command(
@@ -263,3 +273,17 @@ def test_a_command_in_a_worktree_that_takes_work_from_the_checkout_by_git_fails_
     act = f"echo x >> list.txt; git -C '{repo}' checkout -q -- list.txt"
     run = task("sh", "-c", act, files=["list.txt"])
     assert (run.code, len(run.json["losses"])) == (1, 1)
+
+
+def test_a_file_that_is_written_over_while_a_worktree_is_worked_in_is_named_without_an_alarm(
+    task: Task, shell: command_runs.Shell, repo: Path
+) -> None:
+    run = task("sh", "-c", f"echo x >> list.txt; echo x > '{repo}/own.txt'", files=["list.txt"])
+    assert run.code == 0
+    [told] = run.json["losses"]
+    status = shell("status", "latest").out
+    assert told in " ".join(status.split())
+    assert "SOMETHING OF YOURS" not in status
+    assert "\nDone." in status
+    git(repo, "restore", *told.partition("`git restore")[2].partition("`")[0].split())
+    assert (repo / "own.txt").read_text() == MINE["own.txt"]

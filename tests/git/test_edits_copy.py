@@ -12,7 +12,7 @@ from temp_repository import Site, git, make, state_of, write
 from dispatch_mcp import model
 from dispatch_mcp.git import checkout_watch, edits_copy, git_process
 from dispatch_mcp.git.checkout_watch import CheckoutState
-from dispatch_mcp.model import run_refs
+from dispatch_mcp.model import ports, run_refs
 
 pytestmark = pytest.mark.anyio
 
@@ -210,38 +210,93 @@ async def test_what_was_only_staged_is_missed_when_it_is_gone_and_can_be_staged_
         assert git(site.repo, "ls-files", "--stage") == before or harm.endswith("a.txt")
 
 
+MINE = "import os\n\ndef mine():\n    return None\n"
+
+
 @pytest.mark.parametrize(
     ("harm", "files"),
     [
         ("echo HIS > a.txt", ["a.txt"]),
         ("echo HIS > new/n.txt", ["new/n.txt"]),
-        ("echo HIS > a.txt; : > new/n.txt", ["a.txt", "new/n.txt"]),
+        ("printf 'import os\n\ndef his():\n    return None\n' > new/n.txt", ["new/n.txt"]),
+        ("sed -i 's/mine/his/' a.txt", ["a.txt"]),
+        ("git show HEAD:src/b.txt > src/b.txt", ["src/b.txt"]),
+        ("git show HEAD:a.txt > a.txt", ["a.txt"]),
+        ("printf '\\0\\2' > pixels.bin", ["pixels.bin"]),
+        ("git add a.txt; echo HIS > a.txt; git commit -qm mine a.txt", ["a.txt"]),
+        ("git commit -qm mine a.txt; echo HIS > a.txt", []),
         ("echo more >> a.txt", []),
         ("cp a.txt b; echo first > a.txt; cat b >> a.txt; rm b", []),
-        ("touch a.txt new/n.txt", []),
-        ("sed -i 's/mine/  mine/' a.txt", []),
-        ("echo HIS > ours.txt", []),
+        ("touch a.txt new/n.txt pixels.bin", []),
+        ("sed -i 's/def/  def/' a.txt", []),
     ],
 )
-async def test_what_is_written_over_while_a_worktree_is_worked_in_is_told_and_kept(
+async def test_what_is_written_over_while_a_worktree_is_worked_in_is_kept_and_told_as_no_loss(
     site: Site, harm: str, files: list[str]
 ) -> None:
-    for name in ("a.txt", "new/n.txt", "ours.txt"):
-        write(site.repo, name, f"mine of {name}\nand more\n")
+    write(site.repo, "src/b.txt", "one\ntwo\n")
+    git(site.repo, "commit", "-qam", "two lines")
+    for name in ("a.txt", "new/n.txt"):
+        write(site.repo, name, MINE)
+    write(site.repo, "src/b.txt", "two\n")
+    (site.repo / "pixels.bin").write_bytes(b"\0\1")
+    former = {name: (site.repo / name).read_bytes() for name in files}
 
     def work(folder: Path) -> None:
         write(folder, "ours.txt", "done\n")
         subprocess.run(["bash", "-c", harm], cwd=site.repo, check=True)
 
-    outcome = await site.attempt(site.order(declarations=("ours.txt",)), work)
+    outcome = await site.attempt(site.order(), work)
     assert outcome.state is model.AttemptState.SUCCEEDED
-    details = [receipt.detail for receipt in outcome.receipts if "Uncommitted work is gone" in receipt.detail]
+    details = [receipt.detail for receipt in outcome.receipts if "was written over meanwhile" in receipt.detail]
     assert bool(details) is bool(files)
+    assert (ports.LOSS in site.context.left, [site.context.left.get(ports.WRITTEN_OVER)]) == (False, details or [None])
     for detail in details:
         await anyio.run_process(["bash", "-c", detail.split("`")[-2]], cwd=site.repo)
-    for name in files:
-        assert (site.repo / name).read_text() == f"mine of {name}\nand more\n"
+    assert {name: (site.repo / name).read_bytes() for name in files} == former
     assert (git(site.repo, "for-each-ref", "refs/dispatch/run/before") != "") is bool(files)
+
+
+async def test_what_is_emptied_is_a_loss_beside_what_is_written_over(site: Site) -> None:
+    for name in ("a.txt", "new/n.txt"):
+        write(site.repo, name, MINE)
+
+    def work(folder: Path) -> None:
+        write(folder, "src/b.txt", "done\n")
+        write(site.repo, "a.txt", "HIS")
+        write(site.repo, "new/n.txt", "")
+
+    await site.attempt(site.order(), work)
+    told, quiet = str(site.context.left[ports.LOSS]), str(site.context.left[ports.WRITTEN_OVER])
+    assert ("new/n.txt" in told, "a.txt" in told) == (True, False)
+    assert ("new/n.txt" in quiet, "a.txt" in quiet) == (False, True)
+
+
+async def test_what_other_tasks_of_the_run_write_over_is_kept_and_said_in_the_receipt_alone(site: Site) -> None:
+    write(site.repo, "theirs.txt", MINE)
+
+    def work(folder: Path) -> None:
+        write(folder, "src/b.txt", "done\n")
+        write(site.repo, "theirs.txt", "changed on purpose\n")
+
+    outcome = await site.attempt(site.order(declarations=("theirs.txt",)), work)
+    assert any("was written over meanwhile" in receipt.detail for receipt in outcome.receipts)
+    assert ports.WRITTEN_OVER not in site.context.left
+    assert git(site.repo, "for-each-ref", "refs/dispatch/run/before") != ""
+
+
+@pytest.mark.parametrize("act", ["mv mine.txt renamed.txt", "mv new newer", "mkdir far; mv mine.txt far/x; mv new far"])
+async def test_a_new_file_that_is_moved_in_the_checkout_is_no_loss(site: Site, act: str) -> None:
+    for name in ("mine.txt", "new/n.txt", "new/deep/m.txt"):
+        write(site.repo, name, MINE)
+
+    def work(folder: Path) -> None:
+        write(folder, "src/b.txt", "done\n")
+        subprocess.run(["bash", "-c", act], cwd=site.repo, check=True)
+
+    await site.attempt(site.order(), work)
+    assert site.context.left.keys().isdisjoint({ports.LOSS, ports.WRITTEN_OVER})
+    assert git(site.repo, "for-each-ref", "refs/dispatch/run/before") == ""
 
 
 async def test_who_stages_more_in_the_meantime_has_lost_nothing(site: Site) -> None:
@@ -288,6 +343,6 @@ async def test_the_copy_stays_only_where_something_of_it_is_missing(
     outcome = await site.attempt(site.order(), work)
     ref = run_refs.Refs("run").edits(site.order().task.id, 1)
     assert (git(site.repo, "for-each-ref", ref) != "") is is_lost
-    details = [receipt.detail for receipt in outcome.receipts if "Uncommitted work is gone" in receipt.detail]
+    details = [receipt.detail for receipt in outcome.receipts if "Uncommitted work i" in receipt.detail]
     assert bool(details) is is_lost
     assert outcome.state is model.AttemptState.SUCCEEDED

@@ -157,7 +157,10 @@ async def test_a_ref_that_is_gone_while_a_worktree_is_worked_in_is_told_with_its
     tmp_path: Path, harm: str, ref: str
 ) -> None:
     site = Site(make(tmp_path / "repo"), tmp_path / "state")
-    git(site.repo, "branch", "keepme")
+    git(site.repo, "checkout", "-q", "-b", "keepme")
+    write(site.repo, "a.txt", "only here")
+    git(site.repo, "commit", "-qam", "only here")
+    git(site.repo, "checkout", "-q", "main")
     git(site.repo, "tag", "v1")
     before = git(site.repo, "for-each-ref", "refs/heads", "refs/tags")
 
@@ -172,3 +175,26 @@ async def test_a_ref_that_is_gone_while_a_worktree_is_worked_in_is_told_with_its
     if ref:
         await anyio.run_process(["sh", "-c", told.split("`")[-2]], cwd=site.repo)
         assert git(site.repo, "for-each-ref", "refs/heads", "refs/tags") == before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "act",
+    ["git branch -q -m side elsewhere", "git merge -q side && git branch -q -d side", "rm .git/refs/heads/merged"],
+)
+async def test_a_branch_that_is_renamed_or_was_merged_and_is_gone_meanwhile_is_no_loss(
+    tmp_path: Path, act: str
+) -> None:
+    site = Site(make(tmp_path / "repo"), tmp_path / "state")
+    git(site.repo, "branch", "merged")
+    git(site.repo, "checkout", "-q", "-b", "side")
+    write(site.repo, "a.txt", "only here")
+    git(site.repo, "commit", "-qam", "only here")
+    git(site.repo, "checkout", "-q", "main")
+
+    def work(folder: Path) -> None:
+        write(folder, "src/b.txt", "done\n")
+        subprocess.run(["sh", "-c", act], cwd=site.repo, check=True)
+
+    await site.attempt(site.order(), work)
+    assert ports.LOSS not in site.context.left

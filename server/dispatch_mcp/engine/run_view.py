@@ -139,5 +139,10 @@ async def load(store: sqlite_store.Store, run_id: str, principal: str) -> RunVie
 
 
 def losses(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
-    """Returns which uncommitted work of the user's is gone since attempts began, and how to have it back."""
-    return tuple(dict.fromkeys(str(attempt.beat[ports.LOSS]) for attempt in attempts if ports.LOSS in attempt.beat))
+    """Returns which uncommitted work of the user's is gone since attempts began, and how to have it back.
+
+    What was written over meanwhile comes after it: that may be the user's own doing.
+    """
+    beats = [attempt.beat for attempt in attempts]
+    details = (beat[name] for name in (ports.LOSS, ports.WRITTEN_OVER) for beat in beats if name in beat)
+    return tuple(dict.fromkeys(map(str, details)))

@@ -10,6 +10,7 @@ those belong to the run, and others may be at work on them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import stat
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -79,8 +80,12 @@ class EditsCopy(NamedTuple):
         return f"`{source} {merge_rules.in_shell(paths)}` brings back what was there"
 
 
-def notice(copy: EditsCopy | None, losses: Collection[str]) -> str:
-    """Returns that uncommitted work is gone from the checkout, and how to have it back; nothing where nothing is.
+GONE: Final = "Uncommitted work is gone from the checkout, through this task or somebody else"
+WRITTEN_OVER: Final = "Uncommitted work in the checkout was written over meanwhile, by this task or somebody else"
+
+
+def notice(copy: EditsCopy | None, losses: Collection[str], lead: str = GONE) -> str:
+    """Returns what became of uncommitted work in the checkout, and how to have it back; nothing where nothing did.
 
     `losses` are files and folders that are gone; what there is no copy of is called so.
     """
@@ -93,7 +98,7 @@ def notice(copy: EditsCopy | None, losses: Collection[str]) -> str:
     names = problems.in_backticks(merge_rules.printable([*files, *rest]), NAMED)
     back = f" {copy.way_back(files)} (kept as {copy.ref})." if copy and files else ""
     gap = f" There is no copy of {problems.in_backticks(merge_rules.printable(rest), NAMED)}." if rest else ""
-    return f"Uncommitted work is gone from the checkout, through this task or somebody else: {names}.{back}{gap}"
+    return f"{lead}: {names}.{back}{gap}"
 
 
 def staging_notice(copy: EditsCopy | None, paths: Sequence[str]) -> str:
@@ -176,22 +181,33 @@ class EditsCopies:
         return commit
 
     async def overwritten(self, copy: EditsCopy) -> list[str]:
-        """Returns the files of a copy in which not one line of what was not committed stands any more.
+        """Returns the files of a copy that have other contents now, but for those that have all lines of it and more.
 
-        Of one that is gone nothing is said here, nor of one without lines.
+        Of one that is gone nothing is said here. Where git cannot tell, all that were touched count.
         """
         now = await anyio.to_thread.run_sync(_marks, self.repo.top, copy.paths)
-        paths = sorted(path for path, mark in now.items() if mark and mark != copy.marks.get(path))[:MOST_REWRITTEN]
+        paths = sorted(path for path, mark in now.items() if mark and mark != copy.marks.get(path))
         if not paths or not copy.commit:
             return []
         git = replace(self.git, max_seconds=COPY_S)
         options = ("--unified=0", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv")
-        words = (*options, f"{copy.commit}^1", copy.commit, "--", *paths)
         try:
-            text = (await git.run(self.repo.top, "diff", *words, env={"GIT_LITERAL_PATHSPECS": "1"})).out
+            differing = await self._differing(git, copy, paths)
+            words = (*options, f"{copy.commit}^1", copy.commit, "--", *differing[:MOST_REWRITTEN])
+            diff = (await git.run(self.repo.top, "diff", *words, env={"GIT_LITERAL_PATHSPECS": "1"})).out
         except errors.WorkerError:
-            return []
-        return await anyio.to_thread.run_sync(_rewritten, self.repo.top, text)
+            return paths
+        larger = frozenset(await anyio.to_thread.run_sync(_larger, self.repo.top, diff) if differing else ())
+        return [path for path in differing if path not in larger]
+
+    async def _differing(self, git: git_process.Git, copy: EditsCopy, paths: Sequence[str]) -> list[str]:
+        """Returns which of these files of a copy have other contents now."""
+        options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--ignore-submodules=all")
+        with tempfile.TemporaryDirectory() as folder:
+            env = {"GIT_INDEX_FILE": str(Path(folder) / "index"), "GIT_LITERAL_PATHSPECS": "1"}
+            await git.run(self.repo.top, "read-tree", copy.commit, env=env)
+            names = (await git.run(self.repo.top, "diff", *options, "--", *paths, env=env)).out
+        return sorted(filter(None, names.split("\0")))
 
     async def drop(self, copy: EditsCopy) -> None:
         """Removes the ref of a copy of which nothing is missing."""
@@ -225,8 +241,8 @@ def _marks(top: Path, paths: Collection[str]) -> dict[str, str]:
     return {path: checkout_watch.mark_of(top / path) for path in paths}
 
 
-def _rewritten(top: Path, diff: str) -> list[str]:
-    """Returns the files of a change of which no added line with a word in it is there now."""
+def _larger(top: Path, diff: str) -> list[str]:
+    """Returns the files of a change of which all added lines with a word in them, one at least, are there now."""
     paths = list[str]()
     for file in unified_diff.parse(diff).files:
         lines = {line[1:].strip() for hunk in file.hunks for line in hunk.lines if line[:1] == "+"}
@@ -236,7 +252,7 @@ def _rewritten(top: Path, diff: str) -> list[str]:
                 text = stream.read(MOST_READ).decode("utf-8", "replace")
         except OSError:
             continue
-        if lines and lines.isdisjoint(map(str.strip, text.split("\n"))) and len(text) < MOST_READ:
+        if lines and lines.issubset(map(str.strip, text.split("\n"))):
             paths.append(file.path)
     return paths
 
@@ -257,11 +273,35 @@ def _uncovered(losses: Collection[str], files: Collection[str]) -> list[str]:
     ]
 
 
+def _without_moved(top: Path, copy: EditsCopy, losses: Sequence[str], new_files: Sequence[str]) -> list[str]:
+    """Returns the losses but for files, and folders, whose files of the copy are in the checkout by another name."""
+    marks = {checkout_watch.mark_of(path) for path in itertools.islice(_files(top, new_files), MOST_FILES)}
+    there = frozenset(path for path in copy.paths if copy.marks.get(path) in marks)
+
+    def is_moved(path: str) -> bool:
+        files = copy.missing([path])
+        return bool(files) and there.issuperset(files) and not any(name.startswith(path) for name in copy.rest)
+
+    return [path for path in losses if not is_moved(path)] if marks else [*losses]
+
+
+def _files(top: Path, paths: Sequence[str]) -> Iterator[Path]:
+    """Yields the files at, or below, paths."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            yield from (top / path).rglob("*") if path.endswith("/") else (top / path,)
+
+
 class Guarded(NamedTuple):
     """A checkout before an attempt, None where it could not be looked at, and the copy of what is not committed."""
 
     state: checkout_watch.CheckoutState | None = None
     copy: EditsCopy | None = None
+
+
+def _new_files(before: Guarded, after: checkout_watch.CheckoutState) -> list[str]:
+    """Returns the files and folders that git names now and did not name before."""
+    return sorted(after.files.keys() - (before.state.files.keys() if before.state is not None else set()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,25 +355,32 @@ class CheckoutGuard:
         moves += await self._ref_losses(before.state, after, commands)
         moves += await self._inner_losses(before.state, after, commands)
         moves += checkout_watch.removals(before.state, after, commands)
-        losses = [*await self._losses(before, after), *await self._overwritten(before.copy)]
+        folders = (self.repo.top, *(self.repo.top / path for path in before.state.inner))
+        is_here = any(command.drops_edits(folder) for command in commands for folder in folders)
+        losses = await self._losses(before, after)
+        rewritten = await self._rewritten(before.copy, losses, is_here=is_here)
+        if rewritten and before.copy is not None and before.state.head != after.head:
+            rewritten = await self._uncommitted(before.copy, rewritten, after)
+        losses = [path for path in losses if path not in rewritten]
         stage_losses = checkout_watch.unstaged_files(before.state, after, commands, self.repo.top)
         loss = f"{notice(before.copy, losses)} {staging_notice(before.copy, stage_losses)}".strip()
         losses += stage_losses
         refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
-        absences = "" if moves else self._absent_refs(before.state, after)
+        absences = "" if moves else await self._absent_refs(before.state, after)
         if refusal or loss or absences:
             ctx.beat(**{ports.LOSS: " ".join(filter(None, (refusal, absences, loss)))})
-        if loss:
-            outcome = receipts.with_receipt(outcome, Receipt(kind="touched", ok=False, detail=loss))
-        elif before.copy is not None and before.copy.commit:
+        own = [path for path in rewritten if not self._is_of_others(path)] if self.work.base else []
+        if own:
+            ctx.beat(**{ports.WRITTEN_OVER: notice(before.copy, own, WRITTEN_OVER)})
+        for text in filter(None, (notice(before.copy, rewritten, WRITTEN_OVER), loss)):
+            outcome = receipts.with_receipt(outcome, Receipt(kind="touched", ok=False, detail=text))
+        if before.copy is not None and before.copy.commit and not (loss or rewritten):
             with contextlib.suppress(errors.WorkerError):
                 await EditsCopies(self.git, self.repo).drop(before.copy)
         if outcome.state is not AttemptState.SUCCEEDED:
             return outcome
         if refusal:
             return receipts.as_failure(outcome, "moved_branch", f"{refusal} {loss}".rstrip())
-        folders = (self.repo.top, *(self.repo.top / path for path in before.state.inner))
-        is_here = any(command.drops_edits(folder) for command in commands for folder in folders)
         is_here |= bool(stage_losses) and any(command.restages(self.repo.top) for command in commands)
         is_same = before.state.head == after.head
         if losses and (is_here or (not self.work.base and is_same and not self._are_of_run(losses))):
@@ -351,23 +398,41 @@ class CheckoutGuard:
         texts = [loss.text for loss in losses[:NAMED] if not await self._is_forward(loss)]
         return [*texts, f"{len(losses) - NAMED} more"] if len(losses) > NAMED else texts
 
-    def _absent_refs(self, before: checkout_watch.CheckoutState, after: checkout_watch.CheckoutState) -> str:
-        """Returns which branches and tags are gone while a worktree was worked in, by whom nobody can tell."""
+    async def _absent_refs(self, before: checkout_watch.CheckoutState, after: checkout_watch.CheckoutState) -> str:
+        """Returns which branches and tags are gone while a worktree was worked in, by whom nobody can tell.
+
+        A branch whose commit another ref of the user's holds was renamed, or merged before: nothing of it is lost.
+        """
         losses = checkout_watch.ref_losses(before, after, [], in_worktree=False) if self.work.base else []
-        texts = [loss.text for loss in losses if not loss.after]
+        losses = [loss for loss in losses if not loss.after]
+        branches = {loss.before for loss in losses if loss.ref.startswith("refs/heads/")}
+        bare = await self._held_by_nothing(branches) if branches else ()
+        texts = [loss.text for loss in losses if loss.before not in branches or loss.before in bare]
         more = f"; {len(texts) - NAMED} more" if len(texts) > NAMED else ""
         lead = "Gone meanwhile, through this task or somebody else: "
         return f"{lead}{'; '.join(texts[:NAMED])}{more}." if texts else ""
 
-    async def _overwritten(self, copy: EditsCopy | None) -> list[str]:
-        """Returns the files of a copy that were written over while a worktree was worked in; not those of the run.
+    async def _held_by_nothing(self, commits: Collection[str]) -> Collection[str]:
+        """Returns which of these commits are in no ref of the user's."""
+        ask = ("rev-list", *sorted(commits), "--not", "--exclude=refs/dispatch/*", "--all")
+        try:
+            return frozenset((await self.git.run(self.repo.top, *ask)).lines)
+        except errors.WorkerError:
+            return commits
 
-        What a command does to the contents of the checkout that it works in is its business.
+    async def _rewritten(self, copy: EditsCopy | None, losses: Collection[str], *, is_here: bool) -> list[str]:
+        """Returns the files of a copy that are there with other contents than what was not committed of them.
+
+        After work in a worktree these may be as they are committed, unless a command of the attempt can have done that:
+        `is_here` says whether one did.
         """
-        if not self.work.base or copy is None:
+        if copy is None or not copy.commit:
             return []
-        paths = await EditsCopies(self.git, self.repo).overwritten(copy)
-        return [path for path in paths if not self._are_of_run([path])]
+        paths = [path for path in await EditsCopies(self.git, self.repo).overwritten(copy) if path not in losses]
+        if not self.work.base or is_here:
+            return paths
+        absences = await anyio.to_thread.run_sync(copy.gone, self.repo.top)
+        return sorted({*paths, *(path for path in losses if path in copy.paths and path not in absences)})
 
     async def _inner_losses(
         self,
@@ -420,21 +485,33 @@ class CheckoutGuard:
         absences = await anyio.to_thread.run_sync(copy.gone, self.repo.top)
         names = {*files, *copy.missing(files)}
         files = [*files, *(path for path in absences if path not in names)]
+        files = await anyio.to_thread.run_sync(_without_moved, self.repo.top, copy, files, _new_files(before, after))
         if before.state.head == after.head or not files:
             return files
-        if not copy.commit:
-            return []
-        # Who committed what they had has lost nothing of it, whatever became of the branch.
+        return await self._uncommitted(copy, copy.missing(files), after) if copy.commit else []
+
+    async def _uncommitted(
+        self, copy: EditsCopy, files: Sequence[str], after: checkout_watch.CheckoutState
+    ) -> list[str]:
+        """Returns the files that are not committed now as they are in the copy.
+
+        Who committed what they had has lost nothing of it, whatever became of the branch.
+        """
         ask = ("diff", "--name-only", "-z", "--no-renames", copy.commit, after.head, "--")
         with contextlib.suppress(errors.WorkerError):
             differing = frozenset((await self.git.run(self.repo.top, *ask)).out.split("\0"))
-            return [path for path in copy.missing(files) if path in differing]
+            return [path for path in files if path in differing]
         return []
 
     def _are_of_run(self, paths: Collection[str]) -> bool:
         """Returns whether tasks of the run declare all of these files."""
         patterns = self._below([path_globs.normalise(path, self.work.workspace) for path in self.work.declarations])
         return all(any(path_globs.touch(pattern, path.rstrip("/")) for pattern in patterns) for path in paths)
+
+    def _is_of_others(self, path: str) -> bool:
+        """Returns whether other tasks of the run declare a file, and this one does not."""
+        own = self._below([path_globs.normalise(name, self.work.workspace) for name in self.work.task.files])
+        return self._are_of_run([path]) and not any(path_globs.touch(pattern, path) for pattern in own)
 
     def _below(self, paths: Sequence[str]) -> list[str]:
         """Returns paths of the workspace as paths below the top of the repository."""

@@ -78,6 +78,9 @@ SPENT = "spent"
 LOSS = "loss"
 """The detail of a beat that says which of the user's uncommitted work is gone, and how to have it back."""
 
+WRITTEN_OVER = "written_over"
+"""The detail of a beat that says of which files there is a copy, as they were written over meanwhile, by whomever."""
+
 ANSWER = "answer"
 """The detail of a beat that names what a model has answered: it is not paid for again, whatever fails after it."""
 

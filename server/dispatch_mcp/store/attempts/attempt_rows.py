@@ -38,7 +38,7 @@ _SUMS: Final = f"""
 SELECT {_USAGE}, CAST(total(error_kind <> '{transitions.NO_AGENT}') AS INTEGER),
   CAST(total(iif({_NAMED_FILES} > 0, json_extract(beat, '$.context.tokens'), 0)) AS INTEGER),
   CAST(total({_NAMED_FILES}) AS INTEGER),
-  coalesce(max(beat LIKE '%"{ports.LOSS}"%' OR {_BEYOND}), 0)
+  coalesce(max(beat LIKE '%"{ports.LOSS}"%' OR beat LIKE '%"{ports.WRITTEN_OVER}"%' OR {_BEYOND}), 0)
 {_OF_RUN}
 """
 # What was stored before there were bounds counts as the bound.
