@@ -63,6 +63,10 @@ def test_an_answer_gives_the_handoff_and_the_whole_text() -> None:
         ('{"status": "succeeded", "error": null}', False),
         ('{"verdict": "FAIL", "findings": []}', False),
         ("Error: is what the parser says of such a line.", False),
+        ('Added this example to the docs:\n```json\n{"status": "failed", "error": "no such job"}\n```', False),
+        ('The endpoint now returns:\n\n```\n{"status": "failed"}\n```\n', False),
+        ('No example helped. I end:\n```json\n{"status": "failed", "error": "brief not read"}\n```', True),
+        ('The example:\n```\n{"a": 1}\n```\nAnd now:\n{"status": "failed", "error": "brief not read"}', True),
     ],
 )
 def test_an_answer_that_reports_its_own_failure_in_the_words_of_the_brief_is_no_handoff(

@@ -156,7 +156,7 @@ def parse(value: model.Json) -> tuple[model.Handoff | None, str, str]:
     answer = value.get("answer", "") if json_types.is_object(value) else ""
     whole = answer if isinstance(answer, str) else ""
     # The form has no field for it, and the brief asks for it at the end of the answer.
-    return _failure(reported_failures.of_value(reported_failures.last_object(whole))) or (handoff, whole, "")
+    return _failure(reported_failures.at_the_end(whole)) or (handoff, whole, "")
 
 
 def _with_edits(value: model.Json) -> model.Json:

@@ -37,6 +37,9 @@ _SHOWN: Final = 160
 _ENDS: Final = "succeeded, partial, failed and cancelled are, and it can be left out"
 
 _BEGINS_OBJECT: Final = re.compile(r"\s*+(?:```\w{0,9}\s*+)?\{")
+_BLOCK_AT_THE_END: Final = re.compile(r":\s{1,9}```[^`]{0,4000}```\s{0,9}\Z")
+_EXAMPLE: Final = re.compile(r"(?i)\b(?:examples?|samples?|snippet|docs|returns?|responds|prints)\b")
+"""Words in front of such a block which call it an example of what something else says."""
 _HANDED_OVER: Final = '"completed_work"'
 _NO_LETTERS: Final = re.compile(r"[^a-z]+")
 _OF_REVIEWS: Final = frozenset({"verdict", "findings"})
@@ -84,6 +87,13 @@ def of_text(text: str) -> str:
     if is_message and len(body) <= _MOST_BARE and _HANDED_OVER not in body:
         return f"it is {escape.one_line(body, limit=_SHOWN)!r}"
     return of_value(last_object(body))
+
+
+def at_the_end(answer: str) -> str:
+    """Returns what the object that ends a field for words says of a failure; one shown as an example says none."""
+    block = _BLOCK_AT_THE_END.search(answer)
+    lead = answer[: block.start()].rpartition("\n")[2] if block else ""
+    return "" if _EXAMPLE.search(lead) else of_value(last_object(answer))
 
 
 def doubt(handoff: json_types.Json) -> str:
