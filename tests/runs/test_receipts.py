@@ -399,3 +399,14 @@ def test_a_check_that_takes_the_users_work_away_is_not_made_again() -> None:
     judged = receipts.judge(claim, [loss, model.Receipt(kind="diff", ok=False, detail="nothing", criterion="diff")])
     assert (judged.error_kind, judged.retryable) == (transitions.LOST_EDITS, False)
     assert "`own.txt` is gone" in receipts.reasons(judged, 400)
+
+
+@pytest.mark.parametrize(("count", "rest"), [(1, 0), (2, 0), (3, 0), (4, 2), (9, 7)])
+def test_of_many_reasons_the_first_can_be_read_and_the_rest_are_counted(count: int, rest: int) -> None:
+    paths = [f"src/click/a_rather_long_module_name_for_number_{number}.py" for number in range(count)]
+    lines = [receipts.refuted(criterion(f"file:{path}"), "there is none") for path in paths]
+    text = receipts.reasons(receipts.judge(CLAIM, lines), 220)
+    assert all(path in text for path in paths[: count - rest])
+    assert not any(path in text for path in paths[count - rest :])
+    assert text.endswith(f"; and {rest} more") is bool(rest)
+    assert len(text) <= 240

@@ -41,6 +41,8 @@ _REFUSED = re.compile(r"^- `([^`\n]+)`: ", re.MULTILINE)
 _REFUSAL: Final = "Claimed to be done, but the receipts say otherwise:"
 """How the server begins to say why it refused an attempt; other errors are the words of workers."""
 MAX_CLAIMS: Final = 64
+MAX_REASONS: Final = 3
+"""Reasons that are told each; of more, one fewer, and how many there are besides."""
 """Files that a worker may say it changed and that are still looked up one by one."""
 
 
@@ -380,13 +382,17 @@ def is_refuted(receipt: Receipt) -> bool:
 
 
 def reasons(outcome: model.Outcome, limit: int) -> str:
-    """Returns why a claim was refuted, in about `limit` characters on one line; an empty string for other outcomes."""
+    """Returns why a claim was refuted, in about `limit` characters on one line; an empty string for other outcomes.
+
+    Of many reasons the first few are told so that they can be read, and how many more there are.
+    """
     if outcome.error_kind not in (*transitions.REFUTATIONS, transitions.LOST_EDITS):
         return ""
     refutations = [receipt for receipt in outcome.receipts if is_refuted(receipt)]
-    room = limit // max(1, len(refutations))
-    texts = [escape.one_line(_reason(receipt), limit=room) for receipt in refutations]
-    return "; ".join([*texts, *_ways_out(outcome.error_kind)])
+    size = len(refutations) if len(refutations) <= MAX_REASONS else MAX_REASONS - 1
+    texts = [escape.one_line(_reason(receipt), limit=limit // size) for receipt in refutations[:size]]
+    rest = [f"and {len(refutations) - size} more"] if len(refutations) > size else []
+    return "; ".join([*texts, *rest, *_ways_out(outcome.error_kind)])
 
 
 def beside_reasons(outcome: model.Outcome) -> tuple[Receipt, ...]:
