@@ -38,6 +38,7 @@ _ENDS: Final = "succeeded, partial, failed and cancelled are, and it can be left
 
 _BEGINS_OBJECT: Final = re.compile(r"\s*+(?:```\w{0,9}\s*+)?\{")
 _BLOCK_AT_THE_END: Final = re.compile(r":\s{1,9}```[^`]{0,4000}```\s{0,9}\Z")
+_SENTENCE_END: Final = re.compile(r"\n|[.!?] ")
 _EXAMPLE: Final = re.compile(r"(?i)\b(?:examples?|samples?|snippet|docs|returns?|responds|prints)\b")
 """Words in front of such a block which call it an example of what something else says."""
 _HANDED_OVER: Final = '"completed_work"'
@@ -92,7 +93,7 @@ def of_text(text: str) -> str:
 def at_the_end(answer: str) -> str:
     """Returns what the object that ends a field for words says of a failure; one shown as an example says none."""
     block = _BLOCK_AT_THE_END.search(answer)
-    lead = answer[: block.start()].rpartition("\n")[2] if block else ""
+    lead = _SENTENCE_END.split(answer[: block.start()])[-1] if block else ""
     return "" if _EXAMPLE.search(lead) else of_value(last_object(answer))
 
 
