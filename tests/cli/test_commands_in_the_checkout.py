@@ -287,3 +287,14 @@ def test_a_file_that_is_written_over_while_a_worktree_is_worked_in_is_named_with
     assert "\nDone." in status
     git(repo, "restore", *told.partition("`git restore")[2].partition("`")[0].split())
     assert (repo / "own.txt").read_text() == MINE["own.txt"]
+
+
+@pytest.mark.parametrize(("text", "code"), [("staged\nand more\n", 0), ("staged no more\n", 1)])
+def test_a_command_that_stages_more_of_a_file_has_taken_nothing_that_is_staged_still(
+    task: Task, repo: Path, text: str, code: int
+) -> None:
+    (repo / "own.txt").write_text("staged\n")
+    git(repo, "add", "own.txt")
+    (repo / "own.txt").write_text(text)
+    run = task("sh", "-c", "git add own.txt")
+    assert (run.code, "losses" in run.json) == (code, bool(code))

@@ -291,6 +291,11 @@ def unstaged_files(
     ]
 
 
+def index_blobs(state: CheckoutState, paths: Collection[str]) -> dict[str, str]:
+    """Returns what is staged of those of the files that are not staged as they are committed."""
+    return {path: blob for path in paths if (blob := _index_blob(state, path))}
+
+
 def _index_blob(state: CheckoutState, path: str) -> str:
     """Returns what the index has of a file that is not as it is committed; empty for any other."""
     mark = state.files.get(path, "")

@@ -363,6 +363,7 @@ class CheckoutGuard:
             rewritten = await self._uncommitted(before.copy, rewritten, after)
         losses = [path for path in losses if path not in rewritten]
         stage_losses = checkout_watch.unstaged_files(before.state, after, commands, self.repo.top)
+        stage_losses = await self._without_grown(stage_losses, before.state, after)
         loss = f"{notice(before.copy, losses)} {staging_notice(before.copy, stage_losses)}".strip()
         losses += stage_losses
         refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
@@ -433,6 +434,18 @@ class CheckoutGuard:
             return paths
         absences = await anyio.to_thread.run_sync(copy.gone, self.repo.top)
         return sorted({*paths, *(path for path in losses if path in copy.paths and path not in absences)})
+
+    async def _without_grown(
+        self, paths: Sequence[str], before: checkout_watch.CheckoutState, after: checkout_watch.CheckoutState
+    ) -> list[str]:
+        """Returns the files without those of which all lines that were staged are staged still, and more."""
+        former, blobs = checkout_watch.staged_files(before), checkout_watch.index_blobs(after, paths[:MOST_REWRITTEN])
+        additions = set[str]()
+        for path, blob in blobs.items():
+            with contextlib.suppress(errors.WorkerError):
+                counts = (await self.git.run(self.repo.top, "diff", "--numstat", former[path].blob, blob)).out
+                additions |= {path} if counts.split()[1:2] == ["0"] else set()
+        return [path for path in paths if path not in additions]
 
     async def _inner_losses(
         self,
