@@ -298,3 +298,31 @@ def test_a_command_that_stages_more_of_a_file_has_taken_nothing_that_is_staged_s
     (repo / "own.txt").write_text(text)
     run = task("sh", "-c", "git add own.txt")
     assert (run.code, "losses" in run.json) == (code, bool(code))
+
+
+STEERING = {
+    "a hook": (".git/hooks/pre-commit", "rm .git/hooks/pre-commit"),
+    "what is excluded": (".git/info/exclude", "rm .git/info/exclude"),
+    "its configuration": (".git/config", "rm .git/config"),
+    "its configuration, made anew": (".git/config", "rm .git/config; git init -q"),
+}
+
+
+@pytest.mark.parametrize(("path", "act"), STEERING.values(), ids=STEERING.keys())
+def test_what_steers_the_repository_and_is_gone_is_named_among_the_losses(
+    task: Task, repo: Path, path: str, act: str
+) -> None:
+    git(repo, "config", "alias.mine", "status")
+    for name in ("hooks/pre-commit", "info/exclude"):
+        (repo / ".git" / name).parent.mkdir(exist_ok=True)
+        (repo / ".git" / name).write_text("# mine\n")
+    [loss] = task("sh", "-c", act).json["losses"]
+    assert f"without a copy: `{path}`" in loss
+
+
+def test_a_setting_that_is_changed_and_a_sample_that_is_removed_are_no_loss(task: Task, repo: Path) -> None:
+    git(repo, "config", "alias.mine", "status")
+    (repo / ".git/hooks").mkdir(exist_ok=True)
+    (repo / ".git/hooks/pre-push.sample").write_text("# git's own\n")
+    run = task("sh", "-c", "git config alias.mine log; rm .git/hooks/*.sample; echo '*.tmp' >> .git/info/exclude")
+    assert (run.code, "losses" in run.json) == (0, False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,11 @@ _TAGS: Final = "refs/tags/"
 _STASH: Final = "refs/stash"
 _REMOTES: Final = "refs/remotes/"
 _OURS: Final = "refs/dispatch/"
+_SETTINGS: Final = ("config", "config.worktree", "info/exclude")
+_SAMPLE: Final = ".sample"
+"""How the hooks end that git puts into every repository."""
+_SECTION: Final = re.compile(r"^\s{0,20}(\[(?!core\])[^]\n]{1,200}\])", re.MULTILINE)
+"""What stands above the settings in git's configuration, but for those that every repository has."""
 _REFS: Final = ("for-each-ref", "--format=%(objectname) %(refname)")
 _KINDS: Final[Mapping[str, str]] = {_BRANCHES: "branch ", _TAGS: "tag ", _STASH: "the stash"}
 _OTHERS: Final[Mapping[str, str]] = {_REMOTES: "remote branch ", "": "ref "}
@@ -128,13 +134,13 @@ class CheckoutWatch:
             marks |= {f"{path}/{name}": mark for name, mark in _marks(self.repo.top / path, status.split("\0")).items()}
         rest = {path: mark_of(self.repo.top / path) for path in self.extra_files if path not in marks}
         common = self.repo.common
-        steering = [common / "config", common / "config.worktree", *sorted(common.glob("hooks/*"))]
+        steering = [*(common / name for name in _SETTINGS), *sorted(common.glob("hooks/*"))]
         return CheckoutState(
             branch=header.get("branch.head", ""),
             head=header.get("branch.oid", ""),
             refs=refs,
             files={**rest, **marks},
-            settings={f".git/{path.relative_to(common).as_posix()}": _digest(path) for path in steering},
+            settings={f".git/{path.relative_to(common).as_posix()}": _setting(path) for path in steering},
             log=mark_of((foreign_repositories.git_directory(self.repo.top) or common) / "logs" / "HEAD"),
             stash=_stash(common),
             inner=inside,
@@ -378,6 +384,20 @@ def _differing(before: CheckoutState, after: CheckoutState, path: str) -> bool:
     return before.settings.get(path, "") != after.settings.get(path, "")
 
 
+def missing_settings(before: CheckoutState, after: CheckoutState) -> list[str]:
+    """Returns the files that steer git and are gone, or of which nothing is left but what a new repository has."""
+    return [
+        path
+        for path, mark in before.settings.items()
+        if mark and not path.endswith(_SAMPLE) and _is_bare(mark, after.settings.get(path, ""))
+    ]
+
+
+def _is_bare(before: str, after: str) -> bool:
+    sections, now = before.split("\n")[1:], after.split("\n")[1:]
+    return not after or (bool(sections) and not set(sections).intersection(now))
+
+
 def _moves(before: CheckoutState, after: CheckoutState) -> Iterator[str]:
     """Yields what became of the branch that is checked out, and of every ref."""
     yield from _head_moves(before, after)
@@ -481,8 +501,11 @@ def mark_of(path: Path) -> str:
     return f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
 
 
-def _digest(path: Path) -> str:
+def _setting(path: Path) -> str:
+    """Returns a mark of a file that steers git, and the sections of one that has some, each on its line."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError:
         return ""
+    sections = _SECTION.findall(content.decode("utf-8", "replace")) if path.name.startswith("config") else []
+    return "\n".join([hashlib.sha256(content).hexdigest(), *sections])

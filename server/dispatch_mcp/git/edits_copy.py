@@ -299,6 +299,14 @@ class Guarded(NamedTuple):
     copy: EditsCopy | None = None
 
 
+def _settings_notice(before: checkout_watch.CheckoutState, after: checkout_watch.CheckoutState) -> str:
+    """Returns which hooks and settings of the repository are gone, by whom nobody can tell; nothing where none are."""
+    paths = checkout_watch.missing_settings(before, after)
+    names = problems.in_backticks(merge_rules.printable(paths), NAMED)
+    lead = "Gone meanwhile, through this task or somebody else, without a copy"
+    return f"{lead}: {names}, or what was set there." if paths else ""
+
+
 def _new_files(before: Guarded, after: checkout_watch.CheckoutState) -> list[str]:
     """Returns the files and folders that git names now and did not name before."""
     return sorted(after.files.keys() - (before.state.files.keys() if before.state is not None else set()))
@@ -368,8 +376,9 @@ class CheckoutGuard:
         losses += stage_losses
         refusal = checkout_watch.refusal(moves, in_worktree=bool(self.work.base)) if moves else ""
         absences = "" if moves else await self._absent_refs(before.state, after)
-        if refusal or loss or absences:
-            ctx.beat(**{ports.LOSS: " ".join(filter(None, (refusal, absences, loss)))})
+        words = " ".join(filter(None, (refusal, absences, _settings_notice(before.state, after), loss)))
+        if words:
+            ctx.beat(**{ports.LOSS: words})
         own = [path for path in rewritten if not self._is_of_others(path)] if self.work.base else []
         if own:
             ctx.beat(**{ports.WRITTEN_OVER: notice(before.copy, own, WRITTEN_OVER)})
