@@ -59,10 +59,11 @@ def test_parts_of_a_request_become_a_plan_in_their_own_words(shell: command_runs
 
 
 def test_a_model_writes_the_plan_and_what_is_wrong_with_it_goes_back_once(
-    shell: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch
+    shell: command_runs.Shell, provider: fake_provider.Provider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", fake_provider.KEY)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", provider.url)
+    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(tmp_path))  # no file of ours may bring the words of a rule
     good = {"tasks": [{"id": "a", "do": "Find out why the login fails"}, {"id": "b", "do": "Fix it", "deps": ["a"]}]}
     bad = json.dumps({"tasks": [{"id": "a", "do": "Find out", "deps": ["nobody"]}]})
     answers = {"unknown_dependency": json.dumps(good), "Find out why": f"Here it is:\n```json\n{bad}\n```"}

@@ -88,6 +88,7 @@ class Terminal:
         command = ["/bin/sh", "-c", IN_SHELL, "sh", *command] if in_shell else command
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests below nohup has it ignored
             os.execv(command[0], command)
 
     def until(self, text: str) -> None:
