@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FOLDER: Final = Path(__file__).parent
-HOME: Final = Path(os.environ.get("DISPATCH_MCP_PEERS") or FOLDER.parent / ".peers")
+HOME: Final = Path(os.environ.get("BENCH_PEERS") or FOLDER.parent / ".peers")
 REQUIREMENTS: Final = {
     "langgraph": ("langgraph>=1.2,<2", "langgraph-checkpoint-sqlite>=3.1,<4"),
     "dbos": ("dbos>=3.4,<4",),

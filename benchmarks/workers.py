@@ -24,7 +24,7 @@ from dispatch_mcp.engine import executor, task_kinds
 from dispatch_mcp.model import WorkerKind, records
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.workers import file_tools, scripted
-from dispatch_mcp.workers.anthropic import api_worker
+from dispatch_mcp.workers.anthropic import api_login, api_worker
 
 SLOTS = 8
 EFFICIENCY = 0.95
@@ -50,13 +50,13 @@ async def run(
 
 def waiting(count: int, seconds: float) -> list[model.Task]:
     said = script({"delay": seconds, **done()})
-    return [model.Task(id=f"t{number}", goal=f"Task {number}. {said}") for number in range(count)]
+    return [model.Task(id=f"t{number}", do=f"Task {number}. {said}") for number in range(count)]
 
 
 async def measure(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, fake_provider.opened() as fake:
         api = api_worker.AnthropicWorker(
-            api_worker.Login.from_env(fake.env()),
+            api_login.Login.from_env(fake.env()),
             task_kinds.brief,
             prices.dollars,
             file_tools.FileAccess(lambda _root: [], lambda _root, path: path),
@@ -65,7 +65,7 @@ async def measure(options: argparse.Namespace) -> int:
         async with sqlite_store.open_store(Path(folder)) as store, executor.open_engine(store, workers) as engine:
             await run(store, engine, waiting(1, 0.0), WorkerKind.API)  # imports the SDK
             took = [await run(store, engine, waiting(SLOTS, options.seconds), WorkerKind.API) for _ in range(3)]
-            empty = [model.Task(id=f"e{number}", goal="Nothing") for number in range(SMALL)]
+            empty = [model.Task(id=f"e{number}", do="Nothing") for number in range(SMALL)]
             bare = [await run(store, engine, empty, WorkerKind.SCRIPTED) for _ in range(3)]
     best = options.seconds / min(took)
     print(f"eight tasks of {options.seconds:g} s in eight slots: {', '.join(f'{one:.3f} s' for one in took)}")

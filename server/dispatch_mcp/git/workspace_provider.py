@@ -397,7 +397,8 @@ def _not_kept(work: work_order.WorkOrder, outcome: model.Outcome, trouble: error
     kind = _kind_of(trouble, "not_kept")
     failure = receipts.as_failure(outcome, kind, str(trouble))
     is_new = work.worker is not model.WorkerKind.COMMAND and worktree.SET_BACK not in work.last_error
-    return failure.model_copy(update={"retryable": True}) if kind == "set_back" and is_new else failure
+    is_retried = failure.retryable or (is_new and failures.is_avoidable(kind))
+    return failure.model_copy(update={"retryable": is_retried})
 
 
 def _kind_of(trouble: errors.WorkerError, otherwise: failures.FailureKind) -> failures.FailureKind:

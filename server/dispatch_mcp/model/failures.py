@@ -73,6 +73,11 @@ _OURS: Final = frozenset[str](get_args(Ours))
 _MAY_PASS: Final = frozenset[str]((*get_args(Ours), *get_args(MayPass)))
 
 
+def is_avoidable(kind: str) -> bool:
+    """Returns whether whoever is told of such a failure can do the same work otherwise; a command cannot be told."""
+    return kind == "set_back"
+
+
 def is_retryable(kind: str) -> bool:
     """Returns whether another attempt could end differently."""
     return kind in _MAY_PASS
