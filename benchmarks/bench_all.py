@@ -67,8 +67,8 @@ class Result:
 
     @property
     def misses(self) -> list[str]:
-        lines = [line.strip() for line in self.text.splitlines()]
-        return [line[len("missed:") :].strip() for line in lines if line.lower().startswith("missed:")]
+        lines = [" ".join(line.split()) for line in self.text.splitlines()]
+        return [line for line in lines if line.lower().startswith("missed:") or "MISSED" in line]
 
 
 def main() -> int:
