@@ -68,7 +68,9 @@ class Result:
     @property
     def misses(self) -> list[str]:
         lines = [" ".join(line.split()) for line in self.text.splitlines()]
-        return [line for line in lines if line.lower().startswith("missed:") or "MISSED" in line]
+        return [
+            line for line in lines if line.lower().startswith("missed:") or "MISSED" in line or line.endswith(" OVER")
+        ]
 
 
 def main() -> int:
