@@ -36,6 +36,14 @@ EDITS: dict[str, dict[str, Any]] = {
 }
 
 
+async def begin_and_fail(chat: reviewed_runs.Chat, workspace: Path, *tasks: dict[str, Any]) -> None:
+    """Begins a run in which the work is done, and fails by the look at it."""
+    await chat.begin(*tasks)
+    (workspace / "app/cart.py").write_text(BETTER)
+    await chat.report("fix")
+    await chat.report("look", "FAIL: it does not import")
+
+
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("is_over", [True, False], ids=["over", "open"])
 async def test_no_edit_takes_a_look_away_that_has_failed_what_it_saw(
@@ -43,10 +51,7 @@ async def test_no_edit_takes_a_look_away_that_has_failed_what_it_saw(
 ) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
-        await chat.begin(FIX, LOOK, AFTER, *[BESIDE] * (not is_over))
-        (workspace / "app/cart.py").write_text(BETTER)
-        await chat.report("fix")
-        await chat.report("look", "FAIL: it does not import")
+        await begin_and_fail(chat, workspace, FIX, LOOK, AFTER, *[BESIDE] * (not is_over))
         trace = await chat.trace()
         with pytest.raises(errors.PlanRejected):
             await chat.app.plans.edit(trace.plan_id, trace.plan_version, [edit])
@@ -67,10 +72,7 @@ async def test_work_that_mends_it_is_put_between_the_work_and_its_look_which_is_
 ) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
-        await chat.begin(FIX, LOOK, AFTER)
-        (workspace / "app/cart.py").write_text(BETTER)
-        await chat.report("fix")
-        await chat.report("look", "FAIL: it does not import")
+        await begin_and_fail(chat, workspace, FIX, LOOK, AFTER)
         trace = await chat.trace()
         edits = [{"op": "add", "id": "mend", "task": MEND}, {"op": "modify", "id": "look", "task": change}]
         proposal = await chat.app.plans.edit(trace.plan_id, trace.plan_version, edits)
@@ -81,10 +83,7 @@ async def test_work_that_mends_it_is_put_between_the_work_and_its_look_which_is_
 async def test_work_that_mends_what_a_look_has_failed_can_be_added_while_the_run_goes_on(tmp_path: Path) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
-        await chat.begin(FIX, LOOK, AFTER, BESIDE)
-        (workspace / "app/cart.py").write_text(BETTER)
-        await chat.report("fix")
-        await chat.report("look", "FAIL: it does not import")
+        await begin_and_fail(chat, workspace, FIX, LOOK, AFTER, BESIDE)
         trace = await chat.trace()
         edits = [
             {"op": "add", "id": "mend", "task": MEND},
@@ -104,10 +103,7 @@ async def test_what_to_do_next_about_a_look_that_has_failed_its_work_offers_nobo
 ) -> None:
     workspace = reviewed_runs.shop(tmp_path / "shop")
     async with reviewed_runs.opened(tmp_path / "state", workspace, reviews="none") as chat:
-        await chat.begin(FIX, LOOK, AFTER)
-        (workspace / "app/cart.py").write_text(BETTER)
-        await chat.report("fix")
-        await chat.report("look", "FAIL: it does not import")
+        await begin_and_fail(chat, workspace, FIX, LOOK, AFTER)
         step = (await chat.trace()).next
         assert isinstance(step, NextStep)
         words = tool_wording.words(step)

@@ -196,7 +196,7 @@ class FileIndex:
             paths = [path for path in choose(db, states) if not index_tables.id_of(db, path)]
             if paths:
                 with self._lock, index_tables.writing(db):
-                    self._store_all(db, {path: states[path] for path in paths if not index_tables.id_of(db, path)})
+                    self._store_all(db, {path: states[path] for path in paths})
                     index_tables.put(db, "files", len(states))
                     index_tables.put(db, "rest", max(0, len(states) - index_tables.kept(db)))
 
@@ -270,7 +270,7 @@ class FileIndex:
             rest -= len(portion)
             with self._lock, index_tables.writing(db):
                 index_tables.forget(db, [changes.older[path] for path in portion if path in changes.older])
-                self._store_all(db, {path: states[path] for path in portion if not index_tables.id_of(db, path)})
+                self._store_all(db, {path: states[path] for path in portion})
                 index_tables.put(db, "files", len(states))
                 index_tables.put(db, "rest", rest)
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -307,9 +307,11 @@ class FileIndex:
         return reading_order.likeliest_first(stale, states, dirty, [str(row[0]).split("\n") for row in rows])
 
     def _store_all(self, db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> None:
+        """Reads files into the index, but for those that it has: somebody else may have read them first."""
         for path, before in states.items():
-            state, text = self._text(path, before)
-            index_tables.store(db, path, state, text)
+            if not index_tables.id_of(db, path):
+                state, text = self._text(path, before)
+                index_tables.store(db, path, state, text)
         index_tables.count(db, "generation", 1)
 
     def _text(self, path: str, before: file_listing.State) -> tuple[file_listing.State, str]:

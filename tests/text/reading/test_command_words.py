@@ -35,7 +35,7 @@ DEPLOY = ("make", "deploy")
         "bash -c '(make deploy)'",
         "make lint deploy",
         "gmake deploy",
-        "flock /tmp/lock make deploy",
+        "flock deploy.lock make deploy",
         "uv run --with rich make deploy",
         "bash -c 'if true; then make deploy; fi'",
         "bash -c 'if false; then :; elif true; then ! make deploy; else :; fi'",

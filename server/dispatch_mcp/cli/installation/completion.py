@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, get_args
 
 import shtab
 
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.agents import loader
 from dispatch_mcp.cli import arguments, console, help_pages
+from dispatch_mcp.model import worker_choice
 from dispatch_mcp.store import health
 from dispatch_mcp.store.looks import listed_runs
 from dispatch_mcp.text import short_forms
@@ -37,7 +38,7 @@ VALUES: Final[Mapping[str, str]] = {
     "name": "agents",
 }
 """Which values of this machine complete an argument; `WORKERS` are the same everywhere."""
-WORKERS: Final = ("auto", "api", "claude", "command", "scripted")
+WORKERS: Final = tuple(name for name in get_args(worker_choice.WorkerName) if name != "host")
 LATEST: Final = "latest"
 
 _LINES: Final[Mapping[str, str]] = {

@@ -85,7 +85,9 @@ _BY_GOALS: Final = frozenset({"make", "ninja", "just", "rake", "task"})
 """Programs whose words are the goals; without any they do something else than with some."""
 _SCRIPTS: Final = (".py", ".sh", ".bash", ".js", ".mjs", ".cjs", ".ts", ".rb", ".pl")
 _INTERPRETERS: Final = frozenset({"python", "node", "nodejs", "ruby", "perl", "tsx", "ts-node", "bun", "deno"})
-_NO_FILE: Final = re.compile(r"-[bBdEhiIOPqRsStuvVx?]{0,20}[cem]")
+PYTHON_FLAGS: Final = "[bBdEhiIOPqRsStuvVx?]{0,20}"
+"""Options of Python of one letter each that take no value; they may stand together before one that does."""
+_NO_FILE: Final = re.compile(rf"-{PYTHON_FLAGS}[cem]")
 """Options of interpreters that run a text or a module instead of a file; the value may be attached."""
 _VERSIONED: Final = re.compile(r"(python|pip|pypy)[23]?(?:\.\d{1,3})?")
 _SAME: Final[Mapping[str, str]] = {"gmake": "make", "nodejs": "node", "pnpm": "npm", "yarn": "npm", "bun": "npm"}

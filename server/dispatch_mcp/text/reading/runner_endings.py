@@ -14,11 +14,9 @@ from dispatch_mcp.text.reading import command_words, excerpts
 
 Runner = Literal["pytest", "unittest", "node", "go", "cargo", ""]
 
-_FLAGS: Final = "[bBdEhiIOPqRsStuvVx?]{0,20}"
-"""Options of Python of one letter each that take no value; they may stand together before one that does."""
-_MODULE_OPTION: Final = re.compile(rf"-{_FLAGS}m(.*)", re.DOTALL)
-_VALUE_OPTION: Final = re.compile(rf"-{_FLAGS}[WX]")
-_TEXT_OPTION: Final = re.compile(rf"-{_FLAGS}c")
+_MODULE_OPTION: Final = re.compile(rf"-{command_words.PYTHON_FLAGS}m(.*)", re.DOTALL)
+_VALUE_OPTION: Final = re.compile(rf"-{command_words.PYTHON_FLAGS}[WX]")
+_TEXT_OPTION: Final = re.compile(rf"-{command_words.PYTHON_FLAGS}c")
 _NAMES: Final[dict[str, Runner]] = {"pytest": "pytest", "py.test": "pytest", "unittest": "unittest"}
 _VERBS: Final[Mapping[Sequence[str], Runner]] = {
     ("go", "test"): "go",
