@@ -113,7 +113,7 @@ async def test_who_begins_a_request_and_does_not_go_on_is_not_waited_for_and_hol
             await Response()(scope, _receive, send)
 
     config, listener = http_server.config(app), http_server.Address(port=0).listen()
-    config.head_s, config.lifespan = 0.01, "off"
+    config.head_s, config.timeout_keep_alive, config.lifespan = 0.01, 3600, "off"
     server = uvicorn.Server(config)
     with anyio.fail_after(120):
         async with anyio.create_task_group() as group, await anyio.connect_tcp(*listener.getsockname()) as patient:

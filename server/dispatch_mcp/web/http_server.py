@@ -236,6 +236,12 @@ class _Connection(h11_impl.H11Protocol):
         super().data_received(data)
         self._watch()
 
+    def on_response_complete(self) -> None:
+        """Waits for the rest of a request whose first bytes came before the answer to the one before."""
+        super().on_response_complete()
+        if self.conn.trailing_data[0]:
+            self._watch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Waits for nothing any more."""
         super().connection_lost(exc)
