@@ -215,6 +215,7 @@ async def open_dispatcher(
     redactor: redaction.Redactor | None = None,
     guesses_workspace: bool = False,
     tells: bool = True,
+    begins: bool = True,
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
     """Yields a dispatcher over the settings' store; its runs are free for others when the block ends.
 
@@ -222,7 +223,8 @@ async def open_dispatcher(
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off. `redactor` takes
     secrets out of everything that is stored; without one, it knows the values of the environment. A workspace that
     nobody has named, so that it is where the program was started, is only guessed. With `tells` people are told of
-    their runs meanwhile: who only looks or plans leaves that to others.
+    their runs meanwhile: who only looks or plans leaves that to others. Without `begins` there has to be something
+    already that is asked about: where there is no store, none is made.
     """
     redactor = redactor or redaction.Redactor(configuration.secret_values(os.environ))
     source = loader.Source.from_settings(settings)
@@ -235,6 +237,7 @@ async def open_dispatcher(
             unproven_end=settings.unproven_runs,
             states_of=safe_look.states,
             warn_share=settings.warn_at,
+            begins=begins,
         ) as store,
         courier.open_courier(store, settings, os.environ) if tells else contextlib.nullcontext(),
     ):

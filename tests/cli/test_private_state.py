@@ -38,29 +38,41 @@ READERS = (
     ("statusline",),
     ("hook", "Stop"),
     ("demo", "--repo", "/no/such/folder"),
-)
-OTHERS = (
-    ("review", "--choose"),
-    ("context", "Fix the login"),
+    ("status", "latest"),
+    ("status", "--json"),
+    ("trace", "latest"),
+    ("trace", "shop-3f2a", "--html", "-"),
+    ("watch",),
+    ("agents", "misroutes"),
     ("worktrees",),
+    ("worktrees", "prune"),
+    ("review", "--choose"),
+    ("review", "--run", "shop-3f2a"),
+)
+ABOUT_NOTHING = (
+    ("run", "shop-3f2a"),
+    ("steer", "pause", "latest"),
+    ("limit", "latest", "dollars=1"),
+    ("limit", "latest", "dollars=1", "--expect", "0a1b"),
+    ("approve", "latest"),
+    ("apply", "latest"),
+    ("waive", "latest", "x", "--reason", "why"),
+    ("agents", "forget"),
+)
+"""Commands that change what is there, where nothing is."""
+OTHERS = (
+    ("context", "Fix the login"),
     ("token", "add", "laptop"),
     ("plan", "DOCUMENT"),
     ("run", "DOCUMENT", "--dry-run", "--quiet"),
     ("worker", "--idle", "0", "--quiet"),
-    ("trace", "latest"),
-    ("watch",),
-    ("steer", "pause", "latest"),
-    ("limit", "latest", "dollars=1"),
-    ("approve", "latest"),
-    ("apply", "latest"),
-    ("waive", "latest", "x", "--reason", "why"),
     ("uninstall",),
 )
 
 
 def test_every_command_is_among_those_that_are_tried() -> None:
     """`serve` is tried over stdio below: in this process it would read the standard input of the tests."""
-    assert {words[0] for words in (*READERS, *OTHERS)} == set(arguments.COMMANDS) - {"serve"}
+    assert {words[0] for words in (*READERS, *ABOUT_NOTHING, *OTHERS)} == set(arguments.COMMANDS) - {"serve"}
 
 
 @pytest.fixture
@@ -68,15 +80,15 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     return command_runs.shell(monkeypatch, capsys)
 
 
-@pytest.mark.parametrize("words", READERS, ids=" ".join)
-def test_a_command_that_only_reads_makes_no_state(
+@pytest.mark.parametrize("words", [*READERS, *ABOUT_NOTHING], ids=" ".join)
+def test_a_command_that_only_reads_or_finds_nothing_makes_no_state(
     shell: command_runs.Shell, own_home: Path, words: tuple[str, ...]
 ) -> None:
     shell(*words)
     assert not (own_home / "state").exists()
 
 
-@pytest.mark.parametrize("words", [*READERS, *OTHERS], ids=" ".join)
+@pytest.mark.parametrize("words", [*READERS, *ABOUT_NOTHING, *OTHERS], ids=" ".join)
 def test_whatever_command_is_the_first_leaves_nothing_that_others_can_read(
     shell: command_runs.Shell, own_home: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:

@@ -37,7 +37,7 @@ Review = tuple[run_picture.CouncilPicture, tuple[run_picture.FindingPicture, ...
 
 async def read(settings: configuration.Settings, handle: str) -> run_picture.RunPicture:
     """Returns the picture of a run of this machine's user; starts nothing. Raises UnknownHandle."""
-    async with sqlite_store.open_store(settings.home) as store:
+    async with sqlite_store.open_store(settings.home, begins=False) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         view = await own.look(handle)
         return await load(store, view.run.id, records.LOCAL)

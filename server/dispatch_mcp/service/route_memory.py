@@ -157,13 +157,13 @@ class Memory:
 
 async def lessons(home: Path) -> list[learning.Lesson]:
     """Returns what outcomes have taught routing, from the store in `home`."""
-    async with sqlite_store.open_store(home) as store:
+    async with sqlite_store.open_store(home, begins=False) as store:
         return await store.learned(records.LOCAL)
 
 
 async def forget(home: Path) -> int:
     """Deletes what outcomes have taught routing and returns how many there were."""
-    async with sqlite_store.open_store(home) as store:
+    async with sqlite_store.open_store(home, begins=False) as store:
         return await store.forget(records.LOCAL)
 
 

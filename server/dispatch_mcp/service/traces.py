@@ -46,7 +46,7 @@ async def read(
     settings: configuration.Settings, run_id: str, name: view_names.View, task_id: str = "", cursor: str = ""
 ) -> answers.Trace:
     """Returns a view of a run, or the list of runs; takes over no run and starts nothing."""
-    async with sqlite_store.open_store(settings.home) as store:
+    async with sqlite_store.open_store(settings.home, begins=False) as store:
         if not run_id:
             return await overview(store, records.LOCAL, all_runs=name == "all", after=cursor)
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import anyio.to_thread
@@ -31,6 +31,7 @@ from dispatch_mcp.store import (
     samples,
     sqlite,
     table_rows,
+    whereabouts,
 )
 from dispatch_mcp.store.attempts import attempt_rows
 from dispatch_mcp.store.heartbeats import wave_looks
@@ -527,28 +528,31 @@ async def open_store(
     unproven_end: model.UnprovenEnd = "succeeded",
     states_of: ports.StatesOf = ports.no_states,
     warn_share: float = alert_reasons.NEVER,
+    begins: bool = True,
 ) -> AsyncGenerator[Store]:
     """Yields the store in `home`, made if it is not there; `wait_s` is how long a write may wait for its turn.
 
     `price` is what ceilings in dollars are counted by; `unproven_end` is how runs end that hold unverified work.
     `states_of` is asked whether finished work still stands before it is taken over. `warn_share` is the share of a
-    ceiling from which a run counts as near it.
+    ceiling from which a run counts as near it. Without `begins` no store is made: where there is none, an empty one
+    elsewhere passes with the block.
 
     Raises:
         StoreError: the file cannot be used; the hint says what to do.
     """
-    store = Store(
-        home,
-        clock=clock,
-        wait_s=wait_s,
-        price=price,
-        unproven_end=unproven_end,
-        states_of=states_of,
-        warn_share=warn_share,
-    )
-    await store.open()
-    try:
-        yield store
-    finally:
-        with anyio.CancelScope(shield=True):
-            await store.close()
+    with nullcontext(home) if begins else whereabouts.home_of_reader(home) as folder:
+        store = Store(
+            folder,
+            clock=clock,
+            wait_s=wait_s,
+            price=price,
+            unproven_end=unproven_end,
+            states_of=states_of,
+            warn_share=warn_share,
+        )
+        await store.open()
+        try:
+            yield store
+        finally:
+            with anyio.CancelScope(shield=True):
+                await store.close()

@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from dispatch_mcp import errors
 from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.process import private_files
 from dispatch_mcp.store.looks import open_runs
 
 FILE: Final = open_runs.FILE
@@ -75,6 +78,17 @@ def refuse_moved(home: Path, earlier: StoreFiles) -> None:
         f"The store in {str(home)!r} was {fate} while it was open: nothing is written into the old one any more.",
         hint="Put it back if that was a mistake. Then call again: what lies in that folder by then is opened, or made.",
     )
+
+
+@contextlib.contextmanager
+def home_of_reader(home: Path) -> Generator[Path]:
+    """Yields the folder of a store for who makes none: where nothing was ever kept, a passing one with nothing in it."""
+    is_bare = not has_record(home) and files(home) == StoreFiles(None, None)
+    if not is_bare or private_files.obstacle(home):
+        yield home
+        return
+    with tempfile.TemporaryDirectory(prefix="dispatch-mcp-") as folder:
+        yield Path(folder)
 
 
 def has_record(home: Path) -> bool:

@@ -51,7 +51,9 @@ async def _main(
 ) -> int:
     redactor = logs.to_stderr(setup)
     settings, roster = catalog_arguments.with_roster(setup.settings, options.roster)
-    async with composition.open_dispatcher(settings, default_worker=worker, chat=False, redactor=redactor) as app:
+    async with composition.open_dispatcher(
+        settings, default_worker=worker, chat=False, redactor=redactor, begins=document is not None
+    ) as app:
         if document is None:
             plan_id = options.file
             await app.plans.route_in(plan_id, roster)

@@ -25,7 +25,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 async def _watch(options: argparse.Namespace, settings: configuration.Settings) -> int:
     by_person = person_acts.is_by_person(settings.home)
-    async with sqlite_store.open_store(settings.home) as store:
+    async with sqlite_store.open_store(settings.home, begins=False) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         run_id = await own.run_id(options.run or "latest")
 

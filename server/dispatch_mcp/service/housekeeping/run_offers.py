@@ -19,7 +19,7 @@ async def offer(settings: configuration.Settings, run_id: str, expect: str = "")
     Raises:
         DispatchError: there is nothing to apply, or it was refused; nothing was touched.
     """
-    async with sqlite_store.open_store(settings.home) as store:
+    async with sqlite_store.open_store(settings.home, begins=False) as store:
         own = handles.Handles(store, records.LOCAL, str(settings.workspace))
         record = await store.run(await own.run_id(run_id), principal=records.LOCAL)
         applier = branch_apply.BranchApply(checkouts.git(settings))
