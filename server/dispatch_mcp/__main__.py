@@ -33,6 +33,7 @@ def main() -> int:
     What a command needs is imported here and not on top: `--version` and wrong usage must not wait for the MCP SDK.
     """
     standard_streams.complete()
+    standard_streams.degrade()
     arguments = sys.argv[1:]
     if arguments in FAST:
         sys.stdout.write(f"dispatch-mcp {__version__}\n")

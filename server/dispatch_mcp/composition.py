@@ -214,7 +214,6 @@ async def open_dispatcher(
     pace: run_engine.Pace = run_engine.Pace(),
     redactor: redaction.Redactor | None = None,
     guesses_workspace: bool = False,
-    tells: bool = True,
     begins: bool = True,
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
     """Yields a dispatcher over the settings' store; its runs are free for others when the block ends.
@@ -222,9 +221,9 @@ async def open_dispatcher(
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
     Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off. `redactor` takes
     secrets out of everything that is stored; without one, it knows the values of the environment. A workspace that
-    nobody has named, so that it is where the program was started, is only guessed. With `tells` people are told of
-    their runs meanwhile: who only looks or plans leaves that to others. Without `begins` there has to be something
-    already that is asked about: where there is no store, none is made.
+    nobody has named, so that it is where the program was started, is only guessed. Without `begins` there has to be
+    something already that is asked about: where there is no store, none is made. People are told of their runs
+    meanwhile, but by who only plans: that leaves it to others.
     """
     redactor = redactor or redaction.Redactor(configuration.secret_values(os.environ))
     source = loader.Source.from_settings(settings)
@@ -239,7 +238,7 @@ async def open_dispatcher(
             warn_share=settings.warn_at,
             begins=begins,
         ) as store,
-        courier.open_courier(store, settings, os.environ) if tells else contextlib.nullcontext(),
+        courier.open_courier(store, settings, os.environ) if drives or not begins else contextlib.nullcontext(),
     ):
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)

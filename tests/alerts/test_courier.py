@@ -216,7 +216,7 @@ async def test_a_receiver_that_does_not_answer_holds_no_process_up(tmp_path: Pat
 async def test_every_driver_tells_what_becomes_of_its_runs(tmp_path: Path) -> None:
     with alert_receiver.receiving() as receiver, anyio.fail_after(120):
         settings = settings_of(tmp_path / "home", notify="webhook", notify_url=receiver.url, reviews="none")
-        async with composition.open_dispatcher(settings, drives=False) as app:
+        async with composition.open_dispatcher(settings) as app:
             proposal = await app.plans.plan([{"id": "a", "do": "Look at it", "worker": "host"}])
             answer = await app.dispatch(plan_id=proposal.plan.id)
             await app.report(answer.run_id, [{"task_id": "a", "attempt": 1, "text": "Looked."}])

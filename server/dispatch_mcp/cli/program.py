@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import sys
@@ -52,9 +51,6 @@ def main(arguments: Sequence[str], load: Load) -> int:
 
     `load` imports a command's module when it is known which one is needed, and returns its `main`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     as_json = "--json" in arguments
     help_pages.Parser.clean = staticmethod(clean_output.text)
     try:

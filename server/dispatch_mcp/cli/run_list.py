@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import time
@@ -107,9 +106,6 @@ def show_by_look(home: Path, secrets: Collection[str], now: float, *, every: boo
         return False
     clean_output.use(redaction.Redactor(secrets))
     advice = "" if answer.runs else shell_wording.words(NextStep(StepKind.LIST_ALL_RUNS))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
         show([_line(run, now) for run in answer.runs], advice, listed_runs.saving(answer.tokens, answer.whole))
         sys.stdout.flush()

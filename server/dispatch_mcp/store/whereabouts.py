@@ -82,7 +82,7 @@ def refuse_moved(home: Path, earlier: StoreFiles) -> None:
 
 @contextlib.contextmanager
 def home_of_reader(home: Path) -> Generator[Path]:
-    """Yields the folder of a store for who makes none: where nothing was ever kept, a passing one with nothing in it."""
+    """Yields the folder of a store for who makes none: a passing one, where nothing was ever kept in this."""
     is_bare = not has_record(home) and files(home) == StoreFiles(None, None)
     if not is_bare or private_files.obstacle(home):
         yield home

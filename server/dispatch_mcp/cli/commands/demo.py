@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -37,7 +38,7 @@ def perform(repo: Path | None = None) -> dict[str, model.Json]:
     began = time.monotonic()
     performance = play(repo)
     if not console.out.is_terminal:
-        console.out.print(performance.screen)
+        console.out.print(replace(performance.screen, sentences=[]))  # they were printed as they came
     show_end(performance)
     return {**performance.facts, "seconds": round(time.monotonic() - began, 2)}
 

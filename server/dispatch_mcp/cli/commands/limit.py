@@ -93,7 +93,7 @@ def _number(text: str) -> float | None:
 
 
 async def _offer(settings: configuration.Settings, run: str, limits: model.Limits) -> approvals.RaiseOffer | None:
-    async with composition.open_dispatcher(settings, drives=False, tells=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
         return await app.offer_raise(run, limits)
 
 

@@ -77,7 +77,8 @@ class Screen:
         yield rich.text.Text()
         for lane in self.lanes.values():
             yield _line(lane, now)
-        yield rich.text.Text()
+        if self.sentences:
+            yield rich.text.Text()
         for number, sentence in enumerate(self.sentences, 1):
             text_lines = help_pages.in_columns(sentence, WIDTH - 3).replace("\n", "\n   ")
             yield console.plain(f"{number}  {text_lines}")
