@@ -82,6 +82,12 @@ def run_id(shell: command_runs.Shell, tmp_path: Path) -> str:
     return oldest
 
 
+def oldest_plan(shell: command_runs.Shell) -> str:
+    newest, oldest = shell("completion", "bash", "--values", "plans").out.split()
+    assert (newest[:5], oldest[:5]) == ("turn-", "look-")
+    return oldest
+
+
 def in_bash(words: list[str], script: Path) -> set[str]:
     line = " ".join(["dispatch-mcp", *words])
     ask = (
@@ -107,8 +113,8 @@ def in_fish(words: list[str], script: Path) -> set[str]:
 
 @pytest.mark.usefixtures("program")
 @pytest.mark.parametrize("name", ["bash", "fish"])
-def test_a_shell_completes_runs_and_the_tasks_of_the_run_that_is_typed(
-    name: str, run_id: str, shell: command_runs.Shell, tmp_path: Path
+def test_a_shell_completes_runs_plans_and_the_tasks_of_the_run_that_is_typed(
+    name: str, run_id: str, shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not shutil.which(name):
         pytest.skip(f"needs {name}")
@@ -120,9 +126,13 @@ def test_a_shell_completes_runs_and_the_tasks_of_the_run_that_is_typed(
     assert asked(["steer", "retry", run_id, "l"], script) == {"left"}
     assert asked(["agents", "show", "eng-d"], script) == {"eng-database"}
     assert asked(["run", "x.json", "--worker", "sc"], script) == {"scripted"}
+    plan_id = oldest_plan(shell)
+    (tmp_path / "lookups.json").touch()
+    monkeypatch.chdir(tmp_path)
+    assert asked(["run", "look"], script) == {plan_id, "lookups.json"}
 
 
-@pytest.mark.parametrize("kind", ["runs", "tasks"])
+@pytest.mark.parametrize("kind", ["runs", "tasks", "plans"])
 def test_where_nothing_is_kept_nothing_is_offered_and_nothing_made(
     kind: str, shell: command_runs.Shell, own_home: Path
 ) -> None:

@@ -16,7 +16,7 @@ EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive
 CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "opencode", "gemini")
 SCOPES = ("user", "project", "local")
 SHELLS = ("bash", "zsh", "fish", "powershell")
-VALUES = ("runs", "tasks", "agents")
+VALUES = ("runs", "tasks", "plans", "agents")
 """What a shell can complete, and only this machine knows."""
 VIEWS = tuple(view for view in view_names.VIEWS if view not in view_names.NOT_OF_RUNS)
 

@@ -15,6 +15,7 @@ from dispatch_mcp import configuration, errors
 from dispatch_mcp.agents import loader
 from dispatch_mcp.cli import arguments, console, help_pages
 from dispatch_mcp.model import worker_choice
+from dispatch_mcp.process import standard_streams
 from dispatch_mcp.store import health
 from dispatch_mcp.store.looks import listed_runs
 from dispatch_mcp.text import short_forms
@@ -32,6 +33,8 @@ FOLDERS = frozenset({"--home", "--workspace", "--repo", "--trace-dir", "--roster
 """Arguments whose values are completed as paths."""
 
 
+PLANS: Final = "plans"
+"""What can stand for a file in `run`."""
 VALUES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("run", "--run", "--after"), "runs"),
     **dict.fromkeys(("task", "--task"), "tasks"),
@@ -45,8 +48,18 @@ _LINES: Final[Mapping[str, str]] = {
     "bash": ' --line "$COMP_LINE"',
     "zsh": ' --line "$BUFFER"',
     "fish": " --line (commandline -cp)",
+    "powershell": ' --line "$commandAst"',  # the completer's own variable, which what it calls can see
 }
 """How a shell says what is typed so far."""
+_FILES_TOO: Final[Mapping[str, str]] = {
+    "bash": '  _shtab_compgen_files "$1"\n',
+    "zsh": '  _files "$@"\n',
+    "fish": "; __fish_complete_path (commandline -ct)",
+    "powershell": "  _shtab_powershell_compgen_files $WordToComplete\n",
+}
+"""What offers files beside values of this machine."""
+_PLAIN: Final = str.maketrans(dict(standard_streams.PLAIN))
+"""Signs of our own in ASCII: Windows PowerShell reads a file in a code page, and a curly quote ends a string there."""
 _HEAD: Final = re.compile(r"^# AUTOMATICALLY GENERATED.*\n(?:# (?!See also).*\n){0,20}# See also.*\n", re.MULTILINE)
 
 
@@ -56,7 +69,7 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         sys.stdout.write("".join(f"{value}\n" for value in values(options.values, options.line, setup.settings)))
         return console.OK
     script = shtab.complete(with_values(arguments.new_parser()), options.shell)
-    script = _HEAD.sub(f"# It belongs in {PLACES[options.shell]}\n", script, count=1)
+    script = _HEAD.sub(f"# It belongs in {PLACES[options.shell]}\n", script, count=1).translate(_PLAIN)
     if options.json:
         console.emit({"shell": options.shell, "place": PLACES[options.shell], "script": script})
         return console.OK
@@ -67,12 +80,14 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 def values(kind: str, line: str, settings: configuration.Settings) -> Iterable[str]:
-    """Returns the runs, tasks or agents that there are; nothing where that cannot be read just now."""
+    """Returns the runs, tasks, plans or agents that there are; nothing where that cannot be read just now."""
     try:
         if kind == "agents":
             return sorted(agent.name for agent in loader.Source.from_settings(settings).catalog().agents)
         if kind == "tasks":
             return health.look(settings.home, partial(listed_runs.task_names, words=line.split()[1:]))
+        if kind == PLANS:
+            return list(map(short_forms.short, health.look(settings.home, listed_runs.plan_names)))
         return [LATEST, *map(short_forms.short, health.look(settings.home, listed_runs.names))]
     except (errors.DispatchError, OSError):
         return ()
@@ -85,15 +100,17 @@ def asked_for(kind: str) -> dict[str, str | dict[str, str]]:
         for shell in arguments.SHELLS
     }
     name = f"_dispatch_mcp_{kind}"
+    beside = _FILES_TOO if kind == PLANS else dict.fromkeys(_FILES_TOO, "")
     return {
         **dict.fromkeys(arguments.SHELLS, name),
-        "fish": f"({ask['fish']} 2>/dev/null)",
+        "fish": f"({ask['fish']} 2>/dev/null{beside['fish']})",
         "preamble": {
-            "bash": f'{name}() {{\n  compgen -W "$({ask["bash"]} 2>/dev/null)" -- "$1"\n}}\n',
+            "bash": f'{name}() {{\n  compgen -W "$({ask["bash"]} 2>/dev/null)" -- "$1"\n{beside["bash"]}}}\n',
             "zsh": f'{name}() {{\n  local -a names\n  names=(${{(f)"$({ask["zsh"]} 2>/dev/null)"}})\n'
-            '  compadd "$@" -a names\n}\n',
+            f'  compadd "$@" -a names\n{beside["zsh"]}}}\n',
             "powershell": f"function {name} {{\n  param([string]$WordToComplete)\n"
-            f'  {ask["powershell"]} 2>$null | Where-Object {{ $_ -like "$WordToComplete*" }}\n}}\n',
+            f'  {ask["powershell"]} 2>$null | Where-Object {{ $_ -like "$WordToComplete*" }}\n'
+            f"{beside['powershell']}}}\n",
         },
     }
 
@@ -102,7 +119,9 @@ def with_values(parser: help_pages.Parser, command: str = "") -> help_pages.Pars
     """Returns the parser with what completes its values, in its commands too."""
     for action in parser._actions:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # argparse offers no other way
         names = {action.dest, *action.option_strings}
-        if names & FILES:
+        if command == "run" and "file" in names:
+            setattr(action, "complete", asked_for(PLANS))  # noqa: B010  # shtab's own way
+        elif names & FILES:
             setattr(action, "complete", shtab.FILE)  # noqa: B010  # shtab's own way
         elif names & FOLDERS:
             setattr(action, "complete", shtab.DIRECTORY)  # noqa: B010  # shtab's own way

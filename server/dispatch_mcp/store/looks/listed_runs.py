@@ -58,6 +58,9 @@ _MOST_NAMES: Final = 100
 _NAMES: Final = f"""
 SELECT id FROM run WHERE principal = '{open_runs.PRINCIPAL}' ORDER BY no DESC LIMIT {_MOST_NAMES}
 """  # noqa: S608  # constants
+_PLAN_NAMES: Final = f"""
+SELECT id FROM plan WHERE principal = '{open_runs.PRINCIPAL}' GROUP BY id ORDER BY max(rowid) DESC LIMIT {_MOST_NAMES}
+"""  # noqa: S608  # constants
 _TASK_NAMES: Final = """
 SELECT task.id FROM task JOIN run ON task.run = run.no WHERE run.id = ? AND cause <> 'removed' ORDER BY position
 """
@@ -119,6 +122,11 @@ def _ownerless(conn: sqlite3.Connection, home: Path) -> frozenset[str]:
 def names(conn: sqlite3.Connection) -> list[str]:
     """Returns the ids of the newest runs, the newest first."""
     return [run for (run,) in conn.execute(_NAMES)]
+
+
+def plan_names(conn: sqlite3.Connection) -> list[str]:
+    """Returns the ids of the newest plans, the newest first."""
+    return [plan for (plan,) in conn.execute(_PLAN_NAMES)]
 
 
 def task_names(conn: sqlite3.Connection, words: Sequence[str]) -> list[str]:
