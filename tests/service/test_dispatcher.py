@@ -153,6 +153,12 @@ async def test_the_answer_says_who_works_and_why(
         assert progress.simulated is (kind == "scripted")
 
 
+async def test_nothing_is_said_of_who_works_where_every_task_says_it_itself(desk: dispatcher_setup.Desk) -> None:
+    look = {"id": "look", "do": "Look at the versions", "command": ["git", "--version"]}
+    progress = await desk.app.dispatch(plan_id=await desk.planned(look))
+    assert progress.why_worker == ""
+
+
 async def test_a_worker_that_is_not_here_is_refused_before_anything_is_recorded(desk: dispatcher_setup.Desk) -> None:
     plan_id = await desk.planned(WRITE)
     with pytest.raises(errors.InputError, match="No worker 'claude' here"):

@@ -16,6 +16,7 @@ import store_setup
 from dispatch_mcp import errors
 from dispatch_mcp.model import records
 from dispatch_mcp.store import health, sqlite, sqlite_store, whereabouts
+from dispatch_mcp.store.looks import listed_runs
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("R8")]
 
@@ -161,3 +162,39 @@ def test_a_disk_is_full_for_those_who_may_write_there(
     monkeypatch.setattr(shutil, "disk_usage", disk_usage)
     monkeypatch.setattr(os, "access", access)
     assert whereabouts.is_full(tmp_path) is is_full
+
+
+async def test_who_makes_no_store_reads_an_empty_one_where_there_is_none_and_leaves_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for folder in (home, tmp_path):
+        async with sqlite_store.open_store(folder, begins=False) as store:
+            assert await store.runs(records.LOCAL) == []
+            assert await store.plans(records.LOCAL) == []
+            assert store.home not in (home, tmp_path)
+            passing = store.home
+        assert not passing.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_who_makes_no_store_has_the_one_that_is_there(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        await store_setup.drive(store, "run", owner)
+    async with sqlite_store.open_store(tmp_path, begins=False) as store:
+        assert [run.id for run in await store.runs(records.LOCAL)] == ["run"]
+        await store.save_plan(store_setup.chain("b", plan_id="later"), records.LOCAL)
+    assert health.look(tmp_path, listed_runs.plan_names) == ["later", "plan"]
+
+
+async def test_who_makes_no_store_is_told_of_one_that_is_lost(tmp_path: Path) -> None:
+    (tmp_path / f"{sqlite.FILE}-wal").write_bytes(b"what was written last")
+    with pytest.raises(errors.StoreDamaged):
+        async with sqlite_store.open_store(tmp_path, begins=False):
+            pass
+
+
+async def test_each_plan_is_named_once_the_newest_first(tmp_path: Path) -> None:
+    async with sqlite_store.open_store(tmp_path) as store:
+        for plan_id, version in (("first", 1), ("second", 1), ("first", 2)):
+            await store.save_plan(store_setup.chain("a", plan_id=plan_id, version=version), records.LOCAL)
+        await store.save_plan(store_setup.chain("a", plan_id="theirs"), "somebody else")
+    assert health.look(tmp_path, listed_runs.plan_names) == ["first", "second"]

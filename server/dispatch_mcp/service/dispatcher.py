@@ -184,7 +184,7 @@ class Dispatcher:
         if record.state not in model.RUN_FINAL:
             await self.engine.start(record.id)
         handover = await self._handed_out(record)
-        why = self._workers.why(worker, dry_run=dry_run) if is_new else ""
+        why = self._workers.why(worker, handover.view.plan.tasks, dry_run=dry_run) if is_new else ""
         return _progress(handover, reused=not is_new, why=why)
 
     async def limit(self, run_id: str, limits: model.Limits, word: records.PersonWord | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from dispatch_mcp import errors, model
@@ -46,10 +46,12 @@ class Workers:
             raise errors.InputError(f"No worker {name!r} here: {missing}.", hint=f"Use auto or one of: {here}.")
         return kinds[name]
 
-    def why(self, name: str, *, dry_run: bool) -> str:
-        """Returns why `kind` names whom it names."""
+    def why(self, name: str, tasks: Iterable[model.Task], *, dry_run: bool) -> str:
+        """Returns why `kind` names whom it names; empty where these tasks all say for themselves who does them."""
         if dry_run:
             return "dry run: every task is simulated by the scripted worker"
+        if all(task.worker or task.command for task in tasks):
+            return ""
         return "as asked" if name != "auto" or self.default is not None else self.available.pick().why
 
 
