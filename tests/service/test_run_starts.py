@@ -170,6 +170,7 @@ def test_a_dry_run_is_simulated_whoever_is_named() -> None:
 
 
 def test_why_a_worker_was_chosen_is_said_only_when_nobody_asked_for_it() -> None:
-    assert workers(key=True).why("api", dry_run=False) == "as asked"
-    assert workers(WorkerKind.HOST).why("auto", dry_run=False) == "as asked"
-    assert workers(chat=True).why("auto", dry_run=False) == worker_choice.AvailableWorkers(chat=True).pick().why
+    tasks = [model.Task(id="a", do="Look")]
+    assert workers(key=True).why("api", tasks, dry_run=False) == "as asked"
+    assert workers(WorkerKind.HOST).why("auto", tasks, dry_run=False) == "as asked"
+    assert workers(chat=True).why("auto", tasks, dry_run=False) == worker_choice.AvailableWorkers(chat=True).pick().why

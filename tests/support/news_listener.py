@@ -44,7 +44,9 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(server: MCPServer[Any] | Any, era: str, uris: Sequence[str]) -> AsyncGenerator[Listener]:
+async def listening(
+    server: MCPServer[Any] | Any, era: str, uris: Sequence[str], **more: Any
+) -> AsyncGenerator[Listener]:
     """Yields a client that has subscribed to these resources, and to all lists; `server` may be a transport."""
     send, news = anyio.create_memory_object_stream[str](1_000)
 
@@ -57,7 +59,7 @@ async def listening(server: MCPServer[Any] | Any, era: str, uris: Sequence[str])
     async with (
         send,
         news,
-        Client(server, mode=era, cache=None, message_handler=hear) as client,
+        Client(server, mode=era, cache=None, message_handler=hear, **more) as client,
         contextlib.AsyncExitStack() as stack,
     ):
         if era == "legacy":
