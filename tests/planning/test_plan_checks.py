@@ -354,6 +354,13 @@ def clash(left: model.Task, right: model.Task) -> bool:
     return any(path_globs.touch(path_globs.normalise(one), path_globs.normalise(other)) for one, other in pairs)
 
 
+def test_an_edge_that_is_added_can_make_a_written_one_needless() -> None:
+    plan = [task("a"), task("b", "a", files=("x.py",), effort="L"), task("c", "a", files=("x.py",))]
+    schedule = plan_checks.prepare(plan, max_parallel=3)
+    assert [(edge.before, edge.after) for edge in schedule.added_edges] == [("b", "c")]
+    assert schedule.redundant == (("a", "c"),)
+
+
 def test_serialising_that_costs_more_than_a_quarter_proposes_worktrees() -> None:
     tasks = [task(f"t{v}", files=["src/a.py"]) for v in range(4)]
     found = plan_checks.prepare(tasks, max_parallel=4)

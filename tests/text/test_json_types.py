@@ -23,6 +23,11 @@ def test_what_is_written_with_braces_is_an_object_and_what_is_written_with_brack
     assert json_types.is_list(value) == (first == "[")
 
 
+@given(_VALUES)
+def test_what_is_written_with_digits_is_a_number_and_a_truth_value_is_none(value: Json) -> None:
+    assert json_types.is_number(value) == (json.dumps(value)[0] in "-0123456789")
+
+
 def test_frozen_values_have_the_shape_of_what_they_were_frozen_from() -> None:
     assert json_types.is_object(types.MappingProxyType({"a": 1}))
     assert json_types.is_list((1, 2))

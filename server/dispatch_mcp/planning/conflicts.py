@@ -200,13 +200,11 @@ class Line:
 class Reach:
     """`before[p]` is the bit set of places that place p waits for, itself included.
 
-    `implied[node]` are the deps that its other deps imply; `added` are edges (before, after) of nodes. They are not
-    part of the graph yet, but `before` and `implied` count them.
+    `added` are edges (before, after) of nodes. They are not part of the graph yet, but `before` counts them.
     """
 
     line: Line
     before: tuple[int, ...]
-    implied: Mapping[int, tuple[int, ...]]
     added: tuple[tuple[int, int], ...]
 
 
@@ -229,25 +227,19 @@ def sweep(plan: graph.Graph, line: Line, rivals: Mapping[int, int]) -> Reach:
     place to a later one, so no cycle can arise, and only where no path exists yet.
     """
     before: list[int] = []
-    implied_by_node: dict[int, tuple[int, ...]] = {}
     edges: list[tuple[int, int]] = []
     nodes, place = line.nodes, line.place
     for position, node in enumerate(nodes):
-        deps = plan.deps[node]
-        if len(deps) == 1:
-            mask, redundant = before[place[deps[0]]], ()
-        else:
-            mask, redundant = _join(before, map(place.__getitem__, deps)) if deps else (0, ())
+        mask = 0
+        for dep in plan.deps[node]:
+            mask |= before[place[dep]]
         rival = rivals.get(node)
         if rival:
-            near = _nearest(before, rival & ((1 << position) - 1) & ~mask)
-            if near:
-                edges += [(nodes[other], node) for other in near]
-                mask, redundant = _join(before, [*near, *map(place.__getitem__, deps)])
-        if redundant:
-            implied_by_node[node] = tuple([nodes[other] for other in redundant])
+            for other in _nearest(before, rival & ((1 << position) - 1) & ~mask):
+                edges.append((nodes[other], node))
+                mask |= before[other]
         before.append(mask | 1 << position)
-    return Reach(line, tuple(before), implied_by_node, tuple(edges))
+    return Reach(line, tuple(before), tuple(edges))
 
 
 def unordered_pairs(reach: Reach, masks: Mapping[int, int]) -> Iterator[tuple[int, int]]:
@@ -269,18 +261,6 @@ def places(mask: int) -> Iterator[int]:
         place = mask.bit_length() - 1
         yield place
         mask ^= 1 << place
-
-
-def _join(before: Sequence[int], waits: Iterable[int]) -> tuple[int, Sequence[int]]:
-    """Returns everything before the places `waited`, and which of them the others imply."""
-    mask = 0
-    redundant: list[int] = []
-    for place in sorted(waits, reverse=True):
-        if mask >> place & 1:
-            redundant.append(place)
-        else:
-            mask |= before[place]
-    return mask, redundant
 
 
 def _nearest(before: Sequence[int], rivals: int) -> list[int]:

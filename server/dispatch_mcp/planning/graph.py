@@ -91,6 +91,23 @@ def topological(deps: Sequence[Collection[int]], dependents: Sequence[Collection
     return order
 
 
+def implied(plan: Graph) -> dict[int, tuple[int, ...]]:
+    """Returns by node the deps that its other deps imply: what a transitive reduction leaves out."""
+    out: dict[int, tuple[int, ...]] = {}
+    above = [0] * len(plan.ids)
+    for node in plan.order:
+        ways = 0
+        for dep in plan.deps[node]:
+            ways |= above[dep]
+        needless = tuple([dep for dep in plan.deps[node] if ways >> dep & 1])
+        if needless:
+            out[node] = needless
+        for dep in plan.deps[node]:
+            ways |= 1 << dep
+        above[node] = ways
+    return out
+
+
 def shortest_cycles(deps: Sequence[Collection[int]]) -> list[list[int]]:
     """Returns a shortest cycle per strongly connected part, parts by their first node.
 

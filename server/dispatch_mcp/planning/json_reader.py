@@ -155,7 +155,7 @@ def _are_texts(items: Sequence[model.Json], limit: int) -> TypeGuard[Sequence[st
         whole = "".join(items)
     except TypeError:
         return False
-    return max(map(len, items), default=0) <= limit and not _BAD_TEXT.search(whole)
+    return (len(whole) <= limit or max(map(len, items)) <= limit) and not _BAD_TEXT.search(whole)
 
 
 def _kind(value: model.Json) -> str:

@@ -80,6 +80,10 @@ def of_plan(
     tasks: Sequence[model.Task], settlement: conflicts.Settlement, first: schedule.Outlook, last: schedule.Outlook
 ) -> Iterator[problems.Notice]:
     """Yields all advice about a plan, as it was sent and as its write conflicts were settled."""
+    distinct = first.plan.deps
+    duplicates = [task.id for task, deps in zip(tasks, distinct, strict=True) if len(task.deps) != len(deps)]
+    if duplicates:
+        yield _about("duplicate_dependency", duplicates, "Repeated dependencies dropped.")
     yield from of_tasks(tasks)
     yield from settlement.notices
     yield from _slower(first.makespan, last.makespan)
@@ -89,10 +93,7 @@ def of_plan(
 
 
 def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
-    """Yields what the tasks themselves show: repeated dependencies, too big, no files declared."""
-    duplicates = [task.id for task in tasks if len(task.deps) > 1 and len(task.deps) != len(set(task.deps))]
-    if duplicates:
-        yield _about("duplicate_dependency", duplicates, "Repeated dependencies dropped.")
+    """Yields what single tasks show: too big, only a folder, no files declared."""
     big = [task.id for task in tasks if task.effort is model.Effort.XL]
     if big:
         yield _about("oversized", big, "XL: split, so that parts can run at once and be verified.")

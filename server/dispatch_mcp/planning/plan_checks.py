@@ -43,7 +43,7 @@ class ScheduledPlan:
     """How a checked plan would run.
 
     `tasks` carry the added edges among their deps and the isolation that was decided; everything else is of these
-    tasks. `implied` holds by position the deps that other deps imply. `problems` is empty unless conflicts are errors.
+    tasks. `problems` is empty unless conflicts are errors.
     `width` is the largest wave, `peak` the most tasks at once with unlimited workers, `next` every task that is
     ready at the start, most urgent first.
     """
@@ -57,7 +57,6 @@ class ScheduledPlan:
     estimate: Estimate
     width: int
     peak: int
-    implied: Mapping[int, tuple[int, ...]]
     added_edges: tuple[model.AddedEdge, ...]
     isolated: tuple[str, ...]
     next: tuple[str, ...]
@@ -68,7 +67,7 @@ class ScheduledPlan:
     def redundant(self) -> tuple[tuple[str, str], ...]:
         """Edges (before, after) that other edges imply: what a transitive reduction leaves out."""
         ids = self.graph.ids
-        return tuple([(ids[dep], ids[node]) for node, deps in self.implied.items() for dep in deps])
+        return tuple([(ids[dep], ids[node]) for node, deps in graph.implied(self.graph).items() for dep in deps])
 
     @property
     def slack(self) -> dict[str, float]:
@@ -325,7 +324,6 @@ def _scheduled(
         estimate=Estimate(serial, outlook.makespan, at.critical, max(at.critical, serial / workers)),
         width=max(map(len, waves), default=0),
         peak=schedule.peak(at),
-        implied=settlement.reach.implied,
         added_edges=tuple(settlement.edges),
         isolated=tuple([ids[node] for node in settlement.in_worktrees]),
         next=tuple([ids[node] for node in outlook.urgent if not deps[node]]),

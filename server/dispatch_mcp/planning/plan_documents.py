@@ -187,7 +187,8 @@ def _task(reader: json_reader.FieldReader, at: int, raw: model.Json) -> model.Ta
     name = raw.get("id", raw.get("task_id"))
     reader.task = json_reader.printable(name) if isinstance(name, str) else ""
     values: dict[str, model.Json] = {"id": "", "do": ""}
-    for key, value in _canonical(reader, raw).items():
+    fields = raw if raw.keys() <= _FIELDS.keys() else _canonical(reader, raw)
+    for key, value in fields.items():
         read = _FIELDS[key](reader, key, value)
         if not json_types.is_left_out(read):
             values[key] = read

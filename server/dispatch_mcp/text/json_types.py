@@ -20,6 +20,11 @@ _SHOWN: Final = 80
 _HUGE: Final = 14_000
 """Bits of whole numbers beyond which Python refuses to write them."""
 
+_LISTS: Final = (list, tuple)
+_NUMBERS: Final = (int, float)
+_OF_FAULTS: Final = (str, float)
+# Not `list | tuple` in the call, which would make a type anew each time: these are asked of every value of an answer.
+
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -37,12 +42,12 @@ def is_object(value: Json) -> TypeGuard[Mapping[str, Json]]:
 
 def is_list(value: Json) -> TypeGuard[Sequence[Json]]:
     """Returns whether a value is a list; a tuple is one, too, but a text or a set is none."""
-    return isinstance(value, list | tuple)
+    return isinstance(value, _LISTS)
 
 
 def is_number(value: Json) -> TypeGuard[float]:
     """Returns whether a value is a number; a truth value is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
 def is_left_out(value: Json) -> bool:
@@ -112,7 +117,7 @@ def _is_faulty(value: Json) -> bool:
     for _ in range(MAX_DEPTH + 1):
         inner: list[Json] = []
         for item in level:
-            if isinstance(item, str | float):
+            if isinstance(item, _OF_FAULTS):
                 if (isinstance(item, str) and "\0" in item) or (isinstance(item, float) and not math.isfinite(item)):
                     return True
             elif isinstance(item, int) or item is None:
