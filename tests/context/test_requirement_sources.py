@@ -283,7 +283,7 @@ def test_of_a_long_file_the_definition_that_is_named_comes_first(resolve: Resolv
 
 def test_a_file_that_is_not_there_brings_the_same_document_under_its_other_name(resolve: Resolve) -> None:
     found = resolve("file:docs/money.rst", interest=words("Extend docs/money.rst"))
-    assert found.unresolved == [packs.Unresolved("file:docs/money.rst", "file:docs/money.md")]
+    assert found.unresolved == [packs.Unresolved("file:docs/money.rst", "file:docs/money.md", is_given=True)]
     assert [piece.path for piece in pieces(found)] == ["docs/money.md"]
 
 
@@ -296,7 +296,7 @@ def test_a_word_that_names_no_file_brings_nothing_and_is_no_miss(resolve: Resolv
 def test_what_holds_no_text_is_named_and_not_given(resolve: Resolve, tmp_path: Path) -> None:
     (tmp_path / "work/logo.png").write_bytes(b"\x89PNG\0\0")
     found = resolve("file:logo.png", interest=words("Look at logo.png"))
-    assert found.unresolved == [packs.Unresolved("file:logo.png", "", "'logo.png' holds no text.")]
+    assert found.unresolved == [packs.Unresolved("file:logo.png", "", "holds no text")]
 
 
 def test_rules_of_folders_at_hand_follow_those_of_the_root(resolve: Resolve, tmp_path: Path) -> None:
@@ -319,3 +319,85 @@ def test_rules_that_are_too_long_are_cut_to_what_matters_and_the_rest_is_named(
     assert "## Money" in pieces(found)[1].text
     assert "## Ships" not in pieces(found)[1].text
     assert [entry.key for offer in found.offers for entry in offer.left_out] == ["file:CLAUDE.md"]
+
+
+def test_a_glob_brings_the_likeliest_of_its_files_and_lists_the_others(resolve: Resolve, tmp_path: Path) -> None:
+    likely = ["docs/money.md", "shop/ledger.py", "shop/cart.py"]
+    interest = file_shares.Interest(context_query.read("Let entry_13 round its steps"), {}, 1_600, likely)
+    found = resolve("file:shop/*.py", interest=interest)
+    assert {path for path, *_ in spans(found)} == {"shop/ledger.py"}
+    assert any("entry_13" in piece.text for piece in pieces(found))
+    listed = [entry.key for offer in found.offers for entry in offer.left_out]
+    assert listed == ["file:shop/ledger.py", "file:shop/cart.py", "file:shop/money.py"]
+
+
+def test_few_files_of_a_glob_in_the_words_of_a_task_are_given(resolve: Resolve) -> None:
+    found = resolve(interest=words("Round all of shop/m*.py"))
+    assert [path for path, *_ in spans(found)] == ["shop/money.py"]
+
+
+def test_a_file_that_is_named_has_its_room_before_those_of_a_glob(resolve: Resolve) -> None:
+    found = resolve("file:shop/*.py", "file:shop/money.py", interest=words("Let entry_13 round", budget=300))
+    assert ("shop/money.py", 1, 6) in spans(found)
+
+
+def test_what_tasks_before_have_made_comes_as_far_as_the_scope_allows(resolve: Resolve) -> None:
+    sources = requirement_sources.Sources(made=("shop/money.py", "docs/money.md", "gone.py", "../outside.txt"))
+    scope = search_scope.SearchScope(excludes=("docs",))
+    found = resolve(sources=sources, scope=scope)
+    assert ([path for path, *_ in spans(found)], found.unresolved) == (["shop/money.py"], [])
+    assert found.whole == 0
+
+
+@pytest.mark.parametrize("key", ["money.md (the rules)", "See docs/money.md, please", "`docs/money.md`"])
+def test_words_that_name_a_file_bring_it_and_are_not_searched_for(resolve: Resolve, key: str) -> None:
+    assert [path for path, *_ in spans(resolve(key))] == ["docs/money.md"]
+
+
+def test_the_bare_name_of_a_folder_means_the_folder(resolve: Resolve) -> None:
+    assert [piece.key for piece in pieces(resolve("shop"))] == ["structure:shop"]
+
+
+@pytest.mark.parametrize("key", ["file:C#/cart.cs", "C#/cart.cs"])
+def test_a_number_sign_may_belong_to_the_name_of_a_file(resolve: Resolve, tmp_path: Path, key: str) -> None:
+    temp_repository.write(tmp_path / "work", "C#/cart.cs", "class Cart {}\n")
+    assert [piece.path for piece in pieces(resolve(key))] == ["C#/cart.cs"]
+
+
+def test_a_line_behind_a_name_says_what_of_a_long_file_matters(resolve: Resolve) -> None:
+    for key in ("shop/ledger.py:80", "file:shop/ledger.py:80"):
+        found = resolve(key, interest=words("Mend it", budget=700))
+        assert any(piece.first <= 80 <= piece.last and piece.last > piece.first for piece in pieces(found))
+    assert spans(resolve("shop/money.py:2")) == [("shop/money.py", 1, 6)]
+
+
+def test_a_link_brings_the_file_that_it_leads_to_and_one_that_leads_away_nothing(
+    resolve: Resolve, tmp_path: Path
+) -> None:
+    root = tmp_path / "work"
+    (root / "money.py").symlink_to("shop/money.py")
+    (root / "away.py").symlink_to("/etc/hostname")
+    (root / "round.py").symlink_to("round.py")
+    found = resolve("file:money.py", "file:away.py", interest=words("Mend round.py"))
+    assert [path for path, *_ in spans(found)] == ["shop/money.py"]
+    assert [(entry.key, entry.nearest, entry.is_given) for entry in found.unresolved] == [
+        ("file:money.py", "file:shop/money.py", True),
+        ("file:away.py", "", False),
+        ("file:round.py", "", False),
+    ]
+    assert all(entry.why for entry in found.unresolved)
+
+
+def test_of_a_file_too_large_for_the_index_what_is_named_is_given(resolve: Resolve, tmp_path: Path) -> None:
+    functions = "".join(f"def step_{at}(order):\n    return order + {at}\n\n\n" for at in range(10_000))
+    temp_repository.write(tmp_path / "work", "shop/checker.py", functions)
+    found = resolve("file:shop/checker.py", interest=words("Let step_7031 round", budget=900))
+    assert (tmp_path / "work/shop/checker.py").stat().st_size > 400_000
+    assert any("def step_7031(" in piece.text for piece in pieces(found))
+    assert [entry.key for offer in found.offers for entry in offer.left_out] == ["file:shop/checker.py"]
+
+
+def test_what_is_there_and_cannot_be_given_is_likened_to_no_other_file(resolve: Resolve, tmp_path: Path) -> None:
+    (tmp_path / "work/money.bin").write_bytes(b"\0\1")
+    (entry,) = resolve("file:money.bin").unresolved
+    assert (entry.nearest, entry.why) == ("", "holds no text")

@@ -341,7 +341,7 @@ async def test_what_a_review_wrote_stays_data_in_the_task_that_mends_it(room: Ro
 async def test_what_cannot_be_given_is_said_with_the_reason(room: Room) -> None:
     room.write({".env": "KEY-CANARY", "src/cart.py": "CODE = 1", "CHANGES.md": "ENTRY-CANARY"})
     (room.root / "logo.png").write_bytes(b"\x89PNG\0\0")
-    (room.root / "huge.json").write_text("1" * 500_000)
+    (room.root / "huge.json").write_text("1" * 5_000_000)
     goal = "Mend .env, logo.png, huge.json and src/cart.py, then CHANGES.rst"
     task = model.Task.model_validate({"id": "t", "do": goal, "files": ["src/new.py"], "reads": ["docs/none.md"]})
     [context] = block(await room.brief(room.order(task)), "context")
@@ -354,7 +354,7 @@ async def test_what_cannot_be_given_is_said_with_the_reason(room: Room) -> None:
         "file:CHANGES.rst;",
     ]
     assert "may hold secrets" in said[1]
-    assert said[4].endswith("did you mean file:CHANGES.md?")
+    assert said[4].endswith("given in its place: file:CHANGES.md")
     assert "KEY-CANARY" not in context.text
     assert "ENTRY-CANARY" in context.text
 

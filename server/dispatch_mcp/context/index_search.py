@@ -56,6 +56,8 @@ WIDEST: Final = 15
 """Files of a past commit that still says something about each of them."""
 
 
+MAX_BYTES: Final = 4_000_000
+"""A larger file is not given, though it is asked for by name; smaller ones may be too large for the index."""
 MOST_SCOPES: Final = 16
 """Scopes of which the visible paths are kept: more agents than take part in a wave or a round."""
 
@@ -386,7 +388,7 @@ class Search:
             if len(cache) > 400:
                 cache.clear()
             try:
-                cache[path] = self._index.root.read(path).text
+                cache[path] = self._index.root.read(path, limit=MAX_BYTES).text
             except safe_paths.Refused:
                 cache[path] = ""
         return cache[path]
@@ -440,6 +442,17 @@ class Search:
         stem = posixpath.splitext(path)[0]
         back = [other for other, name in files.importers.get(_end(stem), ())[:60] if other != path and fits(name, path)]
         return tuple(dict.fromkeys([*forward, *back]))
+
+
+def divided(query: context_query.Query, path: str, text: str) -> list[ranking.FilePart]:
+    """Returns all parts of a file that is not in the index, in their order, none with a score."""
+    parts: list[ranking.FilePart] = []
+    for at, chunk in enumerate(chunks.divide(text, path)):
+        plain = context_query.plain(f"{chunk.name} {text[chunk.start : chunk.end]}")
+        stems, phrases = context_query.plain_stems(plain), context_query.phrases(query, plain)
+        size, span = chunk.end - chunk.start, (chunk.first, chunk.last)
+        parts.append(ranking.FilePart(at, path, chunk.kind, chunk.name, *span, size, 0.0, stems, phrases))
+    return parts
 
 
 def fits(name: str, path: str) -> bool:

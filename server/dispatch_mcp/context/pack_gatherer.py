@@ -53,8 +53,6 @@ CLOSE_S: Final = 0.3
 _WITHHELD = 50
 _WITHOUT_INDEX = frozenset({"file", "rules", "task"})
 """Keys that bring something of a workspace that is not indexed."""
-_LIKELY = 3
-"""Likeliest files whose folders may have rules of their own."""
 
 
 class Gatherer:
@@ -367,7 +365,7 @@ class _Workspace:
         chances = ranking.files(query, evidence)
         evidence = self._search.complete(query, evidence, (path for path in chances if scope.allows(path)))
         budget = max(packs.LEAST_BUDGET, min(request.budget, packs.MOST_BUDGET))
-        likely = [path for path in chances if scope.allows(path)][:_LIKELY]
+        likely = [path for path in chances if scope.allows(path)]
         interest = file_shares.Interest(query, evidence.rarity, budget, likely)
         resolver = requirement_sources.Resolver(self.index, self._search, scope, request.sources, interest)
         resolution = resolver.resolve(request.keys)

@@ -51,11 +51,15 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """A key that stands for nothing here, what was probably meant, and why if it was refused."""
+    """A key that stands for nothing here, what was probably meant, and why if it was refused.
+
+    `is_given` is whether what was meant is given in its place.
+    """
 
     key: str
     nearest: str = ""
     why: str = ""
+    is_given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Pack:
             lines.append("withheld: " + ", ".join(self.withheld))
         for entry in self.unresolved:
             hint = f"; did you mean {entry.nearest}?" if entry.nearest else ""
+            hint = f"; given in its place: {entry.nearest}" if entry.is_given else hint
             reason = f"not given: {entry.key} ({entry.why})" if entry.why else f"not found: {entry.key}"
             lines.append(f"{reason}{hint}")
         return lines or ([] if self.chosen else [NOTHING])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -38,7 +38,13 @@ _FOUND: Final = 4
 _WHOLE: Final = 150
 """Lines of a class that is given in one piece."""
 _GLOBBED: Final = 40
-"""Files of one glob that are given."""
+"""Files of one glob that are given or listed."""
+_EACH: Final = 1_000
+"""Tokens that a file should have of which nobody says by name that it is needed; with less, fewer are given."""
+_LIKELY: Final = 3
+"""Likeliest files whose folders may have rules of their own."""
+_LINK: Final = "is a link"
+_NOWHERE: Final = "is a link that leads nowhere in the workspace"
 _LISTED: Final = 400
 """Lines of the tree of a folder."""
 _LOOKED_AT: Final = 8_192
@@ -51,10 +57,11 @@ _FEW: Final = 200
 class Sources:
     """Texts from elsewhere: the agent's `knowledge` by name, stored continuity `notes`, other tasks' `handoffs`.
 
-    `texts` are what names files besides the task's own words, such as its inputs. `knowledge_share` of the budget is
-    what a knowledge document may take before it comes as its outline and the sections that the task is about;
-    `addresses` are where all of it can be read. `new` are keys of files that the task may have to make: where one is
-    not there, no name like it is looked for.
+    `texts` are what names files besides the task's own words, such as its inputs; `made` are files that the tasks
+    before have made or changed, which come in the room that named ones leave. `knowledge_share` of the budget is what
+    a knowledge document may take before it comes as its outline and the sections that the task is about; `addresses`
+    are where all of it can be read. `new` are keys of files that the task may have to make: where one is not there, no
+    name like it is looked for.
     """
 
     knowledge: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -62,6 +69,7 @@ class Sources:
     notes: str = ""
     handoffs: Mapping[str, str] = field(default_factory=dict[str, str])
     texts: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     new: frozenset[str] = frozenset()
     knowledge_share: float = 1 / 3
 
@@ -115,6 +123,7 @@ class Resolver:
         self._interest = interest
         self._files: dict[str, file_shares.NamedFile] = {}
         self._places: dict[str, int] = {}
+        self._second: set[str] = set()
         self._mentions: Mapping[file_mentions.Mention, Sequence[str]] = {}
         self._at_hand: tuple[str, ...] = ()
         self._workspaces = tuple(dict.fromkeys((str(index.root.path), str(index.root.alias))))
@@ -140,12 +149,24 @@ class Resolver:
         for mention, paths in self._mentions.items():
             for offer in self._mentioned(mention, paths, result):
                 result.offers.append(offer)
+        made = (file_mentions.inside(path, self._workspaces) for path in self._sources.made)
+        self._add_best([path for path in dict.fromkeys(made) if path and self._scope.allows(path)], result)
         return self._filled(result)
 
     def _within_workspace(self, requirement: requirements.Requirement) -> requirements.Requirement:
-        """Returns a requirement whose path is relative to the workspace, if it names one below it."""
+        """Returns a requirement whose path is relative to the workspace, if it names one below it.
+
+        The name of a folder is one without a sign for it, too, and a name with a number sign may be that of a file.
+        """
         subject = requirement.subject
-        if requirement.kind not in {"file", "structure"} or not subject.startswith("/"):
+        if requirement.kind == "rag" and requirement.key == subject and subject in self._search.files.folders:
+            return requirement._replace(kind="structure")
+        if requirement.kind not in {"file", "structure"}:
+            return requirement
+        whole = requirement.key.strip().removeprefix("file:").strip()
+        if "#" in whole and self._is_file(whole):
+            return requirements.Requirement(requirement.key, "file", whole)
+        if not subject.startswith("/"):
             return requirement
         if subject in self._workspaces:
             return requirement._replace(subject="")
@@ -153,17 +174,40 @@ class Resolver:
 
     def _read_words(self, entries: Sequence[requirements.Requirement]) -> None:
         """Finds the files that the task's words and inputs name, and which files are at hand."""
-        texts = (self._interest.query.text, *self._sources.texts)
+        words = (requirement.subject for requirement in entries if requirement.kind == "rag")
+        texts = (self._interest.query.text, *self._sources.texts, *words)
         mentions = dict.fromkeys(name for text in texts for name in file_mentions.of(text, self._workspaces))
         self._mentions = {mention: self._search.files.names.meant(mention) for mention in mentions}
         keys = [requirement.subject for requirement in entries if requirement.kind == "file"]
         targets = [
             path for paths in self._mentions.values() if len(paths) <= file_mentions.MOST_ALIKE for path in paths
         ]
-        self._at_hand = tuple(dict.fromkeys([*keys, *targets, *self._interest.likely]))
+        likely = self._interest.likely[:_LIKELY]
+        self._at_hand = tuple(dict.fromkeys([*keys, *targets, *likely]))
+
+    def _add_best(self, paths: Sequence[str], result: Resolved) -> None:
+        """Adds as many of these files as there is room for, the likeliest first, and lists the rest as left out."""
+        order = {path: at for at, path in enumerate(self._interest.likely)}
+        texts: dict[str, str] = {}
+        for path in sorted(paths, key=lambda path: (order.get(path, len(order)), path))[:_GLOBBED]:
+            with suppress(safe_paths.Refused):
+                texts[path] = self._read(path)
+        room = int(self._interest.budget * file_shares.SHARE)
+        costs = {path: part_choice.cost(path, text) for path, text in texts.items()}
+        count = len(costs) if sum(costs.values()) <= room else max(1, room // _EACH)
+        for path in list(costs)[:count]:
+            offer = self._kept(file_shares.NamedFile(path, texts[path]), result, is_second=True)
+            if offer is not None:
+                result.offers.append(offer)
+        rest = [packs.LeftOut(f"file:{path}", costs[path]) for path in list(costs)[count:] if path not in self._files]
+        if rest:
+            result.offers.append(assembly.KeyOffer((), left_out=tuple(rest)))
 
     def _filled(self, result: Resolved) -> Resolved:
-        """Returns what was resolved with the files in their places: whole, or in parts where they are too long."""
+        """Returns what was resolved with the files in their places: whole, or in parts where they are too long.
+
+        Those that somebody has named come first; the others share what these leave.
+        """
         guides = sum(
             part_choice.cost(piece.path, piece.text)
             for offer in result.offers
@@ -171,13 +215,20 @@ class Resolver:
             if piece.why in packs.READ_FIRST
         )
         room = int((self._interest.budget - guides) * file_shares.SHARE)
-        parts = functools.partial(self._search.parts_of, self._interest.query)
-        offers = file_shares.offers(list(self._files.values()), room, self._interest, parts)
-        for at, offer in zip(self._places.values(), offers, strict=True):
-            result.offers[at] = offer
+        for is_second in (False, True):
+            files = [file for path, file in self._files.items() if (path in self._second) == is_second]
+            offers = file_shares.offers(files, room, self._interest, self._parts)
+            for file, offer in zip(files, offers, strict=True):
+                result.offers[self._places[file.path]] = offer
+                room = max(0, room - sum(part_choice.cost(piece.path, piece.text) for piece in offer.pieces))
         files = [file_shares.NamedFile(path, self._search.text(path)) for path in sorted(result.explicit_paths)]
         result.whole = token_count.count(packs.render([file_shares.whole(file) for file in files], ()))
         return result
+
+    def _parts(self, path: str) -> Sequence[ranking.FilePart]:
+        """Returns the parts of a file that was read, also of one that the index leaves out."""
+        query = self._interest.query
+        return self._search.parts_of(query, path) or index_search.divided(query, path, self._files[path].text)
 
     def _file(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         files, subject = self._search.files, requirement.subject
@@ -192,8 +243,9 @@ class Resolver:
         result.explicit_paths.add(subject)
         if requirement.symbol:
             return self._within(requirement, result)
-        if not requirement.first:
-            return self._kept(file_shares.NamedFile(subject, text), result)
+        if requirement.is_place or not requirement.first:
+            spans = ((requirement.first, requirement.last),) if requirement.first else ()
+            return self._kept(file_shares.NamedFile(subject, text, spans), result)
         return self._lines(requirement, text, result)
 
     def _unreadable(
@@ -201,14 +253,30 @@ class Resolver:
     ) -> assembly.KeyOffer | None:
         """Returns the file that one which is not there surely means; notes what was asked for, and the nearest name."""
         subject = requirement.subject
-        is_absent = subject not in self._search.files.ids and not self._is_file(subject)
-        reason = "" if is_absent and "cannot be read" in why.message else why.message
+        if self._is_file(subject) or "cannot be read" not in why.message:
+            return self._behind(requirement.key, subject, why, result)
         near = self._near(subject)
         nearest = near
-        if not near and (reason or requirement.key not in self._sources.new):
+        if not near and requirement.key not in self._sources.new:
             nearest = requirements.nearest(subject, self._allowed_paths())
-        result.miss(packs.Unresolved(requirement.key, _as_file(nearest), reason))
-        return self._whole(near, result) if near and not reason else None
+        result.miss(packs.Unresolved(requirement.key, _as_file(nearest), is_given=bool(near)))
+        return self._whole(near, result) if near else None
+
+    def _behind(
+        self,
+        key: str,
+        path: str,
+        refusal: safe_paths.Refused,
+        result: Resolved,
+        mention: file_mentions.Mention | None = None,
+    ) -> assembly.KeyOffer | None:
+        """Returns the file that a link leads to below the workspace; notes that, or why nothing can be given."""
+        place = self._index.root.target(path)
+        why = _LINK if place is not None else refusal.message.removeprefix(f"{path!r} ").rstrip(".")
+        result.miss(
+            packs.Unresolved(key, _as_file(place or ""), _NOWHERE if place == "" else why, is_given=bool(place))
+        )
+        return self._whole(place, result, mention) if place else None
 
     def _lines(self, requirement: requirements.Requirement, text: str, result: Resolved) -> assembly.KeyOffer | None:
         subject, lines = requirement.subject, text.removesuffix("\n").split("\n")
@@ -220,7 +288,7 @@ class Resolver:
 
     def _read(self, path: str) -> str:
         """Returns the text of a file of the workspace. Raises Refused for one that cannot be read or holds no text."""
-        content = self._index.root.read(path)
+        content = self._index.root.read(path, limit=index_search.MAX_BYTES)
         if b"\0" in content.data[:_LOOKED_AT]:
             raise safe_paths.refusal(path, "holds no text")
         return content.text
@@ -244,15 +312,20 @@ class Resolver:
         try:
             text = self._read(path)
         except safe_paths.Refused as why:
-            result.miss(packs.Unresolved(f"file:{path}", "", why.message))
-            return None
+            return self._behind(f"file:{path}", path, why, result, mention)
         result.explicit_paths.add(path)
         spans = ((mention.first, mention.last),) if mention and mention.first else ()
         symbols = (mention.symbol,) if mention and mention.symbol else ()
         return self._kept(file_shares.NamedFile(path, text, spans, symbols), result)
 
-    def _kept(self, file: file_shares.NamedFile, result: Resolved) -> assembly.KeyOffer | None:
+    def _kept(
+        self, file: file_shares.NamedFile, result: Resolved, *, is_second: bool = False
+    ) -> assembly.KeyOffer | None:
         before = self._files.get(file.path)
+        if is_second and before is None:
+            self._second.add(file.path)
+        elif not is_second:
+            self._second.discard(file.path)
         if before is None:
             self._files[file.path] = file
             self._places[file.path] = len(result.offers)
@@ -266,10 +339,16 @@ class Resolver:
     ) -> Iterator[assembly.KeyOffer]:
         """Yields the places of files that a name in the task's words means, also of one that only nearly has it."""
         key = f"file:{mention.path}"
+        if (
+            not paths
+            and path_globs.WILD.search(mention.path)
+            and len(matches := self._matching(mention.path)) <= _GLOBBED
+        ):
+            self._add_best(matches, result)
         if not paths and self._is_file(mention.path):
             paths = (mention.path,)
         elif not paths and ("/" in mention.path or "." in mention.path) and (near := self._near(mention.path)):
-            result.miss(packs.Unresolved(key, f"file:{near}"))
+            result.miss(packs.Unresolved(key, f"file:{near}", is_given=True))
             paths = (near,)
         for path in paths if len(paths) <= file_mentions.MOST_ALIKE else ():
             offer = self._whole(path, result, mention)
@@ -296,13 +375,15 @@ class Resolver:
         ).fetchall()
 
     def _glob(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
-        paths = [path for path in self._search.files.ids if path_globs.matches(requirement.subject, path)]
-        visible = [path for path in paths if self._scope.allows(path)]
+        visible = self._matching(requirement.subject)
         if not visible:
             result.unresolved.append(packs.Unresolved(requirement.key))
-            return None
-        files = [file_shares.NamedFile(path, self._search.text(path)) for path in visible[:_GLOBBED]]
-        return assembly.KeyOffer(tuple(map(file_shares.whole, files)))
+        self._add_best(visible, result)
+        return None
+
+    def _matching(self, glob: str) -> list[str]:
+        paths = (path for path in self._search.files.ids if path_globs.matches(glob, path))
+        return [path for path in paths if self._scope.allows(path)]
 
     def _symbol(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
         rows = [row for row in self._definitions(index_tables.leaf(requirement.subject)) if self._scope.allows(row[0])]
@@ -377,6 +458,8 @@ class Resolver:
         return assembly.KeyOffer(tuple(pieces), _PART_SHARE)
 
     def _rag(self, requirement: requirements.Requirement, result: Resolved) -> assembly.KeyOffer | None:
+        if requirement.key == requirement.subject and self._names_files(requirement.subject):
+            return None
         query = context_query.read(requirement.subject)
         evidence = self._search.evidence(query)
         if requirement.docs:
@@ -388,6 +471,13 @@ class Resolver:
             result.unresolved.append(packs.Unresolved(requirement.key, why="nothing holds these words"))
             return None
         return assembly.KeyOffer(tuple(self._piece(part) for part in best[:_FOUND]), _PART_SHARE)
+
+    def _names_files(self, words: str) -> bool:
+        """Returns whether words name files of the workspace and need not be looked for."""
+        return any(
+            0 < len(self._mentions.get(mention, ())) <= file_mentions.MOST_ALIKE
+            for mention in file_mentions.of(words, self._workspaces)
+        )
 
     def _allowed(self, query: context_query.Query, evidence: ranking.FileEvidence) -> list[ranking.FilePart]:
         ranks = ranking.rank(query, replace(evidence, beside_parts=()))

@@ -1,6 +1,7 @@
 """What a task says it needs to see (docs/rules.md#context-keys).
 
 - `file:PATH`, `file:PATH#L10-80`, `file:PATH#Name` a file, lines or a definition of it; PATH may be a glob
+- `file:PATH:10` a file of which line 10 matters most; `file:PATH::Name` is `file:PATH#Name`
 - `symbol:Name` the definitions of that name
 - `structure:FOLDER` what lies in a folder
 - `pattern:name` the best definition for those words, and its best test as an example
@@ -26,12 +27,19 @@ MAX_PATH = 1_000
 
 _KEY = re.compile(r"\s*+(file|symbol|structure|pattern|rag|task|rules)\s*+:(.*+)", re.DOTALL | re.IGNORECASE)
 _LINES = re.compile(r"L?(\d{1,7})(?:\s*-\s*L?(\d{1,7}))?", re.IGNORECASE)
-_PATH = re.compile(r"[^\s:#]*[\w*]\.[A-Za-z]\w{0,9}(?:#\S+)?|[^\s:]+/[^\s:]*")
+# #L10-80, #Name, ::Name; :10, :10-80, and :10:5 of which the column says nothing
+_PLACE = r"#\S+|::[^\W\d]\S*|:L?\d{1,7}(?:-L?\d{1,7}|:\d{1,7})?"
+_PATH = re.compile(rf"(?:[^\s:#]*[\w*]\.[A-Za-z]\w{{0,9}}|[^\s:]+/[^\s:]*)(?:{_PLACE})?")
+_PLACED = re.compile(r"([^#:]+)(?:::([^\W\d]\S*)|:(L?\d{1,7}(?:-L?\d{1,7})?)(?::\d{1,7})?)")
+_QUOTES = "`'\""
 _DOCS = re.compile(r"(?:docs?|documentation)\s*[:/]\s*", re.IGNORECASE)
 
 
 class Requirement(NamedTuple):
-    """One key. `key` is how it was written; `first` and `last` are lines from 1, 0 for none given."""
+    """One key. `key` is how it was written; `first` and `last` are lines from 1, 0 for none given.
+
+    `is_place` is whether they only say where in the file to look, as `cart.py:12` of a trace does.
+    """
 
     key: str
     kind: Kind
@@ -40,16 +48,17 @@ class Requirement(NamedTuple):
     first: int = 0
     last: int = 0
     docs: bool = False
+    is_place: bool = False
 
 
 def parse(key: str) -> Requirement:
     """Returns what a key means; every text means something."""
     match = _KEY.fullmatch(key)
     if not match:
-        subject = key.strip()
+        subject = key.strip().strip(_QUOTES)
         kind: Kind = "file" if len(subject) <= MAX_PATH and _PATH.fullmatch(subject) else "rag"
         return _file(key, subject) if kind == "file" else Requirement(key, kind, subject)
-    name, subject = match[1].lower(), match[2].strip().strip("`'\"")
+    name, subject = match[1].lower(), match[2].strip().strip(_QUOTES).removeprefix("file:")
     if name == "file":
         return _file(key, subject)
     if name == "rag":
@@ -75,11 +84,15 @@ def parse_all(keys: Iterable[str]) -> list[Requirement]:
 
 def _file(key: str, subject: str) -> Requirement:
     path, _, anchor = subject.partition("#")
+    placed = _PLACED.fullmatch(subject)
+    if placed:
+        path, anchor = placed[1], (placed[2] or placed[3]).replace("::", ".")
     lines = _LINES.fullmatch(anchor.strip())
     if lines:
         first = max(1, int(lines[1]))
         last = int(lines[2] or first)
-        return Requirement(key, "file", _tidy(path), first=min(first, last), last=max(first, last))
+        span = min(first, last), max(first, last)
+        return Requirement(key, "file", _tidy(path), first=span[0], last=span[1], is_place=placed is not None)
     return Requirement(key, "file", _tidy(path), symbol=anchor.strip().removesuffix("()"))
 
 

@@ -83,6 +83,21 @@ class Root:
                 f"{path!r} cannot be read: {error.strerror}.", hint="Is it a plain file there?"
             ) from error
 
+    def target(self, path: str) -> str | None:
+        """Returns the file below the workspace that a link leads to, empty for one that leads nowhere in it.
+
+        None for a path with no link in it, or one that does not begin below the workspace.
+        """
+        whole = self.path / path
+        if path.startswith("/") or ".." in path.split("/") or not os.path.lexists(whole):
+            return None
+        place = Path(os.path.realpath(whole))
+        if place == whole:
+            return "" if whole.is_symlink() else None
+        if not place.is_relative_to(self.path) or not place.is_file():
+            return ""
+        return place.relative_to(self.path).as_posix()
+
     def _content(self, path: str, handle: int, limit: int) -> Content:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):

@@ -107,7 +107,7 @@ def _paths(task: model.Task, workspace: str) -> Iterator[tuple[str, bool]]:
         if "." in mention.path or "/" in mention.path:
             yield mention.path, False
     for path in task.reads:
-        yield path, True
+        yield requirements.parse(f"file:{path}").subject, True
     for requirement in requirements.parse_all(task.context):
         if requirement.kind == "file" and (path := file_mentions.inside(requirement.subject, (workspace,))):
             yield path, True

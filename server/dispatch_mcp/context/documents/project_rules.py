@@ -8,7 +8,6 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from dispatch_mcp.context import safe_read
@@ -133,10 +132,10 @@ class _Reader:
         return text or None
 
     def _behind_links(self, path: str) -> str:
-        real = Path(os.path.realpath(self._root.path / path))
-        if not real.is_relative_to(self._root.path):
+        target = self._root.target(path)
+        if target == "":
             raise safe_paths.refusal(path, "is a link that leads outside of the workspace")
-        return real.relative_to(self._root.path).as_posix()
+        return target or path
 
 
 def _imports(text: str) -> list[str]:
