@@ -206,6 +206,19 @@ def test_a_dependant_receives_the_handoff_and_the_output_of_its_predecessor() ->
     assert "uuid keys" in blocks[0].text
 
 
+def test_what_a_predecessor_handed_over_is_said_once_and_without_what_only_this_server_reads() -> None:
+    artifact = model.Artifact(name="ddl", path="db/users.sql", digest="0" * 64, size=9, mime_type="text/sql")
+    handoff = model.Handoff(
+        completed_work="Table users", artifacts=(artifact,), messages=(model.Note(to="other", text="Wait for me"),)
+    )
+    answer = 'It is all there.\n```json\n{"completed_work": "Table users", "artifacts": ["db/users.sql"]}\n```'
+    done = work_order.Upstream("schema", handoff, answer)
+    attempt = work_order.WorkOrder("r1", work().task, 1, model.WorkerKind.API, upstream=(done,))
+    text = prompt_builder.build(attempt, nonce=NONCE).text
+    assert [text.count(words) for words in ("Table users", "db/users.sql", "It is all there.")] == [1, 1, 1]
+    assert not any(words in text for words in ("0" * 64, "text/sql", "Wait for me"))
+
+
 def test_a_retry_is_told_what_ended_the_last_attempt() -> None:
     attempt = work_order.WorkOrder("r1", work().task, 3, model.WorkerKind.API, last_error="SQL injection found")
     block = prompt_builder.build(attempt, nonce=NONCE).section("CONTEXT").data[0]

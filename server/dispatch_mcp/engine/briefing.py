@@ -358,5 +358,5 @@ def _handoff(outcome: model.Outcome) -> str:
 
 
 def _handoff_text(handoff: model.Handoff, summary: str) -> str:
-    fields = handoff.model_dump(mode="json", exclude_defaults=True)
+    fields = prompt_builder.handoff_fields(handoff)
     return json.dumps(fields, ensure_ascii=False) if fields else summary

@@ -20,6 +20,7 @@ from dispatch_mcp.planning import acceptance
 from dispatch_mcp.review import review_tasks, rounds
 from dispatch_mcp.runs import tool_permissions
 from dispatch_mcp.text import escape, fences, token_count
+from dispatch_mcp.text.reading import handoff_texts
 
 SectionName = Literal["ROLE", "GOAL", "CONSTRAINTS", "CONTEXT", "OUTPUT"]
 SECTIONS: Final[tuple[SectionName, ...]] = ("GOAL", "CONSTRAINTS", "CONTEXT", "OUTPUT")
@@ -316,14 +317,21 @@ def _notices(work: work_order.WorkOrder) -> Iterator[fences.Data]:
 def _upstream(work: work_order.WorkOrder) -> Iterator[fences.Data]:
     for result in work.upstream:
         note = UNPROVEN if result.unverified else ""
-        handoff = result.handoff.model_dump(mode="json", exclude_defaults=True)
+        handoff = handoff_fields(result.handoff)
         source = f"task {result.task_id}"
         if handoff:
             yield fences.Data("handoff", source, _json(handoff), note)
         elif result.summary:
             yield fences.Data("summary", source, result.summary, note)
-        if result.output not in (None, "", result.summary):
-            yield fences.Data("output", source, _json(result.output), note)
+        output = handoff_texts.without(result.output) if isinstance(result.output, str) and handoff else result.output
+        if output not in (None, "", result.summary):
+            yield fences.Data("output", source, _json(output), note)
+
+
+def handoff_fields(handoff: model.Handoff) -> dict[str, model.Json]:
+    """Returns what a dependant reads of a handoff: not what is delivered as messages, nor the digests of artifacts."""
+    unread = {"messages": True, "artifacts": {"__all__": {"digest", "size", "mime_type"}}}
+    return handoff.model_dump(mode="json", exclude_defaults=True, exclude=unread)
 
 
 def message_data(messages: Iterable[model.Message]) -> Iterator[fences.Data]:

@@ -131,3 +131,33 @@ def test_what_is_read_of_an_answer_in_any_form_is_what_its_object_says(
 def test_no_text_breaks_the_reader(text: str) -> None:
     fields, problem = handoff_texts.read(text)
     assert (fields is None) is bool(problem)
+
+
+HANDED_OVER = '{"completed_work": "Totals are right.", "files_modified": ["cart.py"]}'
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (f"All is well.\n\n```json\n{HANDED_OVER}\n```", "All is well."),
+        (f"All is well.\n~~~\n{HANDED_OVER}\n~~~\nBye.", "All is well.\nBye."),
+        (f"All is well. {HANDED_OVER}", "All is well."),
+        (f"```json\n{HANDED_OVER}\n```\n", ""),
+        ("No block at all {", "No block at all {"),
+    ],
+)
+def test_what_is_said_beside_a_handoff_is_the_text_without_its_block(text: str, rest: str) -> None:
+    assert handoff_texts.without(text) == rest
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        '{"completed_work": "Done.", "api": {"GET /cart": "the cart"}}',
+        '{"handoff": {"completed_work": "Done."}, "table": [1, 2]}',
+        f'{{"completed_work": "{"x" * 5_000}"}}',
+    ],
+)
+def test_a_block_that_says_more_than_a_handoff_keeps_is_not_taken_out(block: str) -> None:
+    text = f"All is well.\n```json\n{block}\n```"
+    assert handoff_texts.without(text) == text

@@ -15,6 +15,8 @@ from dispatch_mcp.text.reading import excerpts, reported_failures
 
 # Each of so many tries for an object without a fence may read all of what is read; answers made to be slow took 0.1 s.
 _TRIES = 200
+_MOST = 4_000
+"""Characters of a handoff of which no field is cut when it is read."""
 
 LISTS: Final = ("files_modified", "decisions_made", "open_questions", "mistakes_learned")
 EDITS: Final = "proposed_edits"
@@ -72,6 +74,35 @@ def read(text: str) -> HandoffText:
         if fields is not None:
             return HandoffText(fields, "")
     return HandoffText(None, f"{BROKEN}: {first_error}" if first_error else MISSING)
+
+
+def without(text: str) -> str:
+    """Returns what a text says beside the handoff that it ends with; all of it where that says more than a handoff.
+
+    So whoever is given the fields of the handoff does not read them twice.
+    """
+    for candidate in _candidates(excerpts.HANDOFF.of(text)):
+        try:
+            value = _loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+        fields = fields_of(value)
+        if fields is not None:
+            is_all = json_types.is_object(value) and len(fields) == len(value) and len(candidate) <= _MOST
+            return _cut_out(text, candidate) if is_all else text
+    return text
+
+
+def _cut_out(text: str, block: str) -> str:
+    """Returns a text without its last block of these words, and without the fence around that."""
+    before, middle, after = text.rpartition(block)
+    if not middle:
+        return text
+    head, _, opening = before.rstrip("\n").rpartition("\n")
+    closing, _, rest = after.lstrip("\n").partition("\n")
+    if _FENCE_LINE.fullmatch(opening) and closing.strip()[:3] in {"```", "~~~"}:
+        before, after = head, rest
+    return "\n".join(part for part in (before.rstrip(), after.strip()) if part)
 
 
 def fields_of(value: json_types.Json) -> Fields | None:
