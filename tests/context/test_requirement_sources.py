@@ -342,7 +342,7 @@ def test_a_file_that_is_named_has_its_room_before_those_of_a_glob(resolve: Resol
 
 
 def test_what_tasks_before_have_made_comes_as_far_as_the_scope_allows(resolve: Resolve) -> None:
-    sources = requirement_sources.Sources(made=("shop/money.py", "docs/money.md", "gone.py", "../outside.txt"))
+    sources = requirement_sources.Sources(outputs=("shop/money.py", "docs/money.md", "gone.py", "../outside.txt"))
     scope = search_scope.SearchScope(excludes=("docs",))
     found = resolve(sources=sources, scope=scope)
     assert ([path for path, *_ in spans(found)], found.unresolved) == (["shop/money.py"], [])

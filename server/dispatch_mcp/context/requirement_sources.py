@@ -57,7 +57,7 @@ _FEW: Final = 200
 class Sources:
     """Texts from elsewhere: the agent's `knowledge` by name, stored continuity `notes`, other tasks' `handoffs`.
 
-    `texts` are what names files besides the task's own words, such as its inputs; `made` are files that the tasks
+    `texts` are what names files besides the task's own words, such as its inputs; `outputs` are files that the tasks
     before have made or changed, which come in the room that named ones leave. `knowledge_share` of the budget is what
     a knowledge document may take before it comes as its outline and the sections that the task is about; `addresses`
     are where all of it can be read. `new` are keys of files that the task may have to make: where one is not there, no
@@ -69,7 +69,7 @@ class Sources:
     notes: str = ""
     handoffs: Mapping[str, str] = field(default_factory=dict[str, str])
     texts: tuple[str, ...] = ()
-    made: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     new: frozenset[str] = frozenset()
     knowledge_share: float = 1 / 3
 
@@ -149,8 +149,8 @@ class Resolver:
         for mention, paths in self._mentions.items():
             for offer in self._mentioned(mention, paths, result):
                 result.offers.append(offer)
-        made = (file_mentions.inside(path, self._workspaces) for path in self._sources.made)
-        self._add_best([path for path in dict.fromkeys(made) if path and self._scope.allows(path)], result)
+        outputs = (file_mentions.inside(path, self._workspaces) for path in self._sources.outputs)
+        self._add_best([path for path in dict.fromkeys(outputs) if path and self._scope.allows(path)], result)
         return self._filled(result)
 
     def _within_workspace(self, requirement: requirements.Requirement) -> requirements.Requirement:

@@ -208,7 +208,7 @@ class Briefing:
             notes=await self._continuity(work.run_id),
             handoffs={name: _handoff(outcome) for name, outcome in outcomes.items()},
             texts=tuple(_strings(work.task.inputs)),
-            made=_made(work),
+            outputs=_outputs(work),
             new=frozenset(f"file:{path}" for path in work.task.files),
             knowledge_share=1 / 3 if opens else _WHOLE_KNOWLEDGE,
         )
@@ -335,7 +335,7 @@ def _strings(value: model.Json) -> Iterator[str]:
             rest += reversed(value)
 
 
-def _made(work: work_order.WorkOrder) -> tuple[str, ...]:
+def _outputs(work: work_order.WorkOrder) -> tuple[str, ...]:
     """Returns the files that the tasks before say that they have changed or made."""
     handoffs = [upstream.handoff for upstream in work.upstream]
     paths = (path for handoff in handoffs for path in (*handoff.files_modified, *(a.path for a in handoff.artifacts)))
