@@ -84,15 +84,15 @@ def parse_all(keys: Iterable[str]) -> list[Requirement]:
 
 def _file(key: str, subject: str) -> Requirement:
     path, _, anchor = subject.partition("#")
-    placed = _PLACED.fullmatch(subject)
-    if placed:
-        path, anchor = placed[1], (placed[2] or placed[3]).replace("::", ".")
+    place = _PLACED.fullmatch(subject)
+    if place:
+        path, anchor = place[1], (place[2] or place[3]).replace("::", ".")
     lines = _LINES.fullmatch(anchor.strip())
     if lines:
         first = max(1, int(lines[1]))
         last = int(lines[2] or first)
         span = min(first, last), max(first, last)
-        return Requirement(key, "file", _tidy(path), first=span[0], last=span[1], is_place=placed is not None)
+        return Requirement(key, "file", _tidy(path), first=span[0], last=span[1], is_place=place is not None)
     return Requirement(key, "file", _tidy(path), symbol=anchor.strip().removesuffix("()"))
 
 
