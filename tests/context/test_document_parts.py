@@ -32,6 +32,14 @@ def test_a_long_document_comes_as_its_outline_and_the_sections_of_the_task() -> 
     assert "Opening words." in text
 
 
+def test_sections_that_say_little_of_the_task_are_left_out_though_there_is_room_where_that_is_wanted() -> None:
+    text, is_whole = document_parts.extract(GUIDE, 1_000, context_query.stems("hash passwords"), least=0.25)
+    assert not is_whole
+    assert [name for name in ("Caches", "Sessions", "Passwords", "Indexes") if f"## {name}" in text] == ["Passwords"]
+    assert "## Caches" in document_parts.extract(GUIDE, 1_000, TASK).text
+    assert "## Caches" in document_parts.extract(GUIDE, 1_000, context_query.stems("zebra"), least=0.25).text
+
+
 def test_sections_stand_in_their_own_order_and_gaps_are_named() -> None:
     text, _ = document_parts.extract(GUIDE, 900, context_query.stems("passwords and caches"))
     assert text.index("## Caches") < text.index(document_parts.LEFT_OUT.format("Sessions")) < text.index("## Passwords")

@@ -37,7 +37,8 @@ def test_an_agent_without_a_document_knows_nothing_of_it(library: knowledge_docu
 def test_a_shipped_document_is_an_instruction_with_an_address(library: knowledge_documents.Library) -> None:
     document, missing = of(library, agent("bundled", "knowledgebase/backend/services.md"))
     assert document is not None
-    assert (document.is_instruction, document.address, missing) == (True, "dispatch://knowledge/backend/services", "")
+    address = "the MCP resource dispatch://knowledge/backend/services"
+    assert (document.is_instruction, document.address, missing) == (True, address, "")
     assert document.text.startswith("#")
 
 
@@ -54,9 +55,11 @@ def test_a_document_beside_the_users_own_agent_is_an_instruction(
 ) -> None:
     temp_repository.write(tmp_path, place, "MINE")
     own = agent("user", "docs/shop.md", path=str(tmp_path / "agents/shop-expert.md"))
-    assert of(library, own).document == knowledge_documents.KnowledgeDocument("docs/shop.md", "MINE")
+    address = f"the file {tmp_path / place}"
+    expected = knowledge_documents.KnowledgeDocument("docs/shop.md", "MINE", address=address)
+    assert of(library, own).document == expected
     full = agent("user", str(tmp_path / place), path=str(tmp_path / "agents/shop-expert.md"))
-    assert of(library, full).document == knowledge_documents.KnowledgeDocument(str(tmp_path / place), "MINE")
+    assert of(library, full).document == expected._replace(name=str(tmp_path / place))
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -67,7 +70,8 @@ def test_a_document_of_a_project_is_an_instruction_only_where_the_user_trusts_it
     temp_repository.write(tmp_path / "work", "docs/shop.md", "THEIRS")
     theirs = agent("project", "./docs/shop.md", path=str(tmp_path / "work/.claude/agents/shop-expert.md"))
     document = of(library, theirs, workspace=tmp_path / "work").document
-    assert document == knowledge_documents.KnowledgeDocument("./docs/shop.md", "THEIRS", trusted)
+    address = "the file docs/shop.md"
+    assert document == knowledge_documents.KnowledgeDocument("./docs/shop.md", "THEIRS", trusted, address)
 
 
 @pytest.mark.parametrize("approved", [True, False])

@@ -399,15 +399,16 @@ async def test_a_brief_that_could_not_be_filled_says_so(
 
 
 async def test_a_long_knowledge_document_comes_as_its_outline_and_what_the_task_is_about(room: Room) -> None:
-    filler = "Words about nothing in particular, again and again.\n" * 60
-    long = "\n".join(f"## {name}\n\n{name.upper()}-CANARY\n\n{filler}" for name in ("Taxes", "Discounts", "Refunds"))
+    names = ("Taxes", "Discounts", "Refunds", "Stock", "Staff", "Stores", "Suppliers")
+    filler = "Words about nothing in particular, again and again.\n" * 30
+    long = "\n".join(f"## {name}\n\n{name.upper()}-CANARY\n\n{filler}" for name in names)
     temp_repository.write(room.briefing.library.home, KNOWLEDGE, long)
     task = model.Task.model_validate({"id": "t", "do": "Apply discounts to the total", "agent": EXPERT.name})
     prompt = await room.brief(room.order(task))
     text = prompt.section("CONTEXT").words(prompt_builder.GUIDES["knowledge"])
-    assert text.startswith(f"`{KNOWLEDGE}`\n\nSections: Taxes; Discounts; Refunds")
+    assert text.startswith(f"`{KNOWLEDGE}`\n\nSections: {'; '.join(names)}")
     assert "DISCOUNTS-CANARY" in text
-    assert "REFUNDS-CANARY" not in text
+    assert text.count("-CANARY") == 1
     assert text.endswith("[All of it: the MCP resource dispatch://knowledge/shops/totals]")
     assert token_count.count(text) <= 5_000 / 3 + 60
 
@@ -427,6 +428,20 @@ async def test_a_knowledge_document_that_is_not_there_brings_its_stand_in_and_an
     assert [(note.kind, note.task_id, note.data) for note in notes] == [
         (briefing.NO_KNOWLEDGE, "t", {"missing": lost.knowledge, "stand_in": general.knowledge})
     ]
+
+
+@pytest.mark.parametrize("layer", ["project", "user"])
+async def test_where_all_of_a_long_document_can_be_read_is_said_of_a_project_s_and_of_the_user_s_own(
+    room: Room, layer: catalog.Layer
+) -> None:
+    home = room.root if layer == "project" else room.root.parent / "agents"
+    place = home / "docs/shop.md"
+    temp_repository.write(home, "docs/shop.md", "".join(f"## Part {at}\n\n{'words ' * 60}\n\n" for at in range(60)))
+    path = str(home / ".claude/agents/shop.md")
+    theirs = EXPERT.model_copy(update={"layer": layer, "knowledge": "docs/shop.md", "path": path})
+    own = replace(room, briefing=replace(room.briefing, catalog=lambda: catalog.Catalog((theirs,))))
+    text = (await own.brief(room.order(model.Task.model_validate({"id": "t", "do": "X", "agent": EXPERT.name})))).text
+    assert f"[All of it: the file {'docs/shop.md' if layer == 'project' else place}]" in text
 
 
 async def test_the_knowledge_of_a_project_that_nobody_trusts_is_data(room: Room) -> None:

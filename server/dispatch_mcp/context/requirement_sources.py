@@ -29,6 +29,9 @@ _GUIDES_SHARE: Final = 0.4
 """Share of the budget that rules and a knowledge document may take together."""
 _RULES_SHARE: Final = 0.15
 """What rules may take however long the knowledge document is."""
+_LEAST_WORTH: Final = 0.25
+"""Sections of a long knowledge document that say less of the task than this share of the best one are left out, if its
+reader can look them up; rules count whatever a task is about."""
 _PART_SHARE: Final = 0.3
 """Share of the budget that one question, pattern or folder may take."""
 _DEFINITIONS: Final = 6
@@ -517,7 +520,7 @@ class Resolver:
     def _with_address(self, name: str, text: str) -> str:
         """Returns the extract of a document with where all of it can be read."""
         address = self._sources.addresses.get(name)
-        return f"{text}\n\n[All of it: the MCP resource {address}]" if address else text
+        return f"{text}\n\n[All of it: {address}]" if address else text
 
     def _extracts(self, guides: Sequence[packs.Item]) -> list[document_parts.Extract]:
         """Returns what is given of each text that guides the work: all of it, or its outline and what matters."""
@@ -534,7 +537,11 @@ class Resolver:
         limits |= dict.fromkeys(rest, share)
         return [
             document_parts.extract(
-                guide.text, limits[at] - part_choice.cost(guide.path, ""), task, self._interest.rarity
+                guide.text,
+                limits[at] - part_choice.cost(guide.path, ""),
+                task,
+                self._interest.rarity,
+                least=_LEAST_WORTH if guide.path in self._sources.addresses else 0.0,
             )
             for at, guide in enumerate(guides)
         ]

@@ -40,7 +40,7 @@ MAX_RUNS, MAX_NOTES = 10, 30
 """How many earlier runs of a workspace the continuity notes are made of, and how many lines they have."""
 
 _OPENS_REFERENCES = frozenset({WorkerKind.HOST})
-"""Workers that can read the rest of a knowledge document where it is kept."""
+"""Workers that can read resources of this server."""
 _WHOLE_KNOWLEDGE: Final = 0.6
 """Share of the budget that a knowledge document may take for workers that cannot."""
 PARTLY: Final = (
@@ -202,9 +202,12 @@ class Briefing:
         task_ids -= {upstream.task_id for upstream in work.upstream}
         outcomes = await self.store.outcomes(work.run_id, task_ids) if task_ids else {}
         opens = work.worker in _OPENS_REFERENCES
+        address = document.address if document else ""
+        if not opens and address.startswith(knowledge_documents.RESOURCE):
+            address = ""
         return requirement_sources.Sources(
             knowledge={document.name: document.text} if document else {},
-            addresses={document.name: document.address} if document and document.address and opens else {},
+            addresses={document.name: address} if document and address else {},
             notes=await self._continuity(work.run_id),
             handoffs={name: _handoff(outcome) for name, outcome in outcomes.items()},
             texts=tuple(_strings(work.task.inputs)),

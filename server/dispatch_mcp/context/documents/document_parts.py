@@ -32,10 +32,13 @@ class _Section(NamedTuple):
     cost: int
 
 
-def extract(text: str, room: int, task: Collection[str], weights: Mapping[str, float] | None = None) -> Extract:
+def extract(
+    text: str, room: int, task: Collection[str], weights: Mapping[str, float] | None = None, *, least: float = 0.0
+) -> Extract:
     """Returns as much of a document as fits into `room` tokens; `task` are the stems of what the reader has to do.
 
-    `weights` says how rare each stem is, 1 where nothing is said.
+    `weights` says how rare each stem is, 1 where nothing is said. Of a document that does not fit, sections that say
+    less of the task than `least`, a share of what the best of them says, are left out though there is room.
     """
     text = text.strip()
     if token_count.count(text) <= room:
@@ -43,8 +46,10 @@ def extract(text: str, room: int, task: Collection[str], weights: Mapping[str, f
     sections = _sections(text)
     outline = _outline(sections, room // _OUTLINE_SHARE)
     places: set[int] = set()
-    for at in _by_worth(sections, task, weights or {}):
-        if sections[at].cost > room:
+    worth = _worth(sections, task, weights or {})
+    least *= max(worth)
+    for at in sorted(range(len(sections)), key=lambda at: (-worth[at], at)):
+        if sections[at].cost > room or worth[at] < least:
             continue
         if token_count.count(_joined(outline, _given(sections, {*places, at}))) <= room:
             places.add(at)
@@ -86,16 +91,16 @@ def _outline(sections: Sequence[_Section], room: int) -> str:
     return OUTLINE + "; ".join(names) if names else ""
 
 
-def _by_worth(sections: Sequence[_Section], task: Collection[str], weights: Mapping[str, float]) -> list[int]:
-    """Returns the places of sections, those first that say most of the task; the opening before what says nothing."""
+def _worth(sections: Sequence[_Section], task: Collection[str], weights: Mapping[str, float]) -> list[float]:
+    """Returns how much of the task each section says."""
 
-    def worth(at: int) -> float:
-        body, heading = context_query.stems(sections[at].text), context_query.stems(sections[at].heading)
+    def worth(section: _Section) -> float:
+        body, heading = context_query.stems(section.text), context_query.stems(section.heading)
         return sum(
             weights.get(stem, 1.0) * (_HEADING_WORTH if stem in heading else 1.0) for stem in task if stem in body
         )
 
-    return sorted(range(len(sections)), key=lambda at: (-worth(at), at))
+    return [worth(section) for section in sections]
 
 
 def _given(sections: Sequence[_Section], places: Collection[int]) -> list[str]:

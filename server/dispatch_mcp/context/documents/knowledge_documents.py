@@ -14,6 +14,8 @@ from dispatch_mcp.context import safe_read
 
 SHIPPED: Final = "knowledgebase/"
 """How the names of documents begin that come with the product, or that the user keeps in their place."""
+RESOURCE: Final = "the MCP resource "
+FILE: Final = "the file "
 MAX_BYTES: Final = 256 * 1024
 _ABOVE: Final = 3
 """Folders in which a document of an agent's own is looked for: that of its file, and two above it."""
@@ -21,7 +23,7 @@ _OWN: Final[frozenset[catalog.Layer]] = frozenset({"user", "configured"})
 
 
 class KnowledgeDocument(NamedTuple):
-    """A knowledge document. `address` is where a reader with access to this server finds all of it, empty for nowhere.
+    """A knowledge document. `address` says in words where a reader finds all of it, empty for nowhere.
 
     `is_instruction` is whether it comes from the product or from its user; from anybody else it is information.
     """
@@ -75,9 +77,9 @@ class Library:
         """Returns the document of a project's or plugin's agent, which lies below the project's or plugin's folder."""
         is_project = agent.layer == "project"
         root = Path(workspace) if is_project else Path(agent.path).parent.parent
-        text = _below(root, agent.knowledge)
+        text, address = _below(root, agent.knowledge), FILE + agent.knowledge.removeprefix("./") if is_project else ""
         is_trusted = self.trusts(workspace) if is_project else agent.trusted
-        return None if text is None else KnowledgeDocument(agent.knowledge, text, is_trusted)
+        return None if text is None else KnowledgeDocument(agent.knowledge, text, is_trusted, address)
 
 
 def _shipped(name: str, home: Path) -> KnowledgeDocument | None:
@@ -89,7 +91,7 @@ def _shipped(name: str, home: Path) -> KnowledgeDocument | None:
         text = bundled_files.text("knowledgebase", short, home)
     except errors.DispatchError:
         return None
-    return KnowledgeDocument(name, text, address=f"dispatch://knowledge/{short}") if text.strip() else None
+    return KnowledgeDocument(name, text, address=f"{RESOURCE}dispatch://knowledge/{short}") if text.strip() else None
 
 
 def _beside(agent: catalog.Agent) -> Iterator[KnowledgeDocument | None]:
@@ -98,7 +100,7 @@ def _beside(agent: catalog.Agent) -> Iterator[KnowledgeDocument | None]:
     folders = [Path(agent.path).parent, *Path(agent.path).parent.parents][:_ABOVE]
     for place in [path] if path.is_absolute() else [folder / path for folder in folders]:
         text = _text(place)
-        yield KnowledgeDocument(agent.knowledge, text) if text is not None else None
+        yield KnowledgeDocument(agent.knowledge, text, address=f"{FILE}{place}") if text is not None else None
 
 
 def _text(path: Path) -> str | None:
