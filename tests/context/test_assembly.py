@@ -343,3 +343,10 @@ def test_what_likely_parts_leave_is_given_to_others_unless_little_here_matches(
     windows = [part(MONEY, first, first + 4) for first in range(1, 200, 5)]
     pack = assembly.assemble(request(20_000, parts=windows, strangers=strangers))
     assert (len(lines(pack)) == 200) == is_full
+
+
+def test_rules_are_not_given_again_as_what_the_task_may_change() -> None:
+    rules = packs.Item(f"rules:{CART}", CART, "Be brief.", 0, "rules")
+    parts = [part(CART, 1, 20), part(MONEY, 1, 20)]
+    pack = assembly.assemble(request(offers=[assembly.KeyOffer((rules,))], parts=parts))
+    assert [(one.path, one.why) for one in pack.chosen] == [(CART, "rules"), (MONEY, "scored")]

@@ -66,6 +66,12 @@ def test_of_a_long_file_the_part_that_the_task_means_comes_with_an_outline() -> 
     assert [entry.key for entry in offer.left_out] == ["file:a.py"]
 
 
+def test_beside_lines_that_are_named_what_the_task_means_elsewhere_in_the_file_is_given_too() -> None:
+    traced = file("a.py", LONG, ((3 * BODY + 4, 3 * BODY + 4),))
+    [offer] = file_shares.offers([traced], 900, interest("Round the total"), lambda _: parts(LONG))
+    assert [piece.name for piece in offer.pieces[1:3]] == ["rule_3", "round_total"]
+
+
 def test_of_a_long_changelog_the_newest_entries_come_before_those_that_the_task_means() -> None:
     [offer] = file_shares.offers([file("CHANGES.md", LONG)], 900, interest("Round the total"), lambda _: parts(LONG))
     assert [piece.name for piece in offer.pieces[1:]] == ["rule_0", "round_total"]

@@ -93,7 +93,10 @@ def assemble(request: PackRequest) -> packs.Pack:
     draft = _Draft(request.budget - reserve, request.budget * CHARACTERS_A_TOKEN)
     for offer in request.offers:
         _offer(draft, offer, int(offer.share * request.budget))
-    candidates = [(part, score) for part, score in request.ranks.parts if request.allows(part.path)]
+    guides = {item.path for item in draft.items if item.why == "rules"}
+    candidates = [
+        (part, score) for part, score in request.ranks.parts if part.path not in guides and request.allows(part.path)
+    ]
     files = [path for path in request.ranks.order if request.allows(path)]
     leftovers = _scored(draft, candidates, files, request)
     return _fitted(_pack(request, draft, files, _tops(candidates), leftovers))

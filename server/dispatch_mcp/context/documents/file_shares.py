@@ -93,15 +93,17 @@ def _in_parts(
 ) -> assembly.KeyOffer:
     """Returns an outline of a file and the parts that the task means, the likeliest first; the rest is left out.
 
-    Of a changelog the newest entries come first, as that is where the next one is written.
+    Lines that are named only say where to look: what the task is about may still be elsewhere in the file. Of a
+    changelog the newest entries come first, as that is where the next one is written.
     """
     summary = outline(file.path, parts, share.tokens // _OUTLINE)
     pieces = [summary] if summary else []
     space = share.tokens - sum(map(_cost, pieces))
-    worth = {part.id: _worth(file, interest, part) for part in parts}
+    focus = {part.id: 2 * _FOCUS * _is_in_focus(file, part) for part in parts}
+    worth = {part.id: _worth(file, interest, part) + focus[part.id] for part in parts}
     newest = next((part.id for part in parts if part.name and file_kinds.of(file.path) == "changelog"), None)
     order = sorted(parts, key=lambda part: (part.id != newest, -worth[part.id], part.first))
-    least = _WORTH_SHOWING * max(worth.values(), default=0.0)
+    least = _WORTH_SHOWING * max((worth[part.id] - focus[part.id] for part in parts), default=0.0)
     worthwhile = (part for part in order if part.id == newest or worth[part.id] > least)
     items = [_item(file, part.first, part.last, part.name) for part in worthwhile]
     for item in items or [whole(file)]:
@@ -128,9 +130,11 @@ def _worth(file: NamedFile, interest: Interest, part: ranking.FilePart) -> float
     names = ranking.name_stems(part.name) if part.name else frozenset[str]()
     words = sum(interest.rarity.get(term, 1.0) or 1.0 for term in terms if term in part.stems)
     words += sum(_NAME * (interest.rarity.get(term, 1.0) or 1.0) for term in terms if term in names)
-    is_named = _is_named(part.name, (*file.symbols, *interest.query.names))
-    is_in_focus = any(first <= part.last and part.first <= last for first, last in file.spans)
-    return words + part.phrases + _FOCUS * (is_named + 2 * is_in_focus)
+    return words + part.phrases + _FOCUS * _is_named(part.name, (*file.symbols, *interest.query.names))
+
+
+def _is_in_focus(file: NamedFile, part: ranking.FilePart) -> bool:
+    return any(first <= part.last and part.first <= last for first, last in file.spans)
 
 
 def _is_named(name: str, symbols: Collection[str]) -> bool:
