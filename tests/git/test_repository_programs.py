@@ -67,6 +67,76 @@ def test_settings_are_added_behind_those_that_are_there(first: dict[str, str], m
     assert pairs == [*first.items(), *more.items()]
 
 
+def settings_by_git(folder: Path) -> repository_programs.OwnPrograms:
+    return repository_programs.read(git(folder, *repository_programs.LISTING, check=False))
+
+
+SETS = {
+    "a filter": '[filter "x"]\n\tclean = y\n',
+    "in capitals": '[FILTER "x"]\n\tCLEAN = y\n',
+    "with dots": "[filter.x]\nclean = y\n",
+    "on one line": '[core] [merge "x"] driver = y\n',
+    "behind a byte order mark": '\ufeff[hook "x"]\r\ncommand = y\r\n',
+    "an included file": "[include]\npath = more\n",
+    "a file that is included here": '[includeIf "gitdir:/**"]\npath = more\n',
+    "a folder elsewhere": "[core]\n\tworkTree = /\n",
+    "settings of a worktree": "[extensions]\nworktreeConfig = true\n",
+}
+
+
+@pytest.mark.parametrize("text", SETS.values(), ids=SETS)
+def test_a_repository_that_names_programs_in_any_way_is_asked_for_them(text: str, tmp_path: Path) -> None:
+    repo = make(tmp_path / "repo")
+    git(repo, "worktree", "add", "-q", "--detach", str(tmp_path / "copy"))
+    assert repository_programs.are_none_set(repo)
+    assert repository_programs.are_none_set(tmp_path / "copy")
+    config, more = repo / ".git/config", '[filter "x"]\nclean = y\n'
+    config.write_text(text + config.read_text() if text.startswith("\ufeff") else config.read_text() + text)
+    (repo / ".git/more").write_text(more)
+    (repo / ".git/config.worktree").write_text(more)
+    assert settings_by_git(repo) != repository_programs.OwnPrograms(), "git sees it too"
+    for folder in (repo, repo / "src", tmp_path / "copy", repo / ".git"):
+        assert not repository_programs.are_none_set(folder), folder
+
+
+@given(
+    words=st.lists(
+        st.sampled_from([*'[]"=.\\\n;# x', "filter", "Merge", "core", "worktree", "clean", "\\\n", "\t"]), max_size=20
+    )
+)
+def test_what_is_taken_for_certain_is_what_git_says(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    repo = tmp_path_factory.mktemp("any") / "repo"
+    (repo / ".git").mkdir(parents=True)
+    (repo / ".git/config").write_text("[core]\n" + "".join(words))
+    if repository_programs.are_none_set(repo):
+        answer = git(repo, "config", "--file", ".git/config", "--name-only", "--list", check=False)
+        assert not [key for key in answer.lower().splitlines() if key.startswith(("filter.", "merge.", "hook."))]
+        assert "core.worktree" not in answer.lower()
+
+
+def test_repositories_of_every_usual_form_are_certain(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "bare")
+    git(tmp_path, "init", "-q", "--separate-git-dir", str(tmp_path / "apart"), "files")
+    for folder in (tmp_path, tmp_path / "bare", tmp_path / "bare/refs", tmp_path / "files", tmp_path / "apart"):
+        assert repository_programs.are_none_set(folder), folder
+    for config, folder in ((tmp_path / "bare/config", "bare/refs"), (tmp_path / "apart/config", "files")):
+        config.write_text(config.read_text() + SETS["a filter"])
+        assert not repository_programs.are_none_set(tmp_path / folder)
+
+
+def test_what_is_unusual_is_not_certain_and_is_not_waited_for(tmp_path: Path) -> None:
+    for name, text in {
+        "empty": "",
+        "nowhere": "gitdir: /nowhere/at/all\n",
+        "huge": "gitdir: " + "x" * (1 << 20),
+    }.items():
+        write(tmp_path, f"{name}/.git", text)
+        assert not repository_programs.are_none_set(tmp_path / name), name
+    (tmp_path / "piped/.git").mkdir(parents=True)
+    os.mkfifo(tmp_path / "piped/.git/config")
+    assert not repository_programs.are_none_set(tmp_path / "piped")
+
+
 def policy() -> child_environment.ChildPolicy:
     return child_environment.ChildPolicy({"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]})
 

@@ -57,6 +57,9 @@ _ENV = {
     "GIT_SEQUENCE_EDITOR": "true",
     "LC_ALL": "C.UTF-8",
 }
+_ELSEWHERE = frozenset({"GIT_DIR", "GIT_COMMON_DIR"})
+"""Variables by which git takes another repository than the one around the folder that it is started in."""
+
 _COMPARES_SUBMODULES = ("--ignore-submodules=dirty",)
 """Git would look for uncommitted changes of a submodule by a git inside of it, under the configuration in there."""
 
@@ -171,6 +174,9 @@ class Git:
             Lasting: its configuration says that its files lie elsewhere than around that folder.
             WorkerError: git could not be run.
         """
+        is_here = not _ELSEWHERE & (self.policy.environment(_ENV).keys() | (env or {}).keys())
+        if is_here and repository_programs.are_none_set(cwd):
+            return repository_programs.OwnPrograms()
         listing = await self._answer(cwd, repository_programs.LISTING, "", env or {}, range(256))
         programs = repository_programs.read(listing.out)
         if programs.is_elsewhere and "GIT_WORK_TREE" not in (env or {}):

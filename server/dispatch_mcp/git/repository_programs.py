@@ -8,7 +8,11 @@ programs have one name each, and are in `git_process`.
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 LISTING: Final = (
@@ -30,6 +34,50 @@ READING_ONLY: Final = frozenset(
     }
 )
 """Commands that look at no file of a checkout, merge nothing and so ask for no driver. `write-tree` does look."""
+
+_MAY_SET = re.compile(rb"\[\s*(?:filter|merge|hook|include)|worktree", re.IGNORECASE)
+"""What every configuration that sets one of them has in it, or that has more files than this one. No escape of git's
+reaches the names of sections and settings, so a file without any of it sets none."""
+
+_MOST_BYTES: Final = 1 << 20
+"""Above which git takes no `.git` for a link; a configuration of that size is unusual too."""
+
+
+def are_none_set(folder: Path) -> bool:
+    """Returns whether it is certain, without asking git, that no repository around a folder sets any of `LISTING`.
+
+    It looks at each repository that git could find from there, not only at the one that it would take. What is
+    unusual in any way is not certain.
+    """
+    start = Path(os.path.realpath(folder))
+    try:
+        configurations = [config for ancestor in (start, *start.parents) for config in _configurations(ancestor)]
+        return not any(_MAY_SET.search(_contents(config)) for config in configurations)
+    except (OSError, ValueError):
+        return False
+
+
+def _configurations(folder: Path) -> Iterator[Path]:
+    """Yields the configuration of a repository that a folder holds or is. Raises OSError, ValueError."""
+    git = folder / ".git"
+    if git.is_file():
+        git_dir = folder / os.fsdecode(_contents(git)).removeprefix("gitdir:").strip()
+        link = git_dir / "commondir"
+        yield (git_dir / os.fsdecode(_contents(link)).strip() if link.exists() else git_dir) / "config"
+    elif os.path.lexists(git):
+        yield git / "config"
+    if os.path.lexists(folder / "HEAD"):  # it is bare, or the part of a repository that a worktree has to itself
+        yield folder / "config"
+
+
+def _contents(path: Path) -> bytes:
+    """Returns what a file of git's holds; raises OSError, or ValueError where it is none that git would write."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would be waited for
+    with os.fdopen(descriptor, "rb") as file:
+        contents = file.read(_MOST_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    if not 0 < len(contents) < _MOST_BYTES:
+        raise ValueError(f"{path} is no file of settings.")
+    return contents
 
 
 class OwnPrograms(NamedTuple):
