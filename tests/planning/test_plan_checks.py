@@ -421,13 +421,15 @@ def test_the_answer_is_compact_and_never_echoes_the_input() -> None:
         "1": {"agent": "database-architect", "model": "opus", "conf": 0.86},
         "4": {"agent": "frontend-developer"},
     }
-    answer = plan_checks.answer(found, plan_id="p7f3", decided=decided, pattern="phased")
+    answer = plan_checks.answer(found, plan_id="p7f3", decided=decided)
     text = json.dumps(answer, separators=(",", ":"))
     assert len(PIECE.findall(text)) <= 40 * len(tasks)
     assert not any(one.goal in text for one in tasks)
     assert answer["waves"] == [["1", "2"], ["3", "4"], ["5"], ["6"]]
     assert answer["tasks"]["4"] == {"agent": "frontend-developer", "slack": 15}
-    assert answer["est_min"] == {"serial": 90, "parallel": 60, "critical": 60, "speedup": 1.5}
+    assert "next" not in answer
+    estimate = found.estimate
+    assert (estimate.serial, estimate.parallel, estimate.critical, estimate.speedup) == (90, 60, 60, 1.5)
 
 
 def test_a_refusal_lists_problems_without_empty_fields_and_says_how_many_are_left() -> None:

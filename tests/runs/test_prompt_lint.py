@@ -109,7 +109,7 @@ def test_a_vague_deliverable_is_said_to_stand_in_the_output() -> None:
 def test_a_plan_whose_goals_say_nothing_is_told_so() -> None:
     task = model.Task.model_validate(GOOD | {"do": "Fix"})
     (notice,) = prompt_lint.lint_tasks([task])
-    assert notice.message == "no goal: register"
+    assert notice.message == "register: no goal"
 
 
 def test_acceptance_makes_any_goal_measurable() -> None:
@@ -143,7 +143,7 @@ def test_a_plan_is_told_in_one_notice_what_its_briefs_lack_and_whose() -> None:
     ]
     (notice,) = prompt_lint.lint_tasks(tasks)
     assert notice.code == "brief_gaps"
-    assert notice.message == "goal cannot be measured: vague; no constraints: vague; no output: vague"
+    assert notice.message == "vague: goal cannot be measured, no constraints, no output"
     (notice,) = prompt_lint.lint_tasks(tasks[1:] * 3)
-    assert notice.message == "goal cannot be measured: all; no constraints: all; no output: all"
+    assert notice.message == "all: goal cannot be measured, no constraints, no output"
     assert prompt_lint.lint_tasks(tasks[:1]) == []

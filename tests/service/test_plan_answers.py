@@ -38,6 +38,14 @@ async def test_six_tasks_with_the_council_at_their_end_are_answered_in_few_chara
     assert next(iter(answer)) == "added"
 
 
+async def test_what_says_nothing_of_its_own_is_left_out(tmp_path: Path) -> None:
+    answer = await answered(tmp_path)
+    decisions = [decision for decision in answer["tasks"].values() if "agent" in decision]
+    assert [decision["conf"] for decision in decisions if "conf" in decision] != []
+    assert all(decision.get("conf") != 1.0 for decision in decisions)
+    assert not {"title", "next", "est_min"}.intersection(answer)
+
+
 async def test_a_council_stands_in_the_waves_for_those_who_sit_in_it(tmp_path: Path) -> None:
     answer = await answered(tmp_path, reviews="end")
     assert answer["waves"][-1] == ["council"]

@@ -69,9 +69,9 @@ class AgentAssignment:
         ids = tuple(self.without_home)
         if not ids:
             return []
-        why = self.without_home[ids[0]] if len(ids) == 1 else "No specialist is a likely home for these."
+        why = self.without_home[ids[0]] if len(ids) == 1 else "No specialist fits."
         generals = {agent for task in self.tasks if task.id in self.without_home and (agent := task.agent)}
-        doer = f" {' and '.join(sorted(generals))} takes over: name somebody else, or go on." if generals else ""
+        doer = f" {' and '.join(sorted(generals))} takes over unless you name one." if generals else ""
         doer = doer or ("" if len(ids) == 1 else " Name one, or go on.")
         return [problems.Notice(code="low_confidence_route", tasks=ids, message=f"{why}{doer}")]
 

@@ -338,33 +338,23 @@ def answer(
     plan_id: str = "",
     version: int = 1,
     decided: Mapping[str, Mapping[str, model.Json]] | None = None,
-    pattern: str = "",
 ) -> dict[str, model.Json]:
     """Returns the compact answer to whoever sent the plan: what the server decided and nothing that it was sent.
 
     `decided` holds per task what was chosen for it (agent, model, conf). Slack is in whole minutes, for tasks that
-    have some; estimates are in minutes.
+    have some. What is ready first is the first wave.
     """
     head: dict[str, model.Json] = {"plan_id": plan_id, "version": version} if plan_id else {}
-    guess = schedule.estimate
     out: dict[str, model.Json] = {
         **head,
         "ok": not schedule.problems,
-        "pattern": pattern,
         "waves": [list(wave) for wave in schedule.waves],
         "tasks": _decided(schedule, decided or {}),
         "critical_path": list(schedule.critical_path),
-        "est_min": {
-            "serial": round(guess.serial),
-            "parallel": round(guess.parallel),
-            "critical": round(guess.critical),
-            "speedup": round(guess.speedup, 2),
-        },
         "added_edges": [edge.model_dump() for edge in schedule.added_edges],
         "warnings": [notice.model_dump(mode="json", exclude_defaults=True) for notice in schedule.notices],
-        "next": list(schedule.next),
     }
-    return {key: value for key, value in out.items() if value not in ("", [], {})}
+    return {key: value for key, value in out.items() if value not in ([], {})}
 
 
 def refusal(problems: Sequence[Problem], limit: int = MAX_CONFLICTS) -> dict[str, model.Json]:

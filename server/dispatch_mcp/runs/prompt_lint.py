@@ -96,7 +96,11 @@ def lint_tasks(tasks: Sequence[model.Task]) -> list[Notice]:
         codes = {problem.code for problem in lint(prompt_builder.build(work, nonce=_NONCE).sections)}
         for code in codes & _GAPS.keys():
             lacking.setdefault(code, []).append(task.id)
-    parts = [f"{_GAPS[code]}: {_whose(lacking[code], len(sample))}" for code in _GAPS if code in lacking]
+    gaps: dict[str, list[str]] = {}
+    for code in _GAPS:
+        if code in lacking:
+            gaps.setdefault(_whose(lacking[code], len(sample)), []).append(_GAPS[code])
+    parts = [f"{whose}: {', '.join(phrases)}" for whose, phrases in gaps.items()]
     return [Notice(code="brief_gaps", message="; ".join(parts))] if parts else []
 
 

@@ -26,8 +26,7 @@ def plan_answer(proposal: plan_proposals.PlanProposal, words: Words, *, diagram:
     schedule = plan_checks.answer(
         proposal.prepared, plan_id=short_ids.short(plan.id), version=plan.version, decided=_decided(proposal)
     )
-    del schedule["est_min"]  # the schedule's own guess: the forecast says how long it takes, with history and a range
-    answer = {**_added(proposal, words), **_title(plan), **_without_seats(schedule, _seats(proposal))}
+    answer = {**_added(proposal, words), **_without_seats(schedule, _seats(proposal))}
     answer["forecast"] = plan.forecast
     answer |= proof_proposals.answer(proposal.proofs)
     if proposal.changes:
@@ -35,11 +34,6 @@ def plan_answer(proposal: plan_proposals.PlanProposal, words: Words, *, diagram:
     if diagram:
         answer["diagram"] = diagrams.mermaid(plan, proposal.prepared)
     return answer
-
-
-def _title(plan: model.Plan) -> dict[str, model.Json]:
-    """Returns the title, unless it is the beginning of the request."""
-    return {} if plan.title == short_ids.first_words(plan.request) else {"title": plan.title}
 
 
 def _without_seats(schedule: Mapping[str, model.Json], seats: Collection[str]) -> dict[str, model.Json]:
@@ -110,9 +104,13 @@ def _is_gate(task: model.Task) -> bool:
 
 
 def _decided(proposal: plan_proposals.PlanProposal) -> Mapping[str, Mapping[str, model.Json]]:
+    """Returns what was chosen for each task; who is sure of it (1.0) need not say so."""
     goals = {task_id: {"do": do} for task_id, do in proposal.goals.items()}
-    ids = dict.fromkeys([*goals, *proposal.decided])
-    return {task_id: {**goals.get(task_id, {}), **proposal.decided.get(task_id, {})} for task_id in ids}
+    choices = {
+        task_id: {name: value for name, value in choice.items() if (name, value) != ("conf", 1.0)}
+        for task_id, choice in proposal.decided.items()
+    }
+    return {task_id: {**goals.get(task_id, {}), **choices.get(task_id, {})} for task_id in {**goals, **choices}}
 
 
 def offer_answer(offer: plan_offer.PlanOffer, words: Words) -> dict[str, model.Json]:
