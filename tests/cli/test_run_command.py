@@ -195,6 +195,21 @@ def test_a_plan_id_runs_the_stored_plan(shell: command_runs.Shell) -> None:
     assert (said.code, said.json["summary"]["total_tasks"]) == (0, 2)
 
 
+def test_a_title_names_plan_and_run_also_where_the_document_was_planned_under_another(
+    shell: command_runs.Shell, tmp_path: Path
+) -> None:
+    document = command_runs.written(tmp_path, [{"id": "a", "do": "Look around", "command": ["git", "--version"]}])
+    titles: list[str] = []
+    for title in ("", "Second thing", "Second thing", ""):
+        more = ["--title", title] if title else []
+        run_id = shell("run", document, "--quiet", *more).json["correlation_id"]
+        titles.append(shell("status", run_id, "--json").json["title"])
+        assert run_id.startswith("second-thing-" if title else "look-around-")
+    assert titles == ["Look around", "Second thing", "Second thing", "Look around"]
+    assert shell("completion", "bash", "--values", "plans").out.count("\n") == 2
+    assert shell("status", "second-thing", "--json").code == 2, "two runs begin like this"
+
+
 def test_a_finished_document_runs_anew_and_reuse_takes_its_results_over(
     shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

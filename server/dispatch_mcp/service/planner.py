@@ -248,7 +248,7 @@ class Planner:
     ) -> plan_proposals.PlanProposal:
         """Does what `plan` does with a document, under a name made of its content: the same one is the same plan.
 
-        What was planned before is found again as it was, also after edits.
+        What was planned before is found again as it was, also after edits; under another title it is another plan.
 
         Raises:
             PlanRejected: with every problem at once; nothing is stored.
@@ -260,21 +260,34 @@ class Planner:
         routing = filter(None, [roster, "model" if self.chooser else ""])
         settings = [rules.workspace, document.max_parallel, document.timeout_s, on_conflict, *routing]
         plan_id = digests.digest([tasks, *settings, rules.reviews, rules.review_policy])[:32]
-        try:
-            plan = await self.store.plan(await self.handles.plan_id(plan_id), principal=self.principal)
-        except errors.UnknownHandle:
+        plan = await self._kept(plan_id)
+        if plan is not None and title and plan.title != short_ids.first_words(self.clean(title, ())[0]):
+            plan_id = digests.digest([plan_id, title])[:32]
+            plan = await self._kept(plan_id)
+        if plan is None:
             frame = self._frame(document, on_conflict, plan_id).model_copy(update={"title": title, "roster": roster})
             return await self._planned(reading, frame)
+        return await self._as_it_was(plan, reading)
+
+    async def _as_it_was(self, plan: model.Plan, reading: plan_documents.Reading) -> plan_proposals.PlanProposal:
+        """Returns what was planned of a document before. Raises PlanRejected if it holds no more."""
         runners = await self._runners()
 
-        def as_it_was() -> plan_proposals.PlanProposal:
+        def proposal() -> plan_proposals.PlanProposal:
             plan_proposals.refuse(self.check(reading))
             schedule = plan_checks.prepare(plan.tasks, max_parallel=plan.max_parallel, workspace=plan.workspace)
-            proofs = proof_proposals.propose(plan.tasks, runners, rules.allow_list)
+            proofs = proof_proposals.propose(plan.tasks, runners, self.rules.allow_list)
             choices = agent_choice.additions(plan.tasks, reading.tasks)
             return plan_proposals.PlanProposal(plan, schedule, choices, proofs=proofs, additions=plan.additions)
 
-        return await computation.apart(as_it_was)
+        return await computation.apart(proposal)
+
+    async def _kept(self, plan_id: str) -> model.Plan | None:
+        """Returns the newest version of a plan, None if there is none."""
+        try:
+            return await self.store.plan(await self.handles.plan_id(plan_id), principal=self.principal)
+        except errors.UnknownHandle:
+            return None
 
     def check(self, reading: plan_documents.Reading) -> list[problems.Problem]:
         """Returns everything that is wrong with a document's tasks."""
