@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import anyio
 import memory_client
 import pytest
 
+from dispatch_mcp.service.run_views import view_names
 from dispatch_mcp.text import token_count
 
 pytestmark = pytest.mark.anyio
@@ -126,3 +128,9 @@ async def test_the_view_of_the_council_of_a_run_without_one_is_empty(desk: memor
     answer = await desk.call("get_trace", run_id=run_id, view="council")
     assert "results" not in answer
     assert answer["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("view", [name for name in view_names.VIEWS if name not in view_names.NOT_OF_RUNS])
+async def test_no_view_shows_the_digits_of_an_id(desk: memory_client.Desk, view: str) -> None:
+    run_id = await ended(desk, task(1), task(2, fails=True), task(3, deps=["part-2"]))
+    assert re.findall("[0-9a-f]{16,}", json.dumps(await desk.call("get_trace", run_id=run_id, view=view))) == []

@@ -37,6 +37,8 @@ FEW = 100
 """Tasks and attempts that are told of on the spot, in about a millisecond."""
 
 SHOWN_DOUBTS = 5
+OWNER_DIGITS = 8
+"""Digits of an owner's number that are shown."""
 INLINE_CHARS = 4_000
 CONTENT_CHARS = 20_000
 """Characters of artifacts' text on one page."""
@@ -317,11 +319,18 @@ async def timeline(store: sqlite_store.Store, view: run_view.RunView, cursor: st
             kind=event.kind,
             task=event.task_id,
             attempt=event.attempt,
-            data=event.data,
+            data={key: _brief(key, value) for key, value in event.data.items()},
         )
         for event in events
     )
     return _head(view, timeline=lines, cursor=str(events[-1].seq) if events else cursor)
+
+
+def _brief(key: str, value: model.Json) -> model.Json:
+    """Returns a value as one tells it from others: ids in their short form, an owner by the head of its number."""
+    if not isinstance(value, str):
+        return value
+    return value[:OWNER_DIGITS] if key == "owner" else short_ids.short(value) if short_ids.is_whole(value) else value
 
 
 async def results(store: sqlite_store.Store, view: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:

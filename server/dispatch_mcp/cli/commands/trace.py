@@ -24,8 +24,6 @@ MOST_DATA = 100
 """Characters of an event's data on its line."""
 STDOUT = "-"
 """The name of a file that stands for stdout."""
-OWNER_DIGITS = 8
-"""Digits of an owner's number that are shown."""
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
@@ -148,12 +146,5 @@ def show_timeline(trace: answers.Trace) -> None:
 
 
 def _data(event: answers.EventLine) -> str:
-    values = {key: _brief(key, value) for key, value in event.data.items()}
-    return escape.one_line(" ".join(f"{key}={value}" for key, value in values.items() if value != ""), limit=MOST_DATA)
-
-
-def _brief(key: str, value: object) -> object:
-    """Returns a value as a person tells it from others: ids in their short form, an owner by the head of its number."""
-    if key == "owner" and isinstance(value, str):
-        return value[:OWNER_DIGITS]
-    return short_ids.short(value) if isinstance(value, str) and short_ids.is_whole(value) else value
+    words = " ".join(f"{key}={value}" for key, value in event.data.items() if value != "")
+    return escape.one_line(words, limit=MOST_DATA)

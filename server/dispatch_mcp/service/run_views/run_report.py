@@ -99,7 +99,7 @@ def _failures(view: run_view.RunView, attempts: Sequence[records.AttemptRecord])
 def _where(view: run_view.RunView) -> Iterator[str]:
     run_id = short_ids.short(view.run.id)
     yield from ("### Trace Information", "")
-    yield f"- **Correlation ID**: {view.run.id}"
+    yield f"- **Correlation ID**: {run_id}"
     yield f"- **Trace Index**: dispatch://runs/{run_id}"
     yield f"- **Individual Traces**: dispatch://runs/{run_id}/tasks/{{task_id}}/result"
     yield ""
