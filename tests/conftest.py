@@ -80,7 +80,9 @@ def _slice(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 def _table(item: pytest.Item) -> tuple[str, int]:
     marker = item.get_closest_marker("slice")
-    return item.nodeid.partition("[")[0], marker.args[0] if marker else 1
+    if marker is None:
+        return item.nodeid, 1
+    return marker.kwargs.get("table", item.nodeid.partition("[")[0]), marker.args[0]
 
 
 @pytest.hookimpl(wrapper=True)

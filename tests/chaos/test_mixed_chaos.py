@@ -10,7 +10,7 @@ import chaos_attacks
 import pytest
 
 pytestmark = [
-    pytest.mark.chaos,
+    pytest.mark.slice(3, table="servers that are killed"),
     pytest.mark.long,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL"),
