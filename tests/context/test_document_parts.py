@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import growth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,14 @@ def test_sections_that_say_little_of_the_task_are_left_out_though_there_is_room_
     assert [name for name in ("Caches", "Sessions", "Passwords", "Indexes") if f"## {name}" in text] == ["Passwords"]
     assert "## Caches" in document_parts.extract(GUIDE, 1_000, TASK).text
     assert "## Caches" in document_parts.extract(GUIDE, 1_000, context_query.stems("zebra"), least=0.25).text
+
+
+def test_the_time_for_an_extract_grows_with_the_document_and_no_faster() -> None:
+    def extract(sections: int) -> None:
+        document = "\n\n".join(f"## Rule {at}\n\nKeep to rule {at} of passwords." for at in range(sections))
+        document_parts.extract(document, 400, TASK)
+
+    assert growth.is_at_most(12, extract, 500, 3_000)
 
 
 def test_sections_stand_in_their_own_order_and_gaps_are_named() -> None:

@@ -330,6 +330,15 @@ async def test_rules_of_a_repository_that_the_user_trusts_are_instructions(room:
     assert prompt_builder.KEEP_TO_RULES not in prompt.text
 
 
+async def test_rules_of_a_hundred_kilobytes_come_as_their_outline_and_what_the_task_is_about(room: Room) -> None:
+    rules = "".join(f"## Rule {at}\n\n{'Keep to it always. ' * 4}\n\n" for at in range(1_000))
+    room.write({"AGENTS.md": f"{rules}## Discounts\n\nDISCOUNT-RULE", "src/cart.py": "CODE = 1"})
+    text = (await room.brief(room.order(model.Task.model_validate({"id": "t", "do": "Apply discounts"})))).text
+    assert len(rules) > 90_000
+    assert "DISCOUNT-RULE" in text
+    assert "left out: file:AGENTS.md (~" in text
+
+
 async def test_what_a_review_wrote_stays_data_in_the_task_that_mends_it(room: Room) -> None:
     fields = {"id": "t", "do": rounds.MEND_GOAL, "inputs": {rounds.MEND_INPUT: "FINDING-OF-REVIEW", "note": "OF-PLAN"}}
     prompt = await room.brief(room.order(model.Task.model_validate(fields)))

@@ -15,6 +15,8 @@ _HEADING_WORTH: Final = 3.0
 """How many words of a section's body one word of its heading is worth."""
 _OUTLINE_SHARE: Final = 4
 """The outline takes at most one part in so many."""
+_MISSES: Final = 20
+"""Sections that did not fit though their own length would, after which no more are tried."""
 OUTLINE: Final = "Sections: "
 LEFT_OUT: Final = "[… not here: {} …]"
 
@@ -37,7 +39,7 @@ def extract(
 ) -> Extract:
     """Returns as much of a document as fits into `room` tokens; `task` are the stems of what the reader has to do.
 
-    `weights` says how rare each stem is, 1 where nothing is said. Of a document that does not fit, sections that say
+    `weights` says how rare each stem is; 1 where it says nothing, or 0 as in a workspace of few files. Of a document that does not fit, sections that say
     less of the task than `least`, a share of what the best of them says, are left out though there is room.
     """
     text = text.strip()
@@ -46,13 +48,17 @@ def extract(
     sections = _sections(text)
     outline = _outline(sections, room // _OUTLINE_SHARE)
     places: set[int] = set()
+    spent, misses = token_count.count(outline), 0
     worth = _worth(sections, task, weights or {})
     least *= max(worth)
     for at in sorted(range(len(sections)), key=lambda at: (-worth[at], at)):
-        if sections[at].cost > room or worth[at] < least:
+        if spent + sections[at].cost > room or worth[at] < least or misses == _MISSES:
             continue
         if token_count.count(_joined(outline, _given(sections, {*places, at}))) <= room:
             places.add(at)
+            spent += sections[at].cost
+        else:
+            misses += 1
     texts = _given(sections, places) if places else [_head(text, room - token_count.count(outline))]
     return Extract(_joined(outline, texts), is_whole=False)
 
@@ -97,7 +103,7 @@ def _worth(sections: Sequence[_Section], task: Collection[str], weights: Mapping
     def worth(section: _Section) -> float:
         body, heading = context_query.stems(section.text), context_query.stems(section.heading)
         return sum(
-            weights.get(stem, 1.0) * (_HEADING_WORTH if stem in heading else 1.0) for stem in task if stem in body
+            (weights.get(stem) or 1.0) * (_HEADING_WORTH if stem in heading else 1.0) for stem in task if stem in body
         )
 
     return [worth(section) for section in sections]

@@ -20,7 +20,7 @@ ELSEWHERE: Final = (".claude/CLAUDE.md",)
 CONTINUITY: Final = (".loki/CONTINUITY.md", "CONTINUITY.md")
 """Where sessions leave notes for the next one; the first that is there counts."""
 
-MAX_BYTES: Final = 64_000
+MAX_BYTES: Final = 400_000
 """A larger file of rules is not read."""
 MAX_FOLDERS: Final = 24
 """Folders that are looked at for rules of their own."""
