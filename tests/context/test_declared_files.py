@@ -39,6 +39,8 @@ def nears(root: Path, *tasks: dict[str, Any]) -> list[tuple[str, tuple[str, ...]
         ({"files": [".github/workflows/ci.yaml"]}, ".github/workflows/ci.yml"),
         ({"do": "Add an entry to CHANGES.rst"}, "CHANGES.md"),
         ({"reads": ["docs/fap.md"]}, "docs/faq.md"),
+        ({"files": ["src/cart.py:12"]}, "src/cart.py"),
+        ({"files": ["CHANGES.md#L3-9"]}, "CHANGES.md"),
         ({"context": ["file:src/crat.py#total"]}, "src/cart.py"),
     ],
 )
@@ -50,7 +52,7 @@ def test_a_name_that_is_not_there_is_told_with_the_one_that_is(root: Path, task:
     "task",
     [
         {"files": ["src/carts.py", "src/new.py", "other/CHANGES.rst", "CHANGES.md"]},
-        {"files": ["src/*.py", "src"]},
+        {"files": ["src/*.py", "src", "src/new.py:3"], "reads": ["src/cart.py:12", "CHANGES.md#L3"]},
         {"do": "Write docs/guide.md as in e.g. v3.8"},
         {"context": ["rag:changes", "symbol:Crat", "file:/elsewhere/CHANGES.rst"]},
     ],

@@ -131,12 +131,16 @@ def nearest(
 ) -> str:
     """Returns the file of the same folder that was meant by one that is not there, empty for none.
 
-    With `misspelt` also one whose name differs in a few letters. `look` returns the files in a folder below `root`.
+    Lines or a definition behind a name belong to no name. With `misspelt` also one whose name differs in a few letters.
+    `look` returns the files in a folder below `root`.
     """
     if not path or path_globs.WILD.search(path) or path.startswith(("/", "~", "../")) or not safe_paths.sayable(path):
         return ""
     if os.path.lexists(root / path):
         return ""
+    place = requirements.parse(f"file:{path}").subject
+    if place != path and place.rpartition("/")[2] in look(root, place.rpartition("/")[0]):
+        return place
     folder, _, name = path.rpartition("/")
     names = look(root, folder)
     near = file_mentions.nearest(name, names)

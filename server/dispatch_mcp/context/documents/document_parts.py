@@ -39,8 +39,9 @@ def extract(
 ) -> Extract:
     """Returns as much of a document as fits into `room` tokens; `task` are the stems of what the reader has to do.
 
-    `weights` says how rare each stem is; 1 where it says nothing, or 0 as in a workspace of few files. Of a document that does not fit, sections that say
-    less of the task than `least`, a share of what the best of them says, are left out though there is room.
+    `weights` says how rare each stem is; 1 where it says nothing, or 0 as in a workspace of few files. Of a document
+    that does not fit, sections that say less of the task than `least`, a share of what the best of them says, are left
+    out though there is room.
     """
     text = text.strip()
     if token_count.count(text) <= room:
