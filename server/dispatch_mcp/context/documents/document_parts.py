@@ -49,15 +49,15 @@ def extract(
     sections = _sections(text)
     outline = _outline(sections, room // _OUTLINE_SHARE)
     places: set[int] = set()
-    spent, misses = token_count.count(outline), 0
+    floor, misses = token_count.count(outline), 0
     worth = _worth(sections, task, weights or {})
     least *= max(worth)
     for at in sorted(range(len(sections)), key=lambda at: (-worth[at], at)):
-        if spent + sections[at].cost > room or worth[at] < least or misses == _MISSES:
+        if floor + sections[at].cost > room or worth[at] < least or misses == _MISSES:
             continue
         if token_count.count(_joined(outline, _given(sections, {*places, at}))) <= room:
             places.add(at)
-            spent += sections[at].cost
+            floor += sections[at].cost
         else:
             misses += 1
     texts = _given(sections, places) if places else [_head(text, room - token_count.count(outline))]
