@@ -193,6 +193,8 @@ class Worktrees:
         An older commit is checked out after `reset` and `commit --amend` too; the files tell which it was.
         """
         head, *_ = (await self.git.run(copy.path, "rev-parse", "HEAD", codes=(0, 128))).lines or ("",)
+        if head == copy.base:
+            return
         answer = await self.git.run(copy.path, "merge-base", copy.base, head, codes=(0, 1, 128))
         empty = ("hash-object", "-t", "tree", "--stdin")
         older = (answer if answer.code == 0 else await self.git.run(copy.path, *empty, stdin="")).out.strip()
