@@ -218,8 +218,10 @@ class _Draft:
     warnings: list[str] = field(default_factory=list[str])
     lines: dict[str, int] = field(default_factory=dict[str, int])
     """The line of the file on which each key of it stands."""
-    unknown: list[tuple[str, str | NextStep]] = field(default_factory=list[tuple[str, "str | NextStep"]])
+    unknown: dict[str, tuple[str, str | NextStep]] = field(default_factory=dict[str, tuple[str, "str | NextStep"]])
     """What is said of each key of the file that is no setting, and what to do about it."""
+    left_out: frozenset[str] = frozenset()
+    """Keys of the file and the environment that are not read."""
 
     def place(self, key: str) -> str:
         """Returns where the value of a key stands, as a sentence begins."""
@@ -240,20 +242,21 @@ def load(
     home: Path | None = None,
     cwd: Path,
     without: frozenset[Layer] = frozenset(),
+    left_out: frozenset[str] = frozenset(),
     needs_workspace: bool = True,
 ) -> LoadedSettings:
     """Returns the settings in force. A flag of None and an empty variable count as not given.
 
     `home` is the state directory if the caller has decided on it; `cwd` is the absolute directory that relative
     paths from flags and the environment start from, and the workspace of last resort. Layers in `without` are not
-    read. What does not need a workspace can do without one that is not there.
+    read, nor are keys in `left_out`. What does not need a workspace can do without one that is not there.
 
     Raises:
         ConfigError: an unknown key or flag, a value that does not fit, or a file that cannot be trusted or read.
     """
     flag_values = {key: value for key, value in (flags or {}).items() if value is not None}
     _check_flags(flag_values)
-    draft = _Draft()
+    draft = _Draft(left_out=left_out)
     _lay_home(draft, env, flag_values, home, cwd)
     base = Path(str(draft.values["home"]))
     _lay_workspace_guess(draft, env, cwd)
@@ -274,21 +277,35 @@ def load(
 
 
 def load_what_can_be(env: Mapping[str, str], *, flags: Mapping[str, object], cwd: Path) -> LoadedSettings:
-    """Returns the settings without a layer that cannot be used, and why not in `fault`; for who has to say that.
+    """Returns the settings without what cannot be used, and why not in `fault`; for who has to say that.
+
+    Left out are the settings that are wrong; where it is none of them alone, the file, the environment, or both.
 
     Raises:
-        ConfigError: no layer can be left out so that the rest can be used.
+        ConfigError: nothing can be left out so that the rest can be used.
     """
-    first: errors.ConfigError | None = None
-    for without in _LAYERS_LEFT_OUT:
+    faults: list[errors.ConfigError] = []
+    wrong: frozenset[str] = frozenset()
+    layers = list(_LAYERS_LEFT_OUT)
+    while layers:
         try:
-            settings = load(env, flags=flags, cwd=cwd, without=without)
+            settings = load(env, flags=flags, cwd=cwd, without=layers[0], left_out=wrong)
         except errors.ConfigError as trouble:
-            first = first or trouble
+            if trouble.settings <= wrong:
+                layers.pop(0)
+            wrong |= trouble.settings
+            faults += [] if str(trouble) in map(str, faults) else [trouble]
             continue
-        return replace(settings, fault=first)
-    assert first is not None
-    raise first
+        return replace(settings, fault=_together(faults))
+    raise faults[0]
+
+
+def _together(faults: Sequence[errors.ConfigError]) -> errors.ConfigError | None:
+    """Returns what is wrong as one error, None where nothing is."""
+    if len(faults) < 2:
+        return next(iter(faults), None)
+    text = "\n".join(fault.message for fault in faults)
+    return errors.ConfigError(text, hint=NextStep(StepKind.SHOW_SETTINGS, advice="Correct each or remove it."))
 
 
 def secret_values(env: Mapping[str, str]) -> frozenset[str]:
@@ -336,9 +353,11 @@ def _lay_workspace_guess(draft: _Draft, env: Mapping[str, str], cwd: Path) -> No
 def _lay_file(draft: _Draft, path: Path) -> None:
     text = _read_file(path)
     for key, value in _parsed(path, text).items():
+        if key in draft.left_out:
+            continue
         line = draft.lines[key] = _line_of(key, text)
         if key not in KEYS:
-            draft.unknown.append((f"{str(path)!r}, line {line}: there is no setting {key!r}.", _key_hint(key)))
+            draft.unknown[key] = (f"{str(path)!r}, line {line}: there is no setting {key!r}.", _key_hint(key))
             continue
         draft.put(key, _absolute(key, value, path.parent), Origin("file", str(path)))
 
@@ -420,6 +439,8 @@ def _lay_env(draft: _Draft, env: Mapping[str, str], cwd: Path) -> None:
         if not name.startswith(PREFIX) or name in RESERVED - {child_environment.DEPTH} or name == PREFIX + "HOME":
             continue
         key = name.removeprefix(PREFIX).lower()
+        if key in draft.left_out:
+            continue
         if name != PREFIX + key.upper() or key not in Settings.model_fields:
             draft.warnings.append(f"The variable {name} is not known. {_nearest(key, Settings.model_fields)}".strip())
         elif _usable(env[name]) and not (key in _PATHS and _left_unfilled(draft, name, env[name])):
@@ -449,10 +470,12 @@ def _from_text(name: str, key: str, text: str) -> object:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise errors.ConfigError(f"{name} is not a JSON list: {error}.", hint="Check its quotes.") from error
+            reason = f"{name} is not a JSON list: {error}."
+            raise errors.ConfigError(reason, hint="Check its quotes.", settings=[key]) from error
     if key in _EXAMPLES:
         kind, example = _EXAMPLES[key]
-        raise errors.ConfigError(f"{name} must be {kind}, not {_brief(text)}.", hint=f"Such as `{example}`.")
+        reason = f"{name} must be {kind}, not {_brief(text)}."
+        raise errors.ConfigError(reason, hint=f"Such as `{example}`.", settings=[key])
     parts = text.split(os.pathsep if key in _FOLDERS else ",")
     return [part.strip() for part in parts if part.strip()]
 
@@ -478,21 +501,23 @@ def _path(value: object, base: Path) -> Path:
 
 def _validated(draft: _Draft) -> Settings:
     """Returns the settings. Raises ConfigError with everything that is wrong with them, at most `MOST_PROBLEMS`."""
-    lines = [f"{line} {hint}" if isinstance(hint, str) else line for line, hint in draft.unknown]
+    lines = [f"{line} {hint}" if isinstance(hint, str) else line for line, hint in draft.unknown.values()]
+    wrong = set(draft.unknown)
     try:
         settings = Settings.model_validate(draft.values)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
         lines += [_problem(str(problem["loc"][0]), problem, draft) for problem in problems]
+        wrong |= {str(problem["loc"][0]) for problem in problems}
     else:
         if not draft.unknown:
             return settings
     if len(draft.unknown) == len(lines) == 1:
-        [(line, hint)] = draft.unknown
-        raise errors.ConfigError(line, hint=hint)
+        [(line, hint)] = draft.unknown.values()
+        raise errors.ConfigError(line, hint=hint, settings=wrong)
     advice = "Correct the value or remove it." if len(lines) == 1 else "Correct each or remove it."
     raise errors.ConfigError(
-        "\n".join(lines[:MOST_PROBLEMS]), hint=NextStep(StepKind.SHOW_SETTINGS, advice=advice)
+        "\n".join(lines[:MOST_PROBLEMS]), hint=NextStep(StepKind.SHOW_SETTINGS, advice=advice), settings=wrong
     ) from None
 
 
@@ -511,12 +536,14 @@ def _check_together(settings: Settings, draft: _Draft, *, needs_workspace: bool)
         raise errors.ConfigError(
             f"{draft.place(key)}: `direct_from`, `review_from` and `supervise_from` must not rise, but are {bands!r}.",
             hint="The defaults are 0.95, 0.7 and 0.4.",
+            settings=("direct_from", "review_from", "supervise_from"),
         )
     for way, key in (("command", "notify_command"), ("webhook", "notify_url")):
         if settings.notify == way and not getattr(settings, key):
             raise errors.ConfigError(
                 f"{draft.place('notify')}: `notify` is {way!r}, and `{key}` says nothing.",
                 hint=f"Set `{key}`, or `notify` to off.",
+                settings=["notify"],
             )
     if not settings.workspace.is_dir():
         missing = f"{draft.place('workspace')}: the workspace {str(settings.workspace)!r} is not an existing directory."

@@ -19,7 +19,7 @@ DispatchError
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dispatch_mcp.next_steps import NextStep, Words, sentences
 
@@ -138,7 +138,11 @@ class WorkerError(DispatchError):
 
 
 class ConfigError(DispatchError):
-    """A setting is wrong."""
+    """A setting is wrong; `settings` are those that have to be left out so that the others can be used, if any."""
+
+    def __init__(self, message: str = "", *, hint: str | NextStep = "", settings: Iterable[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.settings = frozenset(settings)
 
 
 def _advice_alone(step: NextStep) -> str:

@@ -121,6 +121,31 @@ def test_what_a_setting_names_and_is_not_there_is_named(
     assert len(shell("config", "check", "--json").json) == 1
 
 
+def test_whatever_else_is_wrong_with_a_file_all_of_its_settings_are_checked_at_once(
+    shell: command_runs.Shell, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = own_home / "state/config.toml"
+    file.parent.mkdir()
+    file.write_text(
+        'max_paralel = 3\nmax_parallel = 0\nnotify = "command"\nagent_dirs = ["/no/such/folder"]\n'
+        'allow_commands = [["pytest -q"]]\nmax_tasks = 9\n'
+    )
+    monkeypatch.setenv("DISPATCH_MCP_PASS_ENV", "[")
+    answer = shell("config", "check")
+    assert answer.code == 2
+    for words in (
+        "there is no setting 'max_paralel'. Did you mean 'max_parallel'?",
+        "`max_parallel` is 0",
+        "`notify_command` says nothing",
+        "DISPATCH_MCP_PASS_ENV is not a JSON list",
+        "agent_dirs: '/no/such/folder' is no folder",
+        """allow_commands: 'pytest -q' is not on the path. Write each word apart: ["pytest", "-q"].""",
+    ):
+        assert words in answer.err
+    shown = shell("config", "--json").json
+    assert (shown["max_tasks"]["value"], shown["max_parallel"]["value"], shown["notify"]["value"]) == (9, 5, "off")
+
+
 def test_settings_that_can_be_used_are_said_to_be_and_where(shell: command_runs.Shell, own_home: Path) -> None:
     assert shell("config", "path").out.strip() == str(own_home / "state/config.toml")
     answer = shell("config", "check")

@@ -133,7 +133,11 @@ def test_the_root_of_the_disk_is_no_workspace_and_the_way_to_name_one_is_said(sh
 def test_who_works_is_said_for_a_chat_and_for_a_shell(
     shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert facts(shell)["worker api"]["detail"].startswith("no ANTHROPIC_API_KEY")
+    before = facts(shell)
+    assert before["worker api"]["detail"].startswith("no ANTHROPIC_API_KEY")
+    assert before["worker auto, chat"]["detail"].startswith("host: ")
+    if "not found" in before["worker claude"]["detail"]:
+        assert before["worker auto, shell"]["detail"].startswith("nobody: ")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a key for a test")
     found = facts(shell)
     assert found["worker api"]["detail"] == "there is a key"

@@ -195,6 +195,7 @@ NO_CLAUDE = "Claude Code is not on the PATH, and the setting `claude_program` na
             "is the root of the disk.\n  Go to the folder of your project, or name it with",
         ),
         ("review --workspace /", "A change that lies elsewhere: `dispatch-mcp review --diff FILE`."),
+        ("limit latest dolars=3", "limits.dolars is 3; there is no such limit.\n  Did you mean 'dollars'?"),
         ("steer", "are required: action (cancel, pause, resume, retry, skip), run\n"),
         ("completion", "are required: shell (bash, zsh, fish, powershell)\n"),
         ("plan code.json", "DISPATCH_MCP_REVIEWS=none before the command leaves the reviews out.\n"),

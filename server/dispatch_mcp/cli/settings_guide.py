@@ -185,6 +185,6 @@ def _programs(settings: configuration.Settings) -> Iterator[SettingTrouble]:
         yield SettingTrouble("claude_program", f"{program!r} is no program", "Name an absolute path, or remove it.")
     for command in settings.allow_commands:
         if command and "*" not in command[0] and program_path.find(command[0], path) is None:
-            yield SettingTrouble(
-                "allow_commands", f"{command[0]!r} is not on the path", "Install it, or remove the entry."
-            )
+            words = command[0].split()
+            fix = f"Write each word apart: {json.dumps(words)}." if words[1:] else "Install it, or remove the entry."
+            yield SettingTrouble("allow_commands", f"{command[0]!r} is not on the path", fix)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pydantic import ValidationError
 
 from dispatch_mcp import errors, model
-from dispatch_mcp.model import bounds, short_ids
+from dispatch_mcp.model import bounds, problems, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind, Words
 from dispatch_mcp.planning import flowchart as diagrams
 from dispatch_mcp.planning import gated_work, limits, plan_checks, proof_proposals, review_rules
@@ -142,6 +142,8 @@ def read_limits(raw: Mapping[str, model.Json]) -> model.Limits:
 def _wrong_limit(name: str, value: model.Json) -> errors.InputError:
     ceiling = bounds.CEILINGS.get(name)
     reason = f"it can be {ceiling}." if ceiling else "there is no such limit."
+    near = "" if ceiling else problems.nearest(name, bounds.CEILINGS)
     return errors.InputError(
-        f"limits.{name[:80]} is {json_types.quoted(value)}; {reason}", hint=f"Limits are {', '.join(bounds.CEILINGS)}."
+        f"limits.{name[:80]} is {json_types.quoted(value)}; {reason}",
+        hint=f"Did you mean {near!r}?" if near else f"Limits are {', '.join(bounds.CEILINGS)}.",
     )

@@ -191,8 +191,10 @@ def _workers(settings: configuration.Settings) -> Iterator[Diagnosis]:
             "!", "worker claude", f"{there.claude} does not answer", "Try `claude --version`; reinstall it."
         )
     for chat in (True, False):
-        pick = workers_present.workers_here(settings, os.environ, chat=chat).pick()
-        yield Diagnosis("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{pick.kind.value}: {pick.why}")
+        here = workers_present.workers_here(settings, os.environ, chat=chat)
+        pick = here.pick()
+        name = pick.kind.value if pick.kind in here.kinds else "nobody"
+        yield Diagnosis("✓", f"worker auto, {'chat' if chat else 'shell'}", f"{name}: {pick.why}")
 
 
 def _clients(project: Path) -> Iterator[Diagnosis]:
