@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,7 @@ async def test_what_was_spent_is_the_sum_of_all_attempts_the_late_ones_too(tmp_p
         assert (await store.advance("run", store_setup.step(owner, late, late))).accepted == (False, False)
         spend = await store.spend("run")
         assert spend == model.Usage(input_tokens=20, output_tokens=4, cache_read_tokens=10, cost_usd=1.0, seconds=3.0)
+        assert await store.usage_and_count("run") == (spend, (await store.attempt_sums("run")).counting) == (spend, 2)
         assert await store.spend("none") == model.Usage()
 
 
@@ -259,6 +261,23 @@ async def test_there_is_nothing_to_read_of_a_run_that_does_not_exist(tmp_path: P
         assert await store.tasks("none") == await store.events("none") == await store.inbox("none") == []
         assert await store.outcomes("none", ["a"]) == {}
         assert await store.last_beat("none", "a") == await store.limit_reached("none") == {}
+
+
+@pytest.mark.parametrize("text", ["short", "long " * sqlite_store.INLINE_BYTES], ids=["inline", "blob"])
+async def test_of_outcomes_that_are_looked_through_only_one_is_held_at_a_time(tmp_path: Path, text: str) -> None:
+    looks = list[weakref.ref[model.Outcome]]()
+
+    def view(task_id: str, outcome: model.Outcome) -> tuple[str, int]:
+        held = sum(look() is not None for look in looks)
+        looks.append(weakref.ref(outcome))
+        return f"{task_id}: {outcome.summary[:5]}", held
+
+    async with store_setup.running(tmp_path, store_setup.fan("a", "b", "c")) as (store, owner):
+        starts = (await store.advance("run", store_setup.step(owner))).starts
+        reports = [store_setup.report(start, store_setup.done(text)) for start in starts]
+        await store.advance("run", store_setup.step(owner, *reports))
+        lines = await store.of_outcomes("run", ["a", "b", "c", "none"], view)
+    assert lines == {name: (f"{name}: {text[:5]}", 0) for name in ("a", "b", "c")}
 
 
 async def test_the_next_attempt_begins_with_what_the_one_before_has_left(tmp_path: Path) -> None:

@@ -198,16 +198,16 @@ async def cost(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -
     """Returns what tasks have used, the dearest first, a page at a time, and what working side by side has brought."""
     start = sequence(cursor)
     costs = await store.costs(view.run.id, view.now, limit=PAGE + 1, skip=start)
-    sums = await store.attempt_sums(view.run.id)
+    usage, counting = await store.usage_and_count(view.run.id)
     figures = await computation.apart(run_figures.figures, view.states.values(), await store.spans(view.run.id))
     limits = view.run.limits
     return _head(
         view,
         costs=tuple([_cost_line(view, cost) for cost in costs[:PAGE]]),
-        spend=sums.usage,
+        spend=usage,
         figures=figures.shown(),
         limits=budget.ceilings(limits),
-        left=budget.remaining(limits, sums.usage, attempts=sums.counting, minutes=_seconds(view.run) / 60),
+        left=budget.remaining(limits, usage, attempts=counting, minutes=_seconds(view.run) / 60),
         cursor=str(start + PAGE) if len(costs) > PAGE else "",
     )
 
@@ -356,9 +356,14 @@ async def _pages_of_results(
 async def _result_lines(
     store: sqlite_store.Store, view: run_view.RunView, page: Sequence[records.TaskRecord], *, full: bool
 ) -> tuple[answers.ResultLine, ...]:
-    outcomes = await store.outcomes(view.run.id, [task.id for task in page if task.result])
+    states = {task.id: task.state for task in page}
+
+    def line(task_id: str, outcome: model.Outcome) -> answers.ResultLine:
+        return _result_line(view.run.id, task_id, states[task_id], outcome, full=full)
+
+    lines = await store.of_outcomes(view.run.id, [task.id for task in page if task.result], line)
     failures = await _failures(store, view.run.id, page)
-    return _told_once([_result_line(view.run.id, task, outcomes.get(task.id), failures, full=full) for task in page])
+    return _told_once([lines.get(task.id) or _failure_line(task, failures) for task in page])
 
 
 async def artifacts(store: sqlite_store.Store, view: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
@@ -503,7 +508,7 @@ def _reasons(view: run_view.RunView) -> Iterator[tuple[str, str | NextStep]]:
     reasons = (
         (task.id, step_choice.why_waiting(view.run.id, task, states, deps[task.id], view.now))
         for task in view.tasks
-        if task.state is not TaskState.SUCCEEDED
+        if task.state is not TaskState.SUCCEEDED and task.state is not TaskState.UNVERIFIED
         if not (task.state is TaskState.FAILED and task.id in view.alike)  # `next` says why, once for all of them
     )
     return (pair for pair in reasons if pair[1])
@@ -525,29 +530,26 @@ def _told_once(lines: Sequence[answers.ResultLine]) -> tuple[answers.ResultLine,
     )
 
 
+def _failure_line(task: records.TaskRecord, failures: Mapping[str, records.AttemptRecord]) -> answers.ResultLine:
+    attempt = failures.get(task.id)
+    why = transitions.why_skipped(task.cause) if task.state is TaskState.SKIPPED else task.cause
+    text = (attempt.error if attempt else "") or why
+    return answers.ResultLine(task_id=task.id, state=task.state.value, capsule=text[:1200])
+
+
 def _result_line(
-    run_id: str,
-    task: records.TaskRecord,
-    outcome: model.Outcome | None,
-    failures: Mapping[str, records.AttemptRecord],
-    *,
-    full: bool,
+    run_id: str, task_id: str, state: TaskState, outcome: model.Outcome, *, full: bool
 ) -> answers.ResultLine:
-    if outcome is None:
-        attempt = failures.get(task.id)
-        why = transitions.why_skipped(task.cause) if task.state is TaskState.SKIPPED else task.cause
-        text = (attempt.error if attempt else "") or why
-        return answers.ResultLine(task_id=task.id, state=task.state.value, capsule=text[:1200])
     fits = full and len(outcome.model_dump_json(exclude={"footprints"})) <= INLINE_CHARS
     return answers.ResultLine(
-        task_id=task.id,
-        state=task.state.value,
+        task_id=task_id,
+        state=state.value,
         capsule=capsules.capsule(outcome),
         receipts=outcome.receipts,
         proposed_edits=outcome.handoff.proposed_edits,
         output=outcome.output if fits else None,
         truncated=full and outcome.output is not None and not fits,
-        ref=f"dispatch://runs/{short_ids.short(run_id)}/tasks/{task.id}/result" if outcome.output is not None else "",
+        ref=f"dispatch://runs/{short_ids.short(run_id)}/tasks/{task_id}/result" if outcome.output is not None else "",
     )
 
 

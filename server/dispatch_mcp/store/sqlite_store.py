@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import anyio.to_thread
 
@@ -40,6 +41,8 @@ from dispatch_mcp.store.outbox import alert_box, alert_reasons
 from dispatch_mcp.store.pruning import old_runs
 from dispatch_mcp.store.reader import Reader
 from dispatch_mcp.store.writer import WAIT_S, Writer
+
+T = TypeVar("T")
 
 BIRTH_S = 1.0
 """Seconds that opening waits to make or migrate a store; reads do without it."""
@@ -342,20 +345,30 @@ class Store:
 
     async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
         """Returns the accepted outcomes of those tasks that have one."""
-        bodies = await queries.bodies(self._reader, run_id, task_ids)
-        if len(bodies) <= 1 and all(body.inline is not None for body in bodies.values()):
-            return self._outcomes(bodies)
-        return await anyio.to_thread.run_sync(self._outcomes, bodies)
+        return await self.of_outcomes(run_id, task_ids, lambda _, outcome: outcome)
 
-    def _outcomes(self, bodies: Mapping[str, table_rows.Body]) -> dict[str, model.Outcome]:
-        return {
-            task_id: codec.load(model.Outcome, self._blobs.get(body.blob or "") if body.inline is None else body.inline)
-            for task_id, body in bodies.items()
-        }
+    async def of_outcomes(
+        self, run_id: str, task_ids: Iterable[str], view: Callable[[str, model.Outcome], T]
+    ) -> dict[str, T]:
+        """Returns what a view makes of each accepted outcome by its task, of which only one is held at a time."""
+        bodies = await queries.bodies(self._reader, run_id, task_ids)
+
+        def read() -> dict[str, T]:
+            return {task_id: view(task_id, self._outcome(body)) for task_id, body in bodies.items()}
+
+        is_short = len(bodies) <= 1 and all(body.inline is not None for body in bodies.values())
+        return read() if is_short else await anyio.to_thread.run_sync(read)
+
+    def _outcome(self, body: table_rows.Body) -> model.Outcome:
+        return codec.load(model.Outcome, self._blobs.get(body.blob or "") if body.inline is None else body.inline)
 
     async def spend(self, run_id: str) -> model.Usage:
         """Returns what all attempts of a run used; the cost is None if any of them has no known price."""
-        return await attempt_rows.spend(self._reader, run_id)
+        return (await self.usage_and_count(run_id))[0]
+
+    async def usage_and_count(self, run_id: str) -> tuple[model.Usage, int]:
+        """Returns what all attempts of a run used, and how many of them count against a ceiling."""
+        return await attempt_rows.usage_and_count(self._reader, run_id)
 
     async def attempt_sums(self, run_id: str) -> attempt_rows.AttemptSums:
         """Returns what the attempts of a run come to."""

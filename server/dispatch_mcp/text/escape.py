@@ -26,7 +26,7 @@ _CSI_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]")
 _SHORT_SEQUENCE = re.compile(r"\x1b[ -/]*[0-~]")
 _LINE_ENDS = re.compile("\r\n|[\u2028\u2029]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SPACES = re.compile(r"\s+")
+_PLAIN = re.compile("[\t\n -~]*")
 
 
 def encodable(text: str) -> str:
@@ -39,6 +39,8 @@ def terminal(text: str) -> str:
 
     Newline and tab stay; a lone surrogate becomes U+FFFD, so that the result can always be encoded.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     text = INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))
     for sequence in (_STRING_SEQUENCE, _CSI_SEQUENCE, _SHORT_SEQUENCE, CONTROL):
         text = sequence.sub("", text)
@@ -47,7 +49,7 @@ def terminal(text: str) -> str:
 
 def one_line(text: str, *, limit: int | None = None) -> str:
     """Returns `terminal(text)` on one line, cut to `limit` characters with an ellipsis."""
-    line = _SPACES.sub(" ", terminal(text)).strip()
+    line = " ".join(terminal(text).split())
     if limit is not None and len(line) > limit:
         return line[: max(limit - 1, 0)].rstrip() + "…"
     return line

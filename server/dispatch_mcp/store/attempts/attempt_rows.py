@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from dispatch_mcp import model
@@ -31,11 +31,12 @@ _USAGE: Final = """
     THEN NULL ELSE sum(cost_usd) END,
   total(seconds)
 """
-_SPEND: Final = f"SELECT {_USAGE} {_OF_RUN}"
+_COUNTING: Final = f"CAST(total(error_kind <> '{transitions.NO_AGENT}') AS INTEGER)"
+_USAGE_AND_COUNT: Final = f"SELECT {_USAGE}, {_COUNTING} {_OF_RUN}"
 _NAMED_FILES: Final = "json_extract(nullif(beat, ''), '$.context.named_files')"
 _BEYOND: Final = " OR ".join([f"{name} NOT BETWEEN 0 AND {most}" for name, most in bounds.USAGE.items()])
 _SUMS: Final = f"""
-SELECT {_USAGE}, CAST(total(error_kind <> '{transitions.NO_AGENT}') AS INTEGER),
+SELECT {_USAGE}, {_COUNTING},
   CAST(total(iif({_NAMED_FILES} > 0, json_extract(beat, '$.context.tokens'), 0)) AS INTEGER),
   CAST(total({_NAMED_FILES}) AS INTEGER),
   coalesce(max(beat LIKE '%"{ports.LOSS}"%' OR beat LIKE '%"{ports.WRITTEN_OVER}"%' OR {_BEYOND}), 0)
@@ -113,9 +114,10 @@ def _attempt(run_id: str, row: tuple[model.Json, ...]) -> records.AttemptRecord:
     )
 
 
-async def spend(reader: Reader, run_id: str) -> model.Usage:
-    """Returns the sum over the attempts of a run."""
-    return table_rows.usage_of((await reader.rows(_SPEND, (codec.clean(run_id),)))[0])
+async def usage_and_count(reader: Reader, run_id: str) -> tuple[model.Usage, int]:
+    """Returns what the attempts of a run used, and how many of them count against a ceiling."""
+    *figures, counting = (await reader.rows(_USAGE_AND_COUNT, (codec.clean(run_id),)))[0]
+    return table_rows.usage_of(figures), _whole(counting)
 
 
 async def sums(reader: Reader, run_id: str) -> AttemptSums:
@@ -137,9 +139,8 @@ async def costs(reader: Reader, run_id: str, now: float, limit: int, skip: int) 
 
 async def spans(reader: Reader, run_id: str) -> list[Span]:
     """Returns when attempts began and ended, in any order: those that are over and that no person made."""
-    return [_span(row) for row in await reader.rows(_SPANS, (codec.clean(run_id),))]
+    return _spans(await reader.rows(_SPANS, (codec.clean(run_id),)))
 
 
-def _span(row: tuple[model.Json, ...]) -> Span:
-    start, end = row
-    return start, end
+def _spans(rows: Sequence[tuple[model.Json, ...]]) -> list[Span]:
+    return [(start, end) for start, end in rows]
