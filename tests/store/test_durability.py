@@ -90,3 +90,22 @@ async def test_nobody_writes_while_another_process_holds_the_mutex(tmp_path: Pat
         with anyio.fail_after(120):
             await store.save_plan(store_setup.chain("a"), records.LOCAL)
         mutex.close()
+
+
+def pages_in_log(home: Path, start: int) -> list[int]:
+    """Returns the pages that the log holds behind `start`, as sqlite.org/fileformat2.html#walformat lays them out."""
+    log = (home / f"{sqlite.FILE}-wal").read_bytes()
+    frame = 24 + int.from_bytes(log[8:12])
+    return [int.from_bytes(log[at : at + 4]) for at in range(start, len(log), frame)]
+
+
+async def test_a_step_of_an_open_run_writes_nothing_but_what_it_moves(tmp_path: Path) -> None:
+    async with store_setup.running(tmp_path, store_setup.chain("a", "b", "c")) as (store, owner):
+        (a,) = (await store.advance("run", store_setup.step(owner))).starts
+        (b,) = (await store.advance("run", store_setup.step(owner, store_setup.report(a)))).starts
+        start = sqlite.wal_size(tmp_path)
+        await store.advance("run", store_setup.step(owner, store_setup.report(b)))
+        pages = pages_in_log(tmp_path, start)
+        names = dict(store_setup.raw(tmp_path, "SELECT rootpage, name FROM sqlite_schema WHERE rootpage > 0"))
+    moved = ["attempt", "event", "result", "run", "sqlite_autoindex_result_1", "task"]
+    assert sorted(str(names.get(page)) for page in pages) == moved

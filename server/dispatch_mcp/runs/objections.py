@@ -88,14 +88,17 @@ def disputes(rows: Iterable[TaskRow], plan: Sequence[model.Task]) -> dict[str, s
     What a review of the plan has passed meanwhile, or a person has let go, is none; nor is it if that review is of the
     tasks that declare the same files.
     """
-    rows, seats = list(rows), {seat for task in plan for seat in task.joins}
-    passes = {row.id for row in rows if row.state in model.TASK_DONE or row.cause == transitions.BY_USER} - seats
+    ends = [row for row in rows if row.state in model.TASK_DONE or row.cause == transitions.BY_USER]
+    cases = [row for row in ends if row.cause.startswith(transitions.DISPUTED)]
+    if not cases:
+        return {}
+    passes = {row.id for row in ends} - {seat for task in plan for seat in task.joins}
     settled_ids = {subject for review in plan if review.id in passes for subject in review.reviews}
     out: dict[str, str] = {}
-    for row in rows:
+    for row in cases:
         review, *owners = row.cause.removeprefix(transitions.DISPUTED).split("|")
         is_settled = row.id in settled_ids or (bool(owners) and settled_ids.issuperset(owners))
-        if row.cause.startswith(transitions.DISPUTED) and row.state in model.TASK_DONE and not is_settled:
+        if not is_settled:
             out[row.id] = review
     return out
 

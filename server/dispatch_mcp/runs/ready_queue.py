@@ -61,7 +61,7 @@ class ReadyQueue:
 
     def unthrottled(self, kinds: frozenset[WorkerKind], now: float) -> frozenset[WorkerKind]:
         """Returns the workers that no rate limit holds back now."""
-        return frozenset(kind for kind in kinds if self._throttled_until.get(kind, 0.0) <= now)
+        return kinds - {kind for kind, until in self._throttled_until.items() if until > now}
 
     def take(self, kinds: frozenset[WorkerKind], has_room: Callable[[WorkerKind], bool]) -> int | None:
         """Removes and returns the most urgent ready task of a worker that has room, or None."""

@@ -214,21 +214,22 @@ class RunCore:
         return bool(limit)
 
     def _refusal(self, position: int, now: float) -> budget.Hold | None:
+        if self.ledger is None:
+            return None
         row = self._tasks.rows[position]
         running = self._tasks.running - self._tasks.deciding
-        return self.ledger.refusal(row.id, row.worker, now, running) if self.ledger else None
+        return self.ledger.refusal(row.id, row.worker, now, running)
 
     def _start(self, position: int, key: str, now: float) -> Start:
-        tasks = self._tasks
-        room = self.plan.max_parallel - tasks.busy(tasks.rows[position].worker)
-        slots = min(room, tasks.unfinished - tasks.running)
-        row = tasks.start(position)
+        tasks, row = self._tasks, self._tasks.rows[position]
         data: dict[str, model.Json] = {"worker": str(row.worker)}
         ceiling = model.NO_LIMITS
         if self.ledger is not None:
-            ceiling = self.ledger.begin(row.id, row.worker, now, slots)
-        if ceiling != model.NO_LIMITS:
-            data[transitions.CEILING] = ceiling.model_dump(mode="json", exclude_none=True)
+            room = self.plan.max_parallel - tasks.busy(row.worker)
+            ceiling = self.ledger.begin(row.id, row.worker, now, min(room, tasks.unfinished - tasks.running))
+            if ceiling != model.NO_LIMITS:
+                data[transitions.CEILING] = ceiling.model_dump(mode="json", exclude_none=True)
+        tasks.start(position)
         tasks.note("attempt_started", row, data)
         return Start(row.id, row.attempt, row.worker, key, ceiling, row.stand_ins)
 
@@ -284,8 +285,8 @@ class RunCore:
             self._tasks.ready(position)
         else:
             self._fail(position, outcome, now)
-        decision = transitions.council_decision(outcome)
-        if decision and position in self._tasks.seats_of and row.cause != transitions.MOVED:
+        is_council = position in self._tasks.seats_of and row.cause != transitions.MOVED
+        if is_council and (decision := transitions.council_decision(outcome)):
             self._tasks.note("council_decided", row, {**decision})
         self._send_back()
         return True
@@ -317,10 +318,12 @@ class RunCore:
         attempt to mend them.
         """
         tasks = self._tasks
+        if not tasks.objecting:
+            return
         for review in objections.unaskable(tasks.graph, tasks.rows, tasks.objecting):
             self._fail_for_good(review, transitions.NEEDS_CHANGES)  # blocked -> failed: nobody can ask it again
         subjects = [subject for review in tasks.objecting for subject in tasks.subjects[review]]
-        for subject in objections.to_send_back(tasks.rows, subjects, tasks.reviews_of) if subjects else ():
+        for subject in objections.to_send_back(tasks.rows, subjects, tasks.reviews_of):
             row = tasks.rows[subject]
             if dependencies.standing(tasks.graph, tasks.rows, subject)[0] is TaskState.SKIPPED:
                 # What the work was built on is lost, so nobody can do it again: its reviews have blocked it for good.

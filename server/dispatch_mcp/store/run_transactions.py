@@ -426,9 +426,9 @@ class Runs:
         live.overdrafts = samples.keep_overdrafts(conn, core, live.numbers, live.overdrafts)
         table_rows.insert_replays(conn, _replays(live, changes.notes, transition.sources))
         table_rows.insert_events(conn, row, notes, now)
-        before, row = row.state, table_rows.moved_row(row, core, now=now, events=row.events + len(notes))
-        table_rows.update_run(conn, row)
-        alert_reasons.write(conn, before, row, core, notes)
+        before, row = row, table_rows.moved_row(row, core, state, now=now, events=row.events + len(notes))
+        table_rows.update_run(conn, before, row)
+        alert_reasons.write(conn, before.state, row, core, notes)
         failpoints.hit("after_apply")
         live.revision = row.revision
         _remember(self._live, row.id, live)

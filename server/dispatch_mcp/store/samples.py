@@ -98,11 +98,13 @@ def keep_overdrafts(
     Hooks that ask no account read it there (`looks.host_begins`).
     """
     account = core.ledger
-    rows = [core.row(task_id) for task_id in account.recipients] if account else []
+    if account is None:
+        return before
+    rows = [core.row(task_id) for task_id in account.recipients]
     ids = [(row.id, row.attempt) for row in rows if row.worker is model.WorkerKind.HOST]
     overdrafts: dict[tuple[str, int], str] = {}
     for task_id, attempt in ids:
-        hold = account.overdrawn(task_id) if account else None
+        hold = account.overdrawn(task_id)
         overdrafts[task_id, attempt] = hold.text() if hold else ""
     changes = overdrafts.items() - before.items()
     table_rows.overdraw(conn, [(why, numbers[task_id], attempt) for (task_id, attempt), why in changes])

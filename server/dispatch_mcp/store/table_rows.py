@@ -97,10 +97,10 @@ VALUES (?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _RETURN_RUN = f"RETURNING {RUN_COLUMNS}, (SELECT coalesce(max(no), 0) + 1 FROM task)"  # noqa: S608  # constants
 _UPDATE_RUN = """
-UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancelled = ?, events = ?, updated_at = ?,
-  finished_at = ?, verdict = ?
+UPDATE run SET state = ?, owner = ?, epoch = ?, revision = ?, paused = ?, cancelled = ?, events = ?, updated_at = ?
 WHERE no = ?
 """
+_END_RUN = "UPDATE run SET finished_at = ?, verdict = ? WHERE no = ?"
 _INSERT_TASK = """
 INSERT INTO task (state, attempt, failures, crashes, ready_at, result, cause, rounds, stand_ins, false_starts,
   host_losses, no, run, id, position, worker)
@@ -195,6 +195,8 @@ def task_row(cells: TaskCells) -> transitions.TaskRow:
 
 def usage_values(usage: model.Usage) -> tuple[object, ...]:
     """Returns a usage in the order of `USAGE_COLUMNS`, nothing of it beyond its bound."""
+    if not usage.model_fields_set:
+        return _NO_FIGURES
     amounts = [(getattr(usage, name), most) for name, most in bounds.USAGE.items()]
     return tuple([None if amount is None else min(max(0, amount), most) for amount, most in amounts])
 
@@ -237,17 +239,22 @@ def insert_run(
     return RunRow._make(row[:-1]), row[-1]
 
 
-def update_run(conn: sqlite3.Connection, row: RunRow) -> None:
-    """Writes everything of a run that can change."""
+def update_run(conn: sqlite3.Connection, before: RunRow, row: RunRow) -> None:
+    """Writes everything of a run that can change.
+
+    Its end only where that has changed: a statement that names it writes the index of open runs each time.
+    """
     changing = (row.state, row.owner, row.epoch, row.revision, row.paused, row.cancelled, row.events, row.updated_at)
-    conn.execute(_UPDATE_RUN, (*changing, row.finished_at, row.verdict, row.no))
+    conn.execute(_UPDATE_RUN, (*changing, row.no))
+    if (row.finished_at, row.verdict) != (before.finished_at, before.verdict):
+        conn.execute(_END_RUN, (row.finished_at, row.verdict, row.no))
 
 
-def moved_row(row: RunRow, core: state_machine.RunCore, *, now: float, events: int) -> RunRow:
-    """Returns the row of a run after a change; a run that is over belongs to nobody."""
-    over = core.state in model.RUN_FINAL
+def moved_row(row: RunRow, core: state_machine.RunCore, state: model.RunState, *, now: float, events: int) -> RunRow:
+    """Returns the row of a run after a change to a state; a run that is over belongs to nobody."""
+    over = state in model.RUN_FINAL
     return row._replace(
-        state=core.state.value,
+        state=state.value,
         owner=None if over else row.owner,
         revision=row.revision + 1,
         paused=core.paused,

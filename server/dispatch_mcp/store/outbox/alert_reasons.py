@@ -95,18 +95,18 @@ def write(
     ]
     if any(note.kind == "attempt_started" and note.data.get("worker") == _PERSON for note in notes):
         reasons.append(("waiting", {"waits_for": "decision"}))
-    if row.state != before and (end := _news_of_state(core)) is not None:
+    if row.state != before and (end := _news_of_state(row, core)) is not None:
         reasons.append(end)
     for kind, data in reasons:
         conn.execute(_FORGET, (now - KEPT_S,))
         conn.execute(_INSERT, (row.id, kind, now, json.dumps({**_common(row, core), **data})))
 
 
-def _news_of_state(core: state_machine.RunCore) -> tuple[Kind, dict[str, model.Json]] | None:
+def _news_of_state(row: table_rows.RunRow, core: state_machine.RunCore) -> tuple[Kind, dict[str, model.Json]] | None:
     """Returns what is told of the state that a run has come to; nothing of one that a person or nobody has caused."""
-    if core.state is model.RunState.FAILED:
+    if row.state == model.RunState.FAILED:
         return "failed", {}
-    if core.state in model.RUN_FINAL:
+    if row.finished_at is not None:
         return "finished", {}
     if core.at_ceiling and not core.paused:
         return "waiting", {"waits_for": "ceiling"}
@@ -117,7 +117,7 @@ def _common(row: table_rows.RunRow, core: state_machine.RunCore) -> dict[str, mo
     """Returns what every alert says: no words of a request, no path of the machine."""
     counts = Counter(task.state.value for task in core.rows)
     return {
-        "state": core.state.value,
+        "state": row.state,
         "tasks": dict(sorted(counts.items())),
         "project": escape.one_line(PurePath(row.workspace).name)[:MOST_FOLDER],
     }
