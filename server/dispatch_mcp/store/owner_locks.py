@@ -74,9 +74,10 @@ class Mutex:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def _is_in_place(self) -> bool:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             return os.path.samestat(os.fstat(self._fd), self._path.stat())
-        return False
+        except FileNotFoundError:
+            return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

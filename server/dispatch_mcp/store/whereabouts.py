@@ -27,11 +27,8 @@ FULL_BELOW: Final = 64 * 1024
 """Bytes left on a disk below which it counts as full: SQLite needs half of that for the index of its log alone."""
 
 
-class Inode(NamedTuple):
-    """Which file on which device."""
-
-    device: int
-    number: int
+Inode = tuple[int, int]
+"""Which file: its device, and its number there."""
 
 
 class StoreFiles(NamedTuple):
@@ -59,7 +56,7 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def _inode(status: os.stat_result | None) -> Inode | None:
-    return None if status is None else Inode(status.st_dev, status.st_ino)
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def refuse_moved(home: Path, earlier: StoreFiles) -> None:
@@ -68,12 +65,11 @@ def refuse_moved(home: Path, earlier: StoreFiles) -> None:
     Raises StoreDamaged if the database has been emptied since: what is in its log only is lost with this process.
     """
     database, log = _statuses(home)
-    present = StoreFiles(_inode(database), _inode(log))
-    if present.database == earlier.database and earlier.log in (None, present.log):
+    if _inode(database) == earlier.database and (earlier.log is None or _inode(log) == earlier.log):
         if database is not None and database.st_size == 0:
             raise lost(home)
         return
-    fate = "replaced" if present.database and present.database != earlier.database else "removed"
+    fate = "replaced" if database and _inode(database) != earlier.database else "removed"
     raise errors.StoreMoved(
         f"The store in {str(home)!r} was {fate} while it was open: nothing is written into the old one any more.",
         hint="Put it back if that was a mistake. Then call again: what lies in that folder by then is opened, or made.",

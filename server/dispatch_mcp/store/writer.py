@@ -181,13 +181,12 @@ class Writer:
     def _collect(self) -> list[Queued]:
         """Returns what is queued right now."""
         calls: list[Queued] = []
-        with contextlib.suppress(queue.Empty):
-            while not self._ending:
-                call = self._queue.get_nowait()
-                if call is None:
-                    self._ending = True
-                else:
-                    calls.append(call)
+        while not self._ending and not self._queue.empty():  # nobody else takes anything out
+            call = self._queue.get()
+            if call is None:
+                self._ending = True
+            else:
+                calls.append(call)
         return calls
 
     def _turn(self, calls: list[Queued]) -> None:
@@ -204,20 +203,27 @@ class Writer:
 
     @contextlib.contextmanager
     def _turn_of_ours(self) -> Generator[None]:
-        """Holds the mutex, in a folder that is there."""
+        """Holds the mutex, in a folder that is there and holds the files that are open."""
         if self._conn is None:
             sqlite.prepare_home(self._home)
-        else:
-            whereabouts.refuse_moved(self._home, self._files)
         self._is_waiting = True
         try:
             self._mutex.__enter__()
+        except OSError:
+            self._refuse_moved()  # the folder itself may be gone
+            raise
         finally:
             self._is_waiting = False
         try:
+            self._refuse_moved()
             yield
         finally:
             self._mutex.__exit__(None, None, None)
+
+    def _refuse_moved(self) -> None:
+        """Raises StoreMoved unless the files that are open still stand in their places."""
+        if self._conn is not None:
+            whereabouts.refuse_moved(self._home, self._files)
 
     def _commit(self, calls: list[Queued], batch: list[Queued]) -> None:
         if self._conn is None:
@@ -226,7 +232,6 @@ class Writer:
             self._files = whereabouts.files(self._home)
         conn = self._conn
         try:
-            whereabouts.refuse_moved(self._home, self._files)
             self._begin(conn, calls)
             calls += self._collect()  # those who came while we waited for the mutex and the lock
             # A savepoint costs two statements; one call alone is as well undone by rolling everything back.
@@ -239,7 +244,7 @@ class Writer:
             if conn.in_transaction:
                 conn.execute("COMMIT")
             failpoints.hit("after_commit")
-            whereabouts.refuse_moved(self._home, self._files)
+            self._refuse_moved()
         except BaseException:
             if conn.in_transaction:
                 conn.execute("ROLLBACK")
