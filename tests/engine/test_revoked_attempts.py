@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pulse_waits
 import pytest
 from engine_conformance import ended, new_run, reached, script, task
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.engine import executor
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import AttemptState, RunState, WorkerKind, ports, records, work_order
@@ -114,3 +115,42 @@ async def test_a_cancel_of_another_process_stops_workers_too(tmp_path: Path, sto
         await worker.until(at_work=2)
         await other.advance(run_id, records.Step(now=1.0, actions=[records.Action("cancel")]))
         await worker.until(stopped=2)
+
+
+class Tidy(Patient):
+    """One that puts its things away before it stops, which nobody interrupts."""
+
+    async def carry_out(self, ctx: ports.TaskContext, work: work_order.WorkOrder) -> model.Outcome:
+        try:
+            return await super().carry_out(ctx, work)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for _ in range(3_000):
+                    await anyio.lowlevel.checkpoint()
+                self.at_work.discard(work.task.id)
+
+
+async def test_an_engine_that_ends_stops_its_workers_and_waits_until_they_have_tidied_up(
+    store: sqlite_store.Store,
+) -> None:
+    worker = Tidy()
+    async with at_work(store, worker, "a", "b"):
+        pass
+    assert (worker.stopped, worker.at_work) == ({"a", "b"}, set())
+
+
+async def test_a_drive_whose_attempt_is_fenced_off_ends_without_counting_as_failed(store: sqlite_store.Store) -> None:
+    worker, refusals = Patient(), [errors.Fenced("Somebody else drives it.", hint="Stop.")]
+    worker.gate.set()
+
+    def turned_away_once(work: work_order.WorkOrder) -> work_order.WorkOrder:
+        if refusals:
+            raise refusals.pop()
+        return work
+
+    workers = {WorkerKind.SCRIPTED: worker}
+    async with executor.open_engine(store, workers, make_order=turned_away_once, pace=FAST) as engine:
+        run_id = await new_run(store, task("a"))
+        await engine.start(run_id)
+        assert await ended(engine, run_id) is RunState.SUCCEEDED
+    assert "drive_failed" not in {event.kind for event in await store.events(run_id)}

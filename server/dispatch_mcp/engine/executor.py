@@ -6,6 +6,7 @@ runs are taken over at once and a sleeping laptop loses nothing; the epoch fence
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import math
@@ -168,10 +169,12 @@ class Drive:
     owner: records.Owner
     answer_lost: bool = False
     _finished: list[transitions.Finished] = field(default_factory=list[transitions.Finished])
-    _running: dict[str, tuple[int, anyio.TaskHandle[None]]] = field(
-        default_factory=dict[str, tuple[int, anyio.TaskHandle[None]]]
+    _running: dict[str, tuple[int, anyio.CancelScope]] = field(default_factory=dict[str, tuple[int, anyio.CancelScope]])
+    _executions: dict[asyncio.Task[None], anyio.CancelScope] = field(
+        default_factory=dict[asyncio.Task[None], anyio.CancelScope]
     )
-    _wake: anyio.Event = field(default_factory=anyio.Event)
+    _fault: Exception | None = None
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _revision: int = -1
     _room: int = LEAST_BATCH
     _attempts: run_attempts.RunAttempts = field(init=False)
@@ -190,26 +193,33 @@ class Drive:
             Fenced: another process took it.
             Exception: a fault of ours, to which no single attempt could be held.
         """
-        fault: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._attempts.write_beats)
             try:
-                await self._loop(group)
+                await self._loop()
             except Exception as trouble:
-                fault = trouble  # raised as it is, and not within a group
+                self._fault = trouble  # raised as it is, and not within a group
             finally:
+                await self._stop()
                 group.cancel_scope.cancel()
-        if fault is not None:
-            raise fault
+        if self._fault is not None:
+            raise self._fault
 
-    async def _loop(self, group: anyio.abc.TaskGroup) -> None:
-        while True:
-            # Made anew before the store is read: whatever changes after that read wakes the wait below.
-            self._wake = anyio.Event()
+    async def _stop(self) -> None:
+        """Cancels what still runs, and returns once all of it has ended."""
+        for scope in self._executions.values():
+            scope.cancel()
+        with anyio.CancelScope(shield=True):
+            while self._executions:
+                await asyncio.wait(self._executions)
+
+    async def _loop(self) -> None:
+        while self._fault is None:
+            # Cleared before the store is read: whatever changes after that read wakes the wait below.
+            self._wake.clear()
             advance = await self._advance()
             for start in advance.starts:
-                handle = group.start_soon(self._execute, advance.plan_version, start)
-                self._running[start.task_id] = (start.attempt, handle)
+                self._begin(advance.plan_version, start)
             # Whoever cancels, skips or edits moves the run by a step that is not ours: look what it closed.
             await self._drop_revoked(advance)
             if advance.state in model.RUN_FINAL and not self._running and not self._finished:
@@ -268,24 +278,40 @@ class Drive:
             return
         read = functools.partial(self.engine.store.tasks, self.run_id)
         rows = {row.id: row for row in await store_waits.served(read, f"run {self.run_id}")}
-        for task_id, (attempt, handle) in list(self._running.items()):
+        for task_id, (attempt, scope) in list(self._running.items()):
             row = rows.get(task_id)
             if row is None or row.state is not model.TaskState.RUNNING or row.attempt != attempt:
-                handle.cancel()
+                scope.cancel()
 
     async def _wait(self, until: float | None) -> None:
-        delay = None if until is None else max(0.0, until - self.engine.clock())
-        with anyio.move_on_after(delay):
+        if until is None:
+            await self._wake.wait()
+            return
+        with anyio.move_on_after(max(0.0, until - self.engine.clock())):
             await self._wake.wait()
 
-    async def _execute(self, plan_version: int, start: transitions.Start) -> None:
+    def _begin(self, plan_version: int, start: transitions.Start) -> None:
+        """Has an attempt carried out.
+
+        In a task that only its own scope cancels: what a task group adds is 7 % of what a short attempt costs here.
+        """
+        scope = anyio.CancelScope()
+        execution = asyncio.create_task(self._execute(plan_version, start, scope))
+        self._running[start.task_id] = (start.attempt, scope)
+        self._executions[execution] = scope
+        execution.add_done_callback(self._executions.pop)
+
+    async def _execute(self, plan_version: int, start: transitions.Start, scope: anyio.CancelScope) -> None:
         """Carries an attempt out, and has what it came to recorded."""
-        try:
-            await self._attempts.carry_out(plan_version, start, self._note_end)
-        finally:
-            if start.task_id in self._running and self._running[start.task_id][0] == start.attempt:
-                del self._running[start.task_id]
-            self._wake.set()
+        with scope:
+            try:
+                await self._attempts.carry_out(plan_version, start, self._note_end)
+            except Exception as trouble:
+                self._fault = trouble
+            finally:
+                if start.task_id in self._running and self._running[start.task_id][0] == start.attempt:
+                    del self._running[start.task_id]
+                self._wake.set()
 
     def _note_end(self, end: transitions.Finished) -> None:
         self._finished.append(end)
