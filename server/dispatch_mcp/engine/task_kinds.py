@@ -117,7 +117,8 @@ class Work:
     ) -> model.Outcome:
         """Returns a claimed success as its receipts judge it."""
         outcome = await claim_evidence.judge(services.verifier, store, claim)
-        outcome = await _without_unasked_verdict(store, claim, outcome, reviewer_selection.names(services.agents()))
+        if _may_judge(claim.work, outcome):
+            outcome = await _without_unasked_verdict(store, claim, outcome, reviewer_selection.names(services.agents()))
         if services.evidence is not None:
             outcome = await reworked_files.with_footprints(store, services.evidence.states_of, claim, outcome)
         outcome = await judged_files.with_reviews_again(store, services.evidence, claim, outcome)
@@ -275,6 +276,11 @@ def _prompt(work: work_order.WorkOrder) -> prompt_builder.Prompt:
     return prompt.with_role(work.agent_prompt, work.agent, is_instruction=False) if is_in_brief else prompt
 
 
+def _may_judge(work: work_order.WorkOrder, outcome: model.Outcome) -> bool:
+    """Returns whether accepted work may be a judgement: that of a model whose task has no command."""
+    return outcome.state is AttemptState.SUCCEEDED and work.worker not in _NO_READERS and not work.task.command
+
+
 async def _without_unasked_verdict(
     store: sqlite_store.Store, claim: claim_evidence.Claim, outcome: model.Outcome, reviewers: Collection[str]
 ) -> model.Outcome:
@@ -284,8 +290,6 @@ async def _without_unasked_verdict(
     search finds where no work comes before it is its result: it was asked to find that.
     """
     task = claim.work.task
-    if outcome.state is not AttemptState.SUCCEEDED or claim.work.worker in _NO_READERS or task.command:
-        return outcome
     asks_for = plan_advice.asks_for(task)
     is_other = review_rules.declares_change(task) or asks_for == "answer"
     if is_other and not review_rules.is_plain_review(task, reviewers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 
@@ -14,12 +14,14 @@ from dispatch_mcp.text import escape
 
 log = logging.getLogger(__name__)
 
+_NOTHING_USED = model.Usage()
+
 
 @dataclass(slots=True)
 class _SpendWatch(ports.Relay):
     """The context that a worker gets; keeps what the attempt has used so far, in case the worker cannot say it."""
 
-    usage: model.Usage = field(default_factory=model.Usage)
+    usage: model.Usage = _NOTHING_USED
 
     def beat(self, **details: model.Json) -> None:
         """Passes the beat on."""

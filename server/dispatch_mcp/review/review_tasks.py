@@ -89,7 +89,7 @@ class Manifest(model.Value):
 def assignment_of(task: model.Task) -> ReviewAssignment | None:
     """Returns a task's place in a round, or None when it is no review of a council."""
     value = task.inputs.get(INPUT)
-    if not json_types.is_object(value) or "manifest" not in value:
+    if not value or not json_types.is_object(value) or "manifest" not in value:
         return None
     try:
         return ReviewAssignment.model_validate(value)

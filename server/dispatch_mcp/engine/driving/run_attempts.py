@@ -86,7 +86,8 @@ class RunAttempts:
         """Returns what builds orders by a version of the plan; read when something begins, as many runs need none."""
         orders = self._orders
         if orders is None or orders.plan.version < plan_version:
-            run, plan, *_ = await self.means.store.whole_run(self.run_id, principal=records.ANYBODY)
+            run = await self.means.store.run(self.run_id, principal=records.ANYBODY)
+            plan = await self.means.store.plan(run.plan_id, run.plan_version, principal=records.ANYBODY)
             placement: Mapping[str, task_isolation.Placement] = {}
             if self.means.driver.services.workspaces is not None and not run.dry_run:
                 workers = {task.id: transitions.worker_of(task, run.worker) for task in plan.tasks}
