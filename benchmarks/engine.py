@@ -7,6 +7,7 @@ environments of their own below .peers, once. Best and median of all rounds, whi
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import statistics
 import sys
@@ -152,6 +153,7 @@ def main() -> int:
     options.add_argument("--no-peer", action="store_true")
     given = options.parse_args()
     logging.disable(logging.WARNING)
+    gc.freeze()  # as every engine does here once it is loaded: what modules have made is never garbage
     peers = () if given.no_peer else PEERS
     missed = [line for shape in NAMES for line in measured(shape, given.rounds, peers)]
     for line in missed:

@@ -9,6 +9,7 @@ begins when the one before has ended.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -66,6 +67,7 @@ with tempfile.TemporaryDirectory() as folder:
     config: DBOSConfig = {"name": "bench", "system_database_url": address, "log_level": "ERROR"}
     DBOS(config=config)
     DBOS.launch()
+    gc.freeze()
     figures = asyncio.run(measured()) | {"durability": durability()}
     DBOS.destroy()
 print(json.dumps(figures))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import operator
 import sys
@@ -62,4 +63,5 @@ async def measured(name: str) -> dict[str, object]:
     return {"seconds": seconds, "cpu": cpu, "durability": f"SQLite, {journal}, synchronous={synchronous}"}
 
 
+gc.freeze()
 print(json.dumps(asyncio.run(measured(sys.argv[1]))))

@@ -8,6 +8,7 @@ The processor time of the server is included.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -86,6 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = ["server", "start-dev", "--headless", "--port", str(port), "--db-filename", f"{folder}/peer.db"]
         server = subprocess.Popen([program, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        gc.freeze()
         try:
             print(json.dumps(asyncio.run(measured(sys.argv[1], f"127.0.0.1:{port}", server.pid))))
         finally:
