@@ -16,7 +16,7 @@ import pytest
 from mcp.types import PromptReference, ResourceTemplateReference
 
 from dispatch_mcp.agents import bundled_files
-from dispatch_mcp.mcp_server import resources, server
+from dispatch_mcp.mcp_server import resources, server, user_documents
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +71,15 @@ async def test_everything_that_people_choose_from_has_a_title_of_its_own(desk: m
         titles = [entry.title for entry in entries]
         assert all(titles)
         assert len(set(titles)) == len(titles)
+
+
+async def test_documents_are_listed_with_the_size_that_they_have(desk: memory_client.Desk) -> None:
+    listed = {str(entry.uri): entry.size for entry in (await desk.client.list_resources()).resources}
+    documents = {uri: size for uri, size in listed.items() if uri.startswith(user_documents.FILES)}
+    assert len(documents) > 20
+    for uri, size in documents.items():
+        assert len((await desk.read(uri)).encode()) == size
+    assert {size for uri, size in listed.items() if uri not in documents} == {None}
 
 
 async def test_the_server_says_what_it_is_and_shows_a_picture(desk: memory_client.Desk) -> None:

@@ -5,10 +5,11 @@ Whoever starts the server hands the loaders in; what they load is typed by what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -17,7 +18,7 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from mcp.server.mcpserver import MCPServer
-from mcp.types import Completion, CompletionArgument, PromptReference, ResourceTemplateReference
+from mcp.types import Completion, CompletionArgument, PromptReference, Resource, ResourceTemplateReference
 from pydantic import BaseModel
 
 from dispatch_mcp import errors, model
@@ -82,11 +83,11 @@ class ToolCalls(Protocol):
 class Documents(Protocol):
     """What offers resources and completes their names."""
 
-    def register(self, server: MCPServer[Opening], current: Callable[[], Opening], home: Path | None) -> None:
+    def register(self, server: Registry, current: Callable[[], Opening], home: Path | None) -> None:
         """Adds every resource."""
         ...
 
-    def register_files(self, server: MCPServer[Opening], home: Path | None) -> None:
+    def register_files(self, server: Registry, home: Path | None) -> None:
         """Adds the resources that are files."""
         ...
 
@@ -265,3 +266,26 @@ class Opening:
         self._wanted.set()
         for other in self._others.values():
             other.end()
+
+
+class Registry(MCPServer[Opening]):
+    """A server out of which resources can be taken, too, and that says how large they are: the SDK's does neither."""
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """The bytes of those resources of which they are known."""
+        return {}
+
+    async def list_resources(self) -> list[Resource]:
+        """Returns all resources, with their sizes where these are known."""
+        return [
+            resource.model_copy(update={"size": self.sizes.get(str(resource.uri))})
+            for resource in await super().list_resources()
+        ]
+
+    def remove_resources(self, uris: Iterable[str]) -> None:
+        """Takes out resources; those that are not there are left out."""
+        resources = self._resource_manager._resources  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        for uri in uris:
+            resources.pop(uri, None)
+            self.sizes.pop(uri, None)

@@ -64,7 +64,7 @@ Current = Callable[[], lazy.Opening]
 """The dispatcher of the running lifespan, for the places where the SDK hands out no context."""
 
 
-def register(server: MCPServer[lazy.Opening], current: Current, home: Path | None = None) -> None:
+def register(server: lazy.Registry, current: Current, home: Path | None = None) -> None:
     """Adds every resource and resource template; files below `home` replace bundled ones."""
     register_files(server, home)
     _register_app(server)
@@ -72,7 +72,7 @@ def register(server: MCPServer[lazy.Opening], current: Current, home: Path | Non
     _register_store(server)
 
 
-def register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
+def register_files(server: lazy.Registry, home: Path | None) -> None:
     """Adds the templates and knowledge documents, and what is written about patterns."""
     usable, _ = bundled_files.all_templates(home)
     for file in _templates(home):
@@ -86,6 +86,7 @@ def register_files(server: MCPServer[lazy.Opening], home: Path | None) -> None:
     about = "Which of the six dispatch patterns, and which model, fits which situation."
     words = _Words("decision-matrix", "Which pattern fits", about)
     _at(server, "dispatch://patterns/decision-matrix", words, MARKDOWN)(patterns.decision_matrix)
+    server.sizes["dispatch://patterns/decision-matrix"] = len(patterns.decision_matrix().encode())
 
 
 def _templates(home: Path | None) -> list[bundled_files.Entry]:
@@ -101,11 +102,12 @@ def _templates(home: Path | None) -> list[bundled_files.Entry]:
     return entries
 
 
-def _add_file(server: MCPServer[lazy.Opening], file: bundled_files.Entry, uri: str, words: _Words) -> None:
+def _add_file(server: lazy.Registry, file: bundled_files.Entry, uri: str, words: _Words) -> None:
     def content() -> str:
         return bundled_files.read(file)
 
     _at(server, uri, words, MARKDOWN)(content)
+    server.sizes[uri] = len(content().encode())
 
 
 def _at(

@@ -106,7 +106,7 @@ OPEN_WORLD = frozenset({"dispatch", "report", "review_council", "steer_run"})
 """What may have models and commands start, which reach beyond this machine."""
 
 
-class Server(user_documents.Registry):
+class Server(lazy.Registry):
     """The SDK's server, with a stdin on which every line is answered (`stdio_messages`)."""
 
     redactor = redaction.Redactor()

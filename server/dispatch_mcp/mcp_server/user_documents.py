@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Final
 
 import anyio.to_thread
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.mcpserver import MCPServer
 from mcp.server.subscriptions import PromptsListChanged, ResourcesListChanged, ServerEvent
 
 from dispatch_mcp.mcp_server import lazy
@@ -21,16 +20,6 @@ FILES: Final = ("dispatch://templates/", "dispatch://knowledge/", "dispatch://pa
 """How the addresses of resources begin that are written down."""
 
 
-class Registry(MCPServer[lazy.Opening]):
-    """A server out of which resources can be taken, too: of itself the SDK's can only add them."""
-
-    def remove_resources(self, uris: Iterable[str]) -> None:
-        """Takes out resources; those that are not there are left out."""
-        resources = self._resource_manager._resources  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        for uri in uris:
-            resources.pop(uri, None)
-
-
 class UserDocuments:
     """What of a server's prompts and resources comes from files."""
 
@@ -39,7 +28,7 @@ class UserDocuments:
         loaders: lazy.Loaders,
         current: Callable[[], lazy.Opening],
         home: Path | None,
-        server: Callable[[], Registry],
+        server: Callable[[], lazy.Registry],
     ) -> None:
         """`home` holds the user's own files; `server` returns what they are added to."""
         self._loaders = loaders
@@ -89,10 +78,10 @@ class UserDocuments:
         return [change for change, old, new in zip(changes, before, after, strict=True) if old != new]
 
 
-async def _lists(registry: Registry) -> tuple[list[Any], list[Any]]:
+async def _lists(registry: lazy.Registry) -> tuple[list[Any], list[Any]]:
     return await registry.list_prompts(), await registry.list_resources()
 
 
-async def _names(registry: Registry) -> tuple[frozenset[str], frozenset[str]]:
+async def _names(registry: lazy.Registry) -> tuple[frozenset[str], frozenset[str]]:
     prompts, resources = await _lists(registry)
     return frozenset(prompt.name for prompt in prompts), frozenset(str(resource.uri) for resource in resources)
