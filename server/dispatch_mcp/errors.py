@@ -138,7 +138,10 @@ class WorkerError(DispatchError):
 
 
 class ConfigError(DispatchError):
-    """A setting is wrong; `settings` are those that have to be left out so that the others can be used, if any."""
+    """A setting is wrong.
+
+    `settings` are those that have to be left out so that the others can be used, if any.
+    """
 
     def __init__(self, message: str = "", *, hint: str | NextStep = "", settings: Iterable[str] = ()) -> None:
         super().__init__(message, hint=hint)

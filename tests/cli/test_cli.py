@@ -59,7 +59,7 @@ def test_every_command_explains_itself_and_the_exit_codes(shell: command_runs.Sh
     [
         ("bogus",),
         ("run",),
-        ("trace",),
+        ("waive", "latest"),
         ("steer", "explode", "x"),
         ("status", "--colour"),
         ("trace", "x", "--view", "y"),
@@ -167,6 +167,7 @@ def test_a_run_can_be_listed_read_and_steered(shell: command_runs.Shell, tmp_pat
     assert [line["run_id"] for line in shell("status", "--json").json["runs"]] == [run_id]
     assert "ready" in shell("status", run_id).out
     assert "run_created" in shell("trace", run_id).out
+    assert shell("trace").out == shell("trace", run_id).out, "without a run it is the latest"
     for view in arguments.VIEWS:
         seen = shell("trace", run_id, "--view", view)
         assert (seen.code, seen.err) == (0, "")

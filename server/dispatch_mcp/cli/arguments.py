@@ -168,7 +168,7 @@ COMMANDS: Mapping[str, Command] = {
     "trace": Command(
         "show what happened in a run",
         (
-            flag("run", help="a run: the beginning of its id, or latest"),
+            flag("run", nargs="?", default="latest", help="a run: the beginning of its id (default: the latest)"),
             flag("--view", choices=VIEWS, default="timeline", help="which side of the run"),
             flag("--task", default="", help="one task's whole result"),
             flag("--cursor", default="", help="go on behind this cursor"),
