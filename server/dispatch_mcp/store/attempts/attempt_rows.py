@@ -48,9 +48,9 @@ _TOKENS: Final = " + ".join(
 )
 _COSTS: Final = f"""
 SELECT task.id, count(*), sum({_TOKENS}) AS tokens,
-  round(sum(min(max(cost_usd, 0.0), {bounds.USAGE["cost_usd"]})), 6) AS dollars,
-  round(sum(max(0.0, coalesce(ended_at, ?2) - started_at)), 3) AS seconds
-{_OF_RUN} AND cause <> 'removed' GROUP BY task.no
+  sum(min(max(cost_usd, 0.0), {bounds.USAGE["cost_usd"]})) AS dollars,
+  sum(max(0.0, coalesce(ended_at, ?2) - started_at)) AS seconds
+{_OF_RUN} AND cause <> 'removed' GROUP BY task.id
 ORDER BY coalesce(dollars, 0.0) DESC, tokens DESC, seconds DESC, position LIMIT ?3 OFFSET ?4
 """
 _SPANS: Final = f"""
@@ -134,7 +134,12 @@ def _whole(cell: model.Json) -> int:
 async def costs(reader: Reader, run_id: str, now: float, limit: int, skip: int) -> list[TaskCost]:
     """Returns what tasks have used until now, the dearest first, behind those that are skipped."""
     rows = await reader.rows(_COSTS, (codec.clean(run_id), now, limit, skip))
-    return [TaskCost._make(row) for row in rows]
+    return [_cost(row) for row in rows]
+
+
+def _cost(row: tuple[model.Json, ...]) -> TaskCost:
+    task_id, attempts, tokens, dollars, seconds = row
+    return TaskCost(task_id, attempts, tokens, None if dollars is None else round(dollars, 6), round(seconds, 3))
 
 
 async def spans(reader: Reader, run_id: str) -> list[Span]:
