@@ -72,6 +72,24 @@ def kinds(core: state_machine.RunCore) -> list[str]:
 GATE = (task("fix"), review("r", "fix"), task("docs", "fix", "r"))
 
 
+@pytest.mark.parametrize(
+    ("state", "rounds", "worker", "can_be"),
+    [
+        (TaskState.UNVERIFIED, 0, WorkerKind.HOST, True),
+        (TaskState.RUNNING, 1, WorkerKind.HOST, True),
+        (TaskState.RUNNING, 0, WorkerKind.HOST, False),
+        (TaskState.FAILED, 0, WorkerKind.HOST, False),
+        (TaskState.SUCCEEDED, 1, WorkerKind.COMMAND, False),
+    ],
+)
+def test_only_a_model_mends_and_only_what_it_has_done_or_mends_already(
+    state: TaskState, rounds: int, worker: WorkerKind, *, can_be: bool
+) -> None:
+    row = begun(task("fix"), worker=worker).row("fix")
+    row.state, row.rounds = state, rounds
+    assert objections.can_be_mended(row) is can_be
+
+
 def test_work_that_a_review_blocks_is_done_again_before_anything_builds_on_it() -> None:
     core = begun(*GATE)
     assert started(core) == ["fix"]

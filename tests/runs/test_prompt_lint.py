@@ -34,6 +34,14 @@ def test_every_problem_is_named_at_once_in_the_order_of_the_sections() -> None:
     ]
 
 
+def test_what_an_output_lacks_is_named_with_its_section() -> None:
+    prose = prompt_builder.Section("OUTPUT", (prompt_builder.Prose("as usual"),))
+    vague = prompt_builder.Section("OUTPUT", (prompt_builder.Items(("stuff",)),))
+    for section, code in ((prose, "deliverables_missing"), (vague, "deliverable_vague")):
+        [problem] = [problem for problem in prompt_lint.lint([section]) if problem.code.startswith("deliverable")]
+        assert (problem.code, problem.where) == (code, "OUTPUT")
+
+
 def test_a_missing_section_is_named() -> None:
     problems = prompt_lint.lint(
         [prompt_builder.Section("GOAL", (prompt_builder.Prose("The tests in tests/api pass"),))]

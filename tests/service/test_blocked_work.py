@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import reviewed_runs
+import store_setup
 from reviewed_runs import BETTER, CART, PASS, Chat, verdict
 
 from dispatch_mcp import configuration, errors
@@ -149,6 +150,27 @@ async def test_work_on_other_files_is_not_concerned(tmp_path: Path) -> None:
         mixed = await planned(chat, LATER, UNRELATED)
         rest = await chat.app.plans.edit(mixed.plan.id, 1, [{"op": "remove", "id": "later"}, *WITHOUT])
         assert [task.id for task in rest.plan.tasks] == ["notes"]
+
+
+@pytest.mark.parametrize(("cause", "is_blocked"), [("inconclusive", True), ("timeout", False)])
+async def test_a_review_that_nobody_carried_out_blocks_nothing_and_one_without_a_verdict_does(
+    tmp_path: Path, cause: str, *, is_blocked: bool
+) -> None:
+    workspace = reviewed_runs.shop(tmp_path / "shop")
+    reviews = [
+        {"id": f"{name}-look", "do": f"Review {name}", "agent": "review-security", "reviews": [name], "attempts": 1}
+        for name in ("fix", "notes")
+    ]
+    async with reviewed_runs.opened(tmp_path / "state", workspace) as chat:
+        await chat.begin(WORK, UNRELATED, *reviews)
+        (workspace / "app/cart.py").write_text(BETTER)
+        (workspace / "CHANGES.md").write_text("Better.\n")
+        for name in ("fix", "notes"):
+            await chat.report(name)
+            await chat.report(f"{name}-look", "", status="failed", error="no luck", retryable=False)
+        store_setup.raw(tmp_path / "state", f"UPDATE task SET cause = '{cause}' WHERE id = 'fix-look'")
+        assert notices(await planned(chat, {**UNRELATED, "do": "Write them anew"}))
+        assert bool(notices(await planned(chat, LATER))) is is_blocked
 
 
 async def test_a_person_who_lets_the_review_go_ends_the_block(tmp_path: Path) -> None:
