@@ -148,6 +148,18 @@ def test_a_script_begins_with_the_one_place_where_it_goes(name: str, shell: comm
     assert "Copy this" not in head
 
 
+@pytest.mark.parametrize("name", arguments.SHELLS)
+def test_a_script_holds_no_character_that_a_code_page_could_spoil(name: str, shell: command_runs.Shell) -> None:
+    assert shell("completion", name).out.isascii()
+
+
+@pytest.mark.parametrize("name", arguments.SHELLS)
+def test_a_script_asks_for_tasks_with_the_line_that_is_typed(name: str, shell: command_runs.Shell) -> None:
+    asked = [line for line in shell("completion", name).out.splitlines() if "--values tasks" in line]
+    assert asked
+    assert all("--line " in line for line in asked)
+
+
 def test_json_says_where_the_script_goes(shell: command_runs.Shell) -> None:
     answer = shell("completion", "fish", "--json").json
     assert answer["place"].endswith("dispatch-mcp.fish")
