@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import step_examples
@@ -114,3 +116,19 @@ def test_changes_that_wait_come_with_the_command_that_takes_them_over() -> None:
 @given(st.sampled_from(StepKind), st.text(max_size=30), st.lists(st.text(max_size=8), max_size=9), st.integers(0, 500))
 def test_no_value_of_a_step_is_without_words(kind: StepKind, run: str, tasks: list[str], count: int) -> None:
     assert shell_wording.words(NextStep(kind, run, tuple(tasks), count)).strip()
+
+
+TO_ASSISTANTS = re.compile(r"\b(?:tell|ask|remind|show|say so to|say it to) (?:the|your) users?\b", re.IGNORECASE)
+
+
+def test_only_the_rooms_that_speak_to_assistants_tell_anybody_to_talk_to_the_user() -> None:
+    package = Path(next_steps.__file__).parent
+    texts: list[tuple[Path, str]] = []
+    for path in package.rglob("*.py"):
+        if path.relative_to(package).parts[0] not in ("mcp_server", "hooks"):
+            nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+            comments = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            constants = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in comments]
+            texts += [(path.relative_to(package), str(node.value)) for node in constants]
+    assert len(texts) > 1_000
+    assert [(path, text) for path, text in texts if TO_ASSISTANTS.search(text)] == []

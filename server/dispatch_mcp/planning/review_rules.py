@@ -156,7 +156,8 @@ def _unreviewed(
 _REVIEWED: Final = "no edit takes that review out"
 _UNREVIEWED: Final = "nothing in this plan reviews them"
 _OFF: Final = (
-    "the user's settings have reviews switched off, so this run ends as if they were passed: say so to the user"
+    "the settings have reviews switched off, so this run ends as if they were passed: that has to be said with its "
+    "results"
 )
 
 

@@ -267,7 +267,7 @@ def _next(
             advice=f"This was round {manifest.round} of {manifest.rules.rounds}.",
         )
     if decision.outcome == "INCONCLUSIVE":
-        blocks = "It blocks" if decision.blocks else "The settings let it through; say so to the user"
+        blocks = "It blocks" if decision.blocks else "The settings let it through; that has to be said with the result"
         again = StepKind.NAME_CHANGE if decision.next == "review_in_parts" else StepKind.REPEAT_REVIEW
         return NextStep(again, record.id, advice=f"{blocks}: {decision.why}", has_findings=bool(decision.findings))
     return NextStep(StepKind.MEND, record.id, plan=mend_plan)
