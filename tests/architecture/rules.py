@@ -83,6 +83,7 @@ PURE = (
     *("context.assembly", "context.chunks", "context.context_query", "context.gitignore", "context.import_graph"),
     *("context.packs", "context.ranking", "context.requirements", "context.search_scope", "context.part_choice"),
     *("context.documents.document_parts", "context.documents.file_mentions", "context.documents.file_shares"),
+    "context.documents.guide_shares",
     *("git.apply_rules", "git.inner_work", "git.merge_rules", "git.worktree_leftovers"),
     *("process.allowlist", "process.child_environment"),
 )

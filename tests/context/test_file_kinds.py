@@ -53,6 +53,8 @@ def test_a_file_is_of_the_kind_that_its_path_says(path: str, kind: str) -> None:
     [
         ("Add an entry to the changelog", "changelog"),
         ("Explain in the readme how caching works", "docs"),
+        ("FAQ on trusted proxies", "docs"),
+        ("Extend the tutorial", "docs"),
         ("Fix a broken link in the documentation", "docs"),
         ("Pin the action that publishes releases", "ci"),
         ("Run the workflow on pull requests, too", "ci"),

@@ -66,6 +66,20 @@ def test_of_a_long_file_the_part_that_the_task_means_comes_with_an_outline() -> 
     assert [entry.key for entry in offer.left_out] == ["file:a.py"]
 
 
+def test_of_the_old_entries_of_a_changelog_one_shows_what_an_entry_looks_like() -> None:
+    entries = [f"Version {at} total" for at in range(60)]
+    log = file("CHANGES.md", entries)
+    [offer] = file_shares.offers([log], 1_500, interest("Add an entry on the total"), lambda _: parts(entries))
+    assert spans(offer.pieces) == [(1, BODY), (BODY + 1, 2 * BODY)]
+
+
+def test_of_a_long_newest_section_of_a_changelog_the_end_comes_too() -> None:
+    entries = [*["Unreleased total"] * 6, *[f"Version {at} total" for at in range(60)]]
+    log = file("CHANGES.md", entries)
+    [offer] = file_shares.offers([log], 1_500, interest("Add an entry on the total"), lambda _: parts(entries))
+    assert [first // BODY for first, _ in spans(offer.pieces)] == [0, 1, 5, 2]
+
+
 def test_beside_lines_that_are_named_what_the_task_means_elsewhere_in_the_file_is_given_too() -> None:
     traced = file("a.py", LONG, ((3 * BODY + 4, 3 * BODY + 4),))
     [offer] = file_shares.offers([traced], 900, interest("Round the total"), lambda _: parts(LONG))

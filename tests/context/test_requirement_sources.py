@@ -364,6 +364,18 @@ def test_a_number_sign_may_belong_to_the_name_of_a_file(resolve: Resolve, tmp_pa
     assert [piece.path for piece in pieces(resolve(key))] == ["C#/cart.cs"]
 
 
+@pytest.mark.parametrize("path", ["work/shop/money.py", "{above}/work/shop/money.py", "{above}/work/new.lock"])
+def test_a_path_as_seen_from_above_the_workspace_means_the_file_in_it(
+    resolve: Resolve, tmp_path: Path, path: str
+) -> None:
+    temp_repository.write(tmp_path / "work", "new.lock", "x\n")
+    path = path.format(above=tmp_path.name)
+    for keys, text in (((path,), "Mend it"), ((), f"Mend {path} now")):
+        found = resolve(*keys, interest=words(text))
+        assert [piece.path for piece in pieces(found)] == [path.partition("work/")[2]]
+    assert resolve("elsewhere/shop/money.py").offers == []
+
+
 def test_a_line_behind_a_name_says_what_of_a_long_file_matters(resolve: Resolve) -> None:
     for key in ("shop/ledger.py:80", "file:shop/ledger.py:80"):
         found = resolve(key, interest=words("Mend it", budget=700))

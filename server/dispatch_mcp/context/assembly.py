@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from dispatch_mcp.context import packs, part_choice, ranking
+from dispatch_mcp.context import file_kinds, packs, part_choice, ranking
 from dispatch_mcp.text import token_count
 
 Span = tuple[int, int]
@@ -32,6 +32,8 @@ _LIKELIEST: Final = 20
 """Likeliest files of which one that is asked for by name says where the work is."""
 _OF_FAINT: Final = 0.2
 """Share of a budget that parts get where hardly anything matches the task."""
+_NEW: Final = 60
+"""Line of a changelog behind which its entries are old: the next is written above them, and one shows their form."""
 _LEAST_BESIDE_NAMED: Final = 4e-4
 """Probability of holding a change that each token of a part must bring where that is known; set on development commits
 of which one changed file is named (ADR 0015)."""
@@ -166,7 +168,7 @@ def _scored(
     spans: dict[str, list[Span]] = {}
     for item in draft.items:
         spans.setdefault(item.path, []).append((item.first, item.last))
-    free = [(part, score) for part, score in parts if not _inside(spans.get(part.path, ()), part)]
+    free = [(part, score) for part, score in _without_history(parts) if not _inside(spans.get(part.path, ()), part)]
     size = sum(len(item.text) + part_choice.CHARACTERS for item in draft.items)
     room = min(draft.budget - draft.tokens, round(request.budget * (_OF_FAINT if request.strangers else 1.0)))
     is_located = _is_located(draft.items, files)
@@ -199,6 +201,26 @@ _SURE: Final = 0.8
 # other files leave, as the last parts of source still hold changes; where the task is surely about other files, which
 # are short, more is asked and the pack ends there.
 _LEASTS = ((0.0, 1e-5), (0.8, 1e-5), (0.9, 3e-5), (1.0, 3e-5))
+
+
+def _without_history(
+    parts: Sequence[tuple[ranking.FilePart, float]],
+) -> Iterator[tuple[ranking.FilePart, float]]:
+    """Yields the parts without those of changelogs that are neither new nor the best of their file.
+
+    New are the first lines, and what goes on with the section that begins there.
+    """
+    best: set[str] = set()
+    heads: dict[str, tuple[int, str]] = {}
+    for part, _ in parts:
+        if part.name and file_kinds.of(part.path) == "changelog":
+            heads[part.path] = min(heads.get(part.path, (part.first, part.name)), (part.first, part.name))
+    for part, score in parts:
+        is_old = part.path in heads and part.first > _NEW and part.name != heads[part.path][1]
+        if not is_old or part.path not in best:
+            yield part, score
+        if is_old:
+            best.add(part.path)
 
 
 def _is_located(items: Sequence[packs.Item], files: Sequence[str]) -> bool:

@@ -19,19 +19,12 @@ from dispatch_mcp.context import (
     requirements,
     search_scope,
 )
-from dispatch_mcp.context.documents import document_parts, file_mentions, file_shares, project_rules
+from dispatch_mcp.context.documents import file_mentions, file_shares, guide_shares, project_rules
 from dispatch_mcp.context.indexing import index_tables
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.text import languages, path_globs, token_count
 
 NOTES: Final = "continuity notes"
-_GUIDES_SHARE: Final = 0.4
-"""Share of the budget that rules and a knowledge document may take together."""
-_RULES_SHARE: Final = 0.15
-"""What rules may take however long the knowledge document is."""
-_LEAST_WORTH: Final = 0.25
-"""Sections of a long knowledge document that say less of the task than this share of the best one are left out, if its
-reader can look them up; rules count whatever a task is about."""
 _PART_SHARE: Final = 0.3
 """Share of the budget that one question, pattern or folder may take."""
 _DEFINITIONS: Final = 6
@@ -170,23 +163,32 @@ class Resolver:
         if "#" in whole and self._is_file(whole):
             return requirements.Requirement(requirement.key, "file", whole)
         if not subject.startswith("/"):
-            return requirement
+            return requirement._replace(subject=self._from_above(subject) or subject)
         if subject in self._workspaces:
             return requirement._replace(subject="")
         return requirement._replace(subject=file_mentions.inside(subject, self._workspaces) or subject)
+
+    def _from_above(self, path: str) -> str:
+        """Returns the file that a path means which is written as from a folder above the workspace; else nothing."""
+        rests = (file_mentions.below(path, workspace) for workspace in self._workspaces)
+        return next((rest for rest in rests if rest and not self._is_file(path) and self._is_file(rest)), "")
 
     def _read_words(self, entries: Sequence[requirements.Requirement]) -> None:
         """Finds the files that the task's words and inputs name, and which files are at hand."""
         words = (requirement.subject for requirement in entries if requirement.kind == "rag")
         texts = (self._interest.query.text, *self._sources.texts, *words)
         mentions = dict.fromkeys(name for text in texts for name in file_mentions.of(text, self._workspaces))
-        self._mentions = {mention: self._search.files.names.meant(mention) for mention in mentions}
+        self._mentions = {mention: self._meant(mention) for mention in mentions}
         keys = [requirement.subject for requirement in entries if requirement.kind == "file"]
         targets = [
             path for paths in self._mentions.values() if len(paths) <= file_mentions.MOST_ALIKE for path in paths
         ]
         likely = self._interest.likely[:_LIKELY]
         self._at_hand = tuple(dict.fromkeys([*keys, *targets, *likely]))
+
+    def _meant(self, mention: file_mentions.Mention) -> Sequence[str]:
+        paths = self._search.files.names.meant(mention)
+        return paths or ([rest] if (rest := self._from_above(mention.path)) else [])
 
     def _add_best(self, paths: Sequence[str], result: Resolved) -> None:
         """Adds as many of these files as there is room for, the likeliest first, and lists the rest as left out."""
@@ -504,47 +506,8 @@ class Resolver:
             near = requirements.nearest(requirement.subject, names) if requirement.subject else ""
             result.miss(packs.Unresolved(requirement.key, f"rules:{near}" if near else "", "no rules are there"))
             return None
-        extracts = self._extracts(guides)
-        rest = [
-            packs.LeftOut(_reference(guide), max(1, token_count.count(guide.text) - token_count.count(extract.text)))
-            for guide, extract in zip(guides, extracts, strict=True)
-            if not extract.is_whole
-        ]
-        items = [
-            replace(guide, text=extract.text if extract.is_whole else self._with_address(guide.path, extract.text))
-            for guide, extract in zip(guides, extracts, strict=True)
-            if extract.text.strip()
-        ]
-        return assembly.KeyOffer(tuple(items), left_out=tuple(rest))
-
-    def _with_address(self, name: str, text: str) -> str:
-        """Returns the extract of a document with where all of it can be read."""
-        address = self._sources.addresses.get(name)
-        return f"{text}\n\n[All of it: {address}]" if address else text
-
-    def _extracts(self, guides: Sequence[packs.Item]) -> list[document_parts.Extract]:
-        """Returns what is given of each text that guides the work: all of it, or its outline and what matters."""
-        budget, task = self._interest.budget, self._interest.query.terms
-        limits: dict[int, int] = {}
-        knowledge = [at for at, guide in enumerate(guides) if guide.why == "knowledge"]
-        costs = [part_choice.cost(guide.path, guide.text) for guide in guides]
-        share = token_count.fair_share([costs[at] for at in knowledge], int(budget * self._sources.knowledge_share))
-        limits |= dict.fromkeys(knowledge, share)
-        expense = sum(min(costs[at], share) for at in knowledge)
-        room = max(int(budget * _RULES_SHARE), int(budget * _GUIDES_SHARE) - expense)
-        rest = [at for at in range(len(guides)) if at not in limits]
-        share = token_count.fair_share([costs[at] for at in rest], room)
-        limits |= dict.fromkeys(rest, share)
-        return [
-            document_parts.extract(
-                guide.text,
-                limits[at] - part_choice.cost(guide.path, ""),
-                task,
-                self._interest.rarity,
-                least=_LEAST_WORTH if guide.path in self._sources.addresses else 0.0,
-            )
-            for at, guide in enumerate(guides)
-        ]
+        share, addresses = self._sources.knowledge_share, self._sources.addresses
+        return guide_shares.offer(guides, self._interest, knowledge_share=share, addresses=addresses)
 
     def _guides(self, result: Resolved) -> Iterator[packs.Item]:
         """Yields everything that guides the work, in the order in which it counts."""
@@ -561,11 +524,6 @@ class Resolver:
 
 def _is_called(name: str, subject: str) -> bool:
     return not subject or name.lower() == subject.lower()
-
-
-def _reference(guide: packs.Item) -> str:
-    """Returns the key by which the rest of a text can be read."""
-    return f"file:{guide.path}" if guide.why == "rules" else guide.key
 
 
 def _as_file(path: str) -> str:

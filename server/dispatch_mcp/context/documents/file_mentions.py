@@ -96,6 +96,13 @@ def inside(path: str, workspaces: Sequence[str]) -> str:
     return "" if workspaces else path_globs.normalise(path)
 
 
+def below(path: str, workspace: str) -> str:
+    """Returns the rest of a path that begins with the last folders of a workspace, as seen from above; else nothing."""
+    folders = workspace.rstrip("/").split("/")
+    heads = ("/".join((*folders[at:], "")) for at in range(1, len(folders)))
+    return next((path.removeprefix(head) for head in heads if path.startswith(head)), "")
+
+
 def _is_name(path: str) -> bool:
     """Returns whether a word can be the name of a file: with a dot or a folder, or as Makefile and README are."""
     if len(path) > _LONGEST or path.startswith(("/", "~", "../")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -94,17 +95,18 @@ def _in_parts(
     """Returns an outline of a file and the parts that the task means, the likeliest first; the rest is left out.
 
     Lines that are named only say where to look: what the task is about may still be elsewhere in the file. Of a
-    changelog the newest entries come first, as that is where the next one is written.
+    changelog come the newest entries, as that is where the next one is written, and of the old ones the best.
     """
     summary = outline(file.path, parts, share.tokens // _OUTLINE)
     pieces = [summary] if summary else []
     space = share.tokens - sum(map(_cost, pieces))
     focus = {part.id: 2 * _FOCUS * _is_in_focus(file, part) for part in parts}
     worth = {part.id: _worth(file, interest, part) + focus[part.id] for part in parts}
-    newest = next((part.id for part in parts if part.name and file_kinds.of(file.path) == "changelog"), None)
-    order = sorted(parts, key=lambda part: (part.id != newest, -worth[part.id], part.first))
+    newest = _newest(parts) if file_kinds.of(file.path) == "changelog" else frozenset[int]()
+    order = sorted(parts, key=lambda part: (part.id not in newest, -worth[part.id], part.first))
     least = _WORTH_SHOWING * max((worth[part.id] - focus[part.id] for part in parts), default=0.0)
-    worthwhile = (part for part in order if part.id == newest or worth[part.id] > least)
+    worthwhile = (part for part in order if part.id in newest or worth[part.id] > least)
+    worthwhile = itertools.islice(worthwhile, len(newest) + 1 if newest else None)
     items = [_item(file, part.first, part.last, part.name) for part in worthwhile]
     for item in items or [whole(file)]:
         cost = _cost(item)
@@ -131,6 +133,13 @@ def _worth(file: NamedFile, interest: Interest, part: ranking.FilePart) -> float
     words = sum(interest.rarity.get(term, 1.0) or 1.0 for term in terms if term in part.stems)
     words += sum(_NAME * (interest.rarity.get(term, 1.0) or 1.0) for term in terms if term in names)
     return words + part.phrases + _FOCUS * _is_named(part.name, (*file.symbols, *interest.query.names))
+
+
+def _newest(parts: Sequence[ranking.FilePart]) -> frozenset[int]:
+    """Returns the parts of the newest section of a changelog: its beginning, and its end, where some write entries."""
+    name = next((part.name for part in parts if part.name), "")
+    section = [part.id for part in parts if part.name == name]
+    return frozenset((*section[:2], *section[-1:])) if name else frozenset()
 
 
 def _is_in_focus(file: NamedFile, part: ranking.FilePart) -> bool:
