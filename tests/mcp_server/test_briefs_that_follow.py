@@ -84,6 +84,39 @@ async def test_who_reads_the_brief_too_early_gets_what_there_is_and_is_told_so(d
     assert "def moor_7" in text, "a file that is named needs no search"
 
 
+async def _event(desk: memory_client.Desk, run_id: str, kind: str) -> dict[str, Any]:
+    """Returns the first event of a kind, once there is one."""
+    with anyio.fail_after(120):
+        while True:
+            timeline = (await desk.call("get_trace", run_id=run_id, view="timeline"))["timeline"]
+            if events := [event for event in timeline if event["kind"] == kind]:
+                return events[0]
+            await anyio.sleep(0.05)
+
+
+async def test_that_a_knowledge_document_is_missing_is_in_the_trace_though_the_brief_follows(
+    desk: memory_client.Desk, quay: Path
+) -> None:
+    agent = quay / ".claude/agents/harbour-pilot.md"
+    agent.parent.mkdir(parents=True, exist_ok=True)
+    agent.write_text("---\nname: harbour-pilot\ndescription: Knows quays\nknowledge: docs/none.md\n---\nYou moor.\n")
+    run = await desk.call("dispatch", plan_id=await desk.planned({**TASK, "agent": "harbour-pilot"}))
+    event = await _event(desk, run["run_id"], "knowledge_missing")
+    assert event["data"] == {"missing": "docs/none.md", "stand_in": ""}
+
+
+async def test_what_a_brief_that_follows_could_not_hold_in_time_is_in_the_trace(
+    tmp_path: Path, quay: Path, turn: file_lock.FileLock
+) -> None:
+    settings = memory_client.settings(tmp_path / "home", quay)
+    waits = {"handle_wait_s": 0.0, "context_wait_s": 0.0, "worker_context_wait_s": 0.0}
+    async with Client(memory_client.make_server(settings.model_copy(update=waits))) as client:
+        hasty = memory_client.Desk(client)
+        run_id, _ = await dispatched(hasty)
+        assert (await _event(hasty, run_id, "context_missing"))["task"] == "mend"
+    assert turn.is_held
+
+
 @pytest.mark.promise("R23")
 async def test_once_the_workspace_is_read_the_brief_is_whole_and_its_saving_is_told(
     desk: memory_client.Desk, turn: file_lock.FileLock

@@ -138,7 +138,7 @@ class Briefing:
                 log.exception("nothing could be gathered for %s/%s", work.run_id, work.task.id)
                 gap = FAILED.format(f"a fault of this server ({type(fault).__name__})")
         if self.is_urgent and gap == LATE:
-            return BriefedOrder(replace(work, follows=True), {})
+            return BriefedOrder(replace(work, follows=True), {}, notes=_notes_of(request))
         return await self._without_search(request, gap)
 
     async def _without_search(self, request: _Request, gap: str) -> BriefedOrder:
@@ -271,8 +271,12 @@ class _Request:
 def _with_gap(order: BriefedOrder, gap: str) -> BriefedOrder:
     """Returns an order that says what it lacks, to its worker and in the trace."""
     work = replace(order.work, gap=gap)
-    note = transitions.NewEvent(GAP, work.task.id, work.attempt, {"why": gap})
-    return BriefedOrder(work, {**order.facts, "missing": gap}, notes=(*order.notes, note))
+    return BriefedOrder(work, {**order.facts, "missing": gap}, notes=(*order.notes, gap_event(work)))
+
+
+def gap_event(work: work_order.WorkOrder) -> transitions.NewEvent:
+    """Returns the event of an order that lacks something."""
+    return transitions.NewEvent(GAP, work.task.id, work.attempt, {"why": work.gap})
 
 
 def _keys(work: work_order.WorkOrder, document: knowledge_documents.KnowledgeDocument | None) -> list[str]:

@@ -11,7 +11,7 @@ import anyio
 
 from dispatch_mcp import errors, model, next_steps
 from dispatch_mcp.agents import catalog
-from dispatch_mcp.engine import attempt_driver, council_rounds, order_builder, run_view, task_kinds
+from dispatch_mcp.engine import attempt_driver, briefing, council_rounds, order_builder, run_view, task_kinds
 from dispatch_mcp.engine.driving import run_engine
 from dispatch_mcp.model import assignments, records, short_ids, transitions, work_order
 from dispatch_mcp.runs import prompt_builder, report_reader, step_choice, task_isolation
@@ -85,8 +85,9 @@ class HostAssignments:
         for row in rows:
             newest = await store.newest_attempt(view.run.id, row.id)
             ready = await self.driver.prepare(await _order(orders, view, row, newest), begun=True)
-            if ready.work.gap:
-                continue  # whoever reads it gets what there is then
+            if ready.work.gap:  # whoever reads it gets what there is then
+                await store.note(view.run.id, [briefing.gap_event(ready.work)])
+                continue
             kind = task_kinds.kind_of(ready.work.task, ready.work.worker)
             text = self._with_role(kind, ready.work, kind.brief(ready.work)).text
             await store.keep_brief(view.run.id, row.id, row.attempt, text)

@@ -43,7 +43,11 @@ def offer(
     pairs = list(zip(guides, extracts, strict=True))
     return assembly.KeyOffer(
         tuple(_item(guide, extract, addresses.get(guide.path, "")) for guide, extract in pairs if extract.text.strip()),
-        left_out=tuple(_rest(guide, extract) for guide, extract in pairs if not extract.is_whole),
+        left_out=tuple(
+            _rest(guide, extract)
+            for guide, extract in pairs
+            if not extract.is_whole and not addresses.get(guide.path)  # where the rest of those is stands below them
+        ),
     )
 
 
