@@ -346,13 +346,13 @@ def test_what_likely_parts_leave_is_given_to_others_unless_little_here_matches(
 
 
 def test_of_a_changelog_a_pack_holds_what_is_new_and_one_of_the_old_entries() -> None:
+    def entries(_path: str, first: int, last: int) -> str:
+        return "\n".join(f"- entry {number}" for number in range(first, last + 1))
+
     parts = [part(CART, first, first + 9)._replace(path="CHANGES.md") for first in (201, 1, 31, 101, 151)]
     parts = [one._replace(name=f"Version {300 - one.first}") for one in parts]
     parts.append(part(CART, 61, 120)._replace(path="CHANGES.md", name="Version 299"))
-    texts = {"CHANGES.md": [f"- entry {number}" for number in range(1, 301)]}
-    pack = assembly.assemble(
-        request(parts=parts, read=lambda path, first, last: "\n".join(texts[path][first - 1 : last]))
-    )
+    pack = assembly.assemble(request(parts=parts, read=entries))
     assert sorted(one.first for one in pack.chosen) == [1, 31, 61, 201]
 
 
