@@ -56,10 +56,10 @@ def _rooms(guides: Sequence[packs.Item], budget: int, knowledge_share: float) ->
     costs = [part_choice.cost(guide.path, guide.text) for guide in guides]
     is_knowledge = [guide.why == "knowledge" for guide in guides]
     knowledge = [cost for cost, is_one in zip(costs, is_knowledge, strict=True) if is_one]
-    others = [cost for cost, is_one in zip(costs, is_knowledge, strict=True) if not is_one]
+    rules = [cost for cost, is_one in zip(costs, is_knowledge, strict=True) if not is_one]
     most = token_count.fair_share(knowledge, int(budget * knowledge_share))
     expense = sum(min(cost, most) for cost in knowledge)
-    rest = token_count.fair_share(others, max(int(budget * _RULES_SHARE), int(budget * _SHARE) - expense))
+    rest = token_count.fair_share(rules, max(int(budget * _RULES_SHARE), int(budget * _SHARE) - expense))
     return [most if is_one else rest for is_one in is_knowledge]
 
 
