@@ -147,6 +147,7 @@ def test_a_question_a_pattern_and_a_folder_get_a_part_of_the_budget_and_a_file_a
         ("structure:shopp", "structure:shop"),
         ("rules:agent.md", "rules:AGENTS.md"),
         ("file:nothing/*.zig", ""),
+        ("file:shop/marry.py", ""),
     ],
 )
 def test_what_was_probably_meant_is_offered(resolve: Resolve, key: str, nearest: str) -> None:

@@ -39,6 +39,8 @@ _EACH: Final = 1_000
 """Tokens that a file should have of which nobody says by name that it is needed; with less, fewer are given."""
 _LIKELY: Final = 3
 """Likeliest files whose folders may have rules of their own."""
+_ALIKE: Final = 0.75
+"""How near the name of a file must be to one that is not there to be offered: the endings alone make many alike."""
 _LINK: Final = "is a link"
 _NOWHERE: Final = "is a link that leads nowhere in the workspace"
 _LISTED: Final = 400
@@ -263,7 +265,7 @@ class Resolver:
         near = self._near(subject)
         nearest = near
         if not near and requirement.key not in self._sources.new:
-            nearest = requirements.nearest(subject, self._allowed_paths())
+            nearest = requirements.nearest(subject, self._allowed_paths(), least=_ALIKE)
         result.miss(packs.Unresolved(requirement.key, _as_file(nearest), is_given=bool(near)))
         return self._whole(near, result) if near else None
 

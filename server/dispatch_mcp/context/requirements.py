@@ -116,8 +116,11 @@ def answering(symbol: str, names: Iterable[str]) -> list[str]:
     return same or [name for name, lower in lower_names.items() if lower.endswith(f".{low}")]
 
 
-def nearest(name: str, candidates: Iterable[str], *, apart: str = "/") -> str:
-    """Returns which of `known` was probably meant, or an empty text; `apart` stands between the parts of names."""
+def nearest(name: str, candidates: Iterable[str], *, apart: str = "/", least: float = 0.6) -> str:
+    """Returns which of the candidates was probably meant, or an empty text where none is as near as `least`.
+
+    `apart` stands between the parts of names; the last part counts.
+    """
     candidates, low = list(candidates), name.lower()
     lowers = [candidate.lower() for candidate in candidates]
     if low in lowers:
@@ -127,11 +130,11 @@ def nearest(name: str, candidates: Iterable[str], *, apart: str = "/") -> str:
     if base and same:
         return min(same, key=lambda candidate: (-_alike(low, candidate.lower()), candidate))
     by_base = dict(zip(reversed(bases), reversed(candidates), strict=True))
-    close = _closest(base, by_base)
+    close = _closest(base, by_base, least)
     return by_base[close] if close else ""
 
 
-def _closest(name: str, names: Iterable[str], least: float = 0.6) -> str:
+def _closest(name: str, names: Iterable[str], least: float) -> str:
     """Returns what `difflib.get_close_matches` would put first, sooner: what can be nearest is compared first.
 
     An empty text where nothing is as near as `least`.

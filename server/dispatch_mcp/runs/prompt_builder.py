@@ -265,7 +265,7 @@ def _limits(work: work_order.WorkOrder) -> Iterator[str]:
     if any(data.kind == PROJECT_RULES for data in work.gathered):
         yield KEEP_TO_RULES
     if work.gathered_at:
-        yield f"First read what is gathered for this task. {UNREAD}"
+        yield f"First read what is gathered for this task; CONTEXT lists the ways. {UNREAD}"
     if work.task.files:
         yield "Change no file but those listed under `Files to change`; if none of them changes, the task has failed."
     if work.timeout_s is not None:
