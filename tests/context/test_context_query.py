@@ -83,23 +83,58 @@ def test_forms_of_a_word_have_one_stem(word: str, same: str) -> None:
 
 
 def test_the_full_text_query_asks_for_any_word_and_for_pairs_as_phrases() -> None:
-    assert context_query.read("retry budget").match({}) == '"retry" OR "budget" OR "retry budget"'
-    assert context_query.read("").match({}) == ""
+    query = context_query.read("retry budget")
+    rows = {"retry": 30, "budget": 20}
+    assert context_query.match(query.words, query.pairs, rows).text == '"budget" OR "retry" OR "retry budget"'
 
 
-def test_common_words_are_left_out_if_enough_rare_ones_remain() -> None:
-    query = context_query.read("alpha beta gamma delta value")
-    stems = {context_query.stem(word): 5.0 for word in query.words}
-    rarity = {**stems, context_query.stem("value"): 0.3}
-    assert '"value" OR' not in query.match(rarity)
-    few = context_query.read("alpha value")
-    assert '"value"' in few.match(rarity)
+def test_the_full_text_query_leaves_out_what_nothing_holds() -> None:
+    query = context_query.read("retry budget")
+    assert context_query.match(query.words, query.pairs, {"retry": 1, "budget": 0}).text == '"retry"'
+    assert context_query.match(query.words, query.pairs, {}).text == ""
 
 
-def test_the_rarest_words_are_asked_for_first_and_no_more_than_wanted() -> None:
+def test_common_words_bring_no_parts_where_rare_ones_bring_enough_but_count_as_much() -> None:
+    rows = {"total": 150, "basket": 250, "value": context_query.ENOUGH, "self": 9 * context_query.ENOUGH}
+    rare, common = '"total" OR "basket"', '"value" OR "self"'
+    match = context_query.match(rows, (), rows)
+    assert match == context_query.WordMatch(f"({rare}) AND ({rare} OR {common} OR {common})", 2)
+
+
+def test_a_common_word_brings_parts_where_rare_ones_bring_few() -> None:
+    rows = {"total": 3, "value": 9 * context_query.ENOUGH}
+    assert context_query.match(rows, (), rows) == context_query.WordMatch('"total" OR "value"')
+
+
+def test_the_rarest_words_come_first_and_no_more_than_wanted() -> None:
     query = context_query.read("alpha beta gamma")
     rarity = {context_query.stem(word): weight for word, weight in (("alpha", 1.0), ("beta", 9.0), ("gamma", 5.0))}
-    assert query.match_rarest(rarity, 2) == '"beta" OR "gamma"'
+    assert query.rarest(rarity, 2) == ["beta", "gamma"]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "has"),
+    [
+        ("see ./app/cart.py", "app/cart.py", True),
+        ("see app/cart.py", "shop/app/cart.py", True),
+        ("see app/cart.py", "myapp/cart.py", False),
+        ("see the cart", "app/cart.py", False),
+    ],
+)
+def test_a_task_has_a_path_or_its_end_from_a_folder_on(text: str, path: str, *, has: bool) -> None:
+    assert context_query.read(text).has_path(path) is has
+
+
+_FORMS = st.sampled_from(
+    ["retries", "queryBudget", "wrote", "people", "broken", "ran", "utf8", "2", "db", "Größe", "a_total", "verified"]
+    + ["runner", "écrit", "x2y", "naïve", "indices", "authorized", "rest", "arrest", "IDs", "writes", "½", "42nd"]
+)
+
+
+@given(_TEXTS | st.lists(_FORMS).map(" ".join), _TEXTS | st.lists(_FORMS).map("/".join))
+def test_the_terms_of_a_task_that_a_text_has_are_those_among_all_stems_of_the_text(task: str, text: str) -> None:
+    query, plain = context_query.read(task), context_query.plain(text)
+    assert context_query.terms_in(query, plain) == context_query.plain_stems(plain) & frozenset(query.terms)
 
 
 def test_phrases_are_counted_in_plain_text() -> None:

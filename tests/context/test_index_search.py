@@ -56,10 +56,11 @@ def test_source_is_a_candidate_and_tests_and_documents_are_evidence(search: inde
     assert {part.path for part in found.support} == {"tests/test_cart.py", "docs/cart.md"}
 
 
-def test_a_part_has_its_lines_and_the_stems_of_its_text(search: index_search.Search) -> None:
-    (part,) = (part for part in ask(search, "keep discount").parts if part.name == "Cart.keep_discount")
+def test_a_part_has_its_lines_and_the_stems_of_the_task_that_it_holds(search: index_search.Search) -> None:
+    task = "keep discount of sessions and amounts"
+    (part,) = (part for part in ask(search, task).parts if part.name == "Cart.keep_discount")
     assert (part.first, part.last) == (5, 6)
-    assert {context_query.stem(word) for word in ("keep", "discount", "session", "return")} <= part.stems
+    assert part.stems == {context_query.stem(word) for word in ("keep", "discount", "session")}
     assert part.size == len(search.lines(part.path, part.first, part.last))
     assert part.phrases == 1
 
@@ -155,9 +156,30 @@ def test_a_file_that_is_gone_since_the_last_refresh_has_no_text(root: Path, sear
 
 
 def test_a_word_is_the_rarer_the_fewer_parts_hold_it(index: file_index.FileIndex) -> None:
-    rarity = index_search.rarity(index.db, context_query.read("shop basket zebra"))
+    rows = index_search.word_rows(index.db, "code", ["shop", "basket", "zebra"])
+    assert rows["shop"] > rows["basket"] > rows["zebra"] == 0
+    rarity = index_search.rarity(index.db, rows)
     assert rarity[context_query.stem("basket")] > rarity[context_query.stem("shop")] > 0
     assert rarity[context_query.stem("zebra")] == 0.0
+
+
+def test_a_word_that_very_many_parts_hold_adds_to_what_rarer_ones_bring_and_brings_nothing(tmp_path: Path) -> None:
+    functions = {
+        "a.py": [f"def f{at}(value):\n    return value\n" for at in range(context_query.ENOUGH)],
+        "b.py": [f"def g{at}(other):\n    return other\n" for at in range(context_query.ENOUGH)],
+        "c.py": [f"def h{at}(discount):\n    return discount\n" for at in range(context_query.LEAST)],
+        "discount.py": ["def both(discount, value):\n    return discount\n"],
+    }
+    for path, texts in functions.items():
+        temp_repository.write(tmp_path / "work", path, "\n\n".join(texts))
+    with file_index.FileIndex(tmp_path / "state", tmp_path / "work") as index:
+        index.refresh()
+        parts = ask(index_search.Search(index), "discount; value").parts
+        rows = "SELECT rowid, -bm25(code, 4.0, 6.0, 1.0) FROM code WHERE code MATCH 'discount OR value'"
+        scores = dict(index.db.execute(rows).fetchall())
+    assert all("discount" in part.stems for part in parts)
+    assert "both" in {part.name for part in parts}
+    assert {part.id: part.score for part in parts} == pytest.approx({part.id: scores[part.id] for part in parts})
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,8 @@ SUPPORT: Final = 5
 """Tests and documents that are named for the words they hold."""
 HEADS: Final = 40
 """First parts of a file that is no source which become candidates."""
-LARGE: Final = 3_000
-"""Files from which on the words that every fourth part holds are not searched for."""
 RAREST: Final = 8
 """Words of a task that tests and documents are searched for, the rarest ones."""
-MEMORY: Final = 5_000
-"""Parts whose words are kept between questions."""
 FULL_FILES: Final = 3
 """Best source files of which every part becomes a candidate."""
 FULL_BESIDE: Final = 3
@@ -82,7 +78,6 @@ class Files:
     near: dict[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     texts: dict[str, str] = field(default_factory=dict[str, str])
     lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    words: dict[int, tuple[str, frozenset[str]]] = field(default_factory=dict[int, tuple[str, frozenset[str]]])
     by_scope: dict[search_scope.SearchScope, list[str]] = field(
         default_factory=dict[search_scope.SearchScope, list[str]]
     )
@@ -194,15 +189,19 @@ class Search:
     def evidence(self, query: context_query.Query, votes: Votes | None = None) -> ranking.FileEvidence:
         """Returns everything that bears on `query`; `votes` are those of the history."""
         db, files, votes = self._index.db, self._current(), votes or NO_VOTES
-        rare = rarity(db, query)
-        own = list(self._parts(query, self._hits("code", query.match(rare if len(files.ids) > LARGE else {}), PARTS)))
-        rows = self._hits("prose", query.match_rarest(rare, RAREST), OTHERS + 2 * BESIDE)
+        in_code = word_rows(db, "code", query.words)
+        rare = rarity(db, in_code)
+        rarest, elsewhere = query.rarest(rare, RAREST), [word for word, count in in_code.items() if not count]
+        in_prose = word_rows(db, "prose", list(dict.fromkeys([*rarest, *elsewhere])))
+        own = list(self._parts(query, self._hits("code", context_query.match(query.words, query.pairs, in_code), PARTS)))
+        rows = self._hits("prose", context_query.match(rarest, (), in_prose), OTHERS + 2 * BESIDE)
         support = list(self._parts(query, rows[:OTHERS]))
         chances = file_kinds.chances(query)
         beside_parts = self._others(query, rows, {part.id: part for part in support})
         if chances["test"] < WRITES_TESTS:
             beside_parts = [part for part in beside_parts if languages.role(part.path) != "test"]
-        name_matches = self._named(query)
+        exact = [path for path in files.ids if query.has_path(path)] if query.paths else []
+        name_matches = self._named(query, exact)
         definitions = self._defined(query)
         subjects = {languages.subject(part.path) for part in support}
         subject_matches = [
@@ -216,7 +215,7 @@ class Search:
         beside = dict.fromkeys(
             [
                 *(part.path for part in beside_parts),
-                *self._named_beside(query),
+                *self._named_beside(query, exact),
                 *(path for kind, chance in chances.items() if chance >= LIKELY for path in self._of_kind(kind)),
                 *sorted(beside_votes, key=lambda path: -beside_votes[path])[:BESIDE],
             ]
@@ -237,7 +236,11 @@ class Search:
             beside=list(beside),
             roles={path: files.roles[path] for path in (*paths, *tests)},
             kind_chances=chances,
-            strangers=strangers(db, query, rare),
+            strangers=[
+                word
+                for word in elsewhere
+                if not in_prose.get(word) and not file_kinds.is_of_tasks(context_query.stem(word))
+            ],
         )
 
     def _others(
@@ -253,8 +256,8 @@ class Search:
     def _of_kind(self, kind: file_kinds.FileKind) -> Sequence[str]:
         return self.files.by_kind.get(kind, ())[:OF_A_KIND]
 
-    def _named_beside(self, query: context_query.Query) -> list[str]:
-        """Returns files that are no source and whose path holds words of the task, those that hold most first."""
+    def _named_beside(self, query: context_query.Query, exact: Sequence[str]) -> list[str]:
+        """Returns files that are no source: of those that the task names some, and those with most words of it."""
         counts: dict[str, float] = defaultdict(float)
         for term in query.terms:
             matches = self.files.beside_by_stem.get(term, ())
@@ -262,13 +265,8 @@ class Search:
                 base, folders = ranking.path_stems(path)
                 counts[path] += 1.0 / len(base) if term in base else 0.3 / len(folders)
         best = sorted(counts, key=lambda path: (-counts[path], path.count("/"), path))[:BESIDE]
-        paths = [ending.lstrip("./") for ending in query.paths]
-        exact = [
-            path
-            for path in (self.files.ids if paths else ())
-            if file_kinds.of(path) != "source" and any(path == end or path.endswith(f"/{end}") for end in paths)
-        ]
-        return list(dict.fromkeys([*exact[:20], *best]))
+        beside = [path for path in exact if file_kinds.of(path) != "source"]
+        return list(dict.fromkeys([*beside[:20], *best]))
 
     def complete(
         self, query: context_query.Query, evidence: ranking.FileEvidence, paths: Iterable[str]
@@ -343,19 +341,19 @@ class Search:
             cache[path] = self.text(path).split("\n")
         return "\n".join(cache[path][first - 1 : last])
 
-    def _hits(self, table: str, match: str, most: int) -> list[_HitRow]:
+    def _hits(self, table: str, match: context_query.WordMatch, most: int) -> list[_HitRow]:
         """Returns the best parts of a table of words, best first, as rows."""
-        if not match:
+        if not match.text:
             return []
         # A word in the path or the name counts four or six times one in the body: weighted columns were measured to
         # be worth it (ADR 0015).
         return self._index.db.execute(
-            f"SELECT files.path, hits.score, chunks.id, kind, name, first, last, start, end"  # noqa: S608  # two names
+            f"SELECT files.path, hits.score / {match.times}, chunks.id, kind, name, first, last, start, end"  # noqa: S608  # two names
             f" FROM (SELECT rowid, bm25({table}, 4.0, 6.0, 1.0) AS score FROM {table} WHERE {table} MATCH ?"
             f" ORDER BY score LIMIT {most * 2}) AS hits"
             " JOIN chunks ON chunks.id = hits.rowid JOIN files ON files.id = chunks.file"
             f" ORDER BY hits.score, chunks.id LIMIT {most}",
-            (match,),
+            (match.text,),
         ).fetchall()
 
     def _parts(self, query: context_query.Query, rows: Sequence[_HitRow]) -> Iterator[ranking.FilePart]:
@@ -366,14 +364,8 @@ class Search:
         self, query: context_query.Query, path: str, score: float, row: tuple[int, chunks.Kind, str, int, int, int, int]
     ) -> ranking.FilePart:
         chunk, kind, name, first, last, start, end = row
-        cache = self.files.words
-        if chunk not in cache:
-            if len(cache) > MEMORY:
-                cache.clear()
-            plain = context_query.plain(f"{name} {self.text(path)[start:end]}")
-            cache[chunk] = (plain, context_query.plain_stems(plain))
-        plain, stems = cache[chunk]
-        phrases = context_query.phrases(query, plain)
+        plain = context_query.plain(f"{name} {self.text(path)[start:end]}")
+        stems, phrases = context_query.terms_in(query, plain), context_query.phrases(query, plain)
         return ranking.FilePart(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
 
     @property
@@ -393,20 +385,14 @@ class Search:
                 cache[path] = ""
         return cache[path]
 
-    def _named(self, query: context_query.Query) -> list[str]:
-        """Returns source files whose name holds words of the task, those that hold most of it first."""
+    def _named(self, query: context_query.Query, exact: Sequence[str]) -> list[str]:
+        """Returns files that the task names, and source files whose name holds words of it, those with most first."""
         files, counts = self.files, dict[str, float]()
         for term in query.terms:
             matches = files.by_stem.get(term, ())
             for path in matches[:200]:
                 counts[path] = counts.get(path, 0.0) + 1.0 / len(ranking.path_stems(path)[0])
         best = sorted(counts, key=lambda path: (-counts[path], path))[:40]
-        paths = [ending.lstrip("./") for ending in query.paths]
-        exact = (
-            [path for path in files.ids if any(path == ending or path.endswith(f"/{ending}") for ending in paths)]
-            if paths
-            else []
-        )
         return list(dict.fromkeys([*exact[:20], *best]))
 
     def _defined(self, query: context_query.Query) -> dict[str, int]:
@@ -471,39 +457,28 @@ def _module(path: str) -> str:
     return module
 
 
-def rarity(db: sqlite3.Connection, query: context_query.Query) -> dict[str, float]:
-    """Returns the inverse document frequency of each stem of the task, as the index itself stems words."""
-    size = db.execute("SELECT count(*) FROM chunks").fetchone()[0] + 1
+def word_rows(db: sqlite3.Connection, table: str, words: Sequence[str]) -> dict[str, int]:
+    """Returns how many rows of a table of words hold each of the words, as the index itself stems them."""
     db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.asked USING fts5 (word, tokenize = 'porter unicode61')")
     db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.asked_words USING fts5vocab (temp, asked, instance)")
-    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.known_words USING fts5vocab (main, code, row)")
+    db.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.{table}_words USING fts5vocab (main, {table}, row)")
     db.execute("DELETE FROM temp.asked")
-    db.executemany("INSERT INTO temp.asked (rowid, word) VALUES (?, ?)", list(enumerate(query.words)))
-    rarities: dict[str, float] = {}
+    db.executemany("INSERT INTO temp.asked (rowid, word) VALUES (?, ?)", list(enumerate(words)))
     stems: list[tuple[int, str]] = db.execute("SELECT doc, term FROM temp.asked_words").fetchall()
+    rows: dict[str, int] = {}
     for at, term in stems:
-        row = db.execute("SELECT doc FROM temp.known_words WHERE term = ?", (term,)).fetchone()
-        count: int = row[0] if row else 0
-        rarities[context_query.stem(query.words[at])] = (
-            math.log(1 + (size - count + 0.5) / (count + 0.5)) if count else 0.0
-        )
-    return rarities
+        row = db.execute(f"SELECT doc FROM temp.{table}_words WHERE term = ?", (term,)).fetchone()  # noqa: S608  # a name
+        rows[words[at]] = row[0] if row else 0
+    return rows
 
 
-def strangers(db: sqlite3.Connection, query: context_query.Query, rare: Mapping[str, float]) -> tuple[str, ...]:
-    """Returns the words of the task that name a subject and stand nowhere in the index.
-
-    `rare` is what `rarity` has just returned.
-    """
-    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.prose_words USING fts5vocab (main, prose, row)")
-    stems: list[tuple[int, str]] = db.execute("SELECT doc, term FROM temp.asked_words ORDER BY doc").fetchall()
-    return tuple(
-        query.words[at]
-        for at, term in stems
-        if not rare.get(stem := context_query.stem(query.words[at]))
-        and not file_kinds.is_of_tasks(stem)
-        and db.execute("SELECT 1 FROM temp.prose_words WHERE term = ?", (term,)).fetchone() is None
-    )
+def rarity(db: sqlite3.Connection, rows: Mapping[str, int]) -> dict[str, float]:
+    """Returns the inverse document frequency of the stem of each word that so many parts of source hold."""
+    size = db.execute("SELECT count(*) FROM chunks").fetchone()[0] + 1
+    return {
+        context_query.stem(word): math.log(1 + (size - count + 0.5) / (count + 0.5)) if count else 0.0
+        for word, count in rows.items()
+    }
 
 
 def votes(db: sqlite3.Connection, query: context_query.Query, *, before: int | None = None, but: str = "") -> Votes:

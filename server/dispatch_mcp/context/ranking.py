@@ -30,7 +30,7 @@ those of the files beside it. `GATE_WEIGHTS` are those in the logarithm of the o
 class FilePart(NamedTuple):
     """One part of a file that may go into a pack: `score` is what full-text search gave it, 0 for not found.
 
-    `first` and `last` are lines from 1; `stems` are those of its text.
+    `first` and `last` are lines from 1; `stems` are those of the task that its text has.
     """
 
     id: int
@@ -367,9 +367,11 @@ class _TaskStems:
 
 
 def _textual(group: Sequence[FilePart], top: float, task: _TaskStems) -> dict[str, float]:
+    if not group:
+        return _NO_TEXT
     scores = sorted((part.score / top for part in group), reverse=True)
     cov, titlecov = task.shares(frozenset[str]().union(*(part.stems for part in group)))
-    first = scores[0] if scores else 0.0
+    first = scores[0]
     return {
         "top1": first,
         "top1sq": first * first,
@@ -378,8 +380,11 @@ def _textual(group: Sequence[FilePart], top: float, task: _TaskStems) -> dict[st
         "hits": math.log1p(sum(score > 0 for score in scores)) / 4,
         "cov": cov,
         "titlecov": titlecov,
-        "phrase": min(max((part.phrases for part in group), default=0), 3) / 3,
+        "phrase": min(max(part.phrases for part in group), 3) / 3,
     }
+
+
+_NO_TEXT = dict.fromkeys(("top1", "top1sq", "top2", "top5", "hits", "cov", "titlecov", "phrase"), 0.0)
 
 
 def _from_path(path: str, query: context_query.Query, task: _TaskStems) -> dict[str, float]:
@@ -388,9 +393,7 @@ def _from_path(path: str, query: context_query.Query, task: _TaskStems) -> dict[
     inside = base & terms.keys()
     stem = path.rpartition("/")[2].partition(".")[0]
     return {
-        "explicit": float(
-            any(path == ending or path.endswith(f"/{ending}") for ending in (p.lstrip("./") for p in query.paths))
-        ),
+        "explicit": float(query.has_path(path)),
         "pbest": float(bool(base) and base <= terms.keys()),
         "pfrac": len(inside) / len(base) if base else 0.0,
         "pidf": min(1.0, max((terms[term] for term in inside), default=0.0) / 10),

@@ -105,6 +105,8 @@ class SearchScope:
 
     def allows(self, path: str) -> bool:
         """Returns whether the agent may see the file."""
+        if not self.receives and not self.excludes:
+            return True
         if any(_means(entry, path) for entry in self.excludes):
             return False
         if not self.receives or any(_means(entry, path) for entry in self.receives):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -55,18 +56,22 @@ def sayable(name: str) -> bool:
     return name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name)
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_NAMES = frozenset({"", ".", ".."})
+
+
 def parts(path: str, folder: str, *, hint: str = "") -> tuple[str, ...]:
     """Returns the components of a relative path; `folder` is what the message calls where it has to stay.
 
     Raises:
         Refused: it is absolute, climbs, is no plain path, or is on the deny list of `text.secret_paths`.
     """
-    if not path or len(path) > LONGEST or any(char < " " or char == "\x7f" for char in path):
+    if not path or len(path) > LONGEST or _CONTROL.search(path):
         raise refusal(path, "is no path of a file", hint=hint)
     if path.startswith(("/", "\\", "~")) or path[1:2] == ":" or "\\" in path:
         raise refusal(path, f"is not relative to the {folder}", hint=hint)
     names = tuple(path.split("/"))
-    if len(names) > DEEPEST or any(name in {"", ".", ".."} for name in names):
+    if len(names) > DEEPEST or not _NO_NAMES.isdisjoint(names):
         raise refusal(path, f"does not stay below the {folder}", hint=hint)
     if not sayable(path):
         raise refusal(path, "is no Unicode text", hint=hint)

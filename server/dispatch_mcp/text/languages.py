@@ -137,6 +137,7 @@ _TEST_MARKS = re.compile(
 )
 
 
+@lru_cache(maxsize=65536)
 def subject(path: str) -> str:
     """Returns the stem of the file that a test file is probably about, in lower case, no underscores around it."""
     stem = path.rpartition("/")[2].partition(".")[0] if path.endswith((".d.ts", ".spec.ts")) else _stem(path)

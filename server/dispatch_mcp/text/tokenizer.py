@@ -279,6 +279,16 @@ def _ending(word: str) -> str:
     return word
 
 
+_IRREGULAR_FORMS = {root: tuple(form for form, its in _IRREGULAR.items() if its == root) for root in _IRREGULAR.values()}
+
+
+def beginnings(root: str) -> tuple[str, ...]:
+    """Returns what every lower-case word with a stem begins with: it, without the `i` that stands for a `y`, or else
+    an irregular form."""
+    usual = root.removesuffix("i") if len(root) > 3 else root
+    return (usual, *(form for form in _IRREGULAR_FORMS.get(root, ()) if not form.startswith(usual)))
+
+
 _STOPPED = """
 a an the and or but if of to in on at by for with from into onto as is are was were be been being am do does did
 done it its this that these those there here i me my mine we us our ours you your yours he she they them their his
