@@ -125,9 +125,10 @@ def test_a_task_has_a_path_or_its_end_from_a_folder_on(text: str, path: str, *, 
     assert context_query.read(text).has_path(path) is has
 
 
+_IRREGULAR = ("wrote", "people", "broken", "ran", "verified", "indices", "authorized", "writes")
+_COMPOUND = ("queryBudget", "utf8", "a_total", "x2y", "IDs", "42nd")
 _FORMS = st.sampled_from(
-    ["retries", "queryBudget", "wrote", "people", "broken", "ran", "utf8", "2", "db", "Größe", "a_total", "verified"]
-    + ["runner", "écrit", "x2y", "naïve", "indices", "authorized", "rest", "arrest", "IDs", "writes", "½", "42nd"]
+    [*_IRREGULAR, *_COMPOUND, "retries", "runner", "2", "db", "Größe", "écrit", "rest", "arrest", "½"]
 )
 
 

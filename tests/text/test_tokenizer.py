@@ -239,3 +239,25 @@ def test_two_requests_that_differ_in_case_and_signs_count_as_the_same(first: str
 @given(st.text("ab日é .!", max_size=30))
 def test_the_key_of_a_key_is_itself(text: str) -> None:
     assert tokenizer.key(tokenizer.key(text)) == tokenizer.key(text)
+
+
+@pytest.mark.parametrize(
+    ("stem", "beginnings"),
+    [
+        ("total", ("total",)),
+        ("queri", ("quer",)),
+        ("run", ("run", "ran")),
+        ("person", ("person", "people")),
+        ("write", ("write", "wrote", "written", "writing")),
+        ("ski", ("ski",)),
+    ],
+)
+def test_what_words_of_a_stem_begin_with_is_the_stem_but_for_irregular_forms(
+    stem: str, beginnings: tuple[str, ...]
+) -> None:
+    assert tokenizer.beginnings(stem) == beginnings
+
+
+@given(_LATIN | st.sampled_from(["queries", "notify", "built", "indices", "analyse", "people", "wrote", "happily"]))
+def test_every_word_has_one_of_the_beginnings_of_its_stem(form: str) -> None:
+    assert form.startswith(tokenizer.beginnings(tokenizer.stem(form)))

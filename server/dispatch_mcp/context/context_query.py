@@ -107,8 +107,8 @@ class WordMatch(NamedTuple):
 def match(words: Iterable[str], pairs: Iterable[tuple[str, str]], rows: Mapping[str, int]) -> WordMatch:
     """Returns the full-text query for any of the words, and for pairs as phrases; empty if nothing holds any.
 
-    `rows` is by word how many parts hold it. Where rare words bring enough parts, one must have a rare word or a pair to
-    be found, and common words only add to its score.
+    `rows` is by word how many parts hold it. Where rare words bring enough parts, common words only add to the scores
+    of those that have a rare word or a pair.
     """
     rare, common, count = list[str](), list[str](), 0
     for word in sorted((word for word in words if rows.get(word)), key=lambda word: rows[word]):
@@ -116,11 +116,11 @@ def match(words: Iterable[str], pairs: Iterable[tuple[str, str]], rows: Mapping[
         (rare if brings else common).append(word)
         count += rows[word]
     phrases = [f"{word} {follower}" for word, follower in pairs if rows.get(word) and rows.get(follower)]
-    wanted = _any([*rare, *phrases])
+    bringers = _any([*rare, *phrases])
     if not common:
-        return WordMatch(wanted)
+        return WordMatch(bringers)
     # What stands on both sides counts twice, so the common words stand on theirs twice.
-    return WordMatch(f"({wanted}) AND ({_any([*rare, *phrases, *common, *common])})", 2)
+    return WordMatch(f"({bringers}) AND ({_any([*rare, *phrases, *common, *common])})", 2)
 
 
 def _any(texts: Iterable[str]) -> str:
@@ -238,7 +238,7 @@ def _endings(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"/{path.lstrip('./')}" for path in paths)
 
 
-_LETTER_RUN = re.compile(r"[^\W\d_]+")
+_LETTER_RUN = re.compile(r"[^\W\d_]{2,}")
 _DIGIT_RUN = re.compile(r"\d+")
 
 

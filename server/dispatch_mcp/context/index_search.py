@@ -193,7 +193,9 @@ class Search:
         rare = rarity(db, in_code)
         rarest, elsewhere = query.rarest(rare, RAREST), [word for word, count in in_code.items() if not count]
         in_prose = word_rows(db, "prose", list(dict.fromkeys([*rarest, *elsewhere])))
-        own = list(self._parts(query, self._hits("code", context_query.match(query.words, query.pairs, in_code), PARTS)))
+        own = list(
+            self._parts(query, self._hits("code", context_query.match(query.words, query.pairs, in_code), PARTS))
+        )
         rows = self._hits("prose", context_query.match(rarest, (), in_prose), OTHERS + 2 * BESIDE)
         support = list(self._parts(query, rows[:OTHERS]))
         chances = file_kinds.chances(query)

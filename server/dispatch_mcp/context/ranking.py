@@ -384,7 +384,7 @@ def _textual(group: Sequence[FilePart], top: float, task: _TaskStems) -> dict[st
     }
 
 
-_NO_TEXT = dict.fromkeys(("top1", "top1sq", "top2", "top5", "hits", "cov", "titlecov", "phrase"), 0.0)
+_NO_TEXT: dict[str, float] = dict.fromkeys(("top1", "top1sq", "top2", "top5", "hits", "cov", "titlecov", "phrase"), 0.0)
 
 
 def _from_path(path: str, query: context_query.Query, task: _TaskStems) -> dict[str, float]:

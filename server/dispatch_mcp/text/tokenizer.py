@@ -279,12 +279,16 @@ def _ending(word: str) -> str:
     return word
 
 
-_IRREGULAR_FORMS = {root: tuple(form for form, its in _IRREGULAR.items() if its == root) for root in _IRREGULAR.values()}
+_IRREGULAR_FORMS = {
+    root: tuple(form for form, its in _IRREGULAR.items() if its == root) for root in _IRREGULAR.values()
+}
 
 
 def beginnings(root: str) -> tuple[str, ...]:
-    """Returns what every lower-case word with a stem begins with: it, without the `i` that stands for a `y`, or else
-    an irregular form."""
+    """Returns beginnings, one of which every lower-case word with a stem has.
+
+    They are the stem itself, without an `i` that stands for a `y`, and irregular forms that begin otherwise.
+    """
     usual = root.removesuffix("i") if len(root) > 3 else root
     return (usual, *(form for form in _IRREGULAR_FORMS.get(root, ()) if not form.startswith(usual)))
 
