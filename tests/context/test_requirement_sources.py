@@ -373,7 +373,9 @@ def test_a_path_as_seen_from_above_the_workspace_means_the_file_in_it(
     path = path.format(above=tmp_path.name)
     for keys, text in (((path,), "Mend it"), ((), f"Mend {path} now")):
         found = resolve(*keys, interest=words(text))
-        assert [piece.path for piece in pieces(found)] == [path.partition("work/")[2]]
+        rest = path.partition("work/")[2]
+        assert [piece.path for piece in pieces(found)] == [rest]
+        assert [(entry.nearest, entry.is_given) for entry in found.unresolved] == [(f"file:{rest}", True)]
     assert resolve("elsewhere/shop/money.py").offers == []
 
 

@@ -165,32 +165,23 @@ class Resolver:
         if "#" in whole and self._is_file(whole):
             return requirements.Requirement(requirement.key, "file", whole)
         if not subject.startswith("/"):
-            return requirement._replace(subject=self._from_above(subject) or subject)
+            return requirement
         if subject in self._workspaces:
             return requirement._replace(subject="")
         return requirement._replace(subject=file_mentions.inside(subject, self._workspaces) or subject)
-
-    def _from_above(self, path: str) -> str:
-        """Returns the file that a path means which is written as from a folder above the workspace; else nothing."""
-        rests = (file_mentions.below(path, workspace) for workspace in self._workspaces)
-        return next((rest for rest in rests if rest and not self._is_file(path) and self._is_file(rest)), "")
 
     def _read_words(self, entries: Sequence[requirements.Requirement]) -> None:
         """Finds the files that the task's words and inputs name, and which files are at hand."""
         words = (requirement.subject for requirement in entries if requirement.kind == "rag")
         texts = (self._interest.query.text, *self._sources.texts, *words)
         mentions = dict.fromkeys(name for text in texts for name in file_mentions.of(text, self._workspaces))
-        self._mentions = {mention: self._meant(mention) for mention in mentions}
+        self._mentions = {mention: self._search.files.names.meant(mention) for mention in mentions}
         keys = [requirement.subject for requirement in entries if requirement.kind == "file"]
         targets = [
             path for paths in self._mentions.values() if len(paths) <= file_mentions.MOST_ALIKE for path in paths
         ]
         likely = self._interest.likely[:_LIKELY]
         self._at_hand = tuple(dict.fromkeys([*keys, *targets, *likely]))
-
-    def _meant(self, mention: file_mentions.Mention) -> Sequence[str]:
-        paths = self._search.files.names.meant(mention)
-        return paths or ([rest] if (rest := self._from_above(mention.path)) else [])
 
     def _add_best(self, paths: Sequence[str], result: Resolved) -> None:
         """Adds as many of these files as there is room for, the likeliest first, and lists the rest as left out."""
@@ -262,7 +253,7 @@ class Resolver:
         subject = requirement.subject
         if self._is_file(subject) or "cannot be read" not in why.message:
             return self._behind(requirement.key, subject, why, result)
-        near = self._near(subject)
+        near = self._other_name(subject)
         nearest = near
         if not near and requirement.key not in self._sources.new:
             nearest = requirements.nearest(subject, self._allowed_paths(), least=_ALIKE)
@@ -308,9 +299,14 @@ class Resolver:
     def _allowed_paths(self) -> Sequence[str]:
         return self._search.files.visible(self._scope)
 
-    def _near(self, path: str) -> str:
-        """Returns the file that a path which is not there surely means, empty for none."""
-        return self._search.files.names.nearest(path, self._scope.allows)
+    def _other_name(self, path: str) -> str:
+        """Returns the file that a path which is not there surely means, empty for none.
+
+        One that is nearly called so, or one whose path is written as from a folder above the workspace.
+        """
+        near = self._search.files.names.nearest(path, self._scope.allows)
+        rests = (file_mentions.below(path, workspace) for workspace in self._workspaces)
+        return near or next((rest for rest in rests if rest and self._is_file(rest)), "")
 
     def _whole(
         self, path: str, result: Resolved, mention: file_mentions.Mention | None = None
@@ -354,7 +350,7 @@ class Resolver:
             self._add_best(matches, result)
         if not paths and self._is_file(mention.path):
             paths = (mention.path,)
-        elif not paths and ("/" in mention.path or "." in mention.path) and (near := self._near(mention.path)):
+        elif not paths and ("/" in mention.path or "." in mention.path) and (near := self._other_name(mention.path)):
             result.miss(packs.Unresolved(key, f"file:{near}", is_given=True))
             paths = (near,)
         for path in paths if len(paths) <= file_mentions.MOST_ALIKE else ():

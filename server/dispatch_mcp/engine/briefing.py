@@ -16,7 +16,7 @@ import anyio.to_thread
 from dispatch_mcp import errors, model
 from dispatch_mcp.agents import catalog
 from dispatch_mcp.context import pack_gatherer, packs, requirement_sources, requirements, search_scope
-from dispatch_mcp.context.documents import file_mentions, knowledge_documents
+from dispatch_mcp.context.documents import knowledge_documents
 from dispatch_mcp.model import WorkerKind, records, transitions, work_order
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import shared_looks
@@ -299,11 +299,9 @@ def _notes_of(request: _Request) -> tuple[transitions.NewEvent, ...]:
 
 def _without_new_files(task: model.Task, pack: packs.Pack) -> packs.Pack:
     """Returns a pack that does not name what the task itself is to make."""
-    new = {f"file:{path}": path for path in task.files}
+    new = {f"file:{path}" for path in task.files}
     unresolved = tuple(
-        miss
-        for miss in pack.unresolved
-        if miss.key != "rules:" and (miss.key not in new or miss.why or _is_meant(new[miss.key], miss.nearest))
+        miss for miss in pack.unresolved if miss.key != "rules:" and (miss.key not in new or miss.why or miss.is_given)
     )
     return replace(pack, unresolved=unresolved)
 
@@ -321,11 +319,6 @@ def _as_data(item: packs.Item) -> fences.Data:
 
 def _guide(item: packs.Item, text: str) -> work_order.Guide:
     return work_order.Guide("knowledge" if item.why == "knowledge" else "rules", item.path, text)
-
-
-def _is_meant(path: str, nearest: str) -> bool:
-    """Returns whether a file that is not there is another one's other name, and not one that is still to be made."""
-    return bool(nearest) and bool(file_mentions.nearest(path, [nearest.removeprefix("file:")]))
 
 
 def _strings(value: model.Json) -> Iterator[str]:
