@@ -1,6 +1,7 @@
 """From starting the server to its first `tools/list`, beside an MCPServer with one tool, in one run.
 
 `loaded` is our server when it has to answer itself, `stored` is it in a state folder where a client has asked before.
+Then what libraries and our own parts take to import, the first and the second route of a server, and what is installed.
 
 python benchmarks/startup.py [--rounds N]; exit code 1 when a bound is missed. The two take turns, so that whatever
 else the machine does falls on both; bytecode is compiled before the first counted start.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -18,11 +20,36 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+import raw_server
+
+import waves
 
 RATIO, STORED_S = 1.2, 0.250
 COMMANDS = {"--version": 0.150, "--help": 0.060, "status": 0.080}
 """What people type again and again, and the seconds that it may take, the best of all."""
+ROUTE_S = 0.150
+"""Seconds of processor of the first `route_task` of a server that has its tools loaded."""
+IMPORTS = (
+    "asyncio",
+    "anyio",
+    "pydantic",
+    "mcp.server.mcpserver",
+    "dispatch_mcp.model",
+    "dispatch_mcp.store.sqlite_store",
+    "dispatch_mcp.mcp_server.server",
+    "dispatch_mcp.composition",
+)
+"""Libraries, and our own parts with all that each of them loads."""
+IMPORT = """
+import importlib, sys, time
+importlib.import_module(sys.argv[1])
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(time.process_time(), len(sys.modules), int(status["VmRSS"].split()[0]) / 1024)
+"""
 ONE_TOOL = '''
 from mcp.server.mcpserver import MCPServer
 
@@ -118,6 +145,63 @@ def light_commands(rounds: int, env: Mapping[str, str]) -> list[str]:
     return missed
 
 
+def imports(rounds: int, env: Mapping[str, str]) -> None:
+    """Prints the processor time, modules and resident memory of a process that imports one thing."""
+    for name in IMPORTS:
+        command = [sys.executable, "-c", IMPORT, name]
+        figures = [
+            [float(word) for word in subprocess.run(command, env=env, capture_output=True, check=True).stdout.split()]
+            for _ in range(rounds)
+        ]
+        seconds, modules, mib = min(figures)
+        print(f"import {name:32} CPU {seconds * 1000:4.0f} ms, {modules:4.0f} modules, {mib:3.0f} MiB")
+
+
+def routes(rounds: int, folder: Path) -> list[str]:
+    """Prints the processor time of the first and the second route of a server; returns what is too slow."""
+    times: list[list[float]] = []
+    workspace = waves.repository(folder / "shop")
+    for lap in range(rounds):
+        env = raw_server.environment(folder / f"routes-{lap}", workspace)  # no answers are kept: it has loaded by then
+        with raw_server.Wire(env, workspace, fresh=True) as wire:
+            wire.greet()
+            wire.request("tools/list")
+            laps = waves.Times([], [])
+            waves.measured(wire, laps, "get_trace")  # whichever tool is called first loads what all of them need
+            for task in ("Speed up the search in large files", "Describe orders in the manual"):
+                waves.measured(wire, laps, "route_task", task=task)
+            times.append(laps.cpu_s)
+            wire.close(20)
+    tools, first, second = (min(laps) for laps in zip(*times, strict=True))
+    print(
+        f"first call of a tool: CPU {tools * 1000:.0f} ms; first route_task {first * 1000:.0f} ms (at most "
+        f"{ROUTE_S * 1000:.0f}), then {second * 1000:.0f} ms"
+    )
+    return [f"first route_task {first:.3f} s"] if first > ROUTE_S else []
+
+
+def installed() -> None:
+    """Prints how many distributions the product needs, without extras, and the size of their files."""
+    sizes: dict[str, float] = {}
+    rest = ["dispatch-mcp"]
+    while rest:
+        name = re.sub(r"[-_.]+", "-", rest.pop()).lower()
+        if name in sizes:
+            continue
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:  # of another platform or Python
+            continue
+        paths = [Path(str(file.locate())) for file in distribution.files or () if file.suffix != ".pyc"]
+        sizes[name] = sum(path.stat().st_size for path in paths if path.exists()) / 1e6
+        rest += [re.split(r"[^\w.-]", need)[0] for need in distribution.requires or () if "extra ==" not in need]
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:4]
+    print(
+        f"installed: {len(sizes)} packages, {sum(sizes.values()):.0f} MB without bytecode; "
+        + ", ".join(f"{name} {sizes[name]:.0f}" for name in largest)
+    )
+
+
 def with_a_run(env: Mapping[str, str]) -> None:
     """Leaves a run in the state folder, for `status` to list."""
     tasks = json.dumps({"tasks": [{"id": "a", "do": "Describe the moorings", "agent": "Plan"}]})
@@ -160,6 +244,9 @@ def main() -> int:
             told(name, found)
         with_a_run(env)
         missed = light_commands(rounds, env)
+        imports(rounds, env)
+        missed += routes(3, Path(folder))
+        installed()
     return judged(starts["one tool"], starts["loaded"], starts["stored"], missed)
 
 

@@ -59,6 +59,8 @@ def _compiled(source: str, flags: re.RegexFlag) -> re.Pattern[str]:
 
 # Before a token: no letter or digit, unless it is an option's (`-p`) or ends an escape (`\n`, `%3D`) of encoded text.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=-[A-Za-z])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
+# The same behind the first character of a token: where most texts hold the hint, the rare first character leads.
+_BEHIND_FIRST = r"(?:(?<![A-Za-z0-9].)|(?<=-[A-Za-z].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f]{2}.))"
 # The same for a token that may itself hold what begins one: it would be looked for again behind every hyphen of a text.
 _START_OF_PARTS = r"(?:(?<![\w-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _KEY_HEAD = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
@@ -79,9 +81,9 @@ _OPENAI_KEY = r"sk-(?:proj-|svcacct-|admin-|or-v1-)?(?=[\w-]{0,200}\d)(?=[\w-]{0
 _AWS_NAME = r"(?i:aws_?secret_?(?:access_?)?key|secretAccessKey)"
 _AWS_SECRET = rf"{_AWS_NAME}[\"']?\s*[:=]\s*[\"']?(?P<secret>[A-Za-z0-9/+]{{40}})\b"
 
-# A name, `=` or `:`, and a quoted value of one word with a digit or sign in it.
+# A name, `=` or `:`, and a quoted value of one word with a digit or sign in it; the letters are those that names have.
 _QUOTED_VALUE = rf"(?P<secret>(?i:{_NOT_A_VALUE})(?=[^\"'\s]{{0,200}}[\d!@#%^&*])[^\"'\s]{{8,200}})"
-_PASSWORD = rf"(?i:{_NAMES})[\"']?\s{{0,4}}[:=]\s{{0,4}}([\"']){_QUOTED_VALUE}\1"
+_PASSWORD = rf"(?=[PpSsAaRr])(?i:{_NAMES})[\"']?\s{{0,4}}[:=]\s{{0,4}}([\"']){_QUOTED_VALUE}\1"
 
 # A line of an environment file or a shell: the name in capitals, and a value without quotes that has a digit.
 _VARIABLE_NAME = r"[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)[A-Z0-9_]{0,40}"
@@ -129,7 +131,7 @@ PATTERNS: Final[tuple[SecretPattern, ...]] = (
     _pattern("huggingface-token", "hf_", rf"{_START}hf_[A-Za-z0-9]{{30,}}"),
     _pattern("digitalocean-token", "_v1_", rf"{_START}do[oprt]_v1_[0-9a-f]{{64}}\b"),
     _pattern("telegram-token", ":AA", rf"{_START}\d{{8,10}}:AA[\w-]{{32,35}}"),
-    _pattern("discord-token", ".", rf"{_START}[MNO][A-Za-z0-9_-]{{23,27}}\.[\w-]{{6}}\.[\w-]{{27,40}}\b"),
+    _pattern("discord-token", ".", rf"[MNO]{_BEHIND_FIRST}[A-Za-z0-9_-]{{23,27}}\.[\w-]{{6}}\.[\w-]{{27,40}}\b"),
     _pattern(
         "azure-key",
         "AccountKey= SharedAccessKey= sig=",
