@@ -88,7 +88,7 @@ class FieldReader:
         if items is None:
             return None
         if _are_texts(items, MAX_NAME):
-            return tuple([name for item in items if (name := item.strip())])
+            return tuple(filter(None, map(str.strip, items)))
         read = [self.name(f"{key}[{at}]", item) for at, item in enumerate(items)]
         return tuple([item for item in read if item])
 
