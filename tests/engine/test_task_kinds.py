@@ -125,6 +125,14 @@ async def test_a_reviewers_prompt_does_not_say_where_it_stands_in_the_round(stor
     assert task.inputs[review_tasks.INPUT]["manifest"] not in kind.brief(work).text
 
 
+async def test_a_reviewers_prompt_says_the_form_of_the_answer_once(store: sqlite_store.Store) -> None:
+    task = review_task(store)
+    kind = task_kinds.kind_of(task, WorkerKind.HOST)
+    work, *_ = await kind.prepare(store, BARE, order(task))
+    text = kind.brief(work).text
+    assert [text.count(f'"{name}"') for name in ("verdict", "severity", "evidence")] == [1, 1, 1]
+
+
 async def test_a_change_that_is_not_there_any_more_cannot_be_reviewed(store: sqlite_store.Store) -> None:
     task = review_task(store)
     lost = {**task.inputs[review_tasks.INPUT], "manifest": "0" * 64}

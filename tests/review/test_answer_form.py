@@ -34,12 +34,11 @@ def filled(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     return {"integer": st.integers(0, 10**6), "string": TEXT}[schema["type"]]
 
 
-def test_prompt_output_and_schema_name_the_same_fields_in_the_same_order() -> None:
+def test_prompt_and_schema_name_the_same_fields_in_the_same_order() -> None:
     form, schema = example(answer_form.FORM), answer_form.schema()
     assert list(form) == list(schema["properties"]) == ["verdict", "files", "findings"]
     fields = list(schema["properties"]["findings"]["items"]["properties"])
     assert list(form["findings"][0]) == fields == list(answer_form.FIELDS)
-    assert re.findall(r'"(\w+)"[,}]', answer_form.OUTPUT.partition('"findings"')[2]) == fields
     assert set(fields) < set(findings.Finding.model_fields)
 
 

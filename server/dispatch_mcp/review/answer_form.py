@@ -47,10 +47,8 @@ End your answer with one fenced JSON block of this form and nothing after it:
 SCHEMA_FORM: Final = f"Answer in the structured form that you are asked for, without a fenced block. {RULES}"
 """What is said in place of `FORM` to whoever is held to the schema."""
 
-OUTPUT: Final = (
-    f'One JSON object as the whole answer: {{"verdict": "{" or ".join(VERDICTS)}", "files": ["{FILES}"], "findings": '
-    f"[{{{', '.join(json.dumps(name) for name in FIELDS)}}}]}}"
-)
+OUTPUT: Final = f"A verdict, {' or '.join(VERDICTS)}, with the files that you have read and what you have found in them"
+"""What a review hands over; its form stands below it once, as `FORM` or `SCHEMA_FORM`."""
 
 _RULING: Final[Mapping[str, model.Json]] = {
     "finding": "id",
