@@ -131,6 +131,7 @@ def misses(shape: str, found: Mapping[str, Sequence[Figures]], count: int) -> li
     best = {name: min(each.seconds for each in rounds) for name, rounds in found.items() if rounds}
     own = best["dispatch-mcp"]
     missed: list[str] = []
+    print(f"  dispatch-mcp takes {1000 * (own - best['in memory']) / count:.3f} ms a task more than in memory")
     if shape == "layered":
         ratio, cpu = own / best["in memory"], 1000 * min(each.cpu for each in found["dispatch-mcp"]) / count
         print(f"  dispatch-mcp takes {ratio:.2f} x the time in memory (bound {OVER_BOUND})")
