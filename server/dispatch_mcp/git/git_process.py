@@ -18,6 +18,7 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import merge_rules, repository_programs
@@ -175,7 +176,7 @@ class Git:
             WorkerError: git could not be run.
         """
         is_here = not _ELSEWHERE & (self.policy.environment(_ENV).keys() | (env or {}).keys())
-        if is_here and repository_programs.are_none_set(cwd):
+        if is_here and await anyio.to_thread.run_sync(repository_programs.are_none_set, cwd):
             return repository_programs.OwnPrograms()
         listing = await self._answer(cwd, repository_programs.LISTING, "", env or {}, range(256))
         programs = repository_programs.read(listing.out)
