@@ -15,7 +15,7 @@ from dispatch_mcp import model
 from dispatch_mcp.engine import council_rounds, run_view
 from dispatch_mcp.model import AttemptState, RunState, records, transitions
 from dispatch_mcp.service import review_answers, reviews, traces
-from dispatch_mcp.store import owner_locks
+from dispatch_mcp.store import owner_locks, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -180,6 +180,9 @@ async def test_what_a_person_lets_go_changes_how_the_round_ends(tmp_path: Path) 
         waived = await room.council.waive(started.run_id, finding.id, "known", "Ada")
         assert (waived.outcome, waived.state) == ("PASS", "succeeded")
         assert await decisions(room, started.run_id) == ["BLOCK", "PASS"]
+        async with sqlite_store.open_store(tmp_path / "state") as other:  # it knows the run by its rows alone
+            await other.advance(started.run_id, records.Step(now=9.0, notes=[transitions.NewEvent("noted")]))
+            assert (await other.run(started.run_id, principal=records.ANYBODY)).state is RunState.SUCCEEDED
 
 
 async def test_a_reviewer_that_is_asked_again_opens_the_round_and_its_verdict(tmp_path: Path) -> None:

@@ -218,6 +218,16 @@ async def test_what_a_person_says_stands_even_where_proof_was_asked_for(store: s
     assert await task_kinds.WORK.judge(store, services, claim) != claim.outcome
 
 
+@pytest.mark.parametrize(("worker", "is_heard"), [(WorkerKind.API, True), (WorkerKind.SCRIPTED, False)])
+async def test_a_judgement_that_nobody_asked_for_is_heard_of_a_model_and_not_of_a_program(
+    store: sqlite_store.Store, worker: WorkerKind, *, is_heard: bool
+) -> None:
+    task = work_task(do="Check whether the login page is secure")
+    claim = claim_evidence.Claim(order(task, worker), success("Verdict: FAIL\nThe page takes any password."))
+    outcome = await task_kinds.WORK.judge(store, BARE, claim)
+    assert (outcome.state is AttemptState.FAILED) == is_heard
+
+
 async def test_only_an_advocate_can_be_needless(store: sqlite_store.Store) -> None:
     task = work_task()
     await store.save_plan(model.Plan(id="p", tasks=(task,)), records.LOCAL)
