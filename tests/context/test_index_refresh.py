@@ -76,6 +76,21 @@ def test_two_who_keep_an_index_open_see_what_each_other_refreshed(root: Path, tm
         assert "late_value" in names(one)
 
 
+def test_what_somebody_else_has_read_meanwhile_is_read_again_when_the_files_are_as_they_were(
+    root: Path, tmp_path: Path, index: file_index.FileIndex
+) -> None:
+    assert index.refresh().read == 0
+    cart = root / "shop/cart.py"
+    before, text = cart.stat(), cart.read_text("utf-8")
+    with file_index.FileIndex(tmp_path / "state", root) as other:
+        cart.write_text("def other_value():\n    return 22\n", "utf-8")
+        assert other.refresh().read == 1
+    cart.write_text(text, "utf-8")
+    os.utime(cart, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert index.refresh().read == 1
+    assert names(index) >= {"cart_value"}
+
+
 def test_what_is_read_in_one_block_is_of_one_moment(root: Path, tmp_path: Path, index: file_index.FileIndex) -> None:
     with index.snapshot():
         before = names(index)

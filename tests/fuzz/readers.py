@@ -153,7 +153,7 @@ def _handoff(text: str, _folder: Path) -> object:
 
 
 def _ignore_file(text: str, _folder: Path) -> object:
-    return gitignore.parse(text)
+    return gitignore.parse(text).rules
 
 
 def _criteria(text: str, _folder: Path) -> object:

@@ -123,6 +123,7 @@ class FileIndex:
         self._turn = file_lock.FileLock(self.path.with_suffix(".turn"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
+        self._complete: tuple[int, Mapping[str, file_listing.State]] = (-1, {})
 
     def close(self) -> None:
         """Closes the files."""
@@ -235,13 +236,23 @@ class FileIndex:
     def _refresh(self, states: Mapping[str, file_listing.State], bounds: reading_order.Bounds, tell: Tell) -> Refreshed:
         db = self.db
         with _trouble():
-            if not index_tables.differences(db, states):
+            if not self._differs(db, states):
                 self._history(db)
                 return Refreshed(len(states), 0, 0)
             with self._turn_of(db, tell) as has_waited:
                 if has_waited:
                     states = reading_order.bounded(file_listing.scan(self.root.path), bounds)
                 return self._read_all(db, states, bounds, tell)
+
+    def _differs(self, db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> bool:
+        """Returns whether the index lacks anything of these files; of what was complete it reads no rows again."""
+        complete = (index_tables.generation(db), states)
+        if complete == self._complete:
+            return False
+        differs = bool(index_tables.differences(db, states))
+        if not differs:
+            self._complete = complete
+        return differs
 
     @contextmanager
     def _turn_of(self, db: sqlite3.Connection, tell: Tell) -> Generator[bool]:

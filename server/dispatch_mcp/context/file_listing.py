@@ -76,25 +76,22 @@ def _walk(root: Path) -> Iterator[tuple[str, State]]:
         for entry in entries:
             path = base + entry.name
             if entry.is_dir(follow_symlinks=False):
-                if not secret_paths.skipped_folder(entry.name, top=not folder) and not _left_out(
-                    rules, path, folder=True
-                ):
+                if not secret_paths.skipped_folder(entry.name, top=not folder) and not rules.holds(path, folder=True):
                     folders.append((path, rules))
-            elif not secret_paths.unread_file(entry.name) and not _left_out(rules, path, folder=False):
-                yield from _state_of(entry, path)
+            elif (
+                not secret_paths.unread_file(entry.name)
+                and not rules.holds(path, folder=False)
+                and (state := _state_of(entry))
+            ):
+                yield path, state
 
 
-def _left_out(rules: gitignore.Ignored, path: str, *, folder: bool) -> bool:
-    return bool(rules.rules) and rules.holds(path, folder=folder)
-
-
-def _state_of(entry: os.DirEntry[str], path: str) -> Iterator[tuple[str, State]]:
+def _state_of(entry: os.DirEntry[str]) -> State | None:
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError:
-        return
-    if stat.S_ISREG(status.st_mode):
-        yield path, State(status.st_size, status.st_mtime_ns)
+        return None
+    return State(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

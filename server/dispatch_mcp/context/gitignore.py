@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 # [a-c], [!a-c], [^a-c], []a] with a bracket as its first member, [[:alpha:]], [\\]] with what is escaped
@@ -25,36 +27,80 @@ _NOTHING = "(?!)"
 
 
 class Rule(NamedTuple):
-    """One line: `path` it matches below its folder, whether it brings back (`!`), and whether only folders count."""
+    """One line: `path` it matches below its folder, whether it brings back (`!`), and whether only folders count.
+
+    `by_name` says that the last name of a path decides.
+    """
 
     pattern: re.Pattern[str]
     brings_back: bool
     folders_only: bool
+    by_name: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IgnoreFile:
+    """One `.gitignore`: its rules in their order, and patterns of all names and of all paths that any of them concerns.
+
+    Most files are concerned by none, and the names of a workspace are mostly the same at the next look.
+    """
+
+    rules: tuple[Rule, ...]
+    names: re.Pattern[str] | None
+    paths: re.Pattern[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """The rules of the `.gitignore` files from the root down to one folder, each with that file's folder."""
 
-    rules: tuple[tuple[str, Rule], ...] = ()
+    files: tuple[tuple[str, IgnoreFile], ...] = ()
 
     def below(self, folder: str, text: str) -> Ignored:
         """Returns these rules with those of the `.gitignore` in `folder` behind them."""
-        return Ignored((*self.rules, *((folder, rule) for rule in parse(text))))
+        return Ignored((*self.files, (folder, parse(text))))
 
     def holds(self, path: str, *, folder: bool) -> bool:
         """Returns whether a path relative to the root is left out; the last rule that matches decides."""
-        for base, rule in reversed(self.rules):
-            if (rule.folders_only and not folder) or (base and not path.startswith(f"{base}/")):
-                continue
-            if rule.pattern.fullmatch(path[len(base) + 1 :] if base else path):
-                return not rule.brings_back
+        for base, file in reversed(self.files):
+            if _concerns(file, path.rpartition("/")[2]) or (
+                file.paths and file.paths.fullmatch(path, len(base) + 1 if base else 0)
+            ):
+                verdict = _verdict(base, file.rules, path, folder=folder)
+                if verdict is not None:
+                    return verdict
         return False
 
 
-def parse(text: str) -> list[Rule]:
-    """Returns the rules of one `.gitignore`, in its order."""
-    return [rule for line in text.splitlines() if (rule := _rule(line)) is not None]
+def _verdict(base: str, rules: tuple[Rule, ...], path: str, *, folder: bool) -> bool | None:
+    """Returns whether the rules in a folder leave a path out; None if they do not say."""
+    if base and not path.startswith(f"{base}/"):
+        return None
+    for rule in reversed(rules):
+        if not (rule.folders_only and not folder) and rule.pattern.fullmatch(path[len(base) + 1 :] if base else path):
+            return not rule.brings_back
+    return None
+
+
+@lru_cache(maxsize=65536)
+def _concerns(file: IgnoreFile, name: str) -> bool:
+    return file.names is not None and file.names.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=256)
+def parse(text: str) -> IgnoreFile:
+    """Returns the rules of one `.gitignore`."""
+    rules = tuple(rule for line in text.splitlines() if (rule := _rule(line)) is not None)
+    names = [rule.pattern.pattern.removeprefix(_ANYWHERE) for rule in rules if rule.by_name]
+    return IgnoreFile(rules, _any(names), _any(rule.pattern.pattern for rule in rules if not rule.by_name))
+
+
+_ANYWHERE = "(?:.*/)?"
+
+
+def _any(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    expression = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return re.compile(expression, re.DOTALL) if expression else None
 
 
 def _rule(line: str) -> Rule | None:
@@ -76,10 +122,10 @@ def _rule(line: str) -> Rule | None:
         # Git compares the plain beginning of a path by itself and matches only the rest, so that two stars behind it
         # count as the beginning: `a**/b` ignores `ab/b` and `a/b/b`.
         start = next((at for at, sign in enumerate(glob) if sign in "*?[\\"), 0) if has_folder else 0
-        pattern = re.compile(("" if has_folder else "(?:.*/)?") + _regex(glob, start), re.DOTALL)
+        pattern = re.compile(("" if has_folder else _ANYWHERE) + _regex(glob, start), re.DOTALL)
     except re.error:
         return None
-    return Rule(pattern, brings_back, folders_only)
+    return Rule(pattern, brings_back, folders_only, not has_folder)
 
 
 def _regex(glob: str, start: int) -> str:
