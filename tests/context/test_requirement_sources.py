@@ -363,6 +363,9 @@ def test_the_bare_name_of_a_folder_means_the_folder(resolve: Resolve) -> None:
 def test_a_number_sign_may_belong_to_the_name_of_a_file(resolve: Resolve, tmp_path: Path, key: str) -> None:
     temp_repository.write(tmp_path / "work", "C#/cart.cs", "class Cart {}\n")
     assert [piece.path for piece in pieces(resolve(key))] == ["C#/cart.cs"]
+    temp_repository.write(tmp_path / "work", "shop/a#b.py", "B = 1\n")
+    found = resolve(interest=words("Change shop/a#b.py and C#/cart.cs"))
+    assert {piece.path for piece in pieces(found)} == {"shop/a#b.py", "C#/cart.cs"}
 
 
 @pytest.mark.parametrize("path", ["work/shop/money.py", "{above}/work/shop/money.py", "{above}/work/new.lock"])

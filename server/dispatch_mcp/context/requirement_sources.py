@@ -348,8 +348,9 @@ class Resolver:
             and len(matches := self._matching(mention.path)) <= _GLOBBED
         ):
             self._add_best(matches, result)
-        if not paths and self._is_file(mention.path):
-            paths = (mention.path,)
+        names = (mention.path, f"{mention.path}#{mention.symbol}")  # the sign may belong to the name
+        if not paths and (name := next(filter(self._is_file, names), "")):
+            paths = (name,)
         elif not paths and ("/" in mention.path or "." in mention.path) and (near := self._other_name(mention.path)):
             result.miss(packs.Unresolved(key, f"file:{near}", is_given=True))
             paths = (near,)
