@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -97,6 +97,27 @@ async def test_whoever_waits_no_longer_gets_what_the_task_probably_needs(
     assert "def moor_607(vessel)" in pack.text
     assert share is not None
     assert 0 < share.files - share.rest <= first_look.FILES
+
+
+async def test_packs_of_a_workspace_that_is_being_read_share_a_list_of_its_files(state: Path, tmp_path: Path) -> None:
+    root = tmp_path / "work"
+    root.mkdir()
+    (root / "old.py").write_text("def old():\n    return 1\n", "utf-8")
+    with file_index.FileIndex(state, root) as index:
+        lists: list[frozenset[str]] = []
+
+        def choose(_db: object, states: Mapping[str, object]) -> list[str]:
+            lists.append(frozenset(states))
+            return []
+
+        began = time.monotonic()
+        index.read_first(choose, began)
+        (root / "new.py").write_text("def new():\n    return 1\n", "utf-8")
+        index.read_first(choose, began)
+        index.read_first(choose, time.monotonic() + 1.0)
+    first, again, later = lists
+    assert again == first == {"old.py"}
+    assert later == {"old.py", "new.py"}
 
 
 async def test_what_was_read_first_is_not_read_again(state: Path, harbour: Path) -> None:

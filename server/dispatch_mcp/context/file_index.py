@@ -7,6 +7,7 @@ it is damaged, of another version, or holds too much that is gone.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import sqlite3
@@ -123,6 +124,7 @@ class FileIndex:
         self._turn = file_lock.FileLock(self.path.with_suffix(".turn"))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
+        self._listed: tuple[float, Mapping[str, file_listing.State]] = (-math.inf, {})
         self._complete: tuple[int, Mapping[str, file_listing.State]] = (-1, {})
 
     def close(self) -> None:
@@ -186,13 +188,17 @@ class FileIndex:
                 self._lock.give_back()
         return True
 
-    def read_first(self, choose: Choice) -> None:
+    def read_first(self, choose: Choice, since: float = math.inf) -> None:
         """Reads what is chosen of the files while another process reads all of them, which then finds it done.
+
+        A list of the files that was begun here after `since` (monotonic seconds) serves again.
 
         Raises:
             Damaged: the index cannot be written.
         """
-        db, states = self.db, file_listing.scan(self.root.path)
+        if self._listed[0] < since:
+            self._listed = time.monotonic(), file_listing.scan(self.root.path)
+        db, states = self.db, self._listed[1]
         with _trouble():
             paths = [path for path in choose(db, states) if not index_tables.id_of(db, path)]
             if paths:

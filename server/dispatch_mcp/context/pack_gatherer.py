@@ -345,7 +345,8 @@ class _Workspace:
         try:
             progress = self.index.progress()
             if progress.rest > reading_order.PORTION or not progress.files:
-                self.index.read_first(functools.partial(_likeliest, self.index.root.path, request.text))
+                choose = functools.partial(_likeliest, self.index.root.path, request.text)
+                self.index.read_first(choose, time.monotonic() - TRUST_S)
             pack, self.share = self._pack(request), self.index.progress()
             return self._pack(request) if self.index.update(self._search.read_paths) else pack
         except (sqlite3.DatabaseError, file_index.Damaged):
