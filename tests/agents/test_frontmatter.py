@@ -213,3 +213,13 @@ def test_any_text_is_split_without_an_error(text: str) -> None:
 def test_any_header_gives_keys_that_are_text(header: str) -> None:
     read, _ = frontmatter.parse(header)
     assert all(isinstance(key, str) and len(key) <= 200 for key in read)
+
+
+def test_what_a_reader_does_to_its_answer_is_not_in_the_next_one() -> None:
+    text = "---\nname: a\n\ttools: x\n---\nBody.\n"
+    header, _, notes = frontmatter.read_front_matter(text)
+    before = (dict(header), list(notes))
+    header["name"] = "b"
+    notes.append("odd")
+    again, _, fresh = frontmatter.read_front_matter(text)
+    assert (again, fresh) == before

@@ -8,6 +8,7 @@ gigabytes.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 import yaml
@@ -66,6 +67,13 @@ for _first in "tTfF":
 
 def read_front_matter(text: str) -> tuple[dict[str, model.Json], str, list[str]]:
     """Returns the header, the body after it, and what was odd; a text without a header is all body."""
+    header, body, notes = _read(text)
+    return dict(header), body, list(notes)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(text: str) -> tuple[dict[str, model.Json], str, list[str]]:
+    """Returns the same; whether a file is an agent and which one are two questions about one text."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.startswith("---"):
         return {}, text.strip("\n"), ["no front matter"]
