@@ -248,7 +248,7 @@ async def handed(home: Path, folder: Path, limits: model.Limits = model.Limits()
     """Returns the names of the attempts of a new run that are out with the host of that folder."""
     env = {"DISPATCH_MCP_HOME": str(home), "DISPATCH_MCP_REVIEWS": "none"}
     settings = configuration.load(env, cwd=folder).settings
-    async with composition.open_dispatcher(settings, drives=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.PLAN) as app:
         app.hooks = "full"
         plan = await app.plans.plan([{"id": name, "do": f"Count the {name}"} for name in ("apples", "pears", "plums")])
         progress = await app.dispatch(plan_id=plan.plan.id, worker="host", limits=limits)

@@ -70,10 +70,10 @@ def test_a_deadline_of_its_own_comes_before_that_of_the_settings(tmp_path: Path)
 
 async def test_a_dispatcher_is_open_for_its_block_and_its_runs_are_there_afterwards(tmp_path: Path) -> None:
     chosen = settings(tmp_path, review_policy="off")
-    async with composition.open_dispatcher(chosen, drives=False) as app:
+    async with composition.open_dispatcher(chosen, purpose=composition.PLAN) as app:
         planned = await app.plans.plan([{"id": "gate", "do": "May we?", "worker": "human"}])
         run_id = (await app.dispatch(plan_id=planned.plan.id)).run_id
-    async with composition.open_dispatcher(chosen, drives=False) as app:
+    async with composition.open_dispatcher(chosen, purpose=composition.PLAN) as app:
         assert [decision.task_id for decision in await app.decisions(run_id)] == ["gate"]
         await app.decide(run_id, "", approvals.PersonVerdict(approved=True, by="a test", reason=""))
         assert (await app.trace(run_id=run_id)).state == "succeeded"
@@ -154,7 +154,7 @@ async def test_who_only_looks_loads_nothing_for_opentelemetry_and_waits_for_no_e
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)
     monkeypatch.delitem(sys.modules, "dispatch_mcp.telemetry.span_export", raising=False)
-    async with composition.open_dispatcher(settings(tmp_path), chat=False, drives=False):
+    async with composition.open_dispatcher(settings(tmp_path), chat=False, purpose=composition.PLAN):
         pass
     assert "otel" not in caplog.text
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from dispatch_mcp import configuration, distribution, errors, prices, worker_setup, workers_present
 from dispatch_mcp.agents import catalog, loader
@@ -203,27 +204,43 @@ def serve_host(
     )
 
 
+class Purpose(NamedTuple):
+    """What a dispatcher is opened for.
+
+    Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off. Without `begins`
+    there has to be something already that is asked about: where there is no store, none is made. With `tells` people
+    are told of their runs meanwhile: who only looks or plans leaves that to others.
+    """
+
+    drives: bool = True
+    begins: bool = True
+    tells: bool = True
+
+
+WORK = Purpose()
+PLAN = Purpose(drives=False, tells=False)
+ACT = Purpose(drives=False, begins=False)
+LOOK = Purpose(drives=False, begins=False, tells=False)
+
+
 @asynccontextmanager
 async def open_dispatcher(
     settings: configuration.Settings,
     *,
     default_worker: WorkerKind | None = None,
     chat: bool = True,
-    drives: bool = True,
+    purpose: Purpose = WORK,
     principal: str = records.LOCAL,
     pace: run_engine.Pace = run_engine.Pace(),
     redactor: redaction.Redactor | None = None,
     guesses_workspace: bool = False,
-    begins: bool = True,
 ) -> AsyncGenerator[dispatcher.Dispatcher]:
     """Yields a dispatcher over the settings' store; its runs are free for others when the block ends.
 
     `chat` is whether an assistant calls; `default_worker` does the tasks that name nobody, None for whoever can.
-    Without `drives` nothing is carried out meanwhile: what a moment begins it would only break off. `redactor` takes
-    secrets out of everything that is stored; without one, it knows the values of the environment. A workspace that
-    nobody has named, so that it is where the program was started, is only guessed. Without `begins` there has to be
-    something already that is asked about: where there is no store, none is made. People are told of their runs
-    meanwhile, but by who only plans: that leaves it to others.
+    `purpose` is what it is opened for. `redactor` takes secrets out of everything that is stored; without one, it knows
+    the values of the environment. A workspace that nobody has named, so that it is where the program was started, is
+    only guessed.
     """
     redactor = redactor or redaction.Redactor(configuration.secret_values(os.environ))
     source = loader.Source.from_settings(settings)
@@ -236,9 +253,9 @@ async def open_dispatcher(
             unproven_end=settings.unproven_runs,
             states_of=safe_look.states,
             warn_share=settings.warn_at,
-            begins=begins,
+            begins=purpose.begins,
         ) as store,
-        courier.open_courier(store, settings, os.environ) if drives or not begins else contextlib.nullcontext(),
+        courier.open_courier(store, settings, os.environ) if purpose.tells else contextlib.nullcontext(),
     ):
         maker = order_maker(settings, source.catalog)
         past = route_memory.Memory(store, principal, on=settings.learn, redact=redactor.redact)
@@ -272,9 +289,9 @@ async def open_dispatcher(
             disputes=disputed_changes.DisputedChanges(store, safe_look.states) if has_reviews(settings) else None,
         )
         async with (
-            _telemetry(os.environ if drives else {}) as tell,
+            _telemetry(os.environ if purpose.drives else {}) as tell,
             _open_engine(
-                settings, store, workers, make_order=maker, pace=pace, services=services, drives=drives
+                settings, store, workers, make_order=maker, pace=pace, services=services, drives=purpose.drives
             ) as engine,
         ):
             engine.at_end = functools.partial(_tell_end, past, functools.partial(tell, store))
@@ -290,7 +307,7 @@ async def open_dispatcher(
                 available_workers=workers_present.workers_here(settings, os.environ, chat=chat),
                 redact=functools.partial(outcome_redaction.outcome, redactor),
                 clean_plan=functools.partial(plan_without_secrets, redactor),
-                chooser=None if chat and drives else worker_setup.agent_chooser(settings, os.environ, redactor),
+                chooser=None if chat and purpose.drives else worker_setup.agent_chooser(settings, os.environ, redactor),
                 memory=past,
                 means=council_means(settings, redactor),
                 checkouts=branch_apply.BranchApply(checkouts.git(settings)),

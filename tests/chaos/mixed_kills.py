@@ -133,7 +133,7 @@ class Yard:
     async def tend(self) -> int:
         """Begins runs, opens again what too many crashes have closed, and returns how many runs are unfinished."""
         settings = configuration.load(self.env, cwd=self.repository).settings
-        async with composition.open_dispatcher(settings, drives=False) as app:
+        async with composition.open_dispatcher(settings, purpose=composition.PLAN) as app:
             records_ = [await app.store.run(run_id, principal=records.LOCAL) for run_id in self.runs]
             for one in records_:
                 if one.state in (model.RunState.FAILED, model.RunState.PARTIAL):
@@ -145,7 +145,7 @@ class Yard:
 
     async def begin(self) -> None:
         settings = configuration.load(self.env, cwd=self.repository).settings
-        async with composition.open_dispatcher(settings, drives=False) as app:
+        async with composition.open_dispatcher(settings, purpose=composition.PLAN) as app:
             plan = await app.plans.plan(self.tasks())
             self.runs.append((await app.dispatch(plan_id=plan.plan.id, worker="api")).run_id)
 

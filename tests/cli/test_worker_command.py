@@ -31,7 +31,7 @@ pytestmark = pytest.mark.anyio
 async def chat(project: Path) -> AsyncGenerator[dispatcher.Dispatcher]:
     """A chat that records runs and ends before anything of them is done."""
     settings = configuration.load(os.environ, cwd=project).settings
-    async with composition.open_dispatcher(settings, drives=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.PLAN) as app:
         yield app
 
 

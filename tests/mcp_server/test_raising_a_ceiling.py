@@ -146,7 +146,7 @@ async def test_an_answer_for_a_plan_that_has_changed_meanwhile_raises_nothing_of
 
         async def edit() -> None:
             person.decision = "keep"
-            async with composition.open_dispatcher(settings, drives=False) as other:
+            async with composition.open_dispatcher(settings, purpose=composition.PLAN) as other:
                 plan_id = (await other.trace(run_id=run_id)).plan_id
                 await other.plans.edit(plan_id, 1, [{"op": "add", "id": "more", "task": {"do": "Write more"}}])
             person.decision = "raise" if era == "legacy" else "keep"

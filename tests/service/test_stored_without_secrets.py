@@ -89,7 +89,7 @@ def test_a_dispatcher_without_a_redactor_knows_the_values_of_the_environment(
 
     async def plan() -> None:
         settings = memory_client.settings(tmp_path / "home", memory_client.repository(tmp_path / "shop"))
-        async with composition.open_dispatcher(settings, drives=False) as app:
+        async with composition.open_dispatcher(settings, purpose=composition.PLAN) as app:
             await app.plans.plan([{"id": "a", "do": f"Log in with {VALUE}"}])
 
     anyio.run(plan)

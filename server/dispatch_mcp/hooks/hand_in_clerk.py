@@ -32,7 +32,7 @@ def take_alone(inbox: hand_ins.HandIns, tell: Tell) -> None:
 
 
 async def _take_alone(settings: configuration.Settings, inbox: hand_ins.HandIns, tell: Tell) -> None:
-    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.ACT) as app:
         await _take_all(app, inbox, settings.hooks, tell)
 
 

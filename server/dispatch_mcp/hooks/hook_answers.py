@@ -300,7 +300,7 @@ def answer_alone(question: Mapping[str, json_types.Json]) -> Reply:
 
 
 async def _answer_alone(settings: configuration.Settings, question: Mapping[str, json_types.Json]) -> Reply:
-    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.ACT) as app:
         return await HookAnswers(app, memory_of(question), settings.hooks).answer(question)
 
 

@@ -25,5 +25,5 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 async def _decide(
     settings: configuration.Settings, options: argparse.Namespace, verdict: approvals.PersonVerdict
 ) -> answers.SteeringAnswer:
-    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.ACT) as app:
         return await app.decide(options.run, options.task, verdict)

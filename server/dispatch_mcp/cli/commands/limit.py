@@ -93,13 +93,13 @@ def _number(text: str) -> float | None:
 
 
 async def _offer(settings: configuration.Settings, run: str, limits: model.Limits) -> approvals.RaiseOffer | None:
-    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.LOOK) as app:
         return await app.offer_raise(run, limits)
 
 
 async def _limit(
     settings: configuration.Settings, run: str, limits: model.Limits, word: records.PersonWord | None
 ) -> answers.Trace:
-    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.ACT) as app:
         run_id = await app.limit(run, limits, word)
         return await app.trace(run_id=run_id)

@@ -47,7 +47,7 @@ async def _plan(
     settings: configuration.Settings, document: plan_documents.PlanDocument, options: argparse.Namespace
 ) -> plan_proposals.PlanProposal:
     settings, roster = catalog_arguments.with_roster(settings, options.roster)
-    async with composition.open_dispatcher(settings, drives=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.PLAN) as app:
         return await app.plans.plan_file(document, on_conflict=options.on_conflict, title=options.title, roster=roster)
 
 
@@ -81,7 +81,8 @@ async def _written(options: argparse.Namespace, setup: configuration.LoadedSetti
     worker = WorkerKind(options.writer)
     _refuse_absent(worker, setup.settings)
     settings, roster = catalog_arguments.with_roster(setup.settings, options.roster)
-    async with composition.open_dispatcher(settings, redactor=redactor, chat=False) as app:
+    purpose = composition.Purpose(tells=False)
+    async with composition.open_dispatcher(settings, redactor=redactor, chat=False, purpose=purpose) as app:
         if not options.json:
             console.note(f"{plan_writer.LEAD} writes the plan, with {worker.value}")
         return await plan_writer.PlanWriter(app, worker).write(options.request, roster=roster)
@@ -106,7 +107,7 @@ async def _of_parts(options: argparse.Namespace, settings: configuration.Setting
         names = ", ".join(shape.name for shape in patterns.SHAPES)
         raise errors.InputError("--part needs a --pattern.", hint=f"Choose one: {names}.")
     settings, roster = catalog_arguments.with_roster(settings, options.roster)
-    async with composition.open_dispatcher(settings, drives=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.PLAN) as app:
         return await app.plans.plan_parts(
             options.part,
             options.pattern,

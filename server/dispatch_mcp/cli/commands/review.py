@@ -40,8 +40,8 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 async def _main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     redactor = logs.to_stderr(setup)
-    is_new = not (options.choose or options.run or options.after)
-    async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False, begins=is_new) as app:
+    purpose = composition.Purpose(begins=not (options.choose or options.run or options.after))
+    async with composition.open_dispatcher(setup.settings, redactor=redactor, chat=False, purpose=purpose) as app:
         worker = _worker(app, options.worker)
         subject = _subject(options, worker.value if worker else "auto")
         if options.choose or worker is None:

@@ -51,8 +51,9 @@ async def _main(
 ) -> int:
     redactor = logs.to_stderr(setup)
     settings, roster = catalog_arguments.with_roster(setup.settings, options.roster)
+    purpose = composition.Purpose(begins=document is not None)
     async with composition.open_dispatcher(
-        settings, default_worker=worker, chat=False, redactor=redactor, begins=document is not None
+        settings, default_worker=worker, chat=False, redactor=redactor, purpose=purpose
     ) as app:
         if document is None:
             plan_id = options.file

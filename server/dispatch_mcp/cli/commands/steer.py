@@ -23,5 +23,5 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 async def _steer(
     settings: configuration.Settings, options: argparse.Namespace, by_person: object
 ) -> answers.SteeringAnswer:
-    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.ACT) as app:
         return await app.steer(options.run, options.action, options.task, options.reason, by_person=bool(by_person))

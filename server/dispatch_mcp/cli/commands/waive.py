@@ -25,6 +25,6 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
 
 
 async def _waive(settings: configuration.Settings, options: argparse.Namespace) -> review_answers.ReviewAnswer:
-    async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+    async with composition.open_dispatcher(settings, purpose=composition.ACT) as app:
         by = f"{getpass.getuser()} at a shell"
         return await app.council.waive(options.run, options.finding, options.reason, by)

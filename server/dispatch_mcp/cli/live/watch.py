@@ -30,7 +30,7 @@ async def _watch(options: argparse.Namespace, settings: configuration.Settings) 
         run_id = await own.run_id(options.run or "latest")
 
         async def steer(action: steering.Kind) -> None:
-            async with composition.open_dispatcher(settings, drives=False, begins=False) as app:
+            async with composition.open_dispatcher(settings, purpose=composition.ACT) as app:
                 await app.steer(run_id, action, "", "", by_person=by_person)
 
         view = await live_run.LiveRun(store, run_id, records.LOCAL, steer).follow()
