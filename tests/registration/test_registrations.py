@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -128,6 +131,37 @@ def test_a_file_that_cannot_be_changed_is_left_alone(content: bytes, why: str, a
     with pytest.raises(errors.ConfigError, match=why):
         put(clients.CLIENTS["claude-code"], "user", around)
     assert file.read_bytes() == content
+
+
+@contextmanager
+def full_disk() -> Generator[None]:
+    """No file can grow, as on a disk that is full."""
+    import resource  # noqa: PLC0415  # only POSIX has it
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit on the size of files is POSIX")
+@pytest.mark.parametrize("text", ["", '{"mcpServers": {}}'], ids=["a new file", "a file of before"])
+def test_a_full_disk_is_named_with_the_file_and_leaves_everything_as_it_was(
+    text: str, around: clients.Machine, tmp_path: Path
+) -> None:
+    file, backups = around.home / ".cursor/mcp.json", tmp_path / "state/backups"
+    if text:
+        written(file, text)
+    change = put(clients.CLIENTS["cursor"], "user", around)
+    with full_disk(), pytest.raises(errors.ConfigError) as refusal:
+        registrations.carry_out(change, backups)
+    assert str(backups if text else file) in refusal.value.message
+    assert refusal.value.hint == "Nothing was changed."
+    leftovers = [path for folder in (file.parent, backups) if folder.exists() for path in folder.iterdir()]
+    assert leftovers == ([file] if text else [])
+    assert not text or file.read_text(encoding="utf-8") == text
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(around: clients.Machine) -> None:

@@ -71,14 +71,31 @@ def carry_out(change: FileEdit, backups: Path, *, new_mode: int = 0o600) -> Path
     `new_mode` is the mode of a file that was not there; any other keeps its own.
 
     Raises:
-        ConfigError: somebody else has changed the file since it was read, or its folder cannot be written.
+        ConfigError: somebody else has changed the file since it was read, or it cannot be written, or its backup.
     """
     file = Path(os.path.realpath(change.place.file))
     obstacle = private_files.obstacle(file.parent)
     if obstacle:
         raise errors.ConfigError(f"{str(file)!r} cannot be written: {obstacle}.", hint="Nothing was written.")
+    try:
+        backup = None if change.is_new else _keep(change.before, file, backups)
+    except OSError as trouble:
+        raise _unwritten(f"A copy of {str(file)!r} in {str(backups)!r}", trouble) from None
+    try:
+        _replace(file, change, new_mode)
+    except OSError as trouble:
+        raise _unwritten(repr(str(file)), trouble) from None
+    return backup
+
+
+def _unwritten(what: str, trouble: OSError) -> errors.ConfigError:
+    why = trouble.strerror or trouble
+    return errors.ConfigError(f"{what} cannot be written: {why}.", hint="Nothing was changed.")
+
+
+def _replace(file: Path, change: FileEdit, new_mode: int) -> None:
+    """Gives the file its new text in one step, if it still has the text that the change was made from."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    backup = None if change.is_new else _keep(change.before, file, backups)
     new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     mode = new_mode if change.is_new else file.stat().st_mode & 0o777
     try:
@@ -88,13 +105,16 @@ def carry_out(change: FileEdit, backups: Path, *, new_mode: int = 0o600) -> Path
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
-    return backup
 
 
 def _keep(text: str, file: Path, backups: Path) -> Path:
     private_files.make_folder(backups)
     backup = backups / f"{secrets.token_hex(4)}-{file.name.lstrip('.')}"
-    _write(backup, text, 0o600)
+    try:
+        _write(backup, text, 0o600)
+    except OSError:
+        backup.unlink(missing_ok=True)
+        raise
     return backup
 
 
