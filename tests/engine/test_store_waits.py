@@ -50,6 +50,14 @@ async def test_patience_has_an_end() -> None:
     assert store.calls == 1
 
 
+async def test_a_long_wait_is_told_of_ever_more_seldom_but_never_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+    store = Moody(2 * store_waits.MOST_QUIET_TRIES)
+    with anyio.fail_after(120):
+        await store_waits.served(store, "a test", pause_s=0.0)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["a test waits for the store: not now"] * 12
+
+
 async def test_who_waits_can_be_cancelled() -> None:
     with anyio.move_on_after(0.01) as scope:
         await store_waits.served(Moody(10**9), "a test")

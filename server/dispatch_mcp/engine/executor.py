@@ -234,14 +234,9 @@ class Drive:
         batch = self._finished[: self._room]
         step = records.Step(now=self.engine.clock(), owner=self.owner, finished=batch, start=transitions.SERVER_WORKERS)
         began = time.perf_counter()
-        while True:
-            try:
-                advance = await self.engine.store.advance(self.run_id, step)
-                break
-            except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
-                log.warning("run %s waits for the store: %s", self.run_id, trouble)
-                self.answer_lost = True
-                await anyio.sleep(self.engine.pace.retry_store_s)
+        pause_s = self.engine.pace.retry_store_s
+        write = functools.partial(self._record, step)
+        advance = await store_waits.served(write, f"run {self.run_id}", pause_s=pause_s, patience_s=math.inf)
         self._room = max(LEAST_BATCH, round((time.perf_counter() - began) * BATCH_PER_S))
         del self._finished[: len(batch)]
         for end, is_accepted in zip(batch, advance.accepted, strict=True):
@@ -252,6 +247,14 @@ class Drive:
             advance = replace(advance, starts=await store_waits.served(read, f"run {self.run_id}"))
             self.answer_lost = False
         return advance
+
+    async def _record(self, step: records.Step) -> records.Advance:
+        """Records one batch; what fails may have been recorded all the same."""
+        try:
+            return await self.engine.store.advance(self.run_id, step)
+        except (errors.StoreBusy, errors.StoreUnavailable):
+            self.answer_lost = True
+            raise
 
     async def _settle(self) -> None:
         """Records what a council decides whose last reviewer has answered; a store that cannot write is asked later."""

@@ -21,6 +21,10 @@ PAUSE_S = 0.5
 PATIENCE_S = 60.0
 """Seconds that one attempt waits for what only it needs: a disk that is full for longer is seen to by people."""
 
+MOST_QUIET_TRIES = 1024
+"""Tries after which a wait is told of again at the latest: some nine minutes. Before that each time that they double,
+as a log may lie on the very disk that is full."""
+
 
 async def served(
     call: Callable[[], Awaitable[T]], waiter: str, *, pause_s: float = PAUSE_S, patience_s: float = PATIENCE_S
@@ -31,11 +35,14 @@ async def served(
         StoreError: it did not serve for `patience_s`, is damaged, or has a newer schema.
     """
     deadline = time.monotonic() + patience_s
+    tries = 0
     while True:
+        tries += 1
         try:
             return await call()
         except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
             if time.monotonic() >= deadline:
                 raise
-            log.warning("%s waits for the store: %s", waiter, trouble)
+            if tries.bit_count() == 1 or tries % MOST_QUIET_TRIES == 0:
+                log.warning("%s waits for the store: %s", waiter, trouble)
         await anyio.sleep(pause_s)
