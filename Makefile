@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv: a fresh clone, Python 3.11 or newer, make and git are enough.
+# Every target sets up what it needs in .venv: a fresh clone, Python 3.11 or newer, make and git 2.38 or newer are enough.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import command_runs
 import memory_client
 import pytest
+
+GIT = shutil.which("git")
 
 
 def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
@@ -63,3 +66,20 @@ def test_a_folder_that_is_no_repository_is_refused_with_the_way_out(tmp_path: Pa
         _, err = demo.communicate()
     assert demo.returncode == 2
     assert "Leave --repo out" in err
+
+
+def test_a_git_that_is_too_old_for_it_is_named_before_anything_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "bin" / "git"
+    old.parent.mkdir()
+    old.write_text(f'#!/bin/sh\ncase "$*" in *version*) echo git version 2.34.1;; *) exec {GIT} "$@";; esac\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(old.parent), prepend=":")
+    with command_runs.OwnProcess("demo") as demo:
+        out, err = demo.communicate()
+    assert (demo.returncode, out) == (1, "")
+    assert err.splitlines() == [
+        "dispatch-mcp: git 2.34 is too old to merge without a checkout.",
+        "  Install git 2.38 or newer.",
+    ]

@@ -368,7 +368,7 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
         if not repo.bare and not is_around(repo.top, cwd):
             raise Unusable(f"the configuration of the repository says that its files are in {str(repo.top)!r}")
     except errors.WorkerError as trouble:
-        raise Unusable(str(trouble)) from None
+        raise Unusable(str(trouble).removesuffix(".")) from None
     if away_from is not None and repo.top in (away_from, *away_from.parents):
         raise Unusable("the state folder lies inside the repository")
     if not repo.head:

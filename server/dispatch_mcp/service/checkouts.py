@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from dispatch_mcp import configuration
-from dispatch_mcp.git import cleanup, git_process, worktree_leftovers
+from dispatch_mcp import configuration, errors
+from dispatch_mcp.git import cleanup, git_process, merge_rules, worktree_leftovers
 from dispatch_mcp.store import health
 
 _DEMO_IDENTITY: Final = ("user.name=dispatch-mcp", "user.email=demo@dispatch-mcp.invalid", "commit.gpgsign=false")
@@ -34,9 +34,14 @@ async def begin(settings: configuration.Settings, folder: Path) -> str:
     """Makes a repository of a folder with one commit of all that is in it, and returns that commit.
 
     Raises:
-        WorkerError: git cannot.
+        WorkerError: git cannot, or is too old to merge what is made in worktrees of it.
     """
     program = git(settings)
+    version = await program.version()
+    if version < merge_rules.OLDEST_GIT:
+        raise errors.WorkerError(
+            f"git {version[0]}.{version[1]} is too old to merge without a checkout.", hint="Install git 2.38 or newer."
+        )
     await program.run(folder, "init", "--quiet", "--initial-branch=main")
     await program.run(folder, "add", "--all", "--force")
     await program.run(folder, "commit", "--quiet", "--message=As it was before", settings=_DEMO_IDENTITY)

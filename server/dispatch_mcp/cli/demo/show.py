@@ -134,6 +134,8 @@ class Show:
     async def _kill(self, run_id: str) -> None:
         """Kills the server while one task is at work, and everything before it is done."""
         trace = await self._watch(run_id, until=story.CUT_OFF)
+        if trace["state"] in _FINAL:
+            raise errors.DispatchError(f"The run ended as {trace['state']} before it could be cut off.")
         await self._note(run_id)
         self._done_before_kill = {task["id"] for task in trace["tasks"] if task["state"] == "succeeded"}
         self.facts["pid"] = await self._server.kill()
@@ -142,7 +144,7 @@ class Show:
         self._server = self._new_server()
         await self._server.start()
         overview = await self._server.call("get_trace")
-        if run_id not in {line["run_id"] for line in overview["runs"]}:
+        if run_id not in {line["run_id"] for line in overview.get("runs", [])}:
             raise errors.DispatchError("The restarted server does not know the run.")
         await self._server.call("dispatch", run_id=run_id)
         trace = await self._watch(run_id)
