@@ -88,9 +88,9 @@ def carry_out(change: FileEdit, backups: Path, *, new_mode: int = 0o600) -> Path
     return backup
 
 
-def _unwritten(what: str, trouble: OSError) -> errors.ConfigError:
+def _unwritten(target: str, trouble: OSError) -> errors.ConfigError:
     why = trouble.strerror or trouble
-    return errors.ConfigError(f"{what} cannot be written: {why}.", hint="Nothing was changed.")
+    return errors.ConfigError(f"{target} cannot be written: {why}.", hint="Nothing was changed.")
 
 
 def _replace(file: Path, change: FileEdit, new_mode: int) -> None:
