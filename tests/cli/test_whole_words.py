@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +81,23 @@ def test_a_slip_ends_with_2_and_says_what_there_is(
     complaint = capsys.readouterr().err
     assert words in complaint
     assert "--help says what there is." in complaint
+
+
+@pytest.mark.parametrize(("is_terminal", "longest"), [(True, 39), (False, 102)])
+def test_a_complaint_breaks_no_word_on_a_narrow_terminal_and_is_one_line_where_a_program_reads_it(
+    *, is_terminal: bool, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "40")
+    with pytest.raises(SystemExit):
+        parser().read(["stats"])
+    assert "there is no 'stats'. Did you mean 'status'?" in " ".join(screen.getvalue().split())
+    assert max(map(len, screen.getvalue().splitlines())) == longest
 
 
 def test_what_is_right_is_read() -> None:

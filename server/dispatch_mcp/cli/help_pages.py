@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -55,6 +56,12 @@ def in_columns(line: str, columns: int) -> str:
     if not columns or len(line) <= columns:
         return line
     return wrapped(line.lstrip(), columns, indent=line[: len(line) - len(line.lstrip())])
+
+
+def complaint(lines: Sequence[str]) -> str:
+    """Returns lines for stderr: in whole words where it is a terminal, as they are where a program reads them."""
+    columns = width() if sys.stderr.isatty() else 0
+    return "".join(f"{in_columns(line, columns)}\n" for line in lines)
 
 
 class Formatter(argparse.HelpFormatter):
@@ -159,7 +166,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Says what was wrong in a line or two and ends with 2."""
         usage = " ".join(self.format_usage().split())
-        self.exit(2, f"{self.prog}: {self._with_choices(message)}\n  {usage}; --help says what there is.\n")
+        lines = (f"{self.prog}: {self._with_choices(message)}", f"  {usage}; --help says what there is.")
+        self.exit(2, complaint(lines))
 
     def _with_choices(self, message: str) -> str:
         """Returns what is missing with the values that it can have; other complaints as they are."""

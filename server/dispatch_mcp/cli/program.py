@@ -118,9 +118,7 @@ def complain(trouble: errors.DispatchError, *, as_json: bool = False) -> int:
         lines.append(f"  and {len(rows) - MAX_PROBLEMS} more; --json lists all")
     if hint:
         lines.append(f"  {hint}")
-    columns = help_pages.width() if sys.stderr.isatty() else 0
-    rows_of_text = [help_pages.in_columns(escape.terminal(line), columns) for line in lines]
-    sys.stderr.write(clean_output.text("\n".join(rows_of_text)) + "\n")
+    sys.stderr.write(clean_output.text(help_pages.complaint([escape.terminal(line) for line in lines])))
     if as_json:
         answer: dict[str, model.Json] = {"ok": False, "error": message, "hint": hint}
         if rows:
