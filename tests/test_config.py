@@ -360,6 +360,12 @@ def test_a_file_that_is_no_text_of_ours_is_refused(home: Path, project: Path, co
         configuration.load({}, home=home, cwd=project)
 
 
+def test_a_file_as_editors_of_windows_save_it_is_read_like_any_other(home: Path, project: Path) -> None:
+    write(home, "\ufeffmax_parallel = 3\r\nlearn = false\r\n")
+    settings = configuration.load({}, home=home, cwd=project).settings
+    assert (settings.max_parallel, settings.learn) == (3, False)
+
+
 def test_a_folder_in_the_place_of_the_file_is_refused(home: Path, project: Path) -> None:
     (home / "config.toml").mkdir()
     with pytest.raises(errors.ConfigError, match="cannot be read"):

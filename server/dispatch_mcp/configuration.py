@@ -382,7 +382,7 @@ def _read_file(path: Path) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise errors.ConfigError(f"{str(path)!r} is larger than 1 MiB.", hint="Keep only settings in it.")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise errors.ConfigError(f"{str(path)!r}, line {line} is not UTF-8.", hint="Save it as UTF-8.") from error

@@ -338,6 +338,8 @@ async def test_a_hook_whose_server_has_gone_answers_by_itself(tmp_path: Path) ->
     text = await run(variables(home, tmp_path), "hook", "SessionStart", source="startup", session_id="s")
     assert "1 open run here" in hook_setup.words(json.loads(text))
     assert await run({**variables(home, tmp_path), "DISPATCH_MCP_HOOKS": "off"}, "hook", "SessionStart") == ""
+    (home / "config.toml").write_text("\ufeffhooks = 'off'\n", encoding="utf-8")  # as editors of Windows save it
+    assert await run(variables(home, tmp_path), "hook", "SessionStart", source="startup", session_id="s") == ""
 
 
 @pytest.mark.parametrize("name", hook_events.EVENTS)

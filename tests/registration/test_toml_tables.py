@@ -39,6 +39,14 @@ def test_what_was_put_in_comes_out_again(text: str) -> None:
     assert after.rstrip("\n") == text.rstrip("\n")
 
 
+@pytest.mark.parametrize("text", [MINE, MINE.replace("\n", "\r\n"), OURS])
+def test_a_byte_order_mark_of_an_editor_is_in_nobodys_way(text: str) -> None:
+    marked = f"\ufeff{text}"
+    after = toml_tables.put(marked, KEYS, ENTRY)
+    assert toml_tables.parse(after) == tomllib.loads(toml_tables.put(text, KEYS, ENTRY))
+    assert toml_tables.take_out(after, KEYS).rstrip() == ("" if text == OURS else marked.rstrip())
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -210,7 +210,7 @@ def wishes(place: str, env: Mapping[str, str]) -> Wishes:
         import tomllib
 
         try:
-            fields: json_types.Json = tomllib.loads(data.decode("utf-8"))
+            fields: json_types.Json = tomllib.loads(data.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return Wishes("")
         level = level or fields.get("hooks", "")

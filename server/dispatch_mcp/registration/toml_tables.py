@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dispatch_mcp import model
 from dispatch_mcp.text import json_types
 
-_HEADER = re.compile(r"^[ \t]*\[([^\[\]\n]++)\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
+_HEADER = re.compile(r"^\ufeff?[ \t]*\[([^\[\]\n]++)\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 _ANY_HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _BARE = re.compile(r"[A-Za-z0-9_-]++")
 
@@ -22,7 +22,7 @@ class UnreadableToml(ValueError):
 def parse(text: str) -> dict[str, model.Json]:
     """Returns the tables of a text. Raises Unreadable."""
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.removeprefix("\ufeff"))
     except ValueError as wrong:
         raise UnreadableToml(str(wrong)) from None
     except RecursionError:
