@@ -93,6 +93,25 @@ def test_uninstall_takes_it_out_everywhere_and_says_what_stays(
     assert "registered in no client" in shell("uninstall").out
 
 
+def test_a_file_that_cannot_be_changed_keeps_uninstall_from_no_other(shell: command_runs.Shell, own_home: Path) -> None:
+    twice = '{"mcpServers": {"dispatch": {"command": "x"}}, "mcpServers": {"dispatch": {"command": "y"}}}'
+    for name in (".claude.json", ".cursor/mcp.json", ".gemini/settings.json"):
+        (own_home / name).parent.mkdir(exist_ok=True)
+        (own_home / name).write_text('{"mcpServers": {"dispatch": {"command": "x"}}}')
+    (own_home / ".cursor/mcp.json").write_text(twice)
+    answer = shell("uninstall", "--json")
+    assert answer.code == 1
+    assert "Cursor (user): " in answer.err
+    assert "cannot be changed" in answer.err
+    assert [(row["client"], row["written"], "error" in row) for row in answer.json] == [
+        ("claude-code", True, False),
+        ("cursor", False, True),
+        ("gemini", True, False),
+    ]
+    assert (own_home / ".cursor/mcp.json").read_text() == twice
+    assert shell("uninstall", "cursor").code == 2
+
+
 def test_a_client_or_scope_that_is_none_is_wrong_usage(shell: command_runs.Shell) -> None:
     assert shell("install", "emacs").code == 2
     answer = shell("install", "gemini", "--scope", "local")

@@ -46,7 +46,7 @@ class Registration:
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
-    """Registers the server, takes it out, or says where it could be; returns 1 when it does not start."""
+    """Registers the server, takes it out, or says where it could be; returns 1 when not all could be taken out."""
     around = surroundings(options)
     backups = setup.settings.home / BACKUPS
     removing = options.command == "uninstall" or options.remove
@@ -54,20 +54,22 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         return show(around, as_json=options.json)
     places = [*registered(around)] if options.client is None else [(clients.CLIENTS[options.client], options.scope)]
     with console.beside_json(options.json):
-        answers: list[model.Json] = []
+        answers: list[dict[str, model.Json]] = []
         for client, scope in places:
             registration = Registration(client, scope, around, backups)
-            dry_run = options.dry_run
-            answers.append(
-                take_out(registration, dry_run=dry_run) if removing else put_in(registration, options, setup)
-            )
+            if not removing:
+                answers.append(put_in(registration, options, setup))
+            elif options.client:
+                answers.append(take_out(registration, dry_run=options.dry_run))
+            else:
+                answers.append(take_out_if_possible(registration, dry_run=options.dry_run))
         if removing:
             if not places:
                 console.say("This server is registered in no client.")
             console.say("\n".join(filter(None, (other_ways(around), what_stays(setup.settings.home)))))
     if options.json:
-        console.emit(answers)
-    return console.OK
+        console.emit([*answers])
+    return console.FAILED if any("error" in answer for answer in answers) else console.OK
 
 
 def surroundings(options: argparse.Namespace) -> clients.Machine:
@@ -126,7 +128,9 @@ def is_here(client: clients.Client, around: clients.Machine) -> bool:
     )
 
 
-def put_in(registration: Registration, options: argparse.Namespace, setup: configuration.LoadedSettings) -> model.Json:
+def put_in(
+    registration: Registration, options: argparse.Namespace, setup: configuration.LoadedSettings
+) -> dict[str, model.Json]:
     """Shows the change, starts the server as the client will, and then writes; returns the answer as JSON.
 
     Raises:
@@ -184,7 +188,22 @@ def _is_our_line(line: Mapping[str, model.Json]) -> bool:
     return str(line.get("command", "")).endswith(f" {STATUS_LINE}")
 
 
-def take_out(registration: Registration, *, dry_run: bool) -> model.Json:
+def take_out_if_possible(registration: Registration, *, dry_run: bool) -> dict[str, model.Json]:
+    """Takes the server out of one of many places; a file that cannot be changed is told of and hinders no other."""
+    try:
+        return take_out(registration, dry_run=dry_run)
+    except errors.ConfigError as trouble:
+        console.note(f"{registration.title}: {trouble.message} Mend that and call again.", style="red")
+        return {
+            "client": registration.client.name,
+            "scope": registration.scope,
+            "file": str(registration.place.file),
+            "written": False,
+            "error": trouble.message,
+        }
+
+
+def take_out(registration: Registration, *, dry_run: bool) -> dict[str, model.Json]:
     """Shows the change and writes it; returns the answer as JSON."""
     change = registrations.removal(registration.place)
     changes = [change]
