@@ -97,6 +97,10 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    gc.freeze()  # what ends with the process is looked through by nobody: that takes seconds
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -269,7 +269,7 @@ def without_reason(row: Row, ends: Ends) -> Ends:
     return (*ends[:2], "", *ends[3:]) if row.fails else ends
 
 
-@pytest.mark.slice(2)
+@pytest.mark.slice(3)
 @pytest.mark.anyio
 @pytest.mark.parametrize(("row", "worker"), [case(row, "host") for row in ROWS if "host" in row.by])
 async def test_a_row_holds_for_what_an_assistant_reports(
@@ -323,7 +323,7 @@ def manners(row: Row, workspace: Path) -> list[list[str]]:
     return [[]] if workspace.name == "git" else [["--strict"]]
 
 
-@pytest.mark.slice(2)
+@pytest.mark.slice(3)
 @pytest.mark.parametrize(
     ("row", "worker"), [case(row, worker) for row in ROWS for worker in SERVER if worker in row.by]
 )

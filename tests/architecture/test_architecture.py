@@ -160,9 +160,9 @@ def _world_with(name: str, text: str) -> list[source.Module]:
     return [changed, *others]
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_the_product_keeps_the_rule(rule: Rule) -> None:
-    assert rule(source.modules()) == []
+def test_the_product_keeps_each_rule() -> None:  # all of them in one process, as each reads the whole product
+    faults = {name: rule(source.modules()) for name, rule in RULES.items()}
+    assert {name: lines for name, lines in faults.items() if lines} == {}
 
 
 @pytest.mark.promise("S5")

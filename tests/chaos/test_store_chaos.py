@@ -10,7 +10,7 @@ import chaos_attacks
 import pytest
 
 pytestmark = [
-    pytest.mark.chaos,
+    pytest.mark.slice(2, table="stores that are killed"),
     pytest.mark.long,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="workers are forked"),

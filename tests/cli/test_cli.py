@@ -349,6 +349,7 @@ def test_a_reader_that_leaves_early_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.slice(3)
 def test_any_encoding_of_stdout_gets_all_of_the_json(encoding: str) -> None:
     env = {**os.environ, "PYTHONIOENCODING": encoding, "NO_COLOR": "1", "COLUMNS": "20"}
     for more in ([], ["--json"]):

@@ -69,6 +69,7 @@ def state(shell: command_runs.Shell, run_id: str, task: str) -> str:
 
 @needs_proc
 @pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES.keys())
+@pytest.mark.slice(2)
 def test_a_program_of_a_run_opens_no_gate_and_a_person_does(
     shell: command_runs.Shell, run_id: str, program: Program, disguise: str
 ) -> None:

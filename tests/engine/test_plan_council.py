@@ -108,6 +108,7 @@ def multisets() -> Iterator[tuple[int, ...]]:
 @pytest.mark.chaos
 @pytest.mark.promise("R16")
 @pytest.mark.parametrize("worker", [WorkerKind.HOST, WorkerKind.API])
+@pytest.mark.slice(2)
 async def test_no_combination_of_seats_lets_through_what_a_usable_pass_of_everybody_does_not(
     store: sqlite_store.Store, worker: WorkerKind
 ) -> None:

@@ -178,6 +178,7 @@ FREE: dict[str, tuple[Work, Work]] = {
 
 
 @pytest.mark.parametrize(("mine", "theirs"), FREE.values(), ids=FREE.keys())
+@pytest.mark.slice(2)
 async def test_what_is_not_in_the_way_of_a_change_stays_and_keeps_nobody_from_applying(
     site: Site, mine: Work, theirs: Work
 ) -> None:

@@ -231,6 +231,7 @@ MINE = "import os\n\ndef mine():\n    return None\n"
         ("sed -i 's/def/  def/' a.txt", []),
     ],
 )
+@pytest.mark.slice(2)
 async def test_what_is_written_over_while_a_worktree_is_worked_in_is_kept_and_told_as_no_loss(
     site: Site, harm: str, files: list[str]
 ) -> None:

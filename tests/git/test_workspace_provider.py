@@ -608,6 +608,7 @@ async def test_who_goes_behind_the_beginning_of_a_worktree_is_told_once_where_th
     ],
 )
 @pytest.mark.parametrize("files", [("a.txt",), ()], ids=["declared", "not"])
+@pytest.mark.slice(2)
 async def test_another_history_with_all_that_was_there_is_taken_as_its_change(
     site: Site, history: str, files: tuple[str, ...]
 ) -> None:

@@ -105,6 +105,7 @@ def long_run(desk: Desk) -> None:
     desk.call("cancel", "steer_run", run_id=run_id, action="cancel", reason="enough")
 
 
+@pytest.mark.slice(3, table="heavy calls")
 def test_a_run_of_thousands_of_tasks_is_planned_read_and_reported_beside_the_loop(tmp_path: Path) -> None:
     assert too_heavy(long_run, tmp_path) == {}
 
@@ -129,6 +130,7 @@ def great_change(desk: Desk) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.slice(3, table="heavy calls")
 def test_the_council_judges_a_change_of_thousands_of_files_beside_the_loop(tmp_path: Path) -> None:
     assert too_heavy(great_change, tmp_path) == {}
 
@@ -160,6 +162,7 @@ def long_lines(desk: Desk) -> None:
         desk.call(f"review {name}", "review_council", diff=diff)
 
 
+@pytest.mark.slice(3, table="heavy calls")
 def test_no_single_line_of_sixty_thousand_characters_keeps_the_loop_at_work(tmp_path: Path) -> None:
     assert too_heavy(long_lines, tmp_path) == {}
 

@@ -95,6 +95,7 @@ def setting(tmp_path: Path) -> Setting:
 
 
 @pytest.mark.parametrize("era", ["2026-07-28", "2025-11-25", "2024-11-05"])
+@pytest.mark.slice(3)
 def test_a_second_session_is_answered_before_anything_is_loaded_and_to_the_byte(setting: Setting, era: str) -> None:
     messages = opening(era)
     live = setting.answers(messages)

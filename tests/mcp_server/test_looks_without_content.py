@@ -144,6 +144,7 @@ async def test_no_default_read_of_a_run_or_a_review_holds_a_word_of_what_was_wri
 
 
 @pytest.mark.parametrize("view", sorted({"results", "messages", "todo", "mermaid", "report"}))
+@pytest.mark.slice(2)
 async def test_the_views_of_content_hold_the_words(house: House, view: str) -> None:
     assert CANARY in await house.view(house.run, view)
     assert CANARY in await house.view(house.review, "council")

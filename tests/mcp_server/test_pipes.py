@@ -172,6 +172,7 @@ def test_a_server_whose_stderr_is_closed_serves_without_a_log(env: dict[str, str
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX closes them")
 @pytest.mark.parametrize("arguments", ["serve", "", "serve --home ."])
 @pytest.mark.parametrize("stream", ["<&-", ">&-"])
+@pytest.mark.slice(2)
 def test_a_server_without_stdin_or_stdout_says_so(env: dict[str, str], shop: Path, stream: str, arguments: str) -> None:
     done = without(stream, arguments, env, shop)
     assert (done.returncode, done.stdout) == (2, "")

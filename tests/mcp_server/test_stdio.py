@@ -75,6 +75,7 @@ async def test_a_real_client_reaches_the_server_in_both_eras(env: dict[str, str]
 @pytest.mark.anyio
 @pytest.mark.parametrize("era", memory_client.ERAS)
 @pytest.mark.parametrize(("depth", "end"), [("0", ("running", 1)), ("1", ("waiting_input", 0))])
+@pytest.mark.slice(2)
 async def test_the_server_of_a_program_of_a_run_takes_no_word_of_its_client_for_a_persons(
     env: dict[str, str], shop: Path, era: str, depth: str, end: tuple[str, int]
 ) -> None:

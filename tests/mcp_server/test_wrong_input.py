@@ -200,6 +200,7 @@ def _unhurried(call: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.promise("R13")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("tool", sorted(tool_arguments.TOOLS))
+@pytest.mark.slice(2)
 async def test_whatever_is_sent_to_a_tool_is_answered_in_words(
     desk: memory_client.Desk, tool: str, stored: Count
 ) -> None:

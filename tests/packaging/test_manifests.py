@@ -152,6 +152,7 @@ def test_hooks_of_tools_are_started_for_subagents_and_our_own_calls_alone() -> N
 
 
 @pytest.mark.parametrize("first_line", ["#!/gone/bin/python", "#!/gone/bin/env python3", "#!", ""])
+@pytest.mark.slice(2)
 def test_a_hook_passes_by_an_environment_that_was_moved(first_line: str, tmp_path: Path) -> None:
     plugin = tmp_path / "plugin"
     plugin.mkdir()

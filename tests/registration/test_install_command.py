@@ -18,6 +18,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
 
 @pytest.mark.parametrize("client", sorted(clients.CLIENTS))
+@pytest.mark.slice(2)
 def test_a_client_is_registered_tried_and_taken_out_again(
     client: str, shell: command_runs.Shell, own_home: Path
 ) -> None:

@@ -60,6 +60,7 @@ LOOK = {"do": "Verify the work of fix", "agent": "general-purpose"}
 
 
 @pytest.mark.parametrize("report", PASSES.values(), ids=PASSES)
+@pytest.mark.slice(2)
 async def test_a_pass_lets_through_in_whatever_field_of_a_report_it_stands(
     tmp_path: Path, report: dict[str, Any]
 ) -> None:
@@ -67,6 +68,7 @@ async def test_a_pass_lets_through_in_whatever_field_of_a_report_it_stands(
 
 
 @pytest.mark.parametrize("report", OBJECTIONS.values(), ids=OBJECTIONS)
+@pytest.mark.slice(2)
 async def test_a_pass_beside_a_fail_in_another_field_of_the_report_lets_nothing_through(
     tmp_path: Path, report: dict[str, Any]
 ) -> None:

@@ -302,6 +302,7 @@ def _renamed_file_of_clone(shop: Path) -> Path:
 
 
 @pytest.mark.parametrize("way", [_renamed_folder, _clone, _renamed_file, _renamed_file_of_clone])
+@pytest.mark.slice(2)
 async def test_a_block_holds_in_the_same_repository_elsewhere_and_for_a_file_that_was_renamed(
     tmp_path: Path, way: Callable[[Path], Path]
 ) -> None:

@@ -46,6 +46,7 @@ async def begin_and_fail(chat: reviewed_runs.Chat, workspace: Path, *tasks: dict
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("is_over", [True, False], ids=["over", "open"])
+@pytest.mark.slice(2)
 async def test_no_edit_takes_a_look_away_that_has_failed_what_it_saw(
     tmp_path: Path, edit: dict[str, Any], *, is_over: bool
 ) -> None:
