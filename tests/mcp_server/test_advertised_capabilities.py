@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,21 @@ from dispatch_mcp.service import dispatcher
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")]
 
+LOGGER = logging.getLogger(client_logs.OURS)
 WRITE: dict[str, Any] = {"id": "write", "do": "Write the form"}
 LOOK: dict[str, Any] = {"id": "look", "do": "Look at the commits", "command": ["git", "log", "-1"]}
 GATE: dict[str, Any] = {"id": "gate", "do": "May we go on?", "worker": "human", "deps": ["look"]}
 LATEST = "dispatch://runs/latest"
 LINE = "an agent was read"
+
+
+@pytest.fixture(autouse=True)
+def log() -> Generator[None]:
+    """Leaves the logger as it was."""
+    before, handlers = LOGGER.level, list(LOGGER.handlers)
+    yield
+    LOGGER.setLevel(before)
+    LOGGER.handlers[:] = handlers
 
 
 @dataclass
@@ -64,7 +74,7 @@ async def begun(folder: Path, era: str) -> AsyncGenerator[Session]:
             catalog = app.catalog
 
             def logged() -> Any:
-                logging.getLogger(client_logs.OURS).getChild("test").error(LINE)
+                LOGGER.getChild("test").error(LINE)
                 return catalog()
 
             app.catalog = logged

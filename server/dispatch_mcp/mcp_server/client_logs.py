@@ -52,8 +52,12 @@ _LEVEL: Final = "log_level"
 
 @dataclass(eq=False, slots=True)
 class Feed:
-    """What is logged for one request, and for what it has started: `is_open` while the request has no answer yet."""
+    """What is logged for one request, and for what it has started: `is_open` while the request has no answer yet.
 
+    `logs` is of the server that was asked, beside which there may be others in this process.
+    """
+
+    logs: ClientLogs
     session: ServerSession
     level: int
     request_id: Any
@@ -79,7 +83,13 @@ class ClientLogs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a record until its client is told; may be called by any thread."""
         feed, loop = _feed.get(), self._loop
-        if feed is None or loop is None or record.levelno < feed.level or not (feed.is_open or feed.outlives_request):
+        if (
+            feed is None
+            or feed.logs is not self
+            or loop is None
+            or record.levelno < feed.level
+            or not (feed.is_open or feed.outlives_request)
+        ):
             return
         feed.lines.append(record)
         with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -96,7 +106,7 @@ class ClientLogs(logging.Handler):
         if level is None or ctx.request_id is None:
             return await call_next(ctx)
         self._listen(level)
-        feed = Feed(ctx.session, level, ctx.request_id, is_of_connection)
+        feed = Feed(self, ctx.session, level, ctx.request_id, is_of_connection)
         token = _feed.set(feed)
         try:
             return await call_next(ctx)
