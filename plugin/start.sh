@@ -25,17 +25,27 @@ if [ -n "$installed" ] && [ "$("$installed" --version 2>/dev/null </dev/null)" =
   exec "$installed" "$@"
 fi
 
-DISPATCH_MCP_VENV=${CLAUDE_PLUGIN_DATA:-${XDG_DATA_HOME:-$HOME/.local/share}/dispatch-mcp-plugin}/venv
-export DISPATCH_MCP_VENV
-mkdir -p "$(dirname "$DISPATCH_MCP_VENV")"
-lock=$DISPATCH_MCP_VENV.lock
+venv=${CLAUDE_PLUGIN_DATA:-${XDG_DATA_HOME:-$HOME/.local/share}/dispatch-mcp-plugin}/venv
+lock=$venv.lock
+mkdir -p "$(dirname "$venv")"
+
+forsaken() {
+  # A client that waits no longer ends its start and not what makes the environment, so that is whose lock it is.
+  maker=$(cat "$lock/maker" 2>/dev/null) && [ -n "$maker" ] && ! kill -0 "$maker" 2>/dev/null
+}
+
 waited=0
 until mkdir "$lock" 2>/dev/null; do # several sessions may start at once
   waited=$((waited + 1))
-  [ $waited -lt 300 ] || rmdir "$lock" 2>/dev/null || true
-  sleep 1
+  if forsaken || [ $waited -ge 300 ]; then
+    rm -rf "$lock"
+  else
+    sleep 1
+  fi
 done
-trap 'rmdir "$lock" 2>/dev/null || true' EXIT
-sh "$root/scripts/environment.sh" plain >&2 </dev/null
-rmdir "$lock"
-exec "$DISPATCH_MCP_VENV/bin/dispatch-mcp" "$@"
+trap 'rm -rf "$lock"' EXIT
+DISPATCH_MCP_VENV=$venv sh "$root/scripts/environment.sh" plain >&2 </dev/null &
+echo $! >"$lock/maker"
+wait $!
+rm -rf "$lock"
+exec "$venv/bin/dispatch-mcp" "$@"
