@@ -68,7 +68,7 @@ class _File:
 
     path: Path
     size: int
-    changed_ns: int
+    changed_ns: tuple[int, int]
     layer: catalog.Layer
     roster: str
     folder: str
@@ -281,7 +281,14 @@ def _files(folder: Folder) -> Iterator[_File]:
         except OSError:
             continue
         if stat.S_ISREG(status.st_mode):
-            yield _File(path, status.st_size, status.st_mtime_ns, folder.layer, roster, "" if folder.nested else within)
+            yield _File(
+                path,
+                status.st_size,
+                (status.st_mtime_ns, status.st_ctime_ns),
+                folder.layer,
+                roster,
+                "" if folder.nested else within,
+            )
 
 
 def _markdown(folder: Path, *, follow: bool) -> list[Path]:
@@ -304,16 +311,16 @@ def _markdown(folder: Path, *, follow: bool) -> list[Path]:
 def _read(file: _File, digests: Collection[str]) -> catalog.Agent | catalog.Stranger | None:
     """Returns the agent in a file, or why it is none; None for one that cannot be opened."""
     try:
-        with file.path.open("rb") as stream:
-            data = stream.read(MAX_BYTES)
+        return _agent_in(file, frozenset(digests))
     except OSError:
         return None
-    return _agent_in(data, dataclasses.replace(file, size=0, changed_ns=0), frozenset(digests))
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _agent_in(data: bytes, file: _File, digests: frozenset[str]) -> catalog.Agent | catalog.Stranger:
-    """Returns the agent that these bytes of a file define, or why they define none; read once for all sources."""
+def _agent_in(file: _File, digests: frozenset[str]) -> catalog.Agent | catalog.Stranger:
+    """Returns the agent that a file defines, or why it defines none; read once for all sources. Raises OSError."""
+    with file.path.open("rb") as stream:
+        data = stream.read(MAX_BYTES)
     content, note = text_of(data)
     if why := _foreign(file, content):
         return catalog.Stranger(str(file.path), why)

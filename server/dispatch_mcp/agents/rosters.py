@@ -10,11 +10,16 @@ A folder of agents declares it in its `roster.yaml`:
 
 from __future__ import annotations
 
+import functools
+from typing import Final
+
 from dispatch_mcp import model
 from dispatch_mcp.agents import frontmatter
 from dispatch_mcp.text import json_types
 
 DECLARATION = "roster.yaml"
+MOST: Final = 256
+"""Declarations that are kept as they were read: those of all sources of a process."""
 
 
 class Signs(model.Value):
@@ -50,6 +55,7 @@ class Roster(model.Value):
         return next((f"{name} is in the workspace" for name in self.files if name in signs.files), "")
 
 
+@functools.lru_cache(maxsize=MOST)
 def read(name: str, declaration: str, group: str = "") -> Roster:
     """Returns the roster that a declaration describes; what cannot be read switches nothing on."""
     header, _ = frontmatter.parse(declaration)
