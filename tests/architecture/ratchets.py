@@ -271,7 +271,7 @@ def _unexplained_numbers(module: source.Module) -> Iterator[tuple[ast.stmt, list
 
 
 def _figures(module: source.Module, node: ast.Constant) -> int:
-    literal = (ast.get_source_segment(module.text, node) or "").lower().partition("e")[0]
+    literal = module.beginning(node).lower().partition("e")[0]
     return len(re.sub("[._]", "", literal).strip("0"))
 
 
@@ -304,8 +304,9 @@ def _patterns(module: source.Module, nodes: Iterable[ast.AST]) -> Iterator[tuple
             inside.update(map(id, literals))
             yield node.args[0], sum(len(_text(part)) for part in literals)
     for node in nodes:
-        if _is_text(node) and id(node) not in inside and _looks_like_pattern(module, node):
-            assert isinstance(node, ast.expr)
+        if not isinstance(node, ast.Constant) or not _is_text(node) or id(node) in inside:
+            continue
+        if _looks_like_pattern(module, node):
             yield node, len(_text(node))
 
 
@@ -322,12 +323,12 @@ def _text(node: ast.AST) -> str:
     return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
-def _looks_like_pattern(module: source.Module, node: ast.AST) -> bool:
+def _looks_like_pattern(module: source.Module, node: ast.expr) -> bool:
     text = _text(node)
     if len(text) <= PATTERN_EXPLAINED:
         return False
     words = text.count("|") >= ALTERNATIVES and " | " not in text
-    raw = (ast.get_source_segment(module.text, node) or "").lower().startswith(("r'", 'r"'))
+    raw = module.beginning(node).lower().startswith(("r'", 'r"'))
     return words or raw or PATTERN_SIGNS.search(text) is not None
 
 

@@ -34,6 +34,12 @@ class Module:
     def layer(self) -> str:
         return self.name.split(".")[0]
 
+    def beginning(self, node: ast.expr) -> str:
+        """Returns how an expression is written: its first line, from its first character on."""
+        line = lines(self.text)[node.lineno - 1]
+        end = node.end_col_offset if node.end_lineno == node.lineno else None
+        return line[node.col_offset : end].decode()
+
     def at(self, node: ast.AST) -> str:
         return f"{self.name or PACKAGE}:{getattr(node, 'lineno', 1)}"
 
@@ -50,6 +56,12 @@ class Import:
 @cache
 def parse(text: str) -> ast.Module:
     return ast.parse(text)
+
+
+@cache
+def lines(text: str) -> list[bytes]:
+    """Returns the lines of a source as the parser counts them, in whose bytes it counts columns."""
+    return text.encode().split(b"\n")
 
 
 @cache

@@ -113,6 +113,7 @@ def in_fish(words: list[str], script: Path) -> set[str]:
 
 @pytest.mark.usefixtures("program")
 @pytest.mark.parametrize("name", ["bash", "fish"])
+@pytest.mark.slice(2)
 def test_a_shell_completes_runs_plans_and_the_tasks_of_the_run_that_is_typed(
     name: str, run_id: str, shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

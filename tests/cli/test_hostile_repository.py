@@ -76,6 +76,7 @@ def test_every_reading_command_of_the_default_list_is_tried_on_it() -> None:
 
 @pytest.mark.promise("S5")
 @pytest.mark.promise("S19")
+@pytest.mark.slice(2, table="hostile repositories")
 def test_no_command_starts_a_program_that_the_repository_names(
     tmp_path: Path,
     hostile: hostile_repository.Hostile,
@@ -139,6 +140,7 @@ def test_no_command_starts_a_program_that_the_repository_names(
 @pytest.mark.promise("S5")
 @pytest.mark.promise("S19")
 @pytest.mark.anyio
+@pytest.mark.slice(2, table="hostile repositories")
 async def test_no_tool_starts_a_program_that_the_repository_names(
     tmp_path: Path, hostile: hostile_repository.Hostile
 ) -> None:

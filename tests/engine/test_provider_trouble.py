@@ -192,6 +192,7 @@ async def test_spending_stops_at_the_ceiling_of_the_run(provider: fake_provider.
 
 @pytest.mark.promise("S9", "S18")
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.slice(2)
 async def test_all_attempts_of_a_run_together_stay_below_its_ceiling_whatever_they_ask(
     provider: fake_provider.Provider, tmp_path: Path, seed: int
 ) -> None:

@@ -185,6 +185,7 @@ MOVES = {
 
 @pytest.mark.promise("S8")
 @pytest.mark.parametrize("name", MOVES)
+@pytest.mark.slice(2)
 async def test_an_attempt_that_moves_the_users_branch_fails_with_that_reason_and_its_work_is_kept(
     site: Site, name: str
 ) -> None:

@@ -148,6 +148,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 
 @pytest.mark.parametrize("name", hook_events.EVENTS)
+@pytest.mark.slice(2)
 def test_two_hundred_hostile_inputs_say_nothing_write_nothing_and_take_no_time(
     name: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ async def prompts(desk: memory_client.Desk, started: dict[str, Any]) -> dict[str
 
 
 @pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.slice(2)
 async def test_a_round_begins_with_a_short_answer_and_prompts_that_can_be_opened(name: str, tmp_path: Path) -> None:
     settings = memory_client.settings(tmp_path / "home", laid(tmp_path / "shop", CHANGES[name]))
     with anyio.fail_after(120):

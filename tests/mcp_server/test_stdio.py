@@ -99,6 +99,7 @@ async def test_the_server_of_a_program_of_a_run_takes_no_word_of_its_client_for_
 
 @pytest.mark.promise("R13")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.slice(2)
 def test_only_json_rpc_is_on_stdout(env: dict[str, str], shop: Path, unbuffered: str) -> None:
     with raw_server.Wire({**env, "PYTHONUNBUFFERED": unbuffered, "DISPATCH_MCP_LOG_LEVEL": "debug"}, shop) as server:
         server.request("tools/list")
@@ -233,6 +234,7 @@ def picture(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 @pytest.mark.parametrize("home", ["state", "default"])
+@pytest.mark.slice(2)
 def test_nothing_is_created_or_changed_in_the_workspace(
     env: dict[str, str], shop: Path, own_home: Path, home: str
 ) -> None:

@@ -459,6 +459,7 @@ print(bad.problems, plan_checks.check(bad.tasks, agents={"a", "b", "c"}, models=
 
 @pytest.mark.chaos
 @pytest.mark.promise("R15")
+@pytest.mark.slice(3, table="hash seeds")
 def test_plans_and_problems_are_byte_equal_over_hash_seeds() -> None:
     printed = {
         subprocess.run(

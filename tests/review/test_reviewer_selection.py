@@ -114,6 +114,7 @@ def test_equal_scores_go_in_a_fixed_order() -> None:
     assert selection.seats[1].why == ("nothing speaks for anybody else",)
 
 
+@pytest.mark.slice(3, table="hash seeds")
 def test_the_choice_is_the_same_under_every_hash_seed() -> None:
     program = (
         "import labelled_diffs\nfor name in ('seeded.diffs', 'unlike.diffs'):\n"

@@ -215,6 +215,7 @@ def test_the_order_of_agents_does_not_matter(backend: catalog.Catalog) -> None:
 
 @pytest.mark.chaos
 @pytest.mark.promise("R15")
+@pytest.mark.slice(3, table="hash seeds")
 def test_routes_are_the_same_for_every_hash_seed() -> None:
     program = (
         "from dispatch_mcp.agents import bundled_files, loader\n"

@@ -144,6 +144,7 @@ MONOTONY = [
 
 @pytest.mark.promise("R24")
 @pytest.mark.parametrize("junk", MONOTONY)
+@pytest.mark.slice(2)
 def test_the_time_grows_no_faster_than_the_text(junk: str) -> None:
     def read(length: int) -> None:
         text = (junk * length)[:length]

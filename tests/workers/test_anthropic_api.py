@@ -325,6 +325,7 @@ async def test_an_answer_cut_off_at_the_ceiling_is_no_answer_that_needs_more_roo
 
 @pytest.mark.promise("S18")
 @pytest.mark.parametrize("seed", range(12))
+@pytest.mark.slice(2)
 async def test_an_attempt_stops_between_turns_before_it_could_go_over_whatever_it_was_given(
     provider: fake_provider.Provider, workspace: Path, seed: int
 ) -> None:
