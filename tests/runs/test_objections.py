@@ -443,6 +443,34 @@ def blames(spec: model.Task, rng: random.Random) -> list[str]:
     return rng.sample(list(spec.reviews), rng.randint(0, len(spec.reviews)))
 
 
+def test_what_fails_once_while_what_it_waits_for_is_lost_is_lost_with_it() -> None:
+    core = begun(
+        task("one"),
+        task("two", max_attempts=1),
+        review("first", "one", "two"),
+        review("second", "one", also=["first"]),
+        review("third", "one", "two"),
+        task("end", "second"),
+    )
+    steps: tuple[tuple[list[str], Word], ...] = ((["one", "two"], "done"), (["first"], "pass"))
+    for names, word in steps:
+        started(core)
+        for name in names:
+            end(core, name, word)
+    assert started(core) == ["second"]
+    end(core, "third", "block")
+    assert started(core) == ["two"]
+    end(core, "two", "fail")
+    assert core.row("first").state is TaskState.SKIPPED
+    end(core, "second", "garbage")
+    ends = {name: (core.row(name).state, core.row(name).cause) for name in ("second", "end")}
+    assert ends == {
+        "second": (TaskState.SKIPPED, f"{transitions.UPSTREAM}first"),
+        "end": (TaskState.SKIPPED, f"{transitions.UPSTREAM}second"),
+    }
+    assert core.over
+
+
 @settings(max_examples=examples(300), deadline=None)
 @given(plans(), st.integers(0, 2**32))
 def test_nothing_begins_before_its_reviews_have_passed_and_every_run_ends(a_plan: model.Plan, seed: int) -> None:

@@ -353,8 +353,8 @@ class RunCore:
         is_late = row.worker is WorkerKind.HOST and outcome.state is AttemptState.TIMED_OUT
         waits = not is_late and outcome.error_kind not in (*transitions.UNUSABLES, *transitions.REFUTATIONS)
         delay = max(self.policy.backoff_s(self.run_id, row), outcome.retry_after_s or 0.0) if waits else 0.0
-        self._tasks.ready(position, now + delay)
         row.cause = outcome.error_kind
+        self._tasks.ready(position, now + delay)
 
     def _ask_seats_again(self, position: int) -> None:
         """Opens the seats of a council once more, as what they have judged is no longer what stands there.
@@ -365,8 +365,8 @@ class RunCore:
             self._fail_for_good(position, transitions.INCONCLUSIVE)
             return
         self._tasks.open_seats(position)
-        self._tasks.ready(position)
         self._tasks.rows[position].cause = transitions.MOVED
+        self._tasks.ready(position)
 
     def _fail_for_good(self, position: int, cause: str) -> None:
         """Closes a failed task and what waits for it; a seat has ended without a verdict, and its council goes on."""

@@ -93,12 +93,19 @@ class TaskTable:
     def ready(self, position: int, at: float = 0.0) -> None:
         """Puts a task into the queue, from `at` on; one whose dependency was sent back meanwhile waits for it again.
 
-        A review all of whose work was skipped is skipped too: there is nothing to review.
+        If that dependency was lost meanwhile, so is the task. A review all of whose work was skipped is skipped too:
+        there is nothing to review.
         """
         row = self.rows[position]
         if self._missing[position]:
             row.ready_at = 0.0
-            self._move(row, TaskState.BLOCKED)
+            state, cause = dependencies.standing(self.graph, self.rows, position)
+            if state is not TaskState.SKIPPED:
+                self._move(row, TaskState.BLOCKED)
+                return
+            self.note("task_skipped", row, {"by": cause})
+            self.close(position, TaskState.SKIPPED, cause)
+            self.skip_dependants(position)
             return
         subjects = self.subjects.get(position, ())
         if subjects and all(self.rows[subject].state is TaskState.SKIPPED for subject in subjects):
@@ -233,8 +240,8 @@ class TaskTable:
             data["subagent"] = stand_in.subagent
         self.note("agent_replaced", row, data)
         row.stand_ins += (stand_in,)
-        self.ready(position)
         row.cause = transitions.NO_AGENT
+        self.ready(position)
 
     def count_fault(self, position: int, cause: str) -> None:
         """Counts what ended an attempt and was nobody's failure."""
