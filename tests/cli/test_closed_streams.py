@@ -70,6 +70,7 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.mark.parametrize("command", sorted({*TYPED, *BARE}))
+@pytest.mark.slice(3)
 def test_a_command_does_the_same_whichever_stream_is_closed(folder: Path, command: str) -> None:
     assert ended(folder, "run", "tasks.json", "--dry-run")[0] == 0
     words = [command, *TYPED.get(command, [])]
