@@ -25,7 +25,7 @@ from dispatch_mcp.process import safe_paths
 from dispatch_mcp.service import reviews
 from dispatch_mcp.store import blobs, sqlite_store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slice(2, table="disputed changes")]
 
 WORK: dict[str, Any] = {
     "id": "fix",

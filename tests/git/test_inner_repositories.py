@@ -13,7 +13,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.git import branch_apply, cleanup, inner_repositories
 from dispatch_mcp.model import AttemptState
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slice(2, table="work inside other repositories")]
 
 MERGED = "refs/dispatch/run/merged"
 KEPT = "refs/dispatch/run/kept/t/1"

@@ -21,7 +21,7 @@ from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.service import plan_answers, plan_proposals, reviews
 from dispatch_mcp.service.housekeeping import old_work
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slice(2, table="blocked work")]
 
 WORK: dict[str, Any] = {
     "id": "fix",

@@ -16,7 +16,7 @@ from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.next_steps import StepKind
 from dispatch_mcp.service import reviews
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slice(2, table="reviewed plans")]
 
 GARBAGE = "looks fine to me"
 
