@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,11 @@ from dispatch_mcp import composition
 from dispatch_mcp.mcp_server import client_logs, run_app, server
 from dispatch_mcp.service import dispatcher
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("own_log"),
+    pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
+]
 
 LOGGER = logging.getLogger(client_logs.OURS)
 WRITE: dict[str, Any] = {"id": "write", "do": "Write the form"}
@@ -29,15 +33,6 @@ LOOK: dict[str, Any] = {"id": "look", "do": "Look at the commits", "command": ["
 GATE: dict[str, Any] = {"id": "gate", "do": "May we go on?", "worker": "human", "deps": ["look"]}
 LATEST = "dispatch://runs/latest"
 LINE = "an agent was read"
-
-
-@pytest.fixture(autouse=True)
-def log() -> Generator[None]:
-    """Leaves the logger as it was."""
-    before, handlers = LOGGER.level, list(LOGGER.handlers)
-    yield
-    LOGGER.setLevel(before)
-    LOGGER.handlers[:] = handlers
 
 
 @dataclass

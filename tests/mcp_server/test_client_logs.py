@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,20 +21,15 @@ from dispatch_mcp.mcp_server import client_logs, server
 from dispatch_mcp.service import dispatcher
 from dispatch_mcp.text import redaction
 
-pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.usefixtures("own_log"),
+    pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
+]
 
 SECRET = "correct horse battery staple 42"
 OURS = logging.getLogger(client_logs.OURS)
 LINES = ((logging.DEBUG, "quite small"), (logging.WARNING, f"opened with {SECRET}"), (logging.ERROR, "broken"))
-
-
-@pytest.fixture(autouse=True)
-def level() -> Generator[None]:
-    """Leaves the logger as it was."""
-    before, handlers = OURS.level, list(OURS.handlers)
-    yield
-    OURS.setLevel(before)
-    OURS.handlers[:] = handlers
 
 
 class House:
