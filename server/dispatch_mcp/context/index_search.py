@@ -365,10 +365,9 @@ class Search:
     def _part(
         self, query: context_query.Query, path: str, score: float, row: tuple[int, chunks.Kind, str, int, int, int, int]
     ) -> ranking.FilePart:
-        chunk, kind, name, first, last, start, end = row
-        plain = context_query.plain(f"{name} {self.text(path)[start:end]}")
-        stems, phrases = context_query.terms_in(query, plain), context_query.phrases(query, plain)
-        return ranking.FilePart(chunk, path, kind, name, first, last, end - start, score, stems, phrases)
+        number, kind, name, first, last, start, end = row
+        chunk = chunks.Chunk(kind, name, first, last, start, end)
+        return _read_part(query, chunk, self.text(path), path=path, number=number, score=score)
 
     @property
     def read_paths(self) -> list[str]:
@@ -434,13 +433,20 @@ class Search:
 
 def divided(query: context_query.Query, path: str, text: str) -> list[ranking.FilePart]:
     """Returns all parts of a file that is not in the index, in their order, none with a score."""
-    parts: list[ranking.FilePart] = []
-    for at, chunk in enumerate(chunks.divide(text, path)):
-        plain = context_query.plain(f"{chunk.name} {text[chunk.start : chunk.end]}")
-        stems, phrases = context_query.plain_stems(plain), context_query.phrases(query, plain)
-        size, span = chunk.end - chunk.start, (chunk.first, chunk.last)
-        parts.append(ranking.FilePart(at, path, chunk.kind, chunk.name, *span, size, 0.0, stems, phrases))
-    return parts
+    return [
+        _read_part(query, chunk, text, path=path, number=at, score=0.0)
+        for at, chunk in enumerate(chunks.divide(text, path))
+    ]
+
+
+def _read_part(
+    query: context_query.Query, chunk: chunks.Chunk, text: str, *, path: str, number: int, score: float
+) -> ranking.FilePart:
+    """Returns a part of the file that has this text, with what it holds of the task."""
+    plain = context_query.plain(f"{chunk.name} {text[chunk.start : chunk.end]}")
+    stems, phrases = context_query.terms_in(query, plain), context_query.phrases(query, plain)
+    size = chunk.end - chunk.start
+    return ranking.FilePart(number, path, chunk.kind, chunk.name, chunk.first, chunk.last, size, score, stems, phrases)
 
 
 def fits(name: str, path: str) -> bool:
