@@ -103,14 +103,12 @@ class TaskTable:
             if state is not TaskState.SKIPPED:
                 self._move(row, TaskState.BLOCKED)
                 return
-            self.note("task_skipped", row, {"by": cause})
-            self.close(position, TaskState.SKIPPED, cause)
+            self._skip(position, cause)
             self.skip_dependants(position)
             return
         subjects = self.subjects.get(position, ())
         if subjects and all(self.rows[subject].state is TaskState.SKIPPED for subject in subjects):
-            self.note("task_skipped", row, {"by": transitions.NOTHING_TO_REVIEW})
-            self.close(position, TaskState.SKIPPED, transitions.NOTHING_TO_REVIEW)
+            self._skip(position, transitions.NOTHING_TO_REVIEW)
             self.release(position)
             return
         row.ready_at = at
@@ -176,8 +174,11 @@ class TaskTable:
         """Closes what waits for a task that is lost, directly or through others."""
         cause = transitions.UPSTREAM + self.rows[position].id
         for follower in dependencies.blocked_downstream(self.graph, self.rows, position):
-            self.note("task_skipped", self.rows[follower], {"by": cause})
-            self.close(follower, TaskState.SKIPPED, cause)
+            self._skip(follower, cause)
+
+    def _skip(self, position: int, cause: str) -> None:
+        self.note("task_skipped", self.rows[position], {"by": cause})
+        self.close(position, TaskState.SKIPPED, cause)
 
     def open_seats_of(self, position: int) -> list[int]:
         """Returns the seats of a council that have not ended; none for any other task."""
