@@ -175,7 +175,7 @@ class Git:
             Lasting: its configuration says that its files lie elsewhere than around that folder.
             WorkerError: git could not be run.
         """
-        is_here = not _ELSEWHERE & (self.policy.environment(_ENV).keys() | (env or {}).keys())
+        is_here = _ELSEWHERE.isdisjoint((*self.policy.pass_names, *(env or {})))
         if is_here and await anyio.to_thread.run_sync(repository_programs.are_none_set, cwd):
             return repository_programs.OwnPrograms()
         listing = await self._answer(cwd, repository_programs.LISTING, "", env or {}, range(256))
