@@ -48,6 +48,24 @@ def details(outcome: model.Outcome) -> str:
 
 
 @pytest.mark.promise("S8")
+def in_one_second(at: Path) -> None:
+    """Edits a file without a change of its size, and has all of it look as if the index was written just before."""
+    file, old = at / "a.txt", (10**18, 10**18)
+    index = Path(git(at, "rev-parse", "--path-format=absolute", "--git-path", "index"))
+    os.utime(file, ns=old)
+    git(at, "update-index", "--refresh")
+    file.write_text(lines().replace("line 5", "LINE 5"))
+    for path in (file, index):
+        os.utime(path, ns=old)
+
+
+async def test_an_edit_of_the_second_in_which_the_worktree_was_made_is_merged(site: Site) -> None:
+    git(site.repo, "config", "core.trustctime", "false")  # that of an edit a second later would give it away
+    outcome = await site.attempt(site.order(), in_one_second)
+    assert outcome.state is AttemptState.SUCCEEDED, outcome.error
+    assert shown(site.repo, "run", "a.txt") == lines().replace("line 5", "LINE 5").rstrip()
+
+
 async def test_an_attempt_works_in_a_worktree_outside_the_repository_and_its_change_is_merged(site: Site) -> None:
     before = state_of(site.repo)
     outcome = await site.attempt(site.order(), changes("a.txt", "line 1\n", "one\n"))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -115,7 +114,7 @@ async def _tree(git: git_process.Git, repo: git_process.Repository, by_name: Seq
         index = Path(name) / "index"
         env = {"GIT_INDEX_FILE": str(index)}
         try:
-            await anyio.to_thread.run_sync(shutil.copyfile, own, index)
+            await anyio.to_thread.run_sync(git_process.copy_index, own, index)
         except OSError:
             await git.run(repo.top, "read-tree", "HEAD", env=env)
         await git.run(repo.top, "add", "--all", "--sparse", "--", ".", env=env)

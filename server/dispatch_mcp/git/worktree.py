@@ -395,7 +395,7 @@ def _copy_file(source: Path, target: Path) -> bool:
     for lock in (target, target.with_name(f"{target.name}.lock")):
         lock.unlink(missing_ok=True)
     try:
-        shutil.copyfile(source, target)
+        git_process.copy_index(source, target)
     except FileNotFoundError:
         return False
     return True
