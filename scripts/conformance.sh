@@ -26,11 +26,11 @@ until [ -s "$work/address" ]; do
   sleep 0.2
 done
 
-failed=0
+failed=
 for revision in 2026-07-28 2025-11-25; do
   echo "== $revision"
   "$folder/node_modules/.bin/conformance" server --url "$(cat "$work/address")" --requirements "$revision" \
-    -o "$work/$revision" >"$work/out" 2>&1 || failed=1
+    -o "$work/$revision" >"$work/out" 2>&1 || failed="$failed $revision"
   sed -n '/=== SUMMARY/,$p' "$work/out"
 done
 
@@ -38,7 +38,7 @@ done
 echo "== tasks"
 for scenario in $("$folder/node_modules/.bin/conformance" list --server | grep -oE 'tasks-[a-z-]+' | sort -u); do
   "$folder/node_modules/.bin/conformance" server --url "$(cat "$work/address")" --scenario "$scenario" --force \
-    --spec-version 2026-07-28 -o "$work/tasks" >"$work/out" 2>&1 || failed=1
+    --spec-version 2026-07-28 -o "$work/tasks" >"$work/out" 2>&1 || failed="$failed $scenario"
   grep -E "^[✓✗]" "$work/out" || tail -n 3 "$work/out"
 done
-exit "$failed"
+[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }

@@ -218,16 +218,17 @@ def register_rounds(server: MCPServer[Any]) -> None:
 
 
 def register_legacy_questions(server: MCPServer[Any]) -> None:
+    # Asked on the stream of their call: at any other, the client may not listen yet, and the question is lost.
     @server.tool(description="Asks the client's model.", structured_output=False)
     async def test_sampling(prompt: str, ctx: Context[Any]) -> Any:
         messages = [SamplingMessage(role="user", content=text(prompt))]
         answer = await ctx.session.create_message(  # pyright: ignore[reportDeprecated]  # of the older era
-            messages, max_tokens=100
+            messages, max_tokens=100, related_request_id=ctx.request_id
         )
         return [text(f"LLM response: {getattr(answer.content, 'text', '')}")]
 
     async def ask(ctx: Context[Any], message: str, schema: dict[str, Any]) -> Any:
-        answer = await ctx.session.elicit_form(message, schema)
+        answer = await ctx.session.elicit_form(message, schema, ctx.request_id)
         return [text(f"Elicitation completed: action={answer.action}, content={json.dumps(answer.content)}")]
 
     @server.tool(description="Asks the user.", structured_output=False)

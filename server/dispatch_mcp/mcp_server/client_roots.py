@@ -6,13 +6,13 @@ asked meanwhile, and not for long.
 
 from __future__ import annotations
 
-import warnings
 from typing import Annotated, Any, Final
 
 import anyio
-from mcp import MCPDeprecationWarning, MCPError
+from mcp import MCPError
 from mcp.server.mcpserver import Context, ListRoots, Resolve
-from mcp.types import ListRootsResult
+from mcp.shared.message import ServerMessageMetadata
+from mcp.types import ListRootsRequest, ListRootsResult
 
 from dispatch_mcp.mcp_server import lazy
 
@@ -33,9 +33,10 @@ async def ask(ctx: Context[Any]) -> ListRootsResult | ListRoots:
 
 async def _asked_meanwhile(ctx: Context[Any]) -> ListRootsResult:
     try:
-        with anyio.move_on_after(PATIENCE_S), warnings.catch_warnings():
-            warnings.simplefilter("ignore", MCPDeprecationWarning)
-            return await ctx.request_context.session.list_roots()  # pyright: ignore[reportDeprecated]  # older clients
+        with anyio.move_on_after(PATIENCE_S):
+            # Beside the call, as the SDK asks its own questions: a client may listen to no other stream yet.
+            beside = ServerMessageMetadata(related_request_id=ctx.request_id)
+            return await ctx.session.send_request(ListRootsRequest(), ListRootsResult, metadata=beside)
     except MCPError:  # it says that it has roots and does not name them
         return NOTHING
     return NOTHING
