@@ -95,7 +95,7 @@ def test_the_quick_list_is_the_list_of_the_whole_program(
     for words in ("a person: 1 decision", "it is paused", "assignments out", "to fetch", "nobody carries it on"):
         assert words in text
     assert ("tide table" in text) == every
-    assert "75% saved" in text
+    assert "75% fewer" in text
     assert shell("status", *["--all"] * every).out == text
     monkeypatch.setenv("DISPATCH_MCP_LEARN", "true")  # so that settings have to be read
     assert shell("status", *["--all"] * every).out == text

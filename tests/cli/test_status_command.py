@@ -85,11 +85,11 @@ def test_a_simulated_run_is_labelled(capsys: pytest.CaptureFixture[str]) -> None
         (answers.Trace(held="limits.dollars is 2"), ["held: limits.dollars is 2"]),
         (
             answers.Trace(context={"sent": 250.0, "named_files": 1_000.0, "saved": 0.75}),
-            ["context: 250 tokens given; the files that tasks name have 1,000 whole: 75% saved"],
+            ["context: 250 tokens given, 75% fewer than the files that tasks name have whole (1,000)"],
         ),
         (
-            answers.Trace(context={"sent": 1_500.0, "named_files": 1_000.0, "saved": -0.5}),
-            ["context: 1,500 tokens given; the files that tasks name have 1,000 whole: 50% more"],
+            answers.Trace(context={"sent": 1_500.0, "named_files": 1_000.0, "tokens_more": 500.0}),
+            ["context: 1,500 tokens given, 500 more than the files that tasks name have whole (1,000)"],
         ),
     ],
     ids=["nothing", "silent", "tokens", "dollars", "limits", "held", "context", "more context"],

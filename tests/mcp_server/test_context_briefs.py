@@ -109,12 +109,19 @@ async def test_an_agent_receives_nothing_of_a_facet_that_it_never_receives(desk:
 
 
 async def test_the_saving_is_said_for_the_run_and_for_all_runs(desk: memory_client.Desk) -> None:
-    run_id, _ = await built(desk, reads=["shop/part0.py", "shop/part1.py"])
+    run_id, _ = await built(desk, reads=[f"shop/part{number}.py" for number in range(20)])
     mine = (await desk.call("get_trace", run_id=run_id))["context"]
     assert 0 < mine["sent"] <= 2 * BUDGET
     assert mine["saved"] == pytest.approx(1 - mine["sent"] / mine["named_files"], abs=0.001)
     everything = (await desk.call("get_trace"))["context"]
     assert everything["named_files"] >= mine["named_files"]
+
+
+async def test_a_brief_with_more_than_the_files_that_its_task_names_says_how_much_more(desk: memory_client.Desk) -> None:
+    run_id, _ = await built(desk, reads=["shop/invoices.py"])
+    context = (await desk.call("get_trace", run_id=run_id))["context"]
+    assert context["tokens_more"] == context["sent"] - context["named_files"] > 0
+    assert "saved" not in context
 
 
 async def test_the_trace_says_once_that_a_knowledge_document_was_missing(tmp_path: Path) -> None:

@@ -61,17 +61,15 @@ def show(rows: Sequence[ListLine], advice: str, context: Mapping[str, float]) ->
     else:
         console.say(advice)
     if context:
-        console.say(f"all runs, {saved(context)}")
+        console.say(f"all runs, context: {context['sent']:,.0f} tokens given{comparison(context)}")
 
 
-def saved(context: Mapping[str, float]) -> str:
-    """Returns what choosing context saved against the whole files that tasks name."""
-    share = context["saved"]
-    comparison = f"{share:.0%} saved" if share >= 0 else f"{-share:.0%} more"
-    return (
-        f"context: {context['sent']:,.0f} tokens given; the files that tasks name have "
-        f"{context['named_files']:,.0f} whole: {comparison}"
-    )
+def comparison(context: Mapping[str, float]) -> str:
+    """Returns how chosen context compares with the whole files that tasks name; empty where they name none."""
+    if not context:
+        return ""
+    share = f"{context['saved']:.0%} fewer" if "saved" in context else f"{context['tokens_more']:,.0f} more"
+    return f", {share} than the files that tasks name have whole ({context['named_files']:,.0f})"
 
 
 def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int | None:

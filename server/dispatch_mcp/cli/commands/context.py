@@ -15,8 +15,9 @@ from pathlib import Path
 import pydantic
 
 from dispatch_mcp import configuration, errors, model
-from dispatch_mcp.cli import console, input_files
+from dispatch_mcp.cli import console, input_files, run_list
 from dispatch_mcp.context import git_log, pack_gatherer, packs, search_scope
+from dispatch_mcp.store.looks import listed_runs
 
 MAX_TEXT = 200_000
 _MAX_HISTORY = 1 << 28
@@ -114,16 +115,8 @@ def _text(words: Sequence[str]) -> str:
 
 def _show(pack: packs.Pack) -> None:
     console.say(pack.text)
-    console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{_saving(pack)}")
-
-
-def _saving(pack: packs.Pack) -> str:
-    """Returns how the pack compares with the files that the task names, whole; empty where it names none."""
-    if not pack.whole:
-        return ""
-    share = 1 - pack.tokens / pack.whole
-    comparison = f"{share:.0%} saved" if share >= 0 else f"{-share:.0%} more"
-    return f"; the files that the task names have {pack.whole:,} whole: {comparison}"
+    comparison = run_list.comparison(listed_runs.saving(pack.tokens, pack.whole))
+    console.note(f"{pack.tokens:,} of {pack.budget:,} tokens{comparison}")
 
 
 def _answer(session: PackSession, case: dict[str, model.Json]) -> dict[str, model.Json]:

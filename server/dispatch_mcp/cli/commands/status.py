@@ -101,7 +101,7 @@ def money(trace: answers.Trace) -> list[str]:
         dollars = "" if spend.cost_usd is None else f", ${spend.cost_usd:.2f}"
         lines.append(f"used {forecast.counted_tokens(spend):,} tokens{dollars}")
     if trace.context:
-        lines.append(run_list.saved(trace.context))
+        lines.append(f"context: {trace.context['sent']:,.0f} tokens given{run_list.comparison(trace.context)}")
     if trace.limits:
         shares = [
             f"{name} {trace.left[name]:g} of {most:g}" for name, most in trace.limits.items() if name in trace.left

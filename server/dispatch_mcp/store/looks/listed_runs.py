@@ -139,8 +139,9 @@ def task_names(conn: sqlite3.Connection, words: Sequence[str]) -> list[str]:
 def saving(tokens: int, whole: int) -> dict[str, float]:
     """Returns what packs saved against sending the files that their tasks name, whole; nothing if they name none.
 
-    The share saved is below 0 where a pack brings more than those files.
+    Where they bring more than those files, nothing was saved: then it says how many tokens more.
     """
     if not whole:
         return {}
-    return {"sent": tokens, "named_files": whole, "saved": round(1 - tokens / whole, 3)}
+    comparison = {"saved": round(1 - tokens / whole, 3)} if tokens <= whole else {"tokens_more": tokens - whole}
+    return {"sent": tokens, "named_files": whole, **comparison}
