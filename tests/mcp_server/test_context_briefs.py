@@ -117,7 +117,9 @@ async def test_the_saving_is_said_for_the_run_and_for_all_runs(desk: memory_clie
     assert everything["named_files"] >= mine["named_files"]
 
 
-async def test_a_brief_with_more_than_the_files_that_its_task_names_says_how_much_more(desk: memory_client.Desk) -> None:
+async def test_a_brief_with_more_than_the_files_that_its_task_names_says_how_much_more(
+    desk: memory_client.Desk,
+) -> None:
     run_id, _ = await built(desk, reads=["shop/invoices.py"])
     context = (await desk.call("get_trace", run_id=run_id))["context"]
     assert context["tokens_more"] == context["sent"] - context["named_files"] > 0
