@@ -25,7 +25,11 @@ def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.long
-def test_in_an_empty_folder_everything_that_the_demo_tells_really_happens(tmp_path: Path) -> None:
+def test_in_an_empty_folder_everything_that_the_demo_tells_really_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a key that the demo spends nothing of")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
     facts, said = play(tmp_path)
     assert facts["refuted"] == ["codes"]
     assert facts["clashed"] in (["menu"], ["redeem"])

@@ -14,6 +14,9 @@ from mcp import Client, StdioServerParameters
 
 from dispatch_mcp import errors, model
 
+_NOT_FOR_A_DEMO = ("DISPATCH_MCP_", "ANTHROPIC_")
+"""How variables begin that the demo's server does not get: neither the user's settings nor a key to pay with."""
+
 
 @dataclass(slots=True)
 class DemoServer:
@@ -31,8 +34,9 @@ class DemoServer:
         await self._stack.enter_async_context(self.client)
 
     def _parameters(self) -> StdioServerParameters:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCH_MCP_")}
+        env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_A_DEMO)}
         env |= {
+            "DISPATCH_MCP_DEFAULT_WORKER": "host",  # the script of the demo plays the reviewers
             "DISPATCH_MCP_REVIEWS": "none",  # the demo shows a council of its own
             "DISPATCH_MCP_HOME": str(self.home),
             "DISPATCH_MCP_WORKSPACE": str(self.workspace),
