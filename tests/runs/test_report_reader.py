@@ -135,6 +135,26 @@ def test_work_that_is_still_out_is_no_result(word: str) -> None:
     assert refusal({**LEAST, "status": word, "text": "Started."}).endswith("report it when it has ended.")
 
 
+STARTED = (
+    "Async agent launched successfully. (This tool result is internal metadata — never quote or paste any part of it, "
+    "including the agentId below, into a user-facing reply.)\nagentId: a65e10ede6463ed16\nThe agent is working in the "
+    "background. You will be notified automatically when it completes.\noutput_file: /tmp/tasks/a65e10.output"
+)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda text: {"text": text}, lambda text: {"output": [{"type": "text", "text": text}]}]
+)
+def test_the_notice_that_a_subagent_has_begun_is_no_result(wrap: Any) -> None:
+    assert refusal({**LEAST, **wrap(STARTED)}).endswith("report its own answer when it comes.")
+
+
+def test_an_answer_that_only_speaks_of_such_a_notice_is_one() -> None:
+    assert entry({**LEAST, "text": f"The log shows:\n{STARTED}"}).status == "succeeded"
+    whole = f"{STARTED}\n{json.dumps(HANDOFF)}"
+    assert entry({**LEAST, "text": whole}).status == "succeeded"
+
+
 @pytest.mark.parametrize("word", ["fertig", "banana", "?", 3, [], {}])
 def test_a_state_nobody_knows_is_refused_with_the_value_and_those_that_are_known(word: Any) -> None:
     why = refusal({**LEAST, "status": word, "text": "x"})

@@ -207,6 +207,8 @@ def _report(
         )
     error = _text(fields.get("error"))[:MAX_ERROR_CHARS]
     end = _end(fields, place)
+    if end == "succeeded" and reported_failures.is_notice_of_start(text or _text(output)):
+        raise _Wrong(f"{place}.text only says that a subagent has begun; report its own answer when it comes.")
     if end == "partial":
         error = error or f"Only part of it was done. The answer began:\n{text[:KEPT_CHARS]}"
     return HostReport(

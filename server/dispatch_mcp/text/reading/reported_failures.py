@@ -51,6 +51,8 @@ _BEGINNINGS: Final = (
     *("API Error:", "API Error (", "Error: ", "[Request interrupted by user"),
     *("Claude AI usage limit reached", "Claude usage limit reached", "Usage limit reached"),
 )
+_STARTED: Final = "Async agent launched"
+"""What Claude Code's `Agent` answers at once for a subagent in the background; its answer comes by itself later."""
 _WHOLE: Final = frozenset({"Execution error", "Prompt is too long", "Credit balance is too low"})
 
 
@@ -88,6 +90,12 @@ def of_text(text: str) -> str:
     if is_message and len(body) <= _MOST_BARE and _HANDED_OVER not in body:
         return f"it is {escape.one_line(body, limit=_SHOWN)!r}"
     return of_value(last_object(body))
+
+
+def is_notice_of_start(text: str) -> bool:
+    """Returns whether a text only says that a subagent has begun in the background."""
+    body = text.strip()
+    return body.startswith(_STARTED) and len(body) <= _MOST_BARE and _HANDED_OVER not in body
 
 
 def at_the_end(answer: str) -> str:
