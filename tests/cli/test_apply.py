@@ -139,7 +139,8 @@ def test_doctor_says_which_git_there_is_and_when_it_is_too_old(
     monkeypatch.setenv("PATH", str(old.parent), prepend=":")
     facts = {fact["what"]: fact for fact in shell("doctor", "--json").json}
     assert facts["git"]["mark"] == "!"
-    assert "too old for worktrees" in facts["git"]["detail"]
+    assert "git 2.30 is too old to merge without a checkout" in facts["git"]["detail"]
+    assert "2.38 or newer" in facts["git"]["fix"]
 
 
 def test_what_a_person_takes_over_speaks_for_the_agent_that_did_it(

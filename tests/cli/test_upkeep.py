@@ -114,6 +114,29 @@ def test_a_repository_that_cannot_be_read_keeps_its_runs(
     assert (stays["run"], "cannot be read" in stays["why"]) == (run_id, True)
 
 
+def test_without_git_the_way_out_is_to_install_it_and_nothing_is_called_clean_or_removed(
+    shell: command_runs.Shell, home: Path, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = run(shell, tmp_path, **WRITES)
+    grow_old(home)
+    run(shell, tmp_path, "--dry-run")
+    with monkeypatch.context() as without:
+        without.setenv("PATH", str(tmp_path))
+        for words, lead in (
+            (("apply", run_id), "Nothing can be applied: "),
+            (("apply", run_id, "--expect", "0" * 12), "Nothing can be applied: "),
+            (("worktrees",), ""),
+            (("worktrees", "prune"), ""),
+            (("review",), ""),
+        ):
+            answer = shell(*words)
+            assert (answer.code != 0, answer.out) == (True, ""), words
+            assert answer.err == f"dispatch-mcp: {lead}git is not on the PATH.\n  Install git 2.38 or newer.\n"
+        [stays] = shell("prune", "--json").json["stays"]
+        assert (stays["run"], stays["why"].partition(": ")[2]) == (run_id, "git is not on the PATH")
+    assert "Would apply 1 commit" in shell("apply", run_id).out
+
+
 def test_a_repository_that_is_gone_keeps_nothing(
     shell: command_runs.Shell, home: Path, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

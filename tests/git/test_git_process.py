@@ -250,9 +250,11 @@ async def test_no_repository_above_the_state_directory_is_used(tmp_path: Path, r
 
 async def test_an_old_git_is_refused_once_it_is_asked_for_worktrees(tmp_path: Path, repo: Path) -> None:
     old = program(tmp_path, "echo git version 2.37.9")
-    assert await old.version() == (2, 37)
-    with pytest.raises(git_process.Unusable, match=r"older than 2\.38"):
+    with pytest.raises(errors.WorkerError, match=r"git 2\.37 is too old"):
+        await old.version()
+    with pytest.raises(git_process.Unusable, match=r"git 2\.37 is too old") as caught:
         await git_process.find(old, str(repo))
+    assert caught.value.hint == "Install git 2.38 or newer."
 
 
 async def test_the_version_is_asked_for_once(tmp_path: Path, repo: Path) -> None:

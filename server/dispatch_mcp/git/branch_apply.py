@@ -55,7 +55,8 @@ class BranchApply:
         try:
             repo = await git_process.find(self.git, workspace)
         except git_process.Unusable as why:
-            raise errors.InputError(f"Nothing can be applied: {why}.", hint="Run it where the checkout is.") from None
+            hint = why.hint or "Run it where the checkout is."
+            raise errors.InputError(f"Nothing can be applied: {why.reason}.", hint=hint) from None
         revision = await self._merger.revision(repo, run_refs.Refs(run_id))
         if not revision or repo.bare:
             what = "the repository has no checkout" if revision else "it has merged nothing here"

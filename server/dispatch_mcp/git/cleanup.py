@@ -82,22 +82,24 @@ class Cleaner:
             by_folder.setdefault(repo.common, replace(repo, top=repo.common))
         return list(by_folder.values())
 
-    async def unreadable(self, workspaces: Iterable[str]) -> list[str]:
-        """Returns the folders whose repository may hold work of runs and cannot be looked at."""
-        return [workspace for workspace in workspaces if not await self._is_readable(workspace)]
+    async def unreadable(self, workspaces: Iterable[str]) -> dict[str, str]:
+        """Returns the folders whose repository may hold work of runs and cannot be looked at, each with the reason."""
+        reasons = {workspace: await self._obstacle(workspace) for workspace in workspaces}
+        return {workspace: reason for workspace, reason in reasons.items() if reason}
 
-    async def _is_readable(self, workspace: str) -> bool:
+    async def _obstacle(self, workspace: str) -> str:
         folder = Path(workspace)
         if not workspace or not await anyio.Path(folder).is_dir():
-            return True
+            return ""
         try:
             await git_process.find(self.git, workspace)
-        except git_process.Unusable:
+        except git_process.Unusable as why:
             try:  # without any commit of its own there may be refs of ours all the same
-                return not (await self.git.run(folder, "for-each-ref", "--count=1", f"{run_refs.PREFIX}/")).out
+                is_free = not (await self.git.run(folder, "for-each-ref", "--count=1", f"{run_refs.PREFIX}/")).out
             except errors.WorkerError:
-                return not any((parent / ".git").exists() for parent in (folder, *folder.parents))
-        return True
+                is_free = not any((parent / ".git").exists() for parent in (folder, *folder.parents))
+            return "" if is_free else why.reason
+        return ""
 
     async def _clear(self, tree: worktree_leftovers.LeftWorktree) -> worktree_leftovers.LeftWorktree | None:
         """Returns a worktree that stays, and why."""

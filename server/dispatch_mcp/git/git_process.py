@@ -52,6 +52,7 @@ _SAFE = (
     "merge.autoStash=false",
 )
 _COMPLAINT_CAP = 64 << 10
+_INSTALL = f"Install git {'.'.join(map(str, merge_rules.OLDEST_GIT))} or newer."
 _ENV = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "none",
@@ -83,7 +84,11 @@ _OPTIONS = _options(_SAFE)
 
 
 class Unusable(Exception):
-    """There is no repository here in which worktrees can be made; the text says why."""
+    """There is no repository here in which worktrees can be made: `reason` says why, and `hint` what would help."""
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(f"{reason}. {hint.removesuffix('.')}" if hint else reason)
+        self.reason, self.hint = reason, hint
 
 
 class Lasting(errors.WorkerError):
@@ -144,7 +149,7 @@ class Git:
     trusted_folders: tuple[Path, ...] = ()
     max_seconds: float = MAX_SECONDS
     output_cap: int = OUTPUT_CAP
-    known_versions: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    versions: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     _identity: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
     async def run(
@@ -219,8 +224,13 @@ class Git:
         return answer
 
     async def version(self) -> tuple[int, int]:
-        """Returns major and minor of git. Raises WorkerError."""
-        return merge_rules.version((await self.run(Path("/"), "version")).out)
+        """Returns major and minor of git, asked once. Raises WorkerError where it is not there, or too old."""
+        if not self.versions:
+            self.versions.append(merge_rules.version((await self.run(Path("/"), "version")).out))
+        major, minor = self.versions[0]
+        if (major, minor) < merge_rules.OLDEST_GIT:
+            raise errors.WorkerError(f"git {major}.{minor} is too old to merge without a checkout.", hint=_INSTALL)
+        return major, minor
 
     async def identity(self, cwd: Path) -> dict[str, str]:
         """Returns the environment that names the author: the user's configured identity, else the product's."""
@@ -250,7 +260,7 @@ async def _run(argv: list[str], cwd: Path, stdin: str | bytes, env: Mapping[str,
 def _program(env: Mapping[str, str]) -> str:
     program = program_path.find("git", env.get("PATH", ""))
     if program is None:
-        raise errors.WorkerError("git is not on the PATH.", hint="Install git 2.38 or newer.")
+        raise errors.WorkerError("git is not on the PATH.", hint=_INSTALL)
     return program
 
 
@@ -372,13 +382,13 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
     if not workspace or not await anyio.Path(cwd).is_dir():
         raise Unusable(f"the workspace {workspace!r} is not there")
     try:
-        await _new_enough(git)
+        await git.version()
         answer = await git.run(cwd, "rev-parse", *_QUESTIONS, codes=(0, 128))
         repo = await _bare(git, cwd, answer) if answer.lines[:1] == ["true"] else _tree(answer)
         if not repo.bare and not is_around(repo.top, cwd):
             raise Unusable(f"the configuration of the repository says that its files are in {str(repo.top)!r}")
     except errors.WorkerError as trouble:
-        raise Unusable(str(trouble).removesuffix(".")) from None
+        raise Unusable(trouble.message.removesuffix("."), str(trouble.hint)) from None
     if away_from is not None and repo.top in (away_from, *away_from.parents):
         raise Unusable("the state folder lies inside the repository")
     if not repo.head:
@@ -395,13 +405,6 @@ _QUESTIONS = (
     "--show-prefix",
     _HEAD,
 )
-
-
-async def _new_enough(git: Git) -> None:
-    if not git.known_versions:
-        git.known_versions.append(await git.version())
-    if git.known_versions[0] < merge_rules.OLDEST_GIT:
-        raise Unusable("git is older than 2.38, which cannot merge without a checkout")
 
 
 async def _bare(git: Git, cwd: Path, answer: GitAnswer) -> Repository:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from dispatch_mcp import configuration, errors
-from dispatch_mcp.git import cleanup, git_process, merge_rules, worktree_leftovers
+from dispatch_mcp import configuration
+from dispatch_mcp.git import cleanup, git_process, worktree_leftovers
 from dispatch_mcp.store import health
 
 _DEMO_IDENTITY: Final = ("user.name=dispatch-mcp", "user.email=demo@dispatch-mcp.invalid", "commit.gpgsign=false")
@@ -20,8 +20,14 @@ def git(settings: configuration.Settings, env: Mapping[str, str] = os.environ) -
 
 
 async def left_over(settings: configuration.Settings, *, prune: bool = False) -> worktree_leftovers.Leftovers:
-    """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first."""
-    cleaner = cleanup.Cleaner(git(settings), settings.home, health.open_runs(settings.home))
+    """Returns the worktrees and changes that runs have left; with `prune`, removes what is safe elsewhere first.
+
+    Raises:
+        WorkerError: git is not there, or too old, so that nobody can tell.
+    """
+    program = git(settings)
+    await program.version()
+    cleaner = cleanup.Cleaner(program, settings.home, health.open_runs(settings.home))
     return await (cleaner.prune if prune else cleaner.look)(str(settings.workspace))
 
 
@@ -37,11 +43,7 @@ async def begin(settings: configuration.Settings, folder: Path) -> str:
         WorkerError: git cannot, or is too old to merge what is made in worktrees of it.
     """
     program = git(settings)
-    version = await program.version()
-    if version < merge_rules.OLDEST_GIT:
-        raise errors.WorkerError(
-            f"git {version[0]}.{version[1]} is too old to merge without a checkout.", hint="Install git 2.38 or newer."
-        )
+    await program.version()
     await program.run(folder, "init", "--quiet", "--initial-branch=main")
     await program.run(folder, "add", "--all", "--force")
     await program.run(folder, "commit", "--quiet", "--message=As it was before", settings=_DEMO_IDENTITY)
@@ -60,5 +62,5 @@ async def tracked(settings: configuration.Settings, folder: Path) -> list[str]:
 
 
 async def git_version(settings: configuration.Settings) -> tuple[int, int]:
-    """Returns major and minor of the git that worktrees are made with. Raises WorkerError."""
+    """Returns major and minor of the git that worktrees are made with. Raises WorkerError for none or an old one."""
     return await git(settings).version()

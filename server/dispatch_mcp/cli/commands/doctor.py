@@ -21,7 +21,6 @@ from dispatch_mcp.alerts import courier
 from dispatch_mcp.cli import console, shell_wording
 from dispatch_mcp.cli.commands import config
 from dispatch_mcp.context import file_index
-from dispatch_mcp.git import merge_rules
 from dispatch_mcp.hooks import hand_ins, hook_events
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import private_files, workspace_sense
@@ -145,15 +144,8 @@ def _git(settings: configuration.Settings) -> Diagnosis:
     try:
         version = anyio.run(checkouts.git_version, settings)
     except errors.WorkerError as trouble:
-        return Diagnosis(
-            "!", "git", f"{git} does not work: {trouble.message}", "Install git for receipts and worktrees."
-        )
-    detail = f"{git} {version[0]}.{version[1]}"
-    if version < merge_rules.OLDEST_GIT:
-        return Diagnosis(
-            "!", "git", f"{detail}, too old for worktrees", "Install git 2.38 or newer; receipts work without."
-        )
-    return Diagnosis("✓", "git", detail)
+        return Diagnosis("!", "git", f"{git}: {trouble.message}", "Worktrees need git 2.38 or newer; receipts need any.")
+    return Diagnosis("✓", "git", f"{git} {version[0]}.{version[1]}")
 
 
 def _worktrees(settings: configuration.Settings) -> Iterator[Diagnosis]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -139,8 +139,8 @@ class _Pruner:
 
     async def _leftovers(
         self, old: Sequence[old_runs.OldRun]
-    ) -> tuple[tuple[worktree_leftovers.Leftovers, int], Collection[str]]:
-        """Returns what runs hold outside of the store, how many worktrees went, and which folders cannot be read."""
+    ) -> tuple[tuple[worktree_leftovers.Leftovers, int], Mapping[str, str]]:
+        """Returns what runs hold outside of the store, how many worktrees went, and what cannot be read and why."""
         ids, pruned_ids = await self._look(old_runs.run_ids), await self._look(old_runs.pruned_ids)
         old_ids = frozenset(run.id for run in old)
         young = frozenset(ids - old_ids)
@@ -210,7 +210,7 @@ async def prune(settings: configuration.Settings, older_s: float, *, dry_run: bo
 def _need(
     run: old_runs.OldRun,
     leftovers: worktree_leftovers.Leftovers,
-    unreadable: Collection[str],
+    unreadable: Mapping[str, str],
     objections: Mapping[str, str],
 ) -> str:
     """Returns why a run has to stay because of what it holds in repositories or holds back, or an empty text."""
@@ -218,7 +218,7 @@ def _need(
     if run.id in objections:
         return objections[run.id]
     if run.workspace in unreadable:
-        return f"the repository of {run.workspace} cannot be read"
+        return f"the repository of {run.workspace} cannot be read: {unreadable[run.workspace]}"
     if any(work.run == name and work.is_needed for work in leftovers.works):
         return "it holds changes that are not in any branch"
     if trees := [tree for tree in leftovers.trees if tree.run == name and tree.note]:
