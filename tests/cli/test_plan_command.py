@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -138,8 +139,11 @@ def test_a_clash_can_be_an_error(shell: command_runs.Shell, tmp_path: Path) -> N
     assert answer.err.endswith("  Fix all of them and try again.\n")
 
 
-def test_a_plan_says_what_it_will_take_and_how_to_run_it(shell: command_runs.Shell, tmp_path: Path) -> None:
+def test_a_plan_says_what_it_will_take_and_how_to_run_it(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tasks = [{"id": "a", "do": "Write the form"}, {"id": "b", "do": "Test the form", "deps": ["a"]}]
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-none")
     lines = shell("plan", command_runs.written(tmp_path, tasks)).out.splitlines()
     assert lines[:2] == ["wave 1: a", "wave 2: b"]
     [path] = [line for line in lines if line.startswith("critical path: ")]
@@ -149,6 +153,37 @@ def test_a_plan_says_what_it_will_take_and_how_to_run_it(shell: command_runs.She
     [plan] = [line for line in lines if line.startswith("plan ")]
     plan_id = plan.split()[1].rstrip(",")
     assert plan == f"plan {plan_id}, version 1: run it with `dispatch-mcp run {plan_id}`"
+
+
+OF_EACH_KIND = {
+    "allowed": {"id": "look", "do": "Look", "command": ["git", "status"]},
+    "refused": {"id": "build", "do": "Build it", "command": ["./build", "--all"]},
+    "worded": {"id": "poem", "do": "Write a poem"},
+}
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+@pytest.mark.parametrize(
+    "kinds", [kinds for count in (1, 2, 3) for kinds in itertools.combinations(OF_EACH_KIND, count)], ids="-".join
+)
+def test_a_plan_offers_the_run_that_begins_and_behind_what_has_to_be_allowed_first(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: tuple[str, ...], *, has_key: bool
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("DISPATCH_MCP_WORKSPACE", str(tmp_path))
+    if has_key:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-none")
+    path = command_runs.written(tmp_path, [OF_EACH_KIND[kind] for kind in kinds])
+    text = shell("plan", path).out
+    [line] = [line for line in text.splitlines() if line.startswith("plan ")]
+    name = line.split()[1].rstrip(",")
+    assert ("not_allowed: " in text) == ("refused" in kinds) == ("llow its commands first" in line)
+    is_possible = has_key or "worded" not in kinds
+    assert line.endswith(f"run it with `dispatch-mcp run {name}`") == is_possible
+    if not is_possible:
+        assert "Nobody here can do 'poem': no ANTHROPIC_API_KEY is set here. Set ANTHROPIC_API_KEY or install" in line
+    if not (has_key and is_possible):
+        assert ("Nobody here can do 'poem'" in shell("run", name, "--quiet").err) != is_possible
 
 
 def test_a_list_of_things_to_do_has_the_most_urgent_priority_with_each(

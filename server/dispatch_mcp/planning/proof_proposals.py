@@ -26,6 +26,9 @@ MOST_FILES: Final = 3
 MOST_COMMANDS: Final = 3
 """Commands that may not start of which a plan's answer says how to allow them."""
 
+NOT_ALLOWED: Final = "not_allowed"
+"""The code of notices of commands that would be refused."""
+
 EVERY_TASK: Final = "*"
 """What stands for all tasks without proof, in proposals and in the edit that takes them."""
 
@@ -190,10 +193,10 @@ def refused_commands(
     for argv in commands:
         own = "" if argv in possible[:-1] else how_to_allow(argv, possible[:-1] if argv in possible else ())
         message = f"{json_types.quoted(shlex.join(argv))} is not on the user's allow-list. {own}".rstrip()
-        yield problems.Notice(code="not_allowed", tasks=tuple(task_ids[argv][:20]), message=message)
+        yield problems.Notice(code=NOT_ALLOWED, tasks=tuple(task_ids[argv][:20]), message=message)
     if len(task_ids) > MOST_COMMANDS:
         rest = len(task_ids) - MOST_COMMANDS
-        yield problems.Notice(code="not_allowed", message=f"{rest} more commands are not on it either.")
+        yield problems.Notice(code=NOT_ALLOWED, message=f"{rest} more commands are not on it either.")
 
 
 def _commands(task: model.Task) -> Iterator[Argv]:

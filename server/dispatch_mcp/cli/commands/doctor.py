@@ -144,7 +144,8 @@ def _git(settings: configuration.Settings) -> Diagnosis:
     try:
         version = anyio.run(checkouts.git_version, settings)
     except errors.WorkerError as trouble:
-        return Diagnosis("!", "git", f"{git}: {trouble.message}", "Worktrees need git 2.38 or newer; receipts need any.")
+        detail = f"{git}: {trouble.message}"
+        return Diagnosis("!", "git", detail, "Worktrees need git 2.38 or newer; receipts need any.")
     return Diagnosis("✓", "git", f"{git} {version[0]}.{version[1]}")
 
 

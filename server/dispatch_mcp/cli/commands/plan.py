@@ -17,7 +17,7 @@ from dispatch_mcp import composition, configuration, errors, model, workers_pres
 from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, plan_writer, shell_wording
 from dispatch_mcp.cli.commands import run
 from dispatch_mcp.model import WorkerKind, short_ids
-from dispatch_mcp.next_steps import NextStep, StepKind
+from dispatch_mcp.next_steps import NextStep, StepKind, sentences
 from dispatch_mcp.planning import flowchart, plan_documents, proof_proposals
 from dispatch_mcp.planning.drafts import pattern_graphs, patterns, plan_offer
 from dispatch_mcp.service import plan_answers, plan_proposals
@@ -178,7 +178,6 @@ def _show(proposal: plan_proposals.PlanProposal, settings: configuration.Setting
     for task_id, choice in proposal.decided.items():
         sure = f", confidence {choice['conf']:.2f}" if "conf" in choice else ""
         console.say(f"{task_id}: {choice['agent']} ({choice['model']}){sure}")
-    name = short_ids.short(plan.id)
     console.say(f"critical path: {' → '.join(schedule.critical_path)}", style="bold")
     console.say(_expected(plan))
     for edge in schedule.added_edges:
@@ -187,7 +186,17 @@ def _show(proposal: plan_proposals.PlanProposal, settings: configuration.Setting
         console.say(f"{notice.code}: {notice.message}", style="yellow")
     for line in _proofs(proposal.proofs, settings):
         console.say(line, style="yellow")
-    console.say(f"plan {name}, version {plan.version}: run it with `dispatch-mcp run {name}`")
+    console.say(f"plan {short_ids.short(plan.id)}, version {plan.version}: {_how_to_run(proposal, settings)}")
+
+
+def _how_to_run(proposal: plan_proposals.PlanProposal, settings: configuration.Settings) -> str:
+    """Returns how a plan is run, behind what has to be so before: who does its tasks, what its commands may be."""
+    obstacle = run.without_workers(proposal.plan, None, settings)
+    is_refused = any(notice.code == proof_proposals.NOT_ALLOWED for notice in proposal.prepared.notices)
+    allow = "allow its commands first, as `not_allowed` says, or change them" if is_refused else ""
+    if obstacle:
+        return sentences(f"{obstacle[0]}.", obstacle[1], f"And {allow}." if allow else "")
+    return "; then ".join(filter(None, (allow, f"run it with `dispatch-mcp run {short_ids.short(proposal.plan.id)}`")))
 
 
 def _proofs(proofs: proof_proposals.Proposals, settings: configuration.Settings) -> Iterator[str]:

@@ -100,6 +100,15 @@ async def _refuse_without_workers(
         WorkerError: which tasks, why, and what can be done.
     """
     plan = await app.store.plan(await app.handles.plan_id(plan_id), None, principal=app.principal)
+    obstacle = without_workers(plan, worker, settings)
+    if obstacle:
+        raise errors.WorkerError(f"{obstacle[0]}. Nothing was started.", hint=obstacle[1])
+
+
+def without_workers(
+    plan: model.Plan, worker: WorkerKind | None, settings: configuration.Settings
+) -> tuple[str, str] | None:
+    """Returns which tasks of a plan can be done by nobody here and why, and what can be done; None where all can."""
     here = workers_present.workers_here(settings, os.environ, chat=False)
     kinds = {
         task.id: transitions.worker_of(task, worker or here.pick().kind)
@@ -108,7 +117,7 @@ async def _refuse_without_workers(
     }
     stuck = [task_id for task_id, kind in kinds.items() if kind not in here.kinds]
     if not stuck:
-        return
+        return None
     reason = here.missing(kinds[stuck[0]])
     ids = ", ".join(map(repr, stuck[:MOST_NAMES])) + (
         f" and {len(stuck) - MOST_NAMES} more" if stuck[MOST_NAMES:] else ""
@@ -116,10 +125,9 @@ async def _refuse_without_workers(
     name = short_ids.short(plan.id)
     is_named = worker is not None or any(task.id == stuck[0] and task.worker for task in plan.tasks)
     way = WAYS.get(kinds[stuck[0]], "Use --worker auto") if is_named else "Set ANTHROPIC_API_KEY or install Claude Code"
-    raise errors.WorkerError(
-        f"Nobody here can do {ids}: {reason}. Nothing was started.",
-        hint=f"{way}; see the flow with `dispatch-mcp run {name} --dry-run`; or ask your assistant to dispatch "
-        f"plan {name}.",
+    return (
+        f"Nobody here can do {ids}: {reason}",
+        f"{way}; see the flow with `dispatch-mcp run {name} --dry-run`; or ask your assistant to dispatch plan {name}.",
     )
 
 
