@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from dispatch_mcp import __version__
-from dispatch_mcp.process import standard_streams, undisturbed_loading
+from dispatch_mcp.process import standard_streams, undisturbed_loading, user_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +38,18 @@ def main() -> int:
     if arguments in FAST:
         sys.stdout.write(f"dispatch-mcp {__version__}\n")
         return 0
+    trouble = user_home.complete(os.environ)
     if arguments[:1] in LIGHT and not set(HELP) & set(arguments):
-        end_with_light_command(*arguments)
+        end_with_light_command(*arguments, has_home=not trouble)
     if not arguments:
         arguments = ["--help"] if sys.stdin.isatty() else ["serve"]
     try:
-        if help_for(arguments) or (arguments in LISTS and listed_at_once(every="--all" in arguments)):
+        if help_for(arguments):
+            return 0
+        if trouble:
+            sys.stderr.write(f"dispatch-mcp: {trouble}\n  {user_home.HINT}\n")
+            return 2
+        if arguments in LISTS and listed_at_once(every="--all" in arguments):
             return 0
         load = begun_session() if arguments == ["serve"] and not standard_streams.CLOSED - {"stderr"} else command
         with undisturbed_loading.undisturbed():
@@ -74,13 +80,14 @@ def listed_at_once(*, every: bool) -> bool:
     return run_list.show_at_once(os.environ, time.time(), every=every)
 
 
-def end_with_light_command(*arguments: str) -> NoReturn:
+def end_with_light_command(*arguments: str, has_home: bool) -> NoReturn:
     """Runs what a host starts at every turn, and ends at once: nothing that fails after it is the host's concern.
 
     Python itself would end with another code where stdout is gone, and go on where PYTHONINSPECT asks for that.
     """
     with suppress(BaseException):
-        light_command(*arguments)
+        if has_home:  # without one there is no state to speak of, and no folder is made for it wherever a host is
+            light_command(*arguments)
     os._exit(0)
 
 
