@@ -170,7 +170,6 @@ def test_a_forecast_says_where_its_figures_come_from(learned: int, tasks: int, b
         "tokens": [1, 2],
         "unpriced": 1,
         "min": [1.4, 2.6],
-        "speedup": 1.0,
         "spawns": 2,
         "basis": basis,
     }

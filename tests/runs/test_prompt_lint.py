@@ -151,7 +151,26 @@ def test_a_plan_is_told_in_one_notice_what_its_briefs_lack_and_whose() -> None:
     ]
     (notice,) = prompt_lint.lint_tasks(tasks)
     assert notice.code == "brief_gaps"
-    assert notice.message == "vague: goal cannot be measured, no constraints, no output"
+    assert notice.message == "vague: no measurable goal, no constraints, no output"
     (notice,) = prompt_lint.lint_tasks(tasks[1:] * 3)
-    assert notice.message == "all: goal cannot be measured, no constraints, no output"
+    assert notice.message == "all: no measurable goal, no constraints, no output"
     assert prompt_lint.lint_tasks(tasks[:1]) == []
+
+
+@pytest.mark.parametrize(
+    ("whole", "vague", "whose"),
+    [
+        (1, 3, "all but whole-0"),
+        (2, 3, "all but whole-0, whole-1"),
+        (3, 3, "vague-0, vague-1 +1"),
+        (1, 2, "vague-0, vague-1"),
+        (0, 1, "vague-0"),
+    ],
+)
+def test_tasks_with_the_same_gap_are_named_by_the_fewer_names(whole: int, vague: int, whose: str) -> None:
+    fields = {"constraints": ["Keep the API"], "output": ["src/login.py"]}
+    goals = {"whole": "Return 401 for a wrong password", "vague": "Improve the login page"}
+    names = [("whole", n) for n in range(whole)] + [("vague", n) for n in range(vague)]
+    tasks = [model.Task.model_validate({"id": f"{kind}-{n}", "do": goals[kind], **fields}) for kind, n in names]
+    (notice,) = prompt_lint.lint_tasks(tasks)
+    assert notice.message == f"{whose}: no measurable goal"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import reviewed_runs
 
 from dispatch_mcp.mcp_server import tool_wording
+from dispatch_mcp.routing import confidence
 from dispatch_mcp.service import plan_answers
 
 pytestmark = pytest.mark.anyio
@@ -25,10 +27,10 @@ TASKS: list[dict[str, Any]] = [
 ]
 
 
-async def answered(tmp_path: Path, **flags: Any) -> dict[str, Any]:
-    shop = reviewed_runs.shop(tmp_path / "shop")
-    async with reviewed_runs.opened(tmp_path / "home", shop, **flags) as chat:
-        proposal = await chat.app.plans.plan(TASKS)
+async def answered(tmp_path: Path, tasks: list[dict[str, Any]] = TASKS, **flags: Any) -> dict[str, Any]:
+    place = Path(tempfile.mkdtemp(dir=tmp_path))
+    async with reviewed_runs.opened(place / "home", reviewed_runs.shop(place / "shop"), **flags) as chat:
+        proposal = await chat.app.plans.plan(tasks)
         return plan_answers.plan_answer(proposal, tool_wording.words, diagram=False)
 
 
@@ -40,10 +42,31 @@ async def test_six_tasks_with_the_council_at_their_end_are_answered_in_few_chara
 
 async def test_what_says_nothing_of_its_own_is_left_out(tmp_path: Path) -> None:
     answer = await answered(tmp_path)
-    decisions = [decision for decision in answer["tasks"].values() if "agent" in decision]
-    assert [decision["conf"] for decision in decisions if "conf" in decision] != []
-    assert all(decision.get("conf") != 1.0 for decision in decisions)
+    sure = [decision["conf"] for decision in answer["tasks"].values() if "conf" in decision]
+    assert sure
+    assert max(sure) < confidence.Bands().review
     assert not {"title", "next", "est_min"}.intersection(answer)
+
+
+async def test_the_commonest_model_stands_once_where_each_task_has_one(tmp_path: Path) -> None:
+    decisions = (await answered(tmp_path))["tasks"]
+    assert decisions.keys() == {"*", *(task["id"] for task in TASKS)}
+    common = decisions["*"]["model"]
+    others = [decision["model"] for name, decision in decisions.items() if name != "*" and "model" in decision]
+    assert len(others) < len(TASKS) - 1
+    assert common not in others
+    named: dict[str, Any] = {**TASKS[3], "agent": "Plan", "deps": [], "effort": "S"}
+    decisions = (await answered(tmp_path, [*TASKS[:3], named]))["tasks"]
+    assert decisions["mail"].keys() == {"slack"}
+    assert "*" not in decisions
+
+
+async def test_how_many_agents_begin_is_said_where_it_is_not_one_for_each_task(tmp_path: Path) -> None:
+    assert "spawns" not in (await answered(tmp_path))["forecast"]
+    command = {"id": "lint", "do": "Lint", "command": ["git", "status"], "deps": ["docs"]}
+    assert (await answered(tmp_path, [*TASKS, command], reviews="none"))["forecast"]["spawns"] == len(TASKS)
+    ended = await answered(tmp_path, reviews="end")
+    assert ended["forecast"]["spawns"] > len(TASKS) + 1
 
 
 async def test_a_council_stands_in_the_waves_for_those_who_sit_in_it(tmp_path: Path) -> None:

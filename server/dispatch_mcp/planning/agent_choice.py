@@ -23,6 +23,9 @@ REVIEWERS: Final = "reviewers"
 """The roster that the reviews of single tasks choose from."""
 
 
+NO_SPECIALIST: Final = "No specialist fits; you may name one."
+
+
 class Question(NamedTuple):
     """A task for which the words alone are not sure, and the agents that are offered for it, the likeliest first."""
 
@@ -55,25 +58,19 @@ Chooser = Callable[[Sequence[Question]], Awaitable[Choices]]
 
 @dataclass(slots=True)
 class AgentAssignment:
-    """The tasks with their agents; by id what was chosen, the strategy of its route, and why no specialist has it."""
+    """The tasks with their agents; by id what was chosen and the strategy of its route; those without a specialist."""
 
     tasks: list[model.Task] = field(default_factory=list[model.Task])
     choices: dict[str, dict[str, model.Json]] = field(default_factory=dict[str, dict[str, model.Json]])
     strategies: dict[str, confidence.Strategy] = field(default_factory=dict[str, confidence.Strategy])
-    without_home: dict[str, str] = field(default_factory=dict[str, str])
+    without_home: list[str] = field(default_factory=list[str])
     route_count: int = 0
 
     @property
     def notices(self) -> list[problems.Notice]:
-        """What to tell of tasks for which no specialist was found, each with the reason if it is only one."""
+        """What to tell of tasks for which no specialist was found."""
         ids = tuple(self.without_home)
-        if not ids:
-            return []
-        why = self.without_home[ids[0]] if len(ids) == 1 else "No specialist fits."
-        generals = {agent for task in self.tasks if task.id in self.without_home and (agent := task.agent)}
-        doer = f" {' and '.join(sorted(generals))} takes over unless you name one." if generals else ""
-        doer = doer or ("" if len(ids) == 1 else " Name one, or go on.")
-        return [problems.Notice(code="low_confidence_route", tasks=ids, message=f"{why}{doer}")]
+        return [problems.Notice(code="low_confidence_route", tasks=ids, message=NO_SPECIALIST)] if ids else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +127,15 @@ class AgentChoice:
             assignment.choices[task.id] = {**choice, "by": "model"}
             return
         if route.specialist is None:
-            assignment.without_home[task.id] = route.why
+            assignment.without_home.append(task.id)
         agent = route.specialist or route.general or ("" if _is_review(task) else self.general)
         if not agent:
             assignment.tasks.append(task)
             return
         choice = {"agent": agent, "model": task.model or route.model}
         assignment.tasks.append(task.model_copy(update=choice))
-        assignment.choices[task.id] = {**choice, "conf": round(route.confidence, 2)} if route.specialist else choice
+        doubtful = route.specialist and route.confidence < self.bands.review
+        assignment.choices[task.id] = {**choice, "conf": round(route.confidence, 2)} if doubtful else choice
 
 
 def is_settled(task: model.Task) -> bool:

@@ -92,8 +92,7 @@ class Forecast:
 
     `dollars` covers the tasks with a price and is None when there is none; `unpriced` counts the others. `learned`
     counts the tasks that history speaks for, `tasks` all of them; `spawns` is how many a model carries out. `waits` are
-    people's decisions: nobody knows how long they take, so they are in no figure. `speedup` is how many times shorter
-    the plan is than its tasks one by one.
+    people's decisions: nobody knows how long they take, so they are in no figure.
     """
 
     tokens: Interval
@@ -104,7 +103,6 @@ class Forecast:
     unpriced: int = 0
     learned: int = 0
     waits: int = 0
-    speedup: float = 1.0
 
     @property
     def basis(self) -> str:
@@ -128,7 +126,7 @@ class Forecast:
         out["min"] = [round(m) if m >= 10 else round(m, 1) for m in self.minutes]
         if self.waits:
             out["waits"] = self.waits
-        return {**out, "speedup": round(self.speedup, 1), "spawns": self.spawns, "basis": self.basis}
+        return {**out, "spawns": self.spawns, "basis": self.basis}
 
 
 def counted_tokens(usage: model.Usage) -> int:
@@ -222,7 +220,6 @@ def of_plan(schedule: plan_checks.ScheduledPlan, workers: int, past: Past, price
         unpriced=len(by_model) - len(costs),
         learned=sum(use.samples > 0 for use in by_model),
         waits=sum(task.worker is model.WorkerKind.HUMAN for task in schedule.tasks),
-        speedup=schedule.estimate.speedup,
     )
 
 

@@ -103,7 +103,7 @@ def of_tasks(tasks: Sequence[model.Task]) -> Iterator[problems.Notice]:
     if len(tasks) > 1:
         silent = [task.id for task in tasks if not (task.files or task.joins or task.reviews) and says_to_write(task)]
         if silent:
-            yield _about("no_files_declared", silent, "No `files`: write conflicts go unseen.")
+            yield _about("no_files_declared", silent, "Write conflicts go unseen.")
 
 
 def _slower(before: float, after: float) -> Iterator[problems.Notice]:

@@ -56,7 +56,7 @@ repeats itself."""
 
 _GAPS: Final = {
     "goal_empty": "no goal",
-    "goal_unmeasurable": "goal cannot be measured",
+    "goal_unmeasurable": "no measurable goal",
     "limits_missing": "no constraints",
     "deliverables_missing": "no output",
     "deliverable_vague": "vague output",
@@ -99,14 +99,18 @@ def lint_tasks(tasks: Sequence[model.Task]) -> list[Notice]:
     gaps: dict[str, list[str]] = {}
     for code in _GAPS:
         if code in lacking:
-            gaps.setdefault(_whose(lacking[code], len(sample)), []).append(_GAPS[code])
+            gaps.setdefault(_whose(lacking[code], [task.id for task in sample]), []).append(_GAPS[code])
     parts = [f"{whose}: {', '.join(phrases)}" for whose, phrases in gaps.items()]
     return [Notice(code="brief_gaps", message="; ".join(parts))] if parts else []
 
 
-def _whose(ids: Sequence[str], count: int) -> str:
-    if len(ids) == count > 1:
+def _whose(ids: Sequence[str], all_ids: Sequence[str]) -> str:
+    gap_ids = {*ids}
+    exceptions = [task_id for task_id in all_ids if task_id not in gap_ids]
+    if not exceptions and len(ids) > 1:
         return "all"
+    if len(ids) > 2 >= len(exceptions):
+        return f"all but {', '.join(exceptions)}"
     more = f" +{len(ids) - 2}" if len(ids) > 2 else ""
     return ", ".join(ids[:2]) + more
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from pydantic import ValidationError
@@ -27,7 +28,7 @@ def plan_answer(proposal: plan_proposals.PlanProposal, words: Words, *, diagram:
         proposal.prepared, plan_id=short_ids.short(plan.id), version=plan.version, decided=_decided(proposal)
     )
     answer = {**_added(proposal, words), **_without_seats(schedule, _seats(proposal))}
-    answer["forecast"] = plan.forecast
+    answer["forecast"] = _forecast(plan, sum(map(len, answer["waves"])))
     answer |= proof_proposals.answer(proposal.proofs)
     if proposal.changes:
         answer["changes"] = proposal.changes
@@ -39,9 +40,32 @@ def plan_answer(proposal: plan_proposals.PlanProposal, words: Words, *, diagram:
 def _without_seats(schedule: Mapping[str, model.Json], seats: Collection[str]) -> dict[str, model.Json]:
     """Returns a schedule in which a council stands for those who sit in it, as in what was added."""
     waves = [[task_id for task_id in wave if task_id not in seats] for wave in schedule["waves"]]
-    path = [task_id for task_id in schedule["critical_path"] if task_id not in seats]
-    tasks = {task_id: decision for task_id, decision in schedule.get("tasks", {}).items() if task_id not in seats}
-    return {**schedule, "waves": [wave for wave in waves if wave], "tasks": tasks, "critical_path": path}
+    decisions = {task_id: decision for task_id, decision in schedule.get("tasks", {}).items() if task_id not in seats}
+    answer = {
+        **schedule,
+        "waves": [wave for wave in waves if wave],
+        "tasks": _with_common_model(decisions),
+        "critical_path": [task_id for task_id in schedule["critical_path"] if task_id not in seats],
+    }
+    return {name: value for name, value in answer.items() if value not in ([], {})}
+
+
+def _with_common_model(decisions: Mapping[str, Mapping[str, model.Json]]) -> Mapping[str, Mapping[str, model.Json]]:
+    """Returns decisions in which the commonest model stands once, for `*`, if each of them has one."""
+    counts = Counter(decision.get("model") for decision in decisions.values())
+    if None in counts or len(counts) == len(decisions):
+        return decisions
+    common = ("model", counts.most_common(1)[0][0])
+    rest = {
+        task_id: {name: value for name, value in decision.items() if (name, value) != common}
+        for task_id, decision in decisions.items()
+    }
+    return {"*": dict([common]), **rest}
+
+
+def _forecast(plan: model.Plan, count: int) -> dict[str, model.Json]:
+    """Returns a plan's forecast; that each of its `count` tasks is one agent's work need not be said."""
+    return {name: value for name, value in plan.forecast.items() if (name, value) != ("spawns", count)}
 
 
 def _added(proposal: plan_proposals.PlanProposal, words: Words) -> dict[str, model.Json]:
@@ -104,12 +128,9 @@ def _is_gate(task: model.Task) -> bool:
 
 
 def _decided(proposal: plan_proposals.PlanProposal) -> Mapping[str, Mapping[str, model.Json]]:
-    """Returns what was chosen for each task; who is sure of it (1.0) need not say so."""
+    """Returns what was chosen for each task."""
     goals = {task_id: {"do": do} for task_id, do in proposal.goals.items()}
-    choices = {
-        task_id: {name: value for name, value in choice.items() if (name, value) != ("conf", 1.0)}
-        for task_id, choice in proposal.decided.items()
-    }
+    choices = proposal.decided
     return {task_id: {**goals.get(task_id, {}), **choices.get(task_id, {})} for task_id in {**goals, **choices}}
 
 
