@@ -46,6 +46,8 @@ _GIT_IDENTITY = {
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background, which children would inherit
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What modules share is made before a test has its own home: no git setting of this machine's user is in that.
+    os.environ |= {**_GIT_IDENTITY, "GIT_CONFIG_GLOBAL": os.devnull}
     if _has_room_in_memory() and not config.option.basetemp:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     config.addinivalue_line("markers", "promise(id): shows a promise that tests/promises.toml lists as shown")
