@@ -165,9 +165,11 @@ class CountedStore(sqlite_store.Store):
 
     reads = 0
 
-    async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
+    async def outcomes(
+        self, run_id: str, task_ids: Iterable[str], *, with_output: bool = True
+    ) -> dict[str, model.Outcome]:
         self.reads += 1
-        return await super().outcomes(run_id, task_ids)
+        return await super().outcomes(run_id, task_ids, with_output=with_output)
 
 
 async def test_the_tasks_of_a_wave_share_one_look_at_what_earlier_runs_have_decided(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import store_setup
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import records
-from dispatch_mcp.store import owner_locks, sqlite_store
+from dispatch_mcp.store import blobs, owner_locks, sqlite_store
 
 pytestmark = pytest.mark.anyio
 
@@ -278,6 +279,50 @@ async def test_of_outcomes_that_are_looked_through_only_one_is_held_at_a_time(tm
         await store.advance("run", store_setup.step(owner, *reports))
         lines = await store.of_outcomes("run", ["a", "b", "c", "none"], view)
     assert lines == {name: (f"{name}: {text[:5]}", 0) for name in ("a", "b", "c")}
+
+
+LONG = "x" * sqlite_store.INLINE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_short"),
+    [
+        ({"output": LONG}, True),
+        ({"output": {"text": LONG}, "receipts": (model.Receipt(kind="claim", ok=True, detail="said"),)}, True),
+        ({"output": [LONG], "handoff": model.Handoff(open_questions=("Why?",)), "unverified": True}, True),
+        ({"output": "short"}, False),
+        ({"output": LONG, "error": LONG}, False),
+        ({"error": LONG}, False),
+    ],
+    ids=["text", "object", "list", "inline", "both long", "no output"],
+)
+async def test_of_a_long_outcome_all_but_the_output_is_read_without_its_blob(
+    tmp_path: Path, fields: dict[str, Any], *, is_short: bool
+) -> None:
+    outcome = store_setup.done("Done “so”", **fields)
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        await store.advance("run", store_setup.step(owner, store_setup.report(start, outcome)))
+        assert await store.outcomes("run", ["a"]) == {"a": outcome}
+        expected = outcome.model_copy(update={"output": sqlite_store.WITHHELD}) if is_short else outcome
+        assert await store.outcomes("run", ["a"], with_output=False) == {"a": expected}
+        for blob in (tmp_path / blobs.FOLDER).glob("*/*"):
+            blob.write_bytes(b"{}")
+        if is_short:
+            assert await store.outcomes("run", ["a"], with_output=False) == {"a": expected}
+            with pytest.raises(errors.StoreDamaged):
+                await store.outcomes("run", ["a"])
+
+
+async def test_of_a_long_outcome_that_an_earlier_build_has_stored_the_blob_is_read(tmp_path: Path) -> None:
+    outcome = store_setup.done(output=LONG)
+    async with store_setup.running(tmp_path, store_setup.chain("a")) as (store, owner):
+        [start] = (await store.advance("run", store_setup.step(owner))).starts
+        await store.advance("run", store_setup.step(owner, store_setup.report(start, outcome)))
+    store_setup.raw(tmp_path, "DROP TRIGGER result_is_immutable")
+    store_setup.raw(tmp_path, "UPDATE result SET head = NULL")
+    async with sqlite_store.open_store(tmp_path) as store:
+        assert await store.outcomes("run", ["a"], with_output=False) == {"a": outcome}
 
 
 async def test_the_next_attempt_begins_with_what_the_one_before_has_left(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_replays_of_an_older_schema_still_find_the_results_that_they_took_over(t
     with closing(sqlite.open_writer(tmp_path)) as conn:
         found = conn.execute("SELECT result.task, result.attempt FROM replay JOIN result ON result.no = source")
         assert found.fetchall() == [(7, 2)]
-        conn.execute("INSERT INTO result VALUES (NULL, 7, 3, 'key', 'other', 0, '{}', NULL)")
+        conn.execute("INSERT INTO result VALUES (NULL, 7, 3, 'key', 'other', 0, '{}', NULL, NULL)")
         assert conn.execute("SELECT max(no) FROM result").fetchone() == (8,)
 
 

@@ -113,7 +113,7 @@ async def _results(
     chars = run_picture.share(len(view.tasks))
     results: dict[str, run_picture.ResultPicture] = {}
     for start in range(0, len(names), MOST_RESULTS):
-        outcomes = await store.outcomes(view.run.id, names[start : start + MOST_RESULTS])
+        outcomes = await store.outcomes(view.run.id, names[start : start + MOST_RESULTS], with_output=False)
         results |= await computation.apart(_pictures, outcomes, chars)
     return results
 

@@ -190,7 +190,7 @@ async def trace_view(
 async def report(store: sqlite_store.Store, view: run_view.RunView, _cursor: str) -> answers.Trace:
     """Returns the results as a document for people; what comes next stands beside it."""
     attempts = await store.attempts(view.run.id)
-    outcomes = await store.outcomes(view.run.id, run_report.shown_tasks(view))
+    outcomes = await store.outcomes(view.run.id, run_report.shown_tasks(view), with_output=False)
     return _head(view, text=await computation.apart(run_report.markdown, view, attempts, outcomes))
 
 
@@ -361,7 +361,7 @@ async def _result_lines(
     def line(task_id: str, outcome: model.Outcome) -> answers.ResultLine:
         return _result_line(view.run.id, task_id, states[task_id], outcome, full=full)
 
-    lines = await store.of_outcomes(view.run.id, [task.id for task in page if task.result], line)
+    lines = await store.of_outcomes(view.run.id, [task.id for task in page if task.result], line, with_output=full)
     failures = await _failures(store, view.run.id, page)
     return _told_once([lines.get(task.id) or _failure_line(task, failures) for task in page])
 
@@ -369,7 +369,7 @@ async def _result_lines(
 async def artifacts(store: sqlite_store.Store, view: run_view.RunView, task_id: str, cursor: str) -> answers.Trace:
     """Returns a page of the artifacts that results name; those of one task with their text, a page after the other."""
     rows = [view.task(task_id)] if task_id else [task for task in view.tasks if task.result]
-    outcomes = await store.outcomes(view.run.id, [task.id for task in rows])
+    outcomes = await store.outcomes(view.run.id, [task.id for task in rows], with_output=False)
     lines = [
         answers.ArtifactLine(task_id=name, **artifact.model_dump())
         for name, outcome in outcomes.items()
@@ -418,7 +418,7 @@ async def todo(store: sqlite_store.Store, view: run_view.RunView, cursor: str) -
 async def _left_to_do(store: sqlite_store.Store, view: run_view.RunView) -> list[str]:
     """Returns what reviews that passed have found all the same, and nobody has to do before the run goes on."""
     reviews = [task.id for task in view.plan.tasks if task.reviews and view.states.get(task.id) in model.TASK_DONE]
-    outcomes = await store.outcomes(view.run.id, reviews) if reviews else {}
+    outcomes = await store.outcomes(view.run.id, reviews, with_output=False) if reviews else {}
     return [f"{name}: {text}" for name in outcomes for text in outcomes[name].handoff.open_questions]
 
 

@@ -119,7 +119,7 @@ WHERE run = (SELECT no FROM run WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
 """
 _LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM event WHERE run = (SELECT no FROM run WHERE id = ?)"
 _BODIES = """
-SELECT task.id, result.body, result.blob
+SELECT task.id, result.body, result.blob, result.head
 FROM json_each(?2) AS wanted
 JOIN task ON task.run = (SELECT no FROM run WHERE id = ?1) AND task.id = wanted.value
 JOIN result ON result.no = coalesce(
@@ -412,7 +412,7 @@ async def bodies(reader: Reader, run_id: str, task_ids: Iterable[str]) -> dict[s
     """Returns the texts of accepted outcomes by task."""
     ids = json.dumps([codec.clean(task_id) for task_id in task_ids])
     rows = await reader.rows(_BODIES, (codec.clean(run_id), ids))
-    return {str(row[0]): table_rows.Body(_text(row[1]), _text(row[2])) for row in rows}
+    return {str(row[0]): table_rows.Body(*map(_text, row[1:])) for row in rows}
 
 
 def _number(cell: model.Json) -> int:

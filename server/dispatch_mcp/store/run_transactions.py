@@ -590,7 +590,7 @@ def _results(live: Live, reports: Iterable[Report]) -> list[tuple[object, ...]]:
             unverified = report.outcome.unverified
             key = key or live.core.key(report.task_id)
             number = live.numbers[report.task_id]
-            rows.append((number, report.attempt, key, digest, unverified, body.inline, body.blob))
+            rows.append((number, report.attempt, key, digest, unverified, body.inline, body.blob, body.head))
     return rows
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio.to_thread
 
@@ -52,6 +52,9 @@ RELEASE_S = 1.0
 
 INLINE_BYTES = 64 * 1024
 """Outcomes whose text is longer go to a blob."""
+
+WITHHELD: Final = "[not read]"
+"""What stands for an output that is there and was not asked for."""
 
 
 class Store:
@@ -195,7 +198,7 @@ class Store:
         for place, body in enumerate(bodies):
             if body is not None and body.inline is not None and len(body.inline) > INLINE_BYTES:
                 digest = await anyio.to_thread.run_sync(self._blobs.put, body.inline.encode())
-                bodies[place] = table_rows.Body(None, digest)
+                bodies[place] = table_rows.Body(None, digest, _head(step.finished[place].outcome))
         return await self._writer.run(lambda conn: self._runs.advance(conn, run_id, step, bodies))
 
     async def adopt(self, run_id: str, owner_id: str) -> int | None:
@@ -343,15 +346,27 @@ class Store:
         """Returns the accepted outcome of a task, wherever it was made, or None."""
         return (await self.outcomes(run_id, [task_id])).get(task_id)
 
-    async def outcomes(self, run_id: str, task_ids: Iterable[str]) -> dict[str, model.Outcome]:
+    async def outcomes(
+        self, run_id: str, task_ids: Iterable[str], *, with_output: bool = True
+    ) -> dict[str, model.Outcome]:
         """Returns the accepted outcomes of those tasks that have one."""
-        return await self.of_outcomes(run_id, task_ids, lambda _, outcome: outcome)
+        return await self.of_outcomes(run_id, task_ids, lambda _, outcome: outcome, with_output=with_output)
 
     async def of_outcomes(
-        self, run_id: str, task_ids: Iterable[str], view: Callable[[str, model.Outcome], T]
+        self,
+        run_id: str,
+        task_ids: Iterable[str],
+        view: Callable[[str, model.Outcome], T],
+        *,
+        with_output: bool = True,
     ) -> dict[str, T]:
-        """Returns what a view makes of each accepted outcome by its task, of which only one is held at a time."""
+        """Returns what a view makes of each accepted outcome by its task, of which only one is held at a time.
+
+        Without `with_output` long ones are not read: `WITHHELD` may stand for their output.
+        """
         bodies = await queries.bodies(self._reader, run_id, task_ids)
+        if not with_output:
+            bodies = {task_id: table_rows.Body(body.inline or body.head, body.blob) for task_id, body in bodies.items()}
 
         def read() -> dict[str, T]:
             return {task_id: view(task_id, self._outcome(body)) for task_id, body in bodies.items()}
@@ -529,6 +544,14 @@ def _body(outcome: model.Outcome) -> table_rows.Body | None:
     if outcome.state is not model.AttemptState.SUCCEEDED:
         return None
     return table_rows.Body(codec.dump(outcome, sparse=True), None)
+
+
+def _head(outcome: model.Outcome) -> str | None:
+    """Returns the text of an outcome without its output, None where that is long too."""
+    if outcome.output is not None:
+        outcome = outcome.model_copy(update={"output": WITHHELD})
+    text = codec.dump(outcome, sparse=True)
+    return text if len(text) <= INLINE_BYTES else None
 
 
 @asynccontextmanager

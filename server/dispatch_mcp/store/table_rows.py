@@ -134,7 +134,7 @@ WHERE task = ? AND attempt = ? AND coalesce(cost_usd, 0.0) = 0.0
   AND coalesce(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens, 0) = 0
 """
 _INSERT_RESULT = """
-INSERT INTO result (task, attempt, key, digest, unverified, body, blob) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO result (task, attempt, key, digest, unverified, body, blob, head) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _INSERT_REPLAY = "INSERT INTO replay (task, source) VALUES (?, ?)"
 _INSERT_EVENT = "INSERT INTO event (run, seq, kind, at, task, attempt, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -142,10 +142,11 @@ _INSERT_EVENT = "INSERT INTO event (run, seq, kind, at, task, attempt, data) VAL
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The text of an outcome as `result` keeps it: inline, or by the digest of a blob."""
+    """The text of an outcome as `result` keeps it: inline, or by the digest of a blob and without its output."""
 
     inline: str | None
     blob: str | None
+    head: str | None = None
 
 
 def run_row(conn: sqlite3.Connection, run_id: str) -> RunRow:
@@ -384,7 +385,7 @@ def add_late_usage(conn: sqlite3.Connection, numbers: Numbers, report: transitio
 
 
 def insert_results(conn: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
-    """Adds accepted results: (task number, attempt, key, digest, unverified, inline body, blob digest).
+    """Adds accepted results: (task number, attempt, key, digest, unverified, inline body, blob digest, head).
 
     The newest of a task is the one that stands; those before it were sent back.
     """
