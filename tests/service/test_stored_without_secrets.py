@@ -64,6 +64,27 @@ async def test_no_field_of_a_plan_a_message_or_a_reason_keeps_a_secret(tmp_path:
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+async def test_no_part_of_a_secret_is_kept_where_a_report_is_cut(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    settings = memory_client.settings(home, memory_client.repository(tmp_path / "shop"))
+    limits = (1_200, 2_000, 4_000, 20_000)
+    tasks = [{"id": f"t{number}", "do": f"Write part {number}", "agent": "Plan"} for number in range(len(limits) * 3)]
+    async with composition.open_dispatcher(settings, redactor=redaction.Redactor([VALUE])) as app:
+        run = await app.dispatch(plan_id=(await app.plans.plan(tasks, max_parallel=len(tasks))).plan.id, worker="host")
+        texts = [f"{'word ' * ((limit - 12) // 5)}{TOKEN} {'word ' * 5_000}" for limit in limits]
+        texts += [f"{'word ' * ((limit - 9) // 5)}{VALUE} {'word ' * 5_000}" for limit in limits]
+        results = [{"task_id": f"t{number}", "attempt": 1, "text": text} for number, text in enumerate(texts)]
+        results += [
+            {"task_id": f"t{number}", "attempt": 1, "status": "failed", "error": text, "handoff": {"notes": text}}
+            for number, text in enumerate(texts[: len(limits)], len(texts))
+        ]
+        await app.report(run.run_id, results)
+    kept = store_setup.everything_below(home)
+    assert kept.count(b"[redacted:") >= len(results)
+    assert TOKEN[3:9].encode() not in kept
+    assert VALUE[:6].encode() not in kept
+
+
 def test_tasks_without_secrets_stay_the_same_objects() -> None:
     task = planned(id="a", do="Write it", files=["x.py"], command=["make", "test"])
     [same] = outcome_redaction.tasks(redaction.Redactor(["make it so"]), [task])

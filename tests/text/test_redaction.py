@@ -120,6 +120,77 @@ def test_a_secret_that_its_surroundings_give_away_is_gone_and_they_stay(kind: st
         assert redaction.Redactor().redact(f"{before}{secret}{after}") == f"{before}[redacted:{kind}]{after}"
 
 
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("kind", sorted({*SHAPES} - {"private-key"}) + sorted(INSIDE))
+@pytest.mark.parametrize("cut", [redaction.beginning, redaction.ending])
+def test_where_a_text_is_cut_no_part_of_a_secret_stays(kind: str, cut: Callable[[str, int], str]) -> None:
+    pick = random.Random(kind)
+    secret = SHAPES[kind](pick) if kind in SHAPES else made(pick, ALNUM, 40 if kind == "aws-secret" else 44)
+    before, after = INSIDE.get(kind, ("", ""))
+    frames = (
+        ("It is {} as before", "\u5bc6\u94a5 {}\nnext", "{} x", "x {}") if kind in SHAPES else ("last\n{} or\nnext",)
+    )
+    parts = {secret[at : at + redaction.SHORTEST] for at in range(8, len(secret) - redaction.SHORTEST)}
+    for frame in frames:
+        text = frame.format(f"{before}{secret}{after}")
+        for limit in range(len(text) + 2):
+            assert len(cut(text, limit)) <= limit
+            shown = redaction.Redactor().redact(cut(text, limit))
+            assert not [part for part in parts if part in shown], (text, limit, shown)
+
+
+@pytest.mark.promise("S10")
+def test_of_a_key_that_a_cut_leaves_without_its_end_no_line_stays() -> None:
+    block = key_block(random.Random(1))
+    for limit in range(1, len(block)):
+        shown = redaction.Redactor().redact(redaction.beginning(f"{block}\nafter", limit))
+        assert not [line for line in block.splitlines()[1:-1] if line[:20] in shown]
+
+
+@pytest.mark.promise("S10")
+@given(st.text(alphabet=ALNUM + "!#%&*", min_size=redaction.SHORTEST, max_size=40), st.text(), st.integers(0, 200))
+def test_of_a_value_that_is_cut_no_part_stays(value: str, before: str, limit: int) -> None:
+    text = f"{before} {value} behind"
+    for cut in (redaction.beginning(text, limit), redaction.ending(text, limit)):
+        assert cut in text
+        shown = redaction.Redactor([value]).redact(cut)
+        assert not any(word and word != value and word in value for word in set(shown.split()) - set(before.split()))
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("one two three", 20, "one two three"),
+        ("one two three", 13, "one two three"),
+        ("one two three", 7, "one two"),
+        ("one two three", 8, "one two "),
+        ("one two three", 9, "one two "),
+        ("one", 2, ""),
+        ('{"a":"bcd","e":"fgh"}', 13, '{"a":"bcd","'),
+        ("\u4e00\u4e8c\u4e09\u56db", 2, "\u4e00\u4e8c"),
+        ("", 0, ""),
+    ],
+)
+def test_a_text_is_cut_between_words(text: str, limit: int, shown: str) -> None:
+    assert redaction.beginning(text, limit) == shown
+    assert redaction.ending(text[::-1], limit) == shown[::-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "shown"),
+    [
+        ("one two\nthree", 13, "one two\nthree"),
+        ("one two\nthree", 11, "three"),
+        ("one two\nthree", 5, "three"),
+        ("one two\nthree", 4, ""),
+        ("one two", 4, " two"),
+        ("one two", 0, ""),
+    ],
+)
+def test_of_the_end_of_a_text_a_cut_line_is_left_out(text: str, limit: int, shown: str) -> None:
+    assert redaction.ending(text, limit) == shown
+
+
 def test_each_pattern_has_a_planted_secret() -> None:
     assert {pattern.kind for pattern in redaction.PATTERNS} == SHAPES.keys() | INSIDE.keys()
     assert len(SHAPES) * len(FRAMES) + len(INSIDE) * 10 >= 300

@@ -97,7 +97,7 @@ def test_a_success_is_a_claim_until_receipts_prove_it() -> None:
     assert [(receipt.kind, receipt.ok, receipt.detail) for receipt in outcome.receipts] == [
         ("claim", True, "said by opus")
     ]
-    assert provider_errors.succeeded(model.Handoff(), "x" * 5_000, model.Usage(), "opus").summary == "x" * 1_200
+    assert provider_errors.succeeded(model.Handoff(), "x " * 5_000, model.Usage(), "opus").summary == "x " * 600
 
 
 def test_a_deadline_is_no_failure_of_the_work_and_keeps_what_was_used() -> None:

@@ -10,7 +10,7 @@ import anyio
 
 from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, ports, transitions, work_order
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, redaction
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,8 @@ async def _carried_out(worker: ports.Worker, watch: _SpendWatch, work: work_orde
 
 def failure(kind: str, error: str, *, retryable: bool = False) -> model.Outcome:
     """Returns a failed outcome."""
-    return model.Outcome(
-        state=AttemptState.FAILED, error=error, error_kind=kind, summary=error[:1200], retryable=retryable
-    )
+    summary = redaction.beginning(error, 1_200)
+    return model.Outcome(state=AttemptState.FAILED, error=error, error_kind=kind, summary=summary, retryable=retryable)
 
 
 def fault(crash: Exception, usage: model.Usage) -> model.Outcome:

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from dispatch_mcp import model
-from dispatch_mcp.text import escape, json_types
+from dispatch_mcp.text import escape, json_types, redaction
 from dispatch_mcp.text.reading import handoff_texts
 
 # Lists and texts are cut below what a dependant's brief can hold at all (`prompt_builder.DATA_LIMIT`).
@@ -90,7 +90,7 @@ def _string(value: model.Json) -> str:
     if len(fields) == 1 and fields.keys() <= {"path", "file", "name", "text"}:
         return _string(next(iter(fields.values())))
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return escape.encodable(text).strip()[:_MAX_TEXT]
+    return redaction.beginning(escape.encodable(text).strip(), _MAX_TEXT)
 
 
 def _artifact(value: model.Json) -> model.Artifact:

@@ -23,7 +23,7 @@ from dispatch_mcp.model import (
     usage_reader,
 )
 from dispatch_mcp.runs import handoff_parser
-from dispatch_mcp.text import json_types
+from dispatch_mcp.text import json_types, redaction
 from dispatch_mcp.text.reading import handoff_texts, reported_failures
 
 MAX_REPORT_CHARS: Final = 2_000_000
@@ -77,7 +77,9 @@ class HostReport:
     def answer(self) -> model.Json:
         """All that was answered: what one field holds, or a text of what several do, the form of an answer last."""
         text = "" if self.text == self.output else self.text
-        error = "" if self.text[:KEPT_CHARS] in self.error else self.error  # one that only repeats how it began
+        error = (
+            "" if redaction.beginning(self.text, KEPT_CHARS) in self.error else self.error
+        )  # one that only repeats how it began
         parts = [part for part in (text, error, dict(self.handoff or {}), self.output) if part not in ("", None, {})]
         if len(parts) < 2:
             return parts[0] if parts else None
@@ -205,12 +207,12 @@ def _report(
             f"{place}.text has {len(text):,} characters; at most {MAX_REPORT_CHARS:,} are taken. Put the rest into a "
             "file and name it."
         )
-    error = _text(fields.get("error"))[:MAX_ERROR_CHARS]
+    error = redaction.beginning(_text(fields.get("error")), MAX_ERROR_CHARS)
     end = _end(fields, place)
     if end == "succeeded" and reported_failures.is_notice_of_start(text or _text(output)):
         raise _Wrong(f"{place}.text only says that a subagent has begun; report its own answer when it comes.")
     if end == "partial":
-        error = error or f"Only part of it was done. The answer began:\n{text[:KEPT_CHARS]}"
+        error = error or f"Only part of it was done. The answer began:\n{redaction.beginning(text, KEPT_CHARS)}"
     return HostReport(
         task_id=task_id,
         attempt=attempt,

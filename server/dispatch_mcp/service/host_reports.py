@@ -30,7 +30,7 @@ from dispatch_mcp.runs import budget, handoff_parser, message_rules, receipts, r
 from dispatch_mcp.service import answers, host_assignments, messaging, route_memory
 from dispatch_mcp.store import sqlite_store
 from dispatch_mcp.store.looks import host_begins
-from dispatch_mcp.text import escape, json_types
+from dispatch_mcp.text import escape, json_types, redaction
 from dispatch_mcp.text.reading import handoff_texts, reported_failures
 
 MOST_REFUSALS = 5
@@ -312,7 +312,7 @@ def outcome_of(report: report_reader.HostReport, subagents: Collection[str] = ()
     claim = model.Receipt(kind="claim", ok=state is AttemptState.SUCCEEDED, detail="reported by the host")
     return model.Outcome(
         state=state,
-        summary=(handoff.completed_work or report.text or report.error)[:SUMMARY_CHARS],
+        summary=redaction.beginning(handoff.completed_work or report.text or report.error, SUMMARY_CHARS),
         handoff=handoff,
         output=report.output if report.output is not None else (report.text or None),
         error=report.error or problem if state is AttemptState.FAILED else problem,
@@ -552,5 +552,5 @@ def _handoff(report: report_reader.HostReport) -> tuple[model.Handoff, str]:
     else:
         handoff, problem = handoff_parser.parse_answer(report.text)
     if handoff is None:
-        return model.Handoff(completed_work=report.text[:2000]), problem
+        return model.Handoff(completed_work=redaction.beginning(report.text, 2_000)), problem
     return handoff, ""

@@ -7,6 +7,7 @@ import functools
 import html
 import json
 import re
+import string
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 from urllib import parse
@@ -252,6 +253,33 @@ class _Replacement(NamedTuple):
         start, end = match.span("secret")
         head, tail = match.string[match.start() : start], match.string[end : match.end()]
         return f"{head}{_mark(self.kind)}{tail}"
+
+
+_GRAPHIC: Final = string.ascii_letters + string.digits + string.punctuation
+_WITHIN_TOKENS: Final = _GRAPHIC.translate(str.maketrans("", "", "\"'`{}[](),;<>|"))
+
+
+def beginning(text: str, limit: int) -> str:
+    """Returns the first characters of a text, without a word that would be cut: nobody recognises half a secret."""
+    return _without_last(text[:limit], text[limit : limit + 1])
+
+
+def ending(text: str, limit: int) -> str:
+    """Returns the last characters of a text, without a line that would be cut, or a word of the only one.
+
+    A name may stand before a secret that is recognised by nothing else.
+    """
+    tail, before = text[len(text) - limit :] if limit < len(text) else text, text[: max(0, len(text) - limit)][-1:]
+    if before not in ("", "\n") and "\n" in tail:
+        return tail.partition("\n")[2]
+    return _without_last(tail[::-1], before)[::-1]
+
+
+def _without_last(text: str, behind: str) -> str:
+    """Returns a text without its last word, if the character behind it belongs to that too."""
+    if not behind or behind not in _GRAPHIC:
+        return text
+    return text.rstrip(_GRAPHIC) or text.rstrip(_WITHIN_TOKENS)
 
 
 def _mark(kind: str) -> str:

@@ -14,7 +14,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.git import command_log, edits_copy, git_process, repository_programs
 from dispatch_mcp.model import AttemptState, failures, ports, work_order
 from dispatch_mcp.process import allowlist, child_environment, program_path, supervisor
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, redaction
 from dispatch_mcp.text.reading import runner_endings
 from dispatch_mcp.workers import attempt_scope
 
@@ -234,7 +234,8 @@ def _shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
-    return text[:half] + _CUT.format(len(text) - 2 * half) + text[-half:]
+    head, tail = redaction.beginning(text, half), redaction.ending(text, half)
+    return head + _CUT.format(len(text) - len(head) - len(tail)) + tail
 
 
 def _quoted(command: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp import model
 from dispatch_mcp.model import AttemptState, failures, transitions
 from dispatch_mcp.planning import forecast
-from dispatch_mcp.text import escape
+from dispatch_mcp.text import escape, redaction
 from dispatch_mcp.text.reading import reported_failures
 
 MAX_HOLDS: Final = 30
@@ -108,7 +108,7 @@ def failed(
     pause = None if retry_after_s is None else min(max(retry_after_s, 0.0), LONGEST_ASKED_S)
     return model.Outcome(
         state=AttemptState.FAILED,
-        summary=text[:1_200],
+        summary=redaction.beginning(text, 1_200),
         error=text,
         error_kind=trouble.kind,
         retryable=trouble.retryable,
@@ -136,7 +136,7 @@ def succeeded(handoff: model.Handoff, answer: str, usage: model.Usage, said_by: 
     """Returns the outcome of an attempt whose model says that the work is done; receipts have yet to prove it."""
     return model.Outcome(
         state=AttemptState.SUCCEEDED,
-        summary=(handoff.completed_work or answer)[:1_200],
+        summary=redaction.beginning(handoff.completed_work or answer, 1_200),
         handoff=handoff,
         output=answer or None,
         unverified=True,

@@ -22,7 +22,7 @@ from dispatch_mcp.planning.acceptance import Criterion
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import rounds
 from dispatch_mcp.runs import receipts
-from dispatch_mcp.text import escape, json_types, path_globs
+from dispatch_mcp.text import escape, json_types, path_globs, redaction
 from dispatch_mcp.workers import first_state, judging_files, safe_look, workspace_snapshot
 
 log = logging.getLogger(__name__)
@@ -509,7 +509,7 @@ def _glob(root: Path, criterion: Criterion, stop: threading.Event) -> Receipt:
 def _tail(output: model.Json) -> str:
     """Returns the end of what a program printed."""
     text = "\n".join(part.strip() for part in _streams(output)).strip()
-    return f"; it ended with: {escape.one_line(text[-TAIL_CHARS:], limit=TAIL_CHARS)}" if text else ""
+    return f"; it ended with: {escape.one_line(redaction.ending(text, TAIL_CHARS), limit=TAIL_CHARS)}" if text else ""
 
 
 def _streams(output: model.Json) -> tuple[str, str]:

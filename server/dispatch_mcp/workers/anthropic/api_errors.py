@@ -6,6 +6,7 @@ import email.utils
 from collections.abc import Mapping
 from typing import Final
 
+from dispatch_mcp.text import redaction
 from dispatch_mcp.workers import provider_errors
 
 SPEND_LIMITS: Final = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
@@ -61,4 +62,4 @@ def describe(error: Exception) -> str:
         getattr(error, "api_message", None) or getattr(error, "message", None) or str(error) or type(error).__name__
     )
     status = getattr(error, "status_code", None)
-    return f"The provider{f' ({status})' if status else ''}: {str(message)[:600]}"
+    return f"The provider{f' ({status})' if status else ''}: {redaction.beginning(str(message), 600)}"

@@ -20,7 +20,7 @@ from dispatch_mcp.model import model_names, ports, work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.routing import model_choice
 from dispatch_mcp.runs import handoff_schema, prompt_builder, tool_permissions
-from dispatch_mcp.text import json_types
+from dispatch_mcp.text import json_types, redaction
 from dispatch_mcp.workers import answer_room, attempt_scope, file_tools, provider_errors, usage_meter
 from dispatch_mcp.workers.anthropic import api_errors, api_login, conversation
 
@@ -228,7 +228,9 @@ class AnthropicWorker:
         if answer.stop == "refusal":
             talk.forget()
             return provider_errors.failed(
-                provider_errors.Trouble("refusal"), f"The model refused: {answer.text[:600]}", talk.spent
+                provider_errors.Trouble("refusal"),
+                f"The model refused: {redaction.beginning(answer.text, 600)}",
+                talk.spent,
             )
         if answer.stop == "max_tokens" and answer.room.stopper:
             trouble = provider_errors.at_ceiling(answer.room.stopper)

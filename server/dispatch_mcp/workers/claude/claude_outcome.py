@@ -14,7 +14,7 @@ from dispatch_mcp.model import work_order
 from dispatch_mcp.planning import forecast
 from dispatch_mcp.process import supervisor
 from dispatch_mcp.runs import handoff_schema
-from dispatch_mcp.text import escape, json_types
+from dispatch_mcp.text import escape, json_types, redaction
 from dispatch_mcp.workers import provider_errors, usage_meter
 from dispatch_mcp.workers.claude.stream_rows import StreamTranscript
 
@@ -94,7 +94,7 @@ def _answer(transcript: StreamTranscript, work: work_order.WorkOrder) -> tuple[m
 
 
 def _without_result(child: supervisor.ChildResult, usage: model.Usage) -> model.Outcome:
-    complaint = escape.one_line(child.stderr.decode("utf-8", "replace").strip()[-400:], limit=400)
+    complaint = escape.one_line(redaction.ending(child.stderr.decode("utf-8", "replace").strip(), 400), limit=400)
     if child.exit_code == 1 and complaint:
         hint = "Check the version of Claude Code; the doctor command shows it."
         return provider_errors.failed(
