@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -165,3 +165,40 @@ def test_lock_files_are_for_their_user_only(tmp_path: Path) -> None:
         for path in (tmp_path / "owners" / f"{lock.id}.lock", tmp_path / "write.lock"):
             assert path.stat().st_mode & 0o077 == 0
         assert (tmp_path / "owners").stat().st_mode & 0o077 == 0
+
+
+def taken(home: Path) -> int:
+    """Returns how many bytes of the disk the files of all owners take."""
+    return sum(path.stat().st_blocks * 512 for path in (home / "owners").glob("*.lock"))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="bytes are written instead, which a disk may compress")
+def test_who_drives_runs_has_a_reserve_on_the_disk_that_is_given_for_what_has_to_be_written(tmp_path: Path) -> None:
+    with closing(owner_locks.Ownership(tmp_path)) as owner:
+        assert owner.has_room()
+        assert not (tmp_path / "owners").exists()
+        lock_id = owner.id
+        assert taken(tmp_path) >= owner_locks.RESERVE_BYTES
+        owner.make_room()
+        assert (taken(tmp_path), owner.has_room()) == (0, False)
+        assert owner_locks.is_alive(tmp_path, lock_id)
+        assert owner.find_room()
+        assert (owner.has_room(), taken(tmp_path) >= owner_locks.RESERVE_BYTES) == (True, True)
+    assert taken(tmp_path) == 0
+    owner.make_room()
+
+
+def test_who_may_not_have_a_reserve_begins_nothing_and_drives_all_the_same(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+from dispatch_mcp.store import owner_locks
+owner = owner_locks.Ownership(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (owner_locks.RESERVE_BYTES // 2, resource.RLIM_INFINITY))
+print(len(owner.id), owner.has_room(), owner.find_room())
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(owner.find_room(), owner.has_room())
+"""
+    call = [sys.executable, "-c", code, str(tmp_path)]
+    answer = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines() == ["32 False False", "True True"]

@@ -27,7 +27,7 @@ from dispatch_mcp.engine import (
 )
 from dispatch_mcp.engine.driving import run_attempts, run_engine
 from dispatch_mcp.model import ports, records, transitions
-from dispatch_mcp.store import owner_locks, sqlite_store
+from dispatch_mcp.store import owner_locks, sqlite, sqlite_store, whereabouts
 from dispatch_mcp.text import escape
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,7 @@ class EmbeddedEngine(run_engine.RunEngine):
         drive = Drive(self, run_id, records.Owner(self._owner.id, epoch))
         drive.answer_lost = self._epochs.get(run_id) == epoch  # an earlier drive of ours did not let go
         self._drives[run_id], self._epochs[run_id] = drive, epoch
+        self.keep_room()
         self._tasks.start_soon(self._keep, drive)
         self.beat_pulse()  # who tells what this process drives would miss a run that is over before their next look
 
@@ -111,6 +112,28 @@ class EmbeddedEngine(run_engine.RunEngine):
     def driven_runs(self) -> frozenset[str]:
         """The runs that this process drives now."""
         return frozenset(self._drives)
+
+    def keep_room(self) -> None:
+        """Makes room on a full disk for the ends of what runs, and lets nothing more begin on one with little room."""
+        if self._drives and whereabouts.is_full(self.store.home):
+            self._owner.make_room()
+        self._tell_of_room(has_room=not self._drives or self._owner.has_room())
+
+    def make_room(self) -> None:
+        """Makes room for what has to be recorded now; nothing more begins here until there is some again."""
+        self._owner.make_room()
+        self._tell_of_room(has_room=self._owner.has_room())
+
+    def find_room(self) -> bool:
+        """Returns whether there is room for more work again."""
+        self._tell_of_room(has_room=self._owner.find_room())
+        return not self.is_short
+
+    def _tell_of_room(self, *, has_room: bool) -> None:
+        if has_room == self.is_short:
+            self.is_short = not has_room
+            log.warning("%s", "Work begins again." if has_room else whereabouts.shortage(self.store.home))
+            self.beat_pulse()
 
     async def _keep(self, drive: Drive) -> None:
         """Drives one run to its end; whatever happens to it stays with it, and is told of."""
@@ -249,11 +272,15 @@ class Drive:
         return advance
 
     async def _record(self, step: records.Step) -> records.Advance:
-        """Records one batch; what fails may have been recorded all the same."""
+        """Records one batch, and begins what may begin; what fails may have been recorded all the same."""
+        if self.engine.is_short:
+            step = replace(step, start=frozenset())
         try:
             return await self.engine.store.advance(self.run_id, step)
-        except (errors.StoreBusy, errors.StoreUnavailable):
+        except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
             self.answer_lost = True
+            if sqlite.is_of_space(trouble):
+                self.engine.make_room()
             raise
 
     async def _settle(self) -> None:
@@ -287,6 +314,11 @@ class Drive:
                 scope.cancel()
 
     async def _wait(self, until: float | None) -> None:
+        if self.engine.is_short:  # whatever wakes the drive now begins nothing, but may have to be recorded
+            while not self.engine.find_room() and not self._wake.is_set():
+                with anyio.move_on_after(self.engine.pace.retry_store_s):
+                    await self._wake.wait()
+            return
         if until is None:
             await self._wake.wait()
             return

@@ -12,6 +12,7 @@ FOLDER may hold `stdin`, what the program reads. Files it leaves there: `pid` (b
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -23,6 +24,11 @@ GONE_GRACE_S = 0.3
 
 SWEEP_S = 2.0
 """How long descendants are killed that keep making new ones; a fork bomb must not hold up the end for ever."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+ROOM_S, PAUSE_S = 10.0, 0.05
+"""How long a full disk is waited for with what a program has said last and how it ended, and between two tries: the
+server makes room there within a moment."""
 
 CHUNK = 1 << 16
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -61,13 +67,24 @@ def descendants() -> list[int]:
     return family[1:]
 
 
-def write_file(path: str, text: str) -> None:
-    """Writes a small file that a reader sees whole or not at all."""
-    part = path + ".part"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.write(descriptor, text.encode())
-    os.close(descriptor)
-    os.rename(part, path)  # noqa: PTH104 - as above
+def write_file(path: str, text: str, patience_s: float = 0.0) -> None:
+    """Writes a small file that a reader sees whole or not at all; on a full disk tried again for some seconds."""
+    part, until = path + ".part", time.monotonic() + patience_s
+    while True:
+        descriptor = -1
+        try:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.write(descriptor, text.encode())
+            os.rename(part, path)  # noqa: PTH104 - as above
+        except OSError as error:
+            if error.errno not in FULL or time.monotonic() >= until:
+                raise
+            select.select([], [], [], PAUSE_S)
+        else:
+            return
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def ignored(_number: int, _frame: object) -> None:
@@ -95,7 +112,10 @@ class Tap:
         beginning = data[: self.head]
         if beginning:
             self.head -= len(beginning)
-            self._write(beginning)
+            rest = self._write(beginning)
+            if rest:  # a full disk must not keep the program from being watched: its end may find room
+                self.head = 0
+                self.tail += rest
         self.tail += data[len(beginning) :]
         if len(self.tail) > self.keep + 8 * CHUNK:
             self._trim()
@@ -107,8 +127,8 @@ class Tap:
             pass
         self._trim()
         if self.lost:
-            self._write(b"\n[... %d bytes left out ...]\n" % self.lost)
-        self._write(bytes(self.tail))
+            self._write(b"\n[... %d bytes left out ...]\n" % self.lost, ROOM_S)
+        self.lost += len(self._write(bytes(self.tail), ROOM_S))
         os.close(self.target)
 
     def _trim(self) -> None:
@@ -116,12 +136,17 @@ class Tap:
         del self.tail[:surplus]
         self.lost += surplus
 
-    def _write(self, data: bytes) -> None:
-        try:
-            while data:
+    def _write(self, data: bytes, patience_s: float = 0.0) -> bytes:
+        """Writes as much as the disk takes, tried again for some seconds, and returns the rest."""
+        until = time.monotonic() + patience_s
+        while data:
+            try:
                 data = data[os.write(self.target, data) :]
-        except OSError:  # a full disk must not keep the program from being watched
-            self.lost += len(data)
+            except OSError as error:
+                if error.errno not in FULL or time.monotonic() >= until:
+                    break
+                select.select([], [], [], PAUSE_S)
+        return data
 
 
 class Watchdog:
@@ -268,6 +293,7 @@ class Watchdog:
             f'"cause": "{self.cause}", "errno": {self.failure}, '
             f'"truncated": {"true" if out.lost or err.lost else "false"}, '
             f'"seconds": {time.monotonic() - self.began:.6f}}}\n',
+            ROOM_S,
         )
 
 

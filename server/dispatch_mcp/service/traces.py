@@ -23,7 +23,7 @@ from dispatch_mcp.review import review_tasks
 from dispatch_mcp.runs import budget, capsules, step_choice
 from dispatch_mcp.service import answers, handles, messaging
 from dispatch_mcp.service.run_views import run_figures, run_report, view_names
-from dispatch_mcp.store import sqlite_store
+from dispatch_mcp.store import sqlite_store, whereabouts
 from dispatch_mcp.store.attempts import attempt_rows
 from dispatch_mcp.store.looks import listed_runs
 
@@ -269,7 +269,7 @@ async def summary(store: sqlite_store.Store, view: run_view.RunView) -> answers.
         limits=budget.ceilings(limits),
         left=budget.remaining(limits, sums.usage, attempts=sums.counting, minutes=minutes, hold=hold),
         follow_ups=tuple((await _left_to_do(store, view))[:PAGE]),
-        held=hold.text(budget.counted(hold.limit, sums.usage)) if hold else "",
+        held=hold.text(budget.counted(hold.limit, sums.usage)) if hold else _short_of_space(store, view),
     )
 
 
@@ -296,9 +296,14 @@ def _doubts(attempts: Sequence[records.AttemptRecord]) -> tuple[str, ...]:
 
 
 async def held(store: sqlite_store.Store, view: run_view.RunView) -> str:
-    """Returns why a run waits that nobody paused: the ceiling that it met; empty for one that does not."""
+    """Returns why a run waits that nobody paused: its ceiling, or the full disk; empty for one that does not."""
     hold = await _hold(store, view)
-    return hold.text() if hold else ""
+    return hold.text() if hold else _short_of_space(store, view)
+
+
+def _short_of_space(store: sqlite_store.Store, view: run_view.RunView) -> str:
+    is_held = view.run.state is model.RunState.RUNNING and whereabouts.is_short(store.home)
+    return whereabouts.shortage(store.home) if is_held else ""
 
 
 async def _hold(store: sqlite_store.Store, view: run_view.RunView) -> budget.Hold | None:

@@ -9,6 +9,7 @@ was only stopped for a while is turned away when it comes back.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import Self
 
 from dispatch_mcp import errors
 from dispatch_mcp.process import file_lock, lock_holders
-from dispatch_mcp.store import sqlite
+from dispatch_mcp.store import sqlite, whereabouts
 
 LOCK = "write.lock"
 """The file of the lock that whoever writes holds."""
@@ -26,6 +27,11 @@ LOCK = "write.lock"
 ELSEWHERE = "temporal"
 """The owner of a run that no process of ours owns: a durable engine keeps it, whichever processes live."""
 
+RESERVE_BYTES = 4 << 20
+"""Bytes of the disk that a process which drives runs keeps for itself, in the file of its lock: on a disk that is full
+they are given back, so that what its attempts have come to can be recorded and nothing is paid for twice."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PAUSE_S = 0.005
 
 
@@ -130,6 +136,27 @@ class OwnerLock:
             self.id = os.urandom(16).hex()
             self._path = self._folder / f"{self.id}.lock"
             self._fd = _born(self._path)
+        self.has_reserve = False
+
+    def take_reserve(self) -> bool:
+        """Returns whether the file has its part of the disk, which it takes if that is there.
+
+        Where a file system keeps none for anybody it counts as had.
+        """
+        if not self.has_reserve:
+            try:
+                _allocate(self._fd, RESERVE_BYTES)
+                self.has_reserve = True
+            except OSError as error:
+                self.give_reserve()
+                self.has_reserve = error.errno not in _FULL
+        return self.has_reserve
+
+    def give_reserve(self) -> None:
+        """Gives that part of the disk back, for what has to be written now."""
+        self.has_reserve = False
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
 
     def close(self) -> None:
         """Gives the lock up and removes its file."""
@@ -165,6 +192,14 @@ def _born(path: Path) -> int:
     return -1
 
 
+def _allocate(fd: int, size: int) -> None:
+    """Has a file take its place on the disk. Raises OSError where there is none."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, size)
+    else:
+        os.write(fd, bytes(size))
+
+
 class Ownership:
     """What a process drives runs by: an owner's lock that is made when it is first asked for."""
 
@@ -180,12 +215,27 @@ class Ownership:
                 self._lock = OwnerLock(self._home)
             except OSError as error:
                 raise sqlite.translate(error, self._home) from error
+            self._lock.take_reserve()
         return self._lock.id
 
     @property
     def is_held(self) -> bool:
         """Whether anybody has asked for it."""
         return self._lock is not None
+
+    def has_room(self) -> bool:
+        """Returns whether the disk has room for work that begins now, beside what is kept in reserve."""
+        is_in_reserve = self._lock is None or self._lock.has_reserve
+        return is_in_reserve and not whereabouts.is_short(self._home)
+
+    def make_room(self) -> None:
+        """Gives the reserve up for what has to be recorded now: nothing begins until there is one again."""
+        if self._lock is not None:
+            self._lock.give_reserve()
+
+    def find_room(self) -> bool:
+        """Returns whether there is room again, with a reserve."""
+        return not whereabouts.is_short(self._home) and (self._lock is None or self._lock.take_reserve())
 
     def close(self) -> None:
         """Gives the lock up; a file that cannot be removed is free all the same."""

@@ -107,6 +107,11 @@ def _translate(error: Exception, home: Path) -> errors.StoreError:
     return errors.StoreError(f"The store {path!r} refused this: {error}.", hint=NextStep(StepKind.CHECK_INSTALLATION))
 
 
+def is_of_space(trouble: errors.StoreError) -> bool:
+    """Returns whether what the store lacks is space on its disk, or in the user's share of that."""
+    return trouble.hint == _FREE_SPACE
+
+
 def kept_by_a_foreign_program(home: Path) -> errors.StoreBusy:
     """Returns the error for a lock of SQLite's that none of our processes has, since the write mutex is ours."""
     path = str(home / FILE)

@@ -26,6 +26,9 @@ RECORD: Final = "owners"
 FULL_BELOW: Final = 64 * 1024
 """Bytes left on a disk below which it counts as full: SQLite needs half of that for the index of its log alone."""
 
+SHORT_BELOW: Final = 8 << 20
+"""Bytes left on a disk below which no more work begins: what it comes to could not be recorded."""
+
 
 Inode = tuple[int, int]
 """Which file: its device, and its number there."""
@@ -124,3 +127,16 @@ def is_full(home: Path) -> bool:
     with contextlib.suppress(OSError):
         return shutil.disk_usage(home).free < FULL_BELOW and os.access(home, os.W_OK)
     return False
+
+
+def is_short(home: Path) -> bool:
+    """Returns whether the disk of the folder has too little space left for work to begin."""
+    with contextlib.suppress(OSError):
+        space = shutil.disk_usage(home)
+        return space.free < SHORT_BELOW and space.total > 0  # some file systems of containers tell nothing
+    return False
+
+
+def shortage(home: Path) -> str:
+    """Returns in a sentence that nothing more begins, as the disk of the folder is full."""
+    return f"The disk of {str(home)!r} is full: nothing more begins there."

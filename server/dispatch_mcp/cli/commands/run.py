@@ -17,6 +17,7 @@ from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, short_ids, transitions
 from dispatch_mcp.planning import plan_documents
 from dispatch_mcp.service import dispatcher, plan_answers, steering
+from dispatch_mcp.store import whereabouts
 
 PLAN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*-?")
 """How the beginning of a plan's id looks; names of files have a point or a slash, or are files."""
@@ -143,6 +144,11 @@ async def _run(app: dispatcher.Dispatcher, options: argparse.Namespace, plan_id:
             console.note(progress.why_worker)
     await _follow(app, run_id, quiet=options.quiet)
     view = await run_view.load(app.store, run_id, app.principal)
+    if _is_stuck(app, view):
+        raise errors.StoreUnavailable(
+            f"{whereabouts.shortage(home)} Run {short_ids.short(run_id)} was stopped; what has ended is recorded.",
+            hint="Free some space there; then the same command goes on with it.",
+        )
     folder = Path(options.trace_dir) if options.trace_dir else home / "runs" / run_id / "traces"
     document = await _document(app, view, folder)
     console.emit(document)
@@ -178,7 +184,10 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
     if not quiet and console.err.is_terminal:
         by_person = person_acts.is_by_person(app.store.home)
 
-        over = _over_at_keys if sys.stdin.isatty() else _over_here
+        over_here = _over_at_keys if sys.stdin.isatty() else _over_here
+
+        def over(view: run_view.RunView) -> bool:
+            return over_here(view) or _is_stuck(app, view)
 
         async def steer(action: steering.Kind) -> None:
             await app.steer(run_id, action, "", "", by_person=by_person)
@@ -187,9 +196,18 @@ async def _follow(app: dispatcher.Dispatcher, run_id: str, *, quiet: bool) -> No
         return
     while True:
         pulse = app.engine.pulse
-        if _over_here(await run_view.load(app.store, run_id, app.principal)):
+        view = await run_view.load(app.store, run_id, app.principal)
+        if _over_here(view) or _is_stuck(app, view):
             return
         await pulse.wait()
+
+
+def _is_stuck(app: dispatcher.Dispatcher, view: run_view.RunView) -> bool:
+    """Whether the run goes on, and nothing more of it begins here, as the store's disk is full."""
+    running = [
+        task for task in view.tasks if task.state is TaskState.RUNNING and task.worker in transitions.SERVER_WORKERS
+    ]
+    return app.engine.is_short and view.run.state not in model.RUN_FINAL and not running
 
 
 def _over_at_keys(view: run_view.RunView) -> bool:

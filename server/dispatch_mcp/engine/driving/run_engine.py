@@ -59,6 +59,8 @@ class RunEngine(abc.ABC):
         driver = attempt_driver.AttemptDriver(store, services)
         self.means = run_attempts.AttemptMeans(store, workers, make_order, driver)
         self.at_end: AtEnd | None = None
+        self.is_short = False
+        """Whether nothing more begins here, as the store's disk is full."""
         self._tasks = tasks
         self._pulse = anyio.Event()
 
@@ -92,6 +94,9 @@ class RunEngine(abc.ABC):
     @abc.abstractmethod
     def driven_runs(self) -> frozenset[str]:
         """The runs that are driven with this process now."""
+
+    def keep_room(self) -> None:  # noqa: B027  # an engine that keeps nothing on the disk needs no room there
+        """Sees to it that what runs can write its end on a disk that is full."""
 
     def beside(self, work: Callable[[], Awaitable[None]]) -> None:
         """Has work done beside the runs, if it is over before the engine is closed; its faults are only logged."""
@@ -139,6 +144,7 @@ class RunEngine(abc.ABC):
 
         async def look() -> None:
             nonlocal last_version, next_takeover
+            self.keep_room()
             version = await self.store.data_version()
             if version != last_version:
                 last_version = version

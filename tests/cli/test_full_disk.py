@@ -1,0 +1,79 @@
+"""A run whose state lies on a disk that fills up: it stops in a sentence, and goes on when there is space."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import command_runs
+import pytest
+
+UNSHARE = shutil.which("unshare")
+DISK = "16m"
+
+STEP = """#!/bin/sh
+echo "$1" >> {counted}
+if [ "$1" = fill ]; then dd if=/dev/zero of={disk}/filling bs=1k 2> /dev/null; fi
+echo "did $1"
+"""
+
+SESSION = """
+set -u
+mount -t tmpfs -o size={size} none {disk} || exit 77
+cd {place}
+{call} run steps.json --quiet > {place}/first.json 2> {place}/first.txt; echo $? >> {place}/codes
+{call} status latest > {place}/status.txt 2>&1
+{call} run steps.json --quiet > {place}/again.json 2> {place}/again.txt; echo $? >> {place}/codes
+rm {disk}/filling
+{call} run steps.json --quiet > {place}/last.json 2> {place}/last.txt; echo $? >> {place}/codes
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a folder in which a session on a small disk of its own has ended."""
+    disk, place, step = tmp_path / "disk", tmp_path / "place", tmp_path / "step"
+    disk.mkdir()
+    place.mkdir()
+    step.write_text(STEP.format(counted=place / "counted", disk=disk))
+    step.chmod(0o755)
+    names = ("before", "fill", "after", "last")
+    tasks = [
+        {"id": name, "do": f"Do {name}", "command": [str(step), name], "deps": list(names[max(0, at - 1) : at])}
+        for at, name in enumerate(names)
+    ]
+    Path(command_runs.written(place, tasks)).rename(place / "steps.json")
+    monkeypatch.setenv("DISPATCH_MCP_HOME", str(disk / "state"))
+    monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
+    monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([[str(step), "**"]]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    call = f"{shlex.quote(sys.executable)} -m dispatch_mcp"
+    session = SESSION.format(size=DISK, disk=disk, place=place, call=call)
+    run = subprocess.run([UNSHARE or "", "-rm", "sh", "-c", session], capture_output=True, text=True, check=False)
+    if not (place / "codes").exists():
+        pytest.skip(f"no disk of its own: {run.stderr}")
+    return place
+
+
+@pytest.mark.long
+@pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
+def test_a_run_on_a_full_disk_stops_in_a_sentence_and_goes_on_later_and_nothing_is_done_twice(place: Path) -> None:
+    assert (place / "codes").read_text().split() == ["1", "1", "0"]
+    for name in ("first", "again"):
+        lead, advice = (place / f"{name}.txt").read_text().splitlines()[-2:]
+        assert lead.startswith(f"dispatch-mcp: The disk of '{place.parent}/disk/state' is full: nothing more begins")
+        assert lead.endswith(" was stopped; what has ended is recorded.")
+        assert advice == "  Free some space there; then the same command goes on with it."
+        assert (place / f"{name}.json").read_text() == ""
+    status = (place / "status.txt").read_text()
+    assert f"held: The disk of '{place.parent}/disk/state' is full: nothing more begins there." in status
+    answer = json.loads((place / "last.json").read_text())
+    assert answer["status"] == "success"
+    outputs = [task["output"] for task in answer["results"]]
+    assert [name for name in ("before", "fill", "after", "last") if f"did {name}" not in str(outputs)] == []
+    assert (place / "counted").read_text().split() == ["before", "fill", "after", "last"]
