@@ -26,6 +26,10 @@ _ABOUT = re.compile(r"([0-9a-f]{7,64})\x02(-?\d{1,15})\x02(.*)", re.DOTALL)
 """What stands of a commit before the names of its files."""
 _LOG = ("log", "--no-merges", "--no-renames", "--name-only", "-z", "--format=%x01%H%x02%ct%x02%s%x03")
 
+_GRAMMARS: Final = ("-P", "-E")
+"""How git reads a pattern, the quicker way first, which some builds lack: ten words in 200 MB take 0.8 and 1.9 s of
+processor time, and 4.4 s with -F, which looks for each of them by itself."""
+
 
 class Commit(NamedTuple):
     """One commit: `time` in seconds since the epoch, `files` relative to the workspace."""
@@ -74,14 +78,20 @@ def occurrences(workspace: Path, words: Sequence[str], within_s: float) -> Count
     What is not told in so many seconds is left out.
     """
     kind = ("--untracked",) if belongs_to(workspace) else ("--no-index", "--exclude-standard")
-    options = ("-I", "-i", "-o", "-F", "-z", "--no-color", "--no-recurse-submodules")
-    patterns = [option for word in words for option in ("-e", word)]
+    options = ("-I", "-i", "-o", "-z", "--no-color", "--no-recurse-submodules")
+    pattern = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
     counts = Counter[tuple[str, str]]()
-    if not patterns:
+    if not words:
         return counts
-    text = _git(workspace, "grep", *kind, *options, *patterns, "--", ".", within_s=within_s, codes=(0, 1))
-    lines = (line.partition("\0") for line in (text or "").split("\n"))
-    counts.update((path, word.lower()) for path, _, word in lines if word)
+    answers = (
+        _git(workspace, "grep", *kind, *options, grammar, "-e", pattern, "--", ".", within_s=within_s, codes=(0, 1))
+        for grammar in _GRAMMARS
+    )
+    text = next((answer for answer in answers if answer is not None), "")
+    for line, count in Counter(text.split("\n")).items():
+        path, _, word = line.partition("\0")
+        if word:
+            counts[path, word.lower()] += count
     return counts
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -305,14 +306,6 @@ def _plain(workspace: Path, request: _Request) -> packs.Pack:
         )
 
 
-def _likeliest(
-    root: Path, text: str, db: sqlite3.Connection, states: Mapping[str, file_listing.State]
-) -> Sequence[str]:
-    query = context_query.read(text)
-    votes = index_search.votes(db, query)
-    return first_look.likeliest(root, query, states.keys(), {**votes.source, **votes.beside})
-
-
 class _Workspace:
     """One open index with its search."""
 
@@ -345,13 +338,24 @@ class _Workspace:
         try:
             progress = self.index.progress()
             if progress.rest > reading_order.PORTION or not progress.files:
-                choose = functools.partial(_likeliest, self.index.root.path, request.text)
-                self.index.read_first(choose, time.monotonic() - TRUST_S)
+                self._read_first(context_query.read(request.text))
             pack, self.share = self._pack(request), self.index.progress()
             return self._pack(request) if self.index.update(self._search.read_paths) else pack
         except (sqlite3.DatabaseError, file_index.Damaged):
             self.index.discard()  # it is built anew at the next look
             raise
+
+    def _read_first(self, query: context_query.Query) -> None:
+        """Reads what the task probably needs; git looks into the texts while the files are listed here."""
+        since = time.monotonic() - TRUST_S
+        with futures.ThreadPoolExecutor(1) as beside:
+            texts = beside.submit(first_look.in_texts, self.index.root.path, query)
+
+            def choose(db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> Sequence[str]:
+                votes = index_search.votes(db, query)
+                return first_look.likeliest(query, states.keys(), texts.result(), {**votes.source, **votes.beside})
+
+            self.index.read_first(choose, since)
 
     def _pack(self, request: _Request) -> packs.Pack:
         with self.index.snapshot():

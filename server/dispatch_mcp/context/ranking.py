@@ -234,7 +234,11 @@ def path_stems(path: str) -> tuple[frozenset[str], frozenset[str]]:
     """Returns the stems of a file's name and of its folders."""
     folder, _, name = path.rpartition("/")
     base = name.rpartition(".")[0] if "." in name[1:] else name
-    return context_query.stems(base), context_query.stems(folder)
+    return _path_part_stems(base), _path_part_stems(folder)
+
+
+_path_part_stems = lru_cache(maxsize=65536)(context_query.stems)
+"""Files share their folders, and often names such as `index`."""
 
 
 @lru_cache(maxsize=65536)

@@ -43,14 +43,15 @@ Hits = Mapping[str, Mapping[str, float]]
 
 
 def likeliest(
-    root: Path, query: context_query.Query, paths: Collection[str], votes: Mapping[str, float]
+    query: context_query.Query, paths: Collection[str], texts: Hits, votes: Mapping[str, float]
 ) -> Sequence[str]:
     """Returns the files of `paths` that a task probably needs, the likeliest first.
 
-    `votes` are what past commits say of them, from 0 to 1.
+    `texts` is what `in_texts` has found, `votes` are what past commits say of the files, from 0 to 1.
     """
     scores: dict[str, float] = defaultdict(float)
-    for hits in (_in_texts(root, _words(query), paths), _in_paths(query, paths)):
+    inside = {path: words for path, words in texts.items() if path in paths}
+    for hits in (inside, _in_paths(query, paths)):
         rarity = _rarity(hits.values(), len(paths))
         for path, words in hits.items():
             scores[path] += sum(weight * rarity[word] for word, weight in words.items())
@@ -78,11 +79,11 @@ def _in_paths(query: context_query.Query, paths: Iterable[str]) -> Hits:
     return hits
 
 
-def _in_texts(root: Path, words: Sequence[str], paths: Collection[str]) -> Hits:
+def in_texts(root: Path, query: context_query.Query) -> Hits:
+    """Returns which words of a task the texts of a workspace hold, as far as that is told in time."""
     hits: dict[str, dict[str, float]] = defaultdict(dict)
-    for (path, word), count in git_log.occurrences(root, [*map(_letters, words)], PATIENCE_S).items():
-        if path in paths:
-            hits[path][word] = 1 + AGAIN * math.log(count)
+    for (path, word), count in git_log.occurrences(root, [*map(_letters, _words(query))], PATIENCE_S).items():
+        hits[path][word] = 1 + AGAIN * math.log(count)
     return hits
 
 
