@@ -72,7 +72,7 @@ def test_a_new_index_takes_the_place_of_those_that_are_out_of_use(tmp_path: Path
     assert {path.stem for path in new.parent.iterdir()} == {new.stem}
 
 
-@pytest.mark.parametrize("lock", [index_files.LOCK, index_files.TURN])
+@pytest.mark.parametrize("lock", [index_files.LOCK, index_files.TURN, index_files.FIRST])
 def test_an_index_that_is_being_written_stays(tmp_path: Path, lock: str) -> None:
     path = used(tmp_path / "state", tmp_path / "shop", at=1_000.0)
     indexes = index_files.unused(index_files.index_files(tmp_path / "state"), 2_000.0)

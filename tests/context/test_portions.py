@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dispatch_mcp.context import file_index, file_listing, git_log
-from dispatch_mcp.context.indexing import index_tables, reading_order
+from dispatch_mcp.context.indexing import index_files, index_tables, reading_order
 from dispatch_mcp.process import file_lock
 
 FILES = 700
@@ -63,6 +63,29 @@ def test_what_a_person_works_on_is_read_first(tmp_path: Path, root: Path) -> Non
         index.refresh(reading_order.Bounds(seconds=0.0))
         rows = index.db.execute("SELECT path FROM files ORDER BY id LIMIT 2").fetchall()
     assert sorted(path for (path,) in rows) == ["berth699.py", "shed/tools.py"]
+
+
+def test_who_takes_a_first_look_waits_for_one_file_and_not_for_a_portion(index: file_index.FileIndex) -> None:
+    look = file_lock.FileLock(index.path.with_suffix(index_files.FIRST))
+    rests: list[int] = []
+
+    def begin() -> int:
+        """Takes a first look in the midst of the second portion."""
+        if len(rests) == 1 and not look.is_held:
+            look.take()
+        return 0
+
+    def tell(progress: index_tables.IndexProgress) -> None:
+        rests.append(progress.rest)
+        if look.is_held:
+            look.give_back()
+
+    index.db.set_progress_handler(begin, 100)
+    assert index.refresh(tell=tell) == (FILES, FILES, 0, 0)
+    assert rests[0] == 500
+    assert 490 < rests[1] < 500
+    assert rests[-1] == 0
+    assert index_tables.kept(index.db) == FILES
 
 
 def test_single_files_are_read_anew_when_they_have_changed(index: file_index.FileIndex, root: Path) -> None:

@@ -120,8 +120,9 @@ class FileIndex:
         except Damaged:
             self.root.close()
             raise
-        self._lock = file_lock.FileLock(self.path.with_suffix(".lock"))
-        self._turn = file_lock.FileLock(self.path.with_suffix(".turn"))
+        self._lock = file_lock.FileLock(self.path.with_suffix(index_files.LOCK))
+        self._turn = file_lock.FileLock(self.path.with_suffix(index_files.TURN))
+        self._first = file_lock.FileLock(self.path.with_suffix(index_files.FIRST))
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
         self._listed: tuple[float, Mapping[str, file_listing.State]] = (-math.inf, {})
@@ -202,7 +203,7 @@ class FileIndex:
         with _trouble():
             paths = [path for path in choose(db, states) if not index_tables.id_of(db, path)]
             if paths:
-                with self._lock, index_tables.writing(db):
+                with self._first, self._lock, index_tables.writing(db):
                     self._store_all(db, {path: states[path] for path in paths})
                     index_tables.put(db, "files", len(states))
                     index_tables.put(db, "rest", max(0, len(states) - index_tables.kept(db)))
@@ -283,17 +284,22 @@ class FileIndex:
             self._history(db)
         order = self._order(db, changes.stale, states)
         total, rest = len(order), len(order)
-        for portion in reading_order.portions(order, states):
-            rest -= len(portion)
+        portions = reading_order.portions(order, states)
+        portion = next(portions, list[str]())
+        while portion:
+            with self._first:  # who takes a first look waits for one file, and not for a portion
+                pass
             with self._lock, index_tables.writing(db):
                 index_tables.forget(db, [changes.older[path] for path in portion if path in changes.older])
-                self._store_all(db, {path: states[path] for path in portion})
+                count = self._store_all(db, {path: states[path] for path in portion}, self._is_first_look)
+                rest -= count
                 index_tables.put(db, "files", len(states))
                 index_tables.put(db, "rest", rest)
             db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             tell(index_tables.IndexProgress(len(states), rest))
             if time.monotonic() > until:
                 break
+            portion = portion[count:] or next(portions, list[str]())
         self._history(db)
         return Refreshed(len(states), total - rest, len(changes.older) + len(changes.removals), rest)
 
@@ -323,13 +329,33 @@ class FileIndex:
         rows = db.execute("SELECT files FROM commits ORDER BY time DESC LIMIT ?", (reading_order.COMMITS,)).fetchall()
         return reading_order.likeliest_first(stale, states, dirty, [str(row[0]).split("\n") for row in rows])
 
-    def _store_all(self, db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> None:
-        """Reads files into the index, but for those that it has: somebody else may have read them first."""
+    def _is_first_look(self) -> bool:
+        """Returns whether another process waits to read what a task probably needs."""
+        if self._first.take():
+            self._first.give_back()
+            return False
+        return True
+
+    def _store_all(
+        self,
+        db: sqlite3.Connection,
+        states: Mapping[str, file_listing.State],
+        ends: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Reads files into the index until it `ends`, but for those that it has, as somebody may have read them first.
+
+        Returns how many of them the index has then.
+        """
+        count = 0
         for path, before in states.items():
             if not index_tables.id_of(db, path):
                 state, text = self._text(path, before)
                 index_tables.store(db, path, state, text)
+            count += 1
+            if ends():
+                break
         index_tables.count(db, "generation", 1)
+        return count
 
     def _text(self, path: str, before: file_listing.State) -> tuple[file_listing.State, str]:
         """Returns a file's text and the state it was read in; empty for what is not worth indexing."""

@@ -71,33 +71,30 @@ def _walk(root: Path) -> Iterator[tuple[str, State]]:
         folder, rules = folders.pop()
         base = f"{folder}/" if folder else ""
         entries = _entries(f"{root}/{folder}")
-        if any(entry.name == _GITIGNORE and entry.is_file(follow_symlinks=False) for entry in entries):
-            rules = rules.below(folder, _read(f"{root}/{base}{_GITIGNORE}"))
+        for entry in entries:
+            if entry.name == _GITIGNORE and entry.is_file(follow_symlinks=False):
+                rules = rules.below(folder, _read(f"{root}/{base}{_GITIGNORE}"))
         for entry in entries:
             path = base + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not secret_paths.skipped_folder(entry.name, top=not folder) and not rules.holds(path, folder=True):
-                    folders.append((path, rules))
+            if entry.is_file(follow_symlinks=False):
+                if not secret_paths.unread_file(entry.name) and not rules.holds(path, folder=False):
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except OSError:
+                        continue
+                    yield path, State(status.st_size, status.st_mtime_ns)
             elif (
-                not secret_paths.unread_file(entry.name)
-                and not rules.holds(path, folder=False)
-                and (state := _state_of(entry))
+                entry.is_dir(follow_symlinks=False)
+                and not secret_paths.skipped_folder(entry.name, top=not folder)
+                and not rules.holds(path, folder=True)
             ):
-                yield path, state
-
-
-def _state_of(entry: os.DirEntry[str]) -> State | None:
-    try:
-        status = entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
-    return State(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+                folders.append((path, rules))
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if safe_paths.sayable(entry.name)]
+            return [entry for entry in entries if entry.name.isascii() or safe_paths.sayable(entry.name)]
     except OSError:
         return []
 

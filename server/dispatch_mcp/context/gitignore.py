@@ -62,10 +62,11 @@ class Ignored:
 
     def holds(self, path: str, *, folder: bool) -> bool:
         """Returns whether a path relative to the root is left out; the last rule that matches decides."""
+        if not self.files:
+            return False
+        name = path.rpartition("/")[2]
         for base, file in reversed(self.files):
-            if _concerns(file, path.rpartition("/")[2]) or (
-                file.paths and file.paths.fullmatch(path, len(base) + 1 if base else 0)
-            ):
+            if _concerns(file, name) or (file.paths and file.paths.fullmatch(path, len(base) + 1 if base else 0)):
                 verdict = _verdict(base, file.rules, path, folder=folder)
                 if verdict is not None:
                     return verdict

@@ -21,7 +21,7 @@ WORDS: Final = 10
 """Words that the texts are searched for."""
 SHORTEST: Final = 4
 """Letters of a word below which it stands in nearly every text."""
-PATIENCE_S: Final = 1.0
+PATIENCE_S: Final = 2.0
 """Seconds that the search of the texts may take; what it has told by then counts."""
 IN_PATH: Final = 2.0
 """How much more a word in the name of a file says than one in its text."""

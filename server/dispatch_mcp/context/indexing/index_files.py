@@ -18,8 +18,9 @@ FOLDER: Final = "context"
 NOTE: Final = ".place"
 LOCK: Final = ".lock"
 TURN: Final = ".turn"
-"""Ends of the names of locks: of who writes, and of who reads the whole workspace."""
-ENDS: Final = (".db", ".db-wal", ".db-shm", ".db-journal", NOTE, LOCK, TURN)
+FIRST: Final = ".first"
+"""Ends of the names of locks: of who writes, of who reads the whole workspace, and of who takes a first look."""
+ENDS: Final = (".db", ".db-wal", ".db-shm", ".db-journal", NOTE, LOCK, TURN, FIRST)
 
 MOST_BYTES: Final = 2 << 30
 """Of all indexes together; above it those go that were not used for longest."""
@@ -101,7 +102,7 @@ def remove(indexes: Iterable[IndexFile]) -> list[IndexFile]:
 
 def _remove(path: Path) -> bool:
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-        if not all(_is_free(path.with_suffix(end), stack) for end in (TURN, LOCK)):
+        if not all(_is_free(path.with_suffix(end), stack) for end in (TURN, FIRST, LOCK)):
             return False
         for end in ENDS:
             path.with_suffix(end).unlink(missing_ok=True)
