@@ -138,9 +138,9 @@ def test_a_step_that_says_nothing_does_nothing() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_crosses_a_boundary_is_frozen(frozen: records.Owner) -> None:
-    for field in dataclasses.fields(frozen):
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            setattr(frozen, field.name, None)
+    for name in frozen.__match_args__:
+        with pytest.raises(AttributeError):
+            setattr(frozen, name, None)
 
 
 @pytest.mark.anyio

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import anyio
 import anyio.abc
@@ -267,14 +267,14 @@ class Drive:
                 self._attempts.results[end.task_id] = order_builder.upstream_of(end.task_id, end.outcome)
         if self.answer_lost:
             read = functools.partial(self._unanswered, advance.starts)
-            advance = replace(advance, starts=await store_waits.served(read, f"run {self.run_id}"))
+            advance = advance._replace(starts=await store_waits.served(read, f"run {self.run_id}"))
             self.answer_lost = False
         return advance
 
     async def _record(self, step: records.Step) -> records.Advance:
         """Records one batch, and begins what may begin; what fails may have been recorded all the same."""
         if self.engine.is_short:
-            step = replace(step, start=frozenset())
+            step = step._replace(start=frozenset())
         try:
             return await self.engine.store.advance(self.run_id, step)
         except (errors.StoreBusy, errors.StoreUnavailable) as trouble:

@@ -255,8 +255,7 @@ class LimitBasis(NamedTuple):
     word: PersonWord | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One transaction's worth of progress of a run.
 
     `owner` is None for a contact of the host, which anybody may make. `start` says whose ready tasks may begin;
@@ -283,8 +282,7 @@ class Step:
     verdict: RoundVerdict | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(NamedTuple):
     """What a step did. `accepted` answers `Step.finished` one to one; False means fenced off.
 
     `revision_before` is the run's revision before it: another one than that of the last step means that somebody else

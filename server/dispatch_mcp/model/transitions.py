@@ -165,8 +165,7 @@ class TaskRow:
     host_losses: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """An attempt that may begin once it is recorded; `ceiling` is what it may use at most.
 
     `stand_ins` are those of its task.
@@ -180,8 +179,7 @@ class Start:
     stand_ins: tuple[model.StandIn, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """The outcome of one attempt, as somebody reports it."""
 
     task_id: str
@@ -189,8 +187,7 @@ class Finished:
     outcome: model.Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
+class AttemptEnd(NamedTuple):
     """An attempt that is over, for the attempt's record; `error` and its kind say why if nobody reported it."""
 
     task_id: str
@@ -200,14 +197,13 @@ class AttemptEnd:
     error_kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """An event to append; its sequence number and time are the store's."""
 
     kind: str
     task_id: str = ""
     attempt: int = 0
-    data: Mapping[str, model.Json] = field(default_factory=dict[str, model.Json])
+    data: Mapping[str, model.Json] = {}
 
 
 @dataclass(slots=True)
