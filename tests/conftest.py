@@ -18,6 +18,7 @@ sys.dont_write_bytecode = False  # compiling our code and tests anew is half of 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 import browser  # noqa: E402
+import case_tables  # noqa: E402
 import fake_provider  # noqa: E402
 import thoroughness  # noqa: E402
 import turns  # noqa: E402
@@ -29,7 +30,7 @@ MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # pytest makes a folder of our own in 
 """A file system in memory, as Linux has it, and the bytes that have to be free there."""
 
 FEW = 100
-"""Modules up to which a run of tests is of somebody who works on them, and has every case."""
+"""Modules up to which a run of tests is of somebody who works on them, and has every case, each by itself."""
 
 _INHERITED = ("ANTHROPIC_", "CLAUDE", "DISPATCH_MCP_", "GIT_", "MCP_", "XDG_")
 _NUMBERS = itertools.count()
@@ -68,6 +69,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("chaos")
     if len({item.path for item in items}) > FEW and not thoroughness.FULL:
         _slice(config, items)
+        items[:] = case_tables.joined(items, {"own_home", "request", "tmp_path_factory"})
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
     items[:] = turns.arranged(items, workers, lambda item: item.get_closest_marker("long") is not None)
 
