@@ -61,11 +61,50 @@ install_with_pip() {
 if new_enough "$venv/bin/python" && [ "$(cat "$stamp" 2>/dev/null)" = "$want" ]; then
   exit 0
 fi
+
+what="$venv ($purpose)"
+start=$(date +%s)
+is_live=
+if [ -t 2 ] && [ "${TERM:-dumb}" != dumb ]; then is_live=yes; fi
+
+elapsed() {
+  echo "$(($(date +%s) - start)) s"
+}
+
+# What an installer says is kept until it has ended, so that it does not stand in the middle of a line that lives.
+log=$(mktemp)
+ticker=
+finish() {
+  [ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true
+  [ -z "$is_live" ] || printf '\r\033[K' >&2
+  cat "$log" >&2
+  rm -f "$log"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+tick() {
+  while kill -0 $$ 2>/dev/null; do
+    if [ -n "$is_live" ]; then
+      printf '\r\033[KSetting up %s, once: fetching and installing packages, %s' "$what" "$(elapsed)" >&2
+      sleep 1 2>/dev/null # it may outlive this by a moment, and holds no stream of ours
+    else
+      sleep 10 2>/dev/null
+      echo "  still fetching and installing packages, $(elapsed)" >&2
+    fi
+  done
+}
+
 mkdir -p "$(dirname "$venv")"
-echo "Setting up $venv ($purpose), once ..." >&2
+[ -n "$is_live" ] || echo "Setting up $what, once ..." >&2
+tick </dev/null >/dev/null &
+ticker=$!
 if have_uv; then
-  install_with_uv || { echo "uv could not do it; trying pip ..." >&2; install_with_pip; }
+  install_with_uv 2>>"$log" || { echo "uv could not do it; pip was tried ..." >>"$log"; install_with_pip 2>>"$log"; }
 else
-  install_with_pip
+  install_with_pip 2>>"$log"
 fi
 printf '%s\n' "$want" >"$stamp"
+[ -z "$is_live" ] || printf '\r\033[K' >&2
+echo "Set up $what in $(elapsed)." >&2
