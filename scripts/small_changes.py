@@ -53,7 +53,7 @@ CHANGES = (
     ),
     Change(
         "engine/executor.py",
-        "                handle.cancel()",
+        "                scope.cancel()",
         "                pass",
         "engine/test_revoked_attempts.py",
     ),

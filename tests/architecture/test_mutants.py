@@ -9,6 +9,7 @@ import source
 
 sys.path.insert(0, str(source.REPOSITORY / "scripts"))
 import mutants
+import small_changes
 
 
 def made(text: str) -> set[str]:
@@ -69,3 +70,11 @@ def test_every_module_of_the_store_can_be_changed_in_its_own_text_alone() -> Non
         for mutant in mutants.of(text)[::25]:
             assert text[mutant.start : mutant.end] == mutant.before.encode()
             assert mutant.made_in(text).startswith(text[: mutant.start])
+
+
+def test_each_change_that_is_listed_has_one_place_in_its_module() -> None:
+    package = source.REPOSITORY / "server" / "dispatch_mcp"
+    counts = [
+        (change, (package / change.file).read_text("utf-8").count(change.before)) for change in small_changes.CHANGES
+    ]
+    assert [change for change, count in counts if count != 1] == []
