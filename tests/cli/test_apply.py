@@ -55,6 +55,7 @@ def test_a_run_is_looked_at_then_applied_then_tidied_up(shell: command_runs.Shel
     assert (repo / "list.txt").read_text() == "first\nsecond\n"
     assert git(repo, "rev-parse", "HEAD") == offer["revision"]
     assert "already has everything" in shell("apply", run_id).out
+    assert "unless it is there by now" in shell("status", run_id, "--json").json["next"]
     work = shell("worktrees", "--json").json["works"][0]
     assert (work["run"], work["applied"]) == (run_id, True)
     assert shell("worktrees", "prune").code == 0

@@ -196,6 +196,11 @@ NO_CLAUDE = "Claude Code is not on the PATH, and the setting `claude_program` na
         ),
         ("review --workspace /", "A change that lies elsewhere: `dispatch-mcp review --diff FILE`."),
         ("limit latest dolars=3", "limits.dolars is 3; there is no such limit.\n  Did you mean 'dollars'?"),
+        (
+            "resume latest",
+            "there is no 'resume'. `run` with the same file or plan goes on with a run that was ended, `steer",
+        ),
+        ("retry latest code", "there is no 'retry'. `steer retry RUN` does that.\n"),
         ("steer", "are required: action (cancel, pause, resume, retry, skip), run\n"),
         ("completion", "are required: shell (bash, zsh, fish, powershell)\n"),
         ("plan code.json", "DISPATCH_MCP_REVIEWS=none before the command leaves the reviews out.\n"),

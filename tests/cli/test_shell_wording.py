@@ -110,7 +110,7 @@ def test_several_failures_are_settled_task_by_task() -> None:
 
 def test_changes_that_wait_come_with_the_command_that_takes_them_over() -> None:
     text = shell_wording.words(NextStep(StepKind.READ_RESULTS, "r7", has_changes=True))
-    assert text.endswith("take it over with `dispatch-mcp apply r7`.")
+    assert text.endswith("comes into the checkout with `dispatch-mcp apply r7`, unless it is there by now.")
 
 
 @given(st.sampled_from(StepKind), st.text(max_size=30), st.lists(st.text(max_size=8), max_size=9), st.integers(0, 500))

@@ -16,6 +16,7 @@ EXIT_CODES = "exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 inconclusive
 CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "opencode", "gemini")
 SCOPES = ("user", "project", "local")
 SHELLS = ("bash", "zsh", "fish", "powershell")
+STEERING = ("cancel", "pause", "resume", "retry", "skip")
 VALUES = ("runs", "tasks", "plans", "agents")
 """What a shell can complete, and only this machine knows."""
 VIEWS = tuple(view for view in view_names.VIEWS if view not in view_names.NOT_OF_RUNS)
@@ -183,7 +184,7 @@ COMMANDS: Mapping[str, Command] = {
     "steer": Command(
         "cancel, pause or resume a run; retry or skip a task",
         (
-            flag("action", choices=("cancel", "pause", "resume", "retry", "skip"), help="what to do"),
+            flag("action", choices=STEERING, help="what to do"),
             flag("run", help="a run: the beginning of its id, or latest"),
             flag("task", nargs="?", default="", help="a task id, for retry and skip"),
             flag("--reason", default="", help="is kept in the trace"),
@@ -313,6 +314,12 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Under which heading help lists a command; one that stands nowhere comes under "More"."""
 
+WAYS: Mapping[str, str] = {
+    **{action: f"`steer {action} RUN` does that" for action in STEERING},
+    "resume": "`run` with the same file or plan goes on with a run that was ended, `steer resume RUN` a paused one",
+}
+"""What to type instead of words that people take for commands."""
+
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "": ("install claude-code", "run tasks.json", "status", "review main..HEAD"),
     "install": ("install", "install claude-code", "install cursor --scope project --dry-run"),
@@ -371,6 +378,7 @@ def new_parser() -> help_pages.Parser:
         sub.add_argument("--home", help="state folder (default: the user data folder, or DISPATCH_MCP_HOME)")
         sub.add_argument("--workspace", help="the project that the work is about (default: the current directory)")
     top.examples = EXAMPLES[""]
+    top.ways = WAYS
     top.groups = {title: {name: COMMANDS[name].help for name in names} for title, names in _groups().items()}
     return top
 

@@ -99,6 +99,8 @@ class Parser(argparse.ArgumentParser):
     """Takes secrets out of what is printed."""
     examples: Sequence[str] = ()
     groups: Mapping[str, Mapping[str, str]] = {}
+    ways: Mapping[str, str] = {}
+    """What to type instead of words that people take for commands."""
 
     def __init__(
         self, prog: str | None = None, *, description: str | None = None, epilog: str | None = None, **_more: object
@@ -130,7 +132,7 @@ class Parser(argparse.ArgumentParser):
         choices = list(map(str, action.choices or ()))
         if not choices or value in choices:
             return
-        guess = _meant(str(value), choices)
+        guess = f"{self.ways[str(value)]}." if str(value) in self.ways else _meant(str(value), choices)
         offer = "" if guess and len(choices) > MOST_CHOICES else f"Choose from: {_listed(choices)}."
         raise argparse.ArgumentError(action, " ".join(filter(None, (f"there is no {value!r}.", guess, offer))))
 

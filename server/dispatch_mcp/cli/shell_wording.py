@@ -58,7 +58,7 @@ def _messages(step: NextStep) -> str:
 def _changes(step: NextStep) -> str:
     if not step.has_changes:
         return ""
-    return f"What it changed waits outside of the checkout: take it over with {_command('apply', step)}."
+    return f"What it changed comes into the checkout with {_command('apply', step)}, unless it is there by now."
 
 
 def _decide(step: NextStep) -> str:

@@ -59,7 +59,7 @@ class BranchApply:
             raise errors.InputError(f"Nothing can be applied: {why.reason}.", hint=hint) from None
         revision = await self._merger.revision(repo, run_refs.Refs(run_id))
         if not revision or repo.bare:
-            what = "the repository has no checkout" if revision else "it has merged nothing here"
+            what = "the repository has no checkout" if revision else "it has merged nothing that still waits here"
             raise errors.InputError(
                 f"Run {short_ids.short(run_id)} cannot be applied: {what}.", hint=NextStep(StepKind.READ_RUN, run_id)
             )

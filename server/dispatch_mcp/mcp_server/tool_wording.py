@@ -56,8 +56,8 @@ def _changes(step: NextStep) -> str:
     if not step.has_changes:
         return ""
     return (
-        "What it changed waits outside of the checkout: steer_run(action='apply') asks the user to take it over, or "
-        f"they run `dispatch-mcp apply {step.run or 'RUN'}`."
+        "What it changed comes into the checkout, unless it is there by now: steer_run(action='apply') asks the user, "
+        f"or they run `dispatch-mcp apply {step.run or 'RUN'}`."
     )
 
 
