@@ -6,6 +6,7 @@
 FOLDER has `dev/*.jsonl`, `dev/history/*.jsonl.gz` and `dev/sdists.txt`; default: DISPATCH_MCP_CONTEXT_DATA, else
 ../shared/data/context beside the checkout. The workspaces are source distributions that pip downloads into the cache
 (default: DISPATCH_MCP_CONTEXT_CACHE, else the user's cache folder); what is there already is not fetched again.
+Beside what gathering costs stand the stages of a cold index, and how soon a first pack comes while it is still made.
 Scores are those of the collection's own scorer: a snippet costs its characters / 3.6 + 12 tokens and counts while the
 sum stays within 5,000. Packs over budget are counted with a tokenizer file if one is given. With `--peers` aider ranks
 the files too, in an environment of its own; its map shows signatures and no bodies, so that only its files count.
@@ -16,6 +17,7 @@ the files too, in an environment of its own; its map shows signatures and no bod
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import json
 import os
@@ -23,6 +25,7 @@ import re
 import resource
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -30,21 +33,34 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import platformdirs
 
 import peer_environments
-from dispatch_mcp.context import context_query, file_index, git_log, pack_gatherer, packs
-from dispatch_mcp.text import languages
+from dispatch_mcp.context import (
+    chunks,
+    context_query,
+    file_index,
+    file_listing,
+    git_log,
+    import_graph,
+    pack_gatherer,
+    packs,
+    safe_read,
+)
+from dispatch_mcp.text import languages, secret_paths
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 BUDGET = 5_000
 PACKAGES = 18
 GOALS = {"r@5": 0.85, "r@10": 0.92, "func_line": 0.77, "hit": 0.86, "named": 0.98}
 COLUMNS = ("r@1", "r@5", "r@10", "func_line", "hit", "ctx", "named")
+FIRST_PACKS = 8
 BOUNDS = {1_000: {"cold": 0.6, "filter p95": 40.0}, 10_000: {"cold": 5.0, "refresh": 0.15, "filter p95": 120.0}}
 
 Span = tuple[str, int, int]
@@ -334,8 +350,13 @@ def times(places: Sequence[Path], tasks: Sequence[str]) -> list[str]:
             root = Path(folder, "work")
             megabytes = fill(root, places, size)
             got = measured(root, Path(folder, "state"), tasks)
+            parts = stages(root)
+            looks = first_packs(root, tasks[:: len(tasks) // FIRST_PACKS][:FIRST_PACKS])
         told = "  ".join(f"{name} {value:.3f}" if value < 10 else f"{name} {value:.0f}" for name, value in got.items())
         print(f"{size:6,} files, {megabytes:.1f} MB: {told}")
+        rest = max(0.0, got["cold"] - sum(parts.values()))
+        print(f"{'':7}of cold: {'  '.join(f'{name} {value:.2f}' for name, value in parts.items())}  tables {rest:.2f}")
+        print(f"{'':7}first pack without an index, {len(looks)} tasks: {looks_told(looks)}")
         missed += [
             f"{name} at {size:,} files is {got[name]:.3f}, the bound {most}"
             for name, most in bounds.items()
@@ -381,6 +402,49 @@ def measured(root: Path, state: Path, tasks: Sequence[str]) -> dict[str, float]:
         "filter p50": taken[len(taken) // 2],
         "filter p95": taken[int(len(taken) * 0.95)],
     }
+
+
+def stages(root: Path) -> dict[str, float]:
+    """Returns the processor seconds of what a cold index does before it writes, done once more by itself."""
+    seconds: dict[str, float] = defaultdict(float)
+
+    def stage(name: str, work: Callable[[], Any]) -> Any:
+        began = time.process_time()
+        value = work()
+        seconds[name] += time.process_time() - began
+        return value
+
+    with closing(safe_read.Root(root)) as reader:
+        for path, state in stage("list", lambda: file_listing.scan(reader.path)).items():
+            if state.size > safe_read.MAX_BYTES:
+                continue
+            text = stage("read", lambda path=path: reader.read(path).text)
+            if "\0" in text or stage("machine-made", lambda text=text: secret_paths.machine_made(text)):
+                continue
+            stage("imports", lambda text=text, path=path: import_graph.of(text, path))
+            parts = stage("divide", lambda text=text, path=path: chunks.divide(text, path))
+            bodies = [text[part.start : part.end] for part in parts]
+            stage("split words", lambda bodies=bodies: [context_query.split_names(body) for body in bodies])
+    return seconds
+
+
+def first_packs(root: Path, tasks: Sequence[str]) -> list[tuple[float, float]]:
+    """Returns the seconds by the clock, and of this process's processor, of packs for which nothing has been read."""
+    looks: list[tuple[float, float]] = []
+    for task in tasks:
+        with tempfile.TemporaryDirectory() as state, pack_gatherer.Gatherer(Path(state), beside=True) as gatherer:
+            began, used = time.perf_counter(), time.process_time()
+            anyio.run(functools.partial(gatherer.gather, root, task, wait_s=0.0))
+            looks.append((time.perf_counter() - began, time.process_time() - used))
+    return looks
+
+
+def looks_told(looks: Sequence[tuple[float, float]]) -> str:
+    clock, used = sorted(wall for wall, _ in looks), sorted(processor for _, processor in looks)
+    return (
+        f"best {clock[0]:.2f}, median {statistics.median(clock):.2f}, worst {clock[-1]:.2f} s by the clock; "
+        f"processor of the server best {used[0]:.2f}, median {statistics.median(used):.2f} s"
+    )
 
 
 def spent(work: Callable[[], object]) -> float:
