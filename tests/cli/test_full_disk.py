@@ -9,12 +9,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import command_runs
+import fake_provider
 import pytest
 
 UNSHARE = shutil.which("unshare")
 DISK = "16m"
+SLOW_S = 6
+"""Seconds that a model takes, so that the disk is full before."""
 
 STEP = """#!/bin/sh
 echo "$1" >> {counted}
@@ -34,27 +38,32 @@ rm {disk}/filling
 """
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+NAMES = ("before", "fill", "after", "last")
+
+
+def commands(step: Path) -> list[dict[str, Any]]:
+    """Returns tasks of which one fills the disk, each after the one before it."""
+    return [
+        {"id": name, "do": f"Do {name}", "command": [str(step), name], "deps": list(NAMES[max(0, at - 1) : at])}
+        for at, name in enumerate(NAMES)
+    ]
+
+
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: dict[str, Any]) -> Path:
     """Returns a folder in which a session on a small disk of its own has ended."""
     disk, place, step = tmp_path / "disk", tmp_path / "place", tmp_path / "step"
     disk.mkdir()
     place.mkdir()
     step.write_text(STEP.format(counted=place / "counted", disk=disk))
     step.chmod(0o755)
-    names = ("before", "fill", "after", "last")
-    tasks = [
-        {"id": name, "do": f"Do {name}", "command": [str(step), name], "deps": list(names[max(0, at - 1) : at])}
-        for at, name in enumerate(names)
-    ]
-    Path(command_runs.written(place, tasks)).rename(place / "steps.json")
+    Path(command_runs.written(place, [*commands(step), *more])).rename(place / "steps.json")
     monkeypatch.setenv("DISPATCH_MCP_HOME", str(disk / "state"))
     monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([[str(step), "**"]]))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     call = f"{shlex.quote(sys.executable)} -m dispatch_mcp"
-    session = SESSION.format(size=DISK, disk=disk, place=place, call=call)
-    run = subprocess.run([UNSHARE or "", "-rm", "sh", "-c", session], capture_output=True, text=True, check=False)
+    script = SESSION.format(size=DISK, disk=disk, place=place, call=call)
+    run = subprocess.run([UNSHARE or "", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
     if not (place / "codes").exists():
         pytest.skip(f"no disk of its own: {run.stderr}")
     return place
@@ -62,18 +71,38 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.long
 @pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
-def test_a_run_on_a_full_disk_stops_in_a_sentence_and_goes_on_later_and_nothing_is_done_twice(place: Path) -> None:
+def test_a_run_on_a_full_disk_stops_in_a_sentence_and_goes_on_later_and_nothing_is_done_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = session(tmp_path, monkeypatch)
     assert (place / "codes").read_text().split() == ["1", "1", "0"]
     for name in ("first", "again"):
         lead, advice = (place / f"{name}.txt").read_text().splitlines()[-2:]
-        assert lead.startswith(f"dispatch-mcp: The disk of '{place.parent}/disk/state' is full: nothing more begins")
+        assert lead.startswith(f"dispatch-mcp: The disk of '{tmp_path}/disk/state' is full: nothing more begins")
         assert lead.endswith(" was stopped; what has ended is recorded.")
         assert advice == "  Free some space there; then the same command goes on with it."
         assert (place / f"{name}.json").read_text() == ""
     status = (place / "status.txt").read_text()
-    assert f"held: The disk of '{place.parent}/disk/state' is full: nothing more begins there." in status
+    assert f"held: The disk of '{tmp_path}/disk/state' is full: nothing more begins there." in status
     answer = json.loads((place / "last.json").read_text())
     assert answer["status"] == "success"
-    outputs = [task["output"] for task in answer["results"]]
-    assert [name for name in ("before", "fill", "after", "last") if f"did {name}" not in str(outputs)] == []
-    assert (place / "counted").read_text().split() == ["before", "fill", "after", "last"]
+    outputs = {task["task_id"]: str(task["output"]) for task in answer["results"]}
+    assert [name for name in NAMES if f"did {name}" not in outputs[name]] == []
+    assert (place / "counted").read_text().split() == list(NAMES)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
+def test_what_a_model_answers_while_the_disk_is_full_is_recorded_and_not_paid_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: fake_provider.Provider
+) -> None:
+    for name, value in provider.env().items():
+        monkeypatch.setenv(name, value)
+    answer = json.dumps([{**fake_provider.done(), "delay": SLOW_S}])
+    poem = {"id": "poem", "do": f"Write a poem <<FAKE {answer} FAKE>>", "worker": "api"}
+    place = session(tmp_path, monkeypatch, poem)
+    assert (place / "codes").read_text().split() == ["1", "1", "0"]
+    results = json.loads((place / "last.json").read_text())["results"]
+    assert [task["status"] for task in results] == ["success"] * 5
+    assert (place / "counted").read_text().split() == list(NAMES)
+    assert len(provider.requests()) == 1
