@@ -81,7 +81,7 @@ class EmbeddedEngine(run_engine.RunEngine):
         drive = Drive(self, run_id, records.Owner(self._owner.id, epoch))
         drive.answer_lost = self._epochs.get(run_id) == epoch  # an earlier drive of ours did not let go
         self._drives[run_id], self._epochs[run_id] = drive, epoch
-        self.keep_room()
+        self.find_room()
         self._tasks.start_soon(self._keep, drive)
         self.beat_pulse()  # who tells what this process drives would miss a run that is over before their next look
 
@@ -115,9 +115,10 @@ class EmbeddedEngine(run_engine.RunEngine):
 
     def keep_room(self) -> None:
         """Makes room on a full disk for the ends of what runs, and lets nothing more begin on one with little room."""
-        if self._drives and whereabouts.is_full(self.store.home):
-            self._owner.make_room()
-        self._tell_of_room(has_room=not self._drives or self._owner.has_room())
+        if self._drives:
+            if whereabouts.is_full(self.store.home):
+                self._owner.make_room()
+            self._tell_of_room(has_room=self._owner.has_room())
 
     def make_room(self) -> None:
         """Makes room for what has to be recorded now; nothing more begins here until there is some again."""
