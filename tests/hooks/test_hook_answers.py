@@ -282,6 +282,33 @@ async def test_a_subagent_that_could_not_start_has_failed_and_is_tried_again(ses
     assert await session.desk.states(run_id) == {"a": "ready"}
 
 
+FULL = "Concurrent subagent limit reached. You can run 1 subagents at once. Do not retry."
+
+
+async def test_a_subagent_that_the_host_refused_to_start_spends_no_attempt_and_can_be_called_again(
+    session: Session,
+) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    brief = (await session.begins(name))["prompt"]
+    after = await session.tells("PostToolUseFailure", tool_name="Agent", tool_input={"prompt": brief}, error=FULL)
+    assert (
+        words(after)
+        == "a: not started. As many are at work as this host allows, so call it when another one has ended."
+    )
+    assert await session.desk.states(run_id) == {"a": "running"}
+    assert (await session.begins(name, "toolu_2"))["prompt"] == brief
+
+
+async def test_word_that_a_subagent_waits_for_its_own_ends_nothing(session: Session) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    session.writes((await session.begins(name))["prompt"])
+    notice = notification("completed", result="I wait.").replace(
+        "<result>", '<summary>Agent "a" is waiting on its own background work</summary>\n<result>'
+    )
+    await session.tells("UserPromptSubmit", prompt=notice)
+    assert await session.desk.states(run_id) == {"a": "running"}
+
+
 def ended_process() -> int:
     """Returns the number of a process that is over."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:

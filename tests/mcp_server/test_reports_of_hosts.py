@@ -57,6 +57,55 @@ async def test_one_bad_entry_is_refused_alone_and_the_wave_goes_on(desk: memory_
     assert last["state"] == "succeeded"
 
 
+REFUSED = "The user doesn't want to proceed with this tool use. The tool use was rejected (eg. if it was a file edit)."
+FULL = "Concurrent subagent limit reached. You can run 1 subagents at once. Do not retry."
+CUT_OFF = "Agent terminated early due to an API error: API Error: 529 Overloaded. (error type server_error)"
+STARTED = "Async agent launched successfully. (This tool result is internal metadata.)\nagentId: a65e10"
+NOTICE = "<task-notification>\n<status>{}</status>\n<summary>Agent {}</summary>\n{}</task-notification>"
+
+
+@pytest.mark.parametrize("text", [REFUSED, FULL, STARTED])
+@pytest.mark.parametrize("status", [None, "failed"])
+async def test_what_says_that_no_work_has_ended_leaves_the_attempt_out(
+    desk: memory_client.Desk, text: str, status: str | None
+) -> None:
+    run_id = await started(desk, "a", "b")
+    answer = await desk.call("report", run_id=run_id, results=[result("a", text=text, status=status), result("b")])
+    assert [(line["accepted"], line["state"]) for line in answer["results"]] == [
+        (False, "running"),
+        (True, "unverified"),
+    ]
+    assert answer["next"].startswith("1 entry could not be taken: do what `why` says")
+    with pytest.raises(memory_client.Refused) as alone:
+        await desk.call("report", run_id=run_id, results=[result("a", text=text, status=status)])
+    assert "An entry is" not in str(alone.value)
+    assert (await desk.call("report", run_id=run_id, results=[result("a")]))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CUT_OFF,
+        NOTICE.format("killed", '"a" was stopped by user', ""),
+        "You've hit your session limit · resets 3pm (UTC)",
+    ],
+)
+async def test_what_says_that_work_was_cut_off_is_tried_again(desk: memory_client.Desk, text: str) -> None:
+    run_id = await started(desk, "a")
+    answer = await desk.call("report", run_id=run_id, results=[result("a", text=text)])
+    assert (answer["state"], answer["results"][0]["state"]) == ("running", "ready")
+    assert answer["results"][0]["why"].startswith("The answer itself reports that the work failed: it is ")
+
+
+async def test_a_notification_that_is_pasted_whole_is_the_answer_in_it(desk: memory_client.Desk) -> None:
+    run_id = await started(desk, "a")
+    text = NOTICE.format("completed", '"a" finished', "<result>It is for totals.</result>\n")
+    await desk.call("report", run_id=run_id, results=[result("a", text=text)])
+    whole = await desk.call("get_trace", run_id=run_id, view="results", task_id="a")
+    assert "It is for totals." in json.dumps(whole)
+    assert "task-notification" not in json.dumps(whole)
+
+
 async def test_a_wave_of_bad_entries_only_is_an_error(desk: memory_client.Desk) -> None:
     run_id = await started(desk, "a", "b")
     with pytest.raises(memory_client.Refused, match=r"results\[0\].*results\[1\]"):

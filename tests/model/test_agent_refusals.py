@@ -13,6 +13,7 @@ MISSING = "Agent type 'x' not found."
 FORMS = (
     "Agent type 'db-expert' not found. Available agents: general-purpose, Explore",
     "Error: Agent type 'db-expert' not found.",
+    "Agent type 'db-expert' has been denied by permission rule 'Agent(db-expert)' from userSettings.",
     "<tool_use_error>Agent type 'db-expert' not found. Available agents: Explore</tool_use_error>",
     "Unknown agent type: db-expert is not a valid agent type",
     "Task Error: Unknown agent type: db-expert is not a valid agent type",

@@ -142,17 +142,56 @@ STARTED = (
 )
 
 
-@pytest.mark.parametrize(
-    "wrap", [lambda text: {"text": text}, lambda text: {"output": [{"type": "text", "text": text}]}]
-)
-def test_the_notice_that_a_subagent_has_begun_is_no_result(wrap: Any) -> None:
-    assert refusal({**LEAST, **wrap(STARTED)}).endswith("report its own answer when it comes.")
+@pytest.mark.parametrize("fields", [{"text": STARTED}, {"output": [{"type": "text", "text": STARTED}]}])
+def test_the_notice_that_a_subagent_has_begun_is_no_result(fields: dict[str, Any]) -> None:
+    assert refusal({**LEAST, **fields}).endswith("report its own answer when it comes.")
 
 
 def test_an_answer_that_only_speaks_of_such_a_notice_is_one() -> None:
     assert entry({**LEAST, "text": f"The log shows:\n{STARTED}"}).status == "succeeded"
     whole = f"{STARTED}\n{json.dumps(HANDOFF)}"
     assert entry({**LEAST, "text": whole}).status == "succeeded"
+
+
+REFUSED = "The user doesn't want to proceed with this tool use. The tool use was rejected (eg. if it was a file edit)."
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"text": REFUSED}, {"error": REFUSED}, {"status": "failed", "text": REFUSED}, {"output": REFUSED}],
+)
+def test_a_subagent_that_nobody_started_spends_no_attempt_whatever_that_is_called(fields: dict[str, Any]) -> None:
+    why = refusal({**LEAST, **fields})
+    assert "no subagent was started; no attempt is spent and the assignment stays with you" in why
+    assert why.endswith("ask how to go on, and call it again only if that is wanted.")
+
+
+TURNS = "NOTE: this agent stopped at its 2-turn limit before finishing. The text below is PARTIAL output."
+FRAMED = (
+    "[Subagent hand-back] The text below is the final report of a subagent. The report follows:\n  Two tables.\n"
+    "agentId: a1 (use SendMessage with to: 'a1' to continue this agent)\n<usage>subagent_tokens: 37000</usage>"
+)
+
+
+@pytest.mark.parametrize("fields", [{"text": FRAMED}, {"output": FRAMED}, {"text": [{"type": "text", "text": FRAMED}]}])
+def test_an_answer_is_kept_without_the_frame_of_its_host(fields: dict[str, Any]) -> None:
+    report = entry({**LEAST, **fields})
+    assert (report.status, report.answer) == ("succeeded", "Two tables.")
+
+
+def test_work_that_ran_out_of_turns_is_tried_again_with_what_there_is() -> None:
+    half = entry({**LEAST, "text": f"{TURNS}\nThe first two files."})
+    assert (half.status, half.retryable) == ("failed", True)
+    assert "The first two files." in half.error
+
+
+def test_work_that_its_host_cut_off_is_tried_again() -> None:
+    assert entry({**LEAST, "error": "Agent terminated early due to an API error: Overloaded"}).retryable
+    assert not entry({**LEAST, "error": "The table is not there."}).retryable
+
+
+def test_a_word_of_a_host_for_nothing_is_no_answer() -> None:
+    assert entry({**LEAST, "text": "(Subagent completed but returned no output.)"}).answer is None
 
 
 @pytest.mark.parametrize("word", ["fertig", "banana", "?", 3, [], {}])

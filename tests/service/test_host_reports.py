@@ -27,7 +27,8 @@ def row(task_id: str = "part", **fields: Any) -> records.TaskRecord:
 
 def test_entries_that_can_be_taken_are_taken_beside_those_that_cannot() -> None:
     raw = [{"task_id": "part", "attempt": 1}, {"task_id": "part"}, "done"]
-    good, *bad = host_reports.read_entries(raw, {"part": row()})
+    good, *bad = entries = report_reader.read(raw, {"part": row()})
+    host_reports.refuse_all(entries)
     assert good == report()
     refusals = [entry for entry in bad if isinstance(entry, report_reader.RefusedEntry)]
     assert [(entry.task_id, entry.why.split()[0]) for entry in refusals] == [
@@ -38,7 +39,9 @@ def test_entries_that_can_be_taken_are_taken_beside_those_that_cannot() -> None:
 
 def test_a_wave_in_which_nothing_can_be_taken_is_refused_with_every_reason() -> None:
     with pytest.raises(errors.InputError) as refused:
-        host_reports.read_entries([{"task_id": "part"}, {"task_id": "part", "attempt": 0}], {"part": row()})
+        host_reports.refuse_all(
+            report_reader.read([{"task_id": "part"}, {"task_id": "part", "attempt": 0}], {"part": row()})
+        )
     assert "results[0].attempt" in refused.value.message
     assert "results[1].attempt" in refused.value.message
     assert "task_id" in str(refused.value.hint)
@@ -46,7 +49,7 @@ def test_a_wave_in_which_nothing_can_be_taken_is_refused_with_every_reason() -> 
 
 def test_a_refusal_of_very_many_entries_stays_short() -> None:
     with pytest.raises(errors.InputError) as refused:
-        host_reports.read_entries([{"task_id": "x" * 10_000}] * 500, {"part": row()})
+        host_reports.refuse_all(report_reader.read([{"task_id": "x" * 10_000}] * 500, {"part": row()}))
     assert "495 more" in refused.value.message
     assert len(refused.value.message) < 2_000
 

@@ -6,6 +6,7 @@ nothing and changes nothing. Whatever comes from the host is data: names are loo
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import budget, report_reader
 from dispatch_mcp.service import dispatcher, host_assignments
 from dispatch_mcp.text import attempt_names, escape, json_types
-from dispatch_mcp.text.reading import handoff_texts
+from dispatch_mcp.text.reading import handoff_texts, host_notices
 
 MOST_STOPS: Final = 3
 """How often in a row a session is kept going that would end with ready work in its hands."""
@@ -171,6 +172,10 @@ class HookAnswers:
         attempt = await self._find(prompt, moment)
         if attempt and attempt.is_out and _is_begun(attempt, prompt):
             error = moment.text("error") or "The subagent did not start."
+            notice = host_notices.read(error)
+            if notice.kind == "unstarted":
+                await self._free(attempt, error)
+                return hook_words.news("PostToolUseFailure", attempt.row.id, "not started", _sentence(notice.advice))
             await self._send(attempt, status="failed", error=error, retryable=True)
             attempt = await self._find(prompt, moment)
         return _news("PostToolUseFailure", attempt)
@@ -183,7 +188,7 @@ class HookAnswers:
         attempt = await self._find(transcript.prompt, moment)
         if attempt and not attempt.is_out and news.is_end:
             await self._add_usage(attempt, transcript)
-        is_end = news.is_end and attempt is not None and attempt.is_out
+        is_end = news.is_end and attempt is not None and attempt.is_out and host_notices.read(prompt).kind != "out"
         if attempt and is_end and _is_begun(attempt, transcript.prompt):
             if news.status == hook_events.COMPLETED:  # its own end was missed
                 await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
@@ -268,6 +273,12 @@ class HookAnswers:
         else:
             error = "The subagent ended without an answer."
             await self._send(attempt, transcript, status="failed", error=error, retryable=True)
+
+    async def _free(self, attempt: Attempt, error: str) -> None:
+        """Reports that an attempt's subagent was not started, which spends nothing and leaves it to be called again."""
+        entry: dict[str, model.Json] = {"task_id": attempt.row.id, "attempt": attempt.row.attempt, "status": "failed"}
+        with contextlib.suppress(errors.InputError):  # which says what the news say
+            await self.app.report(attempt.view.run.id, [{**entry, "error": error}])
 
     async def _send(
         self, attempt: Attempt, transcript: agent_transcripts.Transcript | None = None, **entry: model.Json
@@ -385,3 +396,7 @@ def _between(text: str, opening: str, closing: str) -> str:
     """Returns what stands between the first opening and the last closing."""
     begin, end = text.find(opening), text.rfind(closing)
     return text[begin + len(opening) : end] if 0 <= begin < end else ""
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

@@ -41,6 +41,8 @@ _FORMS: Final = tuple(
     for form in (
         # Agent type 'x' not found · subagent "x" does not exist · agent x is a primary agent …
         rf"\b{_AGENT}(?:{_TYPE})?{_PLAIN}{_MISSING}",
+        # Agent type 'x' has been denied by permission rule 'Agent(x)'
+        rf"\b{_AGENT}{_TYPE}{_PLAIN}[ ]has[ ]been[ ]denied[ ]by[ ]permission\b",
         # Unknown agent type: x · invalid subagent_type 'x'
         rf"{_UNKNOWN}{_AGENT}{_TYPE}{_PLAIN}",
         # Unrecognized agent: x

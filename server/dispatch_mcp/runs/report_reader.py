@@ -24,7 +24,7 @@ from dispatch_mcp.model import (
 )
 from dispatch_mcp.runs import handoff_parser
 from dispatch_mcp.text import json_types, redaction
-from dispatch_mcp.text.reading import handoff_texts, reported_failures
+from dispatch_mcp.text.reading import handoff_texts, host_notices, reported_failures
 
 MAX_REPORT_CHARS: Final = 2_000_000
 """Characters of an answer that one report may carry; what is longer belongs into files."""
@@ -92,10 +92,26 @@ class RefusedEntry(NamedTuple):
     task_id: str
     attempt: int
     why: str
+    kind: Literal["wrong", "out", "unstarted"] = "wrong"
+    """What it is instead: nothing that can be read, or word that its subagent is at work, or that nobody was called."""
 
 
 class _Wrong(Exception):
     """Why an entry is refused, with its place and value and what to send."""
+
+    kind: Literal["wrong", "out", "unstarted"] = "wrong"
+
+
+class _Out(_Wrong):
+    """The same of one that only says that its subagent is at work."""
+
+    kind = "out"
+
+
+class _Unstarted(_Wrong):
+    """The same of one that only says that nobody was called."""
+
+    kind = "unstarted"
 
 
 def read(raw: Sequence[model.Json], rows: Mapping[str, records.TaskRecord]) -> list[HostReport | RefusedEntry]:
@@ -113,7 +129,8 @@ def _read(raw: model.Json, place: str, rows: Mapping[str, records.TaskRecord]) -
         return _report(task_id, attempt, fields, entry, place)
     except (_Wrong, usage_reader.UnreadableUsage) as wrong:
         more = " Correct it, or leave the usage out." if isinstance(wrong, usage_reader.UnreadableUsage) else ""
-        return RefusedEntry(task_id, attempt, f"{wrong}{more}")
+        kind = wrong.kind if isinstance(wrong, _Wrong) else "wrong"
+        return RefusedEntry(task_id, attempt, f"{wrong}{more}", kind)
 
 
 def _object(raw: model.Json, place: str) -> Mapping[str, model.Json]:
@@ -209,8 +226,12 @@ def _report(
         )
     error = redaction.beginning(_text(fields.get("error")), MAX_ERROR_CHARS)
     end = _end(fields, place)
-    if end == "succeeded" and reported_failures.is_notice_of_start(text or _text(output)):
-        raise _Wrong(f"{place}.text only says that a subagent has begun; report its own answer when it comes.")
+    notice = host_notices.read(text or _text(output) if end == "succeeded" else error or text)
+    _refuse_unfinished(notice, place)
+    if end == "succeeded" and notice.kind in ("answer", "empty", "partial"):
+        output = notice.text if text and output == text else output
+        text = notice.text if text else ""
+        end = "partial" if notice.kind == "partial" else end
     if end == "partial":
         error = error or f"Only part of it was done. The answer began:\n{redaction.beginning(text, KEPT_CHARS)}"
     return HostReport(
@@ -221,9 +242,20 @@ def _report(
         handoff=_handoff(fields.get("handoff"), entry, place),
         output=output,
         error=error,
-        retryable=end == "partial" or _is_true(fields.get("retryable")),
+        retryable=end == "partial" or notice.kind in ("failed", "partial") or _is_true(fields.get("retryable")),
         usage=usage_reader.read(usage_reader.collect(fields.get("usage"), entry), f"{place}.usage"),
     )
+
+
+def _refuse_unfinished(notice: host_notices.HostNotice, place: str) -> None:
+    """Raises what refuses an entry that tells of no end: its subagent is still at work, or never began."""
+    if notice.kind == "out":
+        raise _Out(f"{place}.text only says that a subagent has begun; report its own answer when it comes.")
+    if notice.kind == "unstarted":
+        raise _Unstarted(
+            f"{place} says that no subagent was started; no attempt is spent and the assignment stays with you: "
+            f"{notice.advice}."
+        )
 
 
 def _text(value: model.Json) -> str:

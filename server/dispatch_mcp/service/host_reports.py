@@ -79,7 +79,9 @@ class Reporting:
         Raises:
             InputError: no entry can be read.
         """
-        entries = await computation.apart(read_entries, raw, before.rows)
+        entries = await computation.apart(report_reader.read, raw, before.rows)
+        await self._release(before, entries)
+        refuse_all(entries)
         run_id, received_at = before.run.id, self.contact.clock()
         reports = [entry for entry in entries if isinstance(entry, report_reader.HostReport)]
         outcomes = await self._outcomes(before, reports)
@@ -128,6 +130,17 @@ class Reporting:
             decision=_decision(after, dict(handoffs) | dict(ends_of)),
             next=_with_refusals(handover.next_step(), len(entries) - len(reports)),
         )
+
+    async def _release(self, view: run_view.RunView, entries: Sequence[Entry]) -> None:
+        """Frees attempts for which nobody was called after all, so that whoever calls again can begin them."""
+        for entry in entries:
+            if not isinstance(entry, report_reader.RefusedEntry) or entry.kind != "unstarted":
+                continue
+            row, newest = view.rows.get(entry.task_id), view.attempts.get(entry.task_id)
+            beat: Mapping[str, model.Json] = newest.beat if newest else {}
+            if row and report_reader.is_out(row) and row.attempt == entry.attempt and host_begins.HOLDER in beat:
+                rest = {name: value for name, value in beat.items() if name != host_begins.HOLDER}
+                await self.store.beat(view.run.id, row.id, row.attempt, rest, after=beat)
 
     async def _outcomes(
         self, view: run_view.RunView, reports: Sequence[report_reader.HostReport]
@@ -274,25 +287,20 @@ def _with_refusals(step: next_steps.NextStep, refusals: int) -> next_steps.NextS
     if not refusals:
         return step
     entries = "1 entry" if refusals == 1 else f"{refusals} entries"
-    advice = f"{entries} could not be taken: correct what `why` says and report again."
+    advice = f"{entries} could not be taken: do what `why` says and report again."
     return dataclasses.replace(step, advice=next_steps.sentences(advice, step.advice))
 
 
-def read_entries(raw: Sequence[model.Json], tasks: Mapping[str, records.TaskRecord]) -> list[Entry]:
-    """Returns what each entry of a report says, in their order, or why it cannot be taken.
-
-    Raises:
-        InputError: none can be taken.
-    """
-    entries = report_reader.read(raw, tasks)
-    refusals = [entry.why for entry in entries if isinstance(entry, report_reader.RefusedEntry)]
+def refuse_all(entries: Sequence[Entry]) -> None:
+    """Raises InputError if no entry of a report can be taken."""
+    refusals = [entry for entry in entries if isinstance(entry, report_reader.RefusedEntry)]
     if refusals and len(refusals) == len(entries):
         more = f" ({len(refusals) - MOST_REFUSALS} more)" if len(refusals) > MOST_REFUSALS else ""
+        is_form_wrong = any(entry.kind == "wrong" for entry in refusals)
         raise errors.InputError(
-            " ".join(refusals[:MOST_REFUSALS]) + more,
-            hint="An entry is {task_id, attempt, status, text or handoff, error, usage}.",
+            " ".join(entry.why for entry in refusals[:MOST_REFUSALS]) + more,
+            hint="An entry is {task_id, attempt, status, text or handoff, error, usage}." if is_form_wrong else "",
         )
-    return entries
 
 
 def outcome_of(report: report_reader.HostReport, subagents: Collection[str] = ()) -> model.Outcome:
@@ -389,7 +397,7 @@ def unbriefed(report: report_reader.HostReport, outcome: model.Outcome) -> model
 def _unusable(report: report_reader.HostReport, error: str, usage: model.Usage) -> model.Outcome:
     return model.Outcome(
         state=AttemptState.FAILED,
-        error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}",
+        error=f"{error} The answer began:\n{report.text[: report_reader.KEPT_CHARS]}" if report.text else error,
         error_kind=transitions.UNUSABLE,
         summary=error,
         retryable=True,

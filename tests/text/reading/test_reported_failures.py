@@ -147,21 +147,3 @@ def test_what_is_said_within_the_fields_of_a_handoff_is_prose(field: str, text: 
 )
 def test_an_object_that_an_answer_begins_or_ends_with_is_its_own(text: str, value: model.Json) -> None:
     assert reported_failures.own_object(text) == value
-
-
-LAUNCHED = "Async agent launched successfully. (This tool result is internal metadata.)\nagentId: a65e10"
-
-
-@pytest.mark.parametrize(
-    ("text", "is_notice"),
-    [
-        (LAUNCHED, True),
-        (f"\n  {LAUNCHED}\nThe agent is working in the background.\n", True),
-        (f"It answered:\n{LAUNCHED}", False),
-        (f'{LAUNCHED}\n{{"completed_work": "Totals are right."}}', False),
-        (LAUNCHED + "\nWhat it found:\n" + "a long answer " * 400, False),
-        ("", False),
-    ],
-)
-def test_only_a_text_that_is_nothing_else_is_the_notice_of_a_start(text: str, *, is_notice: bool) -> None:
-    assert reported_failures.is_notice_of_start(text) is is_notice

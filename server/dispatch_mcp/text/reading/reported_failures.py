@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from dispatch_mcp.text import damaged_json, escape, json_types
-from dispatch_mcp.text.reading import excerpts
+from dispatch_mcp.text.reading import excerpts, host_notices
 
 Meaning = Literal["succeeded", "failed", "cancelled", "partial", "out"]
 """What a word for a state means: an end, one with some of the work done, or none, as it is still out."""
@@ -31,8 +31,6 @@ MEANINGS: Final[Mapping[str, Meaning]] = {word: meaning for meaning, words in _W
 LEAD: Final = "The answer itself reports that the work failed: "
 """How the error of such an answer begins."""
 
-_MOST_BARE: Final = 4_000
-"""Characters of an answer that can be nothing but a message of a harness or a provider."""
 _SHOWN: Final = 160
 _ENDS: Final = "succeeded, partial, failed and cancelled are, and it can be left out"
 
@@ -41,19 +39,10 @@ _BLOCK_AT_THE_END: Final = re.compile(r":\s{1,9}```[^`]{0,4000}```\s{0,9}\Z")
 _SENTENCE_END: Final = re.compile(r"\n|[.!?] ")
 _EXAMPLE: Final = re.compile(r"(?i)\b(?:examples?|samples?|snippet|docs|returns?|responds|prints)\b")
 """Words in front of such a block which call it an example of what something else says."""
-_HANDED_OVER: Final = '"completed_work"'
 _NO_LETTERS: Final = re.compile(r"[^a-z]+")
 _OF_REVIEWS: Final = frozenset({"verdict", "findings"})
 _WRAPPERS: Final = ("handoff", "payload", "result", "response")
 _NO_ERRORS: Final = frozenset({"", "none", "no", "null", "n/a", "-", "false"})
-# What harnesses send in place of an answer.
-_BEGINNINGS: Final = (
-    *("API Error:", "API Error (", "Error: ", "[Request interrupted by user"),
-    *("Claude AI usage limit reached", "Claude usage limit reached", "Usage limit reached"),
-)
-_STARTED: Final = "Async agent launched"
-"""What Claude Code's `Agent` answers at once for a subagent in the background; its answer comes by itself later."""
-_WHOLE: Final = frozenset({"Execution error", "Prompt is too long", "Credit balance is too low"})
 
 
 def meaning(word: json_types.Json) -> Meaning | None:
@@ -85,17 +74,10 @@ def _of_fields(fields: Mapping[str, json_types.Json]) -> str:
 
 def of_text(text: str) -> str:
     """Returns what an answer says of a failure in the object that ends it, or by being a message of a harness."""
-    body = text.strip()
-    is_message = body in _WHOLE or body.startswith(_BEGINNINGS)
-    if is_message and len(body) <= _MOST_BARE and _HANDED_OVER not in body:
-        return f"it is {escape.one_line(body, limit=_SHOWN)!r}"
-    return of_value(last_object(body))
-
-
-def is_notice_of_start(text: str) -> bool:
-    """Returns whether a text only says that a subagent has begun in the background."""
-    body = text.strip()
-    return body.startswith(_STARTED) and len(body) <= _MOST_BARE and _HANDED_OVER not in body
+    notice = host_notices.read(text)
+    if notice.kind == "failed":
+        return f"it is {escape.one_line(notice.text, limit=_SHOWN)!r}"
+    return of_value(last_object(notice.text))
 
 
 def at_the_end(answer: str) -> str:
