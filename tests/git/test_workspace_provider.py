@@ -821,7 +821,7 @@ async def test_an_old_git_and_none_at_all_mean_no_worktree(site: Site) -> None:
         git_process.Git(site.home, child_environment.ChildPolicy({"PATH": "bin"})), site.home
     )
     outcome = await site.attempt(site.order(), nothing)
-    assert "not on the PATH" in outcome.error
+    assert "but git is not on the PATH. Install git 2.38 or newer, or plan it with isolation `shared`" in outcome.error
     assert not outcome.retryable
 
 

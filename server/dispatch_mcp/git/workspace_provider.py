@@ -83,7 +83,7 @@ class WorktreeProvider:
         except git_process.Unusable as why:
             if work.last_beat.get(ports.COPY):  # an earlier attempt had one: this is trouble, and no other way to work
                 return _failed("git_failed", f"Task {work.task.id!r} has a worktree to go on in, but {why}.")
-            return await _without_worktree(ctx, work, str(why), carry_out, judge)
+            return await _without_worktree(ctx, work, why, carry_out, judge)
         try:
             return await self._in_worktree(ctx, work, repo, carry_out, judge)
         except errors.WorkerError as trouble:
@@ -372,18 +372,23 @@ def _order_in(work: work_order.WorkOrder, copy: worktree.Worktree, notices: tupl
 
 
 async def _without_worktree(
-    ctx: ports.TaskContext, work: work_order.WorkOrder, why: str, carry_out: ports.CarryOut, judge: ports.Judge
+    ctx: ports.TaskContext,
+    work: work_order.WorkOrder,
+    why: git_process.Unusable,
+    carry_out: ports.CarryOut,
+    judge: ports.Judge,
 ) -> model.Outcome:
     """Returns how the attempt ended in the workspace itself, or why it did not begin."""
     if work.isolation == "own" and work.task.isolation == "worktree":
+        cure = why.hint.removesuffix(".") or "Mend that"
         return _failed(
             "no_worktree",
-            f"Task {work.task.id!r} asks for a worktree of its own, but {why}. "
-            "Plan it with isolation `shared`, and on_conflict `serialize`.",
+            f"Task {work.task.id!r} asks for a worktree of its own, but {why.reason}. "
+            f"{cure}, or plan it with isolation `shared` and on_conflict `serialize`.",
         )
     if work.isolation == "merged":
         return await judge(work, await carry_out(ctx, work))
-    notice = f"There is no worktree of its own for this task, because {why}: it works in the workspace itself."
+    notice = f"There is no worktree of its own for this task, because {why.reason}: it works in the workspace itself."
     order = replace(work, directory=work.workspace, notices=(*work.notices, notice))
     outcome = await judge(order, await carry_out(ctx, order))
     return receipts.with_receipt(outcome, Receipt(kind="merge", ok=False, checked=False, detail=notice))
