@@ -17,7 +17,7 @@ import pytest
 from dispatcher_setup import task
 from hook_setup import Session, words
 
-from dispatch_mcp import model
+from dispatch_mcp import errors, model
 from dispatch_mcp.hooks import hook_answers, hook_words
 from dispatch_mcp.mcp_server import tool_wording
 from dispatch_mcp.model.short_ids import short
@@ -297,6 +297,19 @@ async def test_a_subagent_that_the_host_refused_to_start_spends_no_attempt_and_c
     )
     assert await session.desk.states(run_id) == {"a": "running"}
     assert (await session.begins(name, "toolu_2"))["prompt"] == brief
+
+
+async def test_a_refusal_by_the_user_that_the_assistant_reports_frees_the_attempt_that_was_begun(
+    session: Session,
+) -> None:
+    run_id, (name,) = await begun(session, task("a"))
+    await session.begins(name)
+    assert "does 'a' already" in await session.refusal(name, "toolu_2")
+    refused = "The user doesn't want to proceed with this tool use. The tool use was rejected."
+    with pytest.raises(errors.InputError, match="no subagent was started"):
+        await session.desk.app.report(run_id, [{"task_id": "a", "attempt": 1, "text": refused}])
+    assert await session.desk.states(run_id) == {"a": "running"}
+    assert (await session.begins(name, "toolu_2"))["prompt"]
 
 
 async def test_word_that_a_subagent_waits_for_its_own_ends_nothing(session: Session) -> None:

@@ -53,7 +53,7 @@ async def test_names_that_are_not_good_are_denied(case: hook_cases.Case) -> None
     assert "it has not been handed out, the newest attempt is 1" in await denied(case, f"{names[1][:-1]}2")
     assert "the human worker does this task" in await denied(case, names[1].replace("/b/", "/d/"))
     assert "There is no run 'nobody'" in await denied(case, "dispatch nobody/a/1")
-    assert f"Run {run_id!r} has no task 'e'" in await denied(case, names[1].replace("/b/", "/e/"))
+    assert f"Run {short_ids.short(run_id)!r} has no task 'e'" in await denied(case, names[1].replace("/b/", "/e/"))
     await case.desk.app.report(run_id, [{"task_id": "b", "attempt": 1, "status": "failed", "retryable": True}])
     case.desk.clock.now += 3600
     await case.desk.app.dispatch(run_id=run_id)
@@ -72,7 +72,9 @@ async def test_a_name_that_several_runs_have_is_denied_and_the_latest_is_the_new
     runs = [(await case.run(task("a")))[0] for _ in range(2)]
     assert "is the beginning of several runs" in await denied(case, "dispatch do/a/1")
     assert "none is the latest" in reason(called(case, "dispatch latest/a/1", **look))
-    assert f"Run {runs[0]!r} is of another workspace" in reason(called(case, f"dispatch {runs[0]}/a/1", **look))
+    assert f"Run {short_ids.short(runs[0])!r} is of another workspace" in reason(
+        called(case, f"dispatch {runs[0]}/a/1", **look)
+    )
     answer = called(case, "dispatch latest/a/1")
     assert answer is not None
     mark = f"[dispatch {short_ids.short(runs[1])}/a/1]"

@@ -230,6 +230,10 @@ def test_what_follows_from_a_round_of_the_council_is_in_its_decision_whoever_fai
             "attempt 2 begins in 4 min, after attempt 1 (timeout)",
         ),
         (task("a", TaskState.READY, ready_at=9.0), "attempt 2 begins in 9 s, after attempt 1 (failed)"),
+        (
+            task("a", TaskState.READY, ready_at=9.0, cause=transitions.BY_WORKER),
+            "attempt 2 begins in 9 s, after attempt 1 (reported as failed)",
+        ),
         (task("a", TaskState.FAILED), "failed: see results"),
         (task("a", TaskState.FAILED, cause="bad_call"), "failed: bad_call"),
         (task("a", TaskState.SUCCEEDED), ""),

@@ -108,4 +108,4 @@ async def test_owners_that_died_are_counted(tmp_path: Path) -> None:
         pass
     (tmp_path / "owners").mkdir(exist_ok=True)
     (tmp_path / "owners" / f"{'a' * 32}.lock").touch()
-    assert by_name(tmp_path)["owners"].detail.startswith("1 processes died")
+    assert by_name(tmp_path)["owners"].detail.startswith("1 process died while driving runs")

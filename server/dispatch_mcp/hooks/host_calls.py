@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp import errors, model
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.hooks import holders, hook_words
-from dispatch_mcp.model import TaskState, problems, records
+from dispatch_mcp.model import TaskState, problems, records, short_ids
 from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import dispatcher, traces
@@ -88,13 +88,15 @@ class HostCalls:
         run = view.run
         if run.workspace != self.app.handles.workspace:
             raise errors.NotAllowed(
-                f"Run {run.id!r} is of another workspace, {run.workspace!r}.", hint=NextStep(StepKind.LIST_RUNS)
+                f"Run {short_ids.short(run.id)!r} is of another workspace, {run.workspace!r}.",
+                hint=NextStep(StepKind.LIST_RUNS),
             )
         row = view.rows.get(task_id)
         if row is None:
             nearest = problems.nearest(task_id, list(view.rows))
             raise errors.UnknownHandle(
-                f"Run {run.id!r} has no task {task_id!r}{f'; did you mean {nearest!r}?' if nearest else '.'}",
+                f"Run {short_ids.short(run.id)!r} has no task {task_id!r}"
+                + (f"; did you mean {nearest!r}?" if nearest else "."),
                 hint=NextStep(StepKind.LIST_TASKS, run.id),
             )
         return row

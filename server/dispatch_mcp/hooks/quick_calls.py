@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from dispatch_mcp.hooks import hand_ins, hook_words, quick_answers
 from dispatch_mcp.store.looks import open_runs
-from dispatch_mcp.text import attempt_names, json_types
+from dispatch_mcp.text import attempt_names, json_types, short_forms
 
 _LATEST: Final = "latest"
 _RUNS: Final = "get_trace() lists the runs."
@@ -84,9 +84,9 @@ def _refusal(
 ) -> str:
     """Returns why a call gets no brief and what to do instead, or an empty string."""
     if task is None:
-        return f"Run {run!r} has no task {name.task!r}. {hook_words.look_at(run)}"
+        return f"Run {short_forms.short(run)!r} has no task {name.task!r}. {hook_words.look_at(run)}"
     if task.workspace not in look.workspace:
-        return f"Run {run!r} is of another workspace, {task.workspace!r}. {_RUNS}"
+        return f"Run {short_forms.short(run)!r} is of another workspace, {task.workspace!r}. {_RUNS}"
     if why := _obstacle(look, task, name.attempt):
         return f"Attempt {name.attempt} of {task.id!r} cannot begin: {why}. {hook_words.look_at(run)}"
     session = quick_answers.holder_of(task)

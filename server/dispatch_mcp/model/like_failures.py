@@ -115,7 +115,7 @@ def _key(failure: Failure) -> str:
 
 def _like(group: list[Failure]) -> LikeFailures:
     first = group[0]
-    cause = escape.one_line(first.error, limit=CAUSE_CHARS) or f"`{first.kind}`"
+    cause = escape.one_line(first.error, limit=CAUSE_CHARS) or transitions.IN_WORDS.get(first.kind, f"`{first.kind}`")
     sentence = cause if cause[-1] in ".!?…" else f"{cause}."
     names = tuple(dict.fromkeys(failure.task_id for failure in group))
     return LikeFailures(names, len(group), sentence, _CURES.get(first.kind, _CURE), first.kind)

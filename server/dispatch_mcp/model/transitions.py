@@ -80,6 +80,8 @@ NO_AGENT = "no_agent"
 """Of work that never began: its agent could not be started."""
 BY_WORKER = "host"
 """Of work that the host itself says has failed."""
+IN_WORDS: Mapping[str, str] = {BY_WORKER: "reported as failed", UNUSABLE: "an answer that cannot be used"}
+"""How sentences call the kinds of error whose own names say nothing to whoever reads them."""
 CEILING = "ceiling"
 """In the data of `attempt_started`: what the attempt was given."""
 CEILINGS: Mapping[str, Literal["budget", "token_budget"]] = {"dollars": "budget", "tokens": "token_budget"}

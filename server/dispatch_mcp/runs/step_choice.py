@@ -284,7 +284,8 @@ def why_waiting(
         return transitions.why_skipped(task.cause)
     if task.state is TaskState.READY and task.ready_at > now:
         pause = duration(task.ready_at - now)
-        return f"attempt {task.attempt + 1} begins in {pause}, after attempt {task.attempt} ({task.cause or 'failed'})"
+        cause = transitions.IN_WORDS.get(task.cause, task.cause) or "failed"
+        return f"attempt {task.attempt + 1} begins in {pause}, after attempt {task.attempt} ({cause})"
     if (task.worker, task.state) in _WAITS_FOR:
         return NextStep(_WAITS_FOR[task.worker, task.state], run_id, (task.id,))
     if task.state is TaskState.FAILED:

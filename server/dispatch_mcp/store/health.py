@@ -140,5 +140,9 @@ def _lock(home: Path) -> list[Fact]:
 def _owners(home: Path) -> Fact:
     stale = len(owner_locks.stale_owners(home))
     if stale:
-        return Fact("owners", "ok", f"{stale} processes died while they drove runs; the next start tidies up.")
+        return Fact(
+            "owners",
+            "ok",
+            f"{stale} process{'' if stale == 1 else 'es'} died while driving runs; the next start tidies up.",
+        )
     return Fact("owners", "ok", "No process died while it drove runs.")

@@ -99,7 +99,7 @@ def test_lines_of_a_report_that_imitate_the_frame_stay_in_it() -> None:
         ("The user rejected permission to use this specific tool call.", "the user refused it"),
         ("Claude requested permissions to use Agent, but you haven't granted it yet.", "a rule of this host"),
         ("Permission to use Agent has been denied because Claude Code is running in don't ask mode.", "a rule of"),
-        ("PreToolUse:Agent hook error: [exit 2]: policy says no\n", "a rule of this host"),
+        ("PreToolUse:Agent hook error: [exit 2]: policy says no\n", "do what it says"),
         ("Concurrent subagent limit reached. You can run 1 subagents at once. Do not retry.", "when another one"),
         ("collab spawn failed: agent thread limit reached", "when another one"),
         ("Subagent nesting limit reached (depth 1 of 1). Complete this task directly.", "do the task yourself"),
@@ -125,6 +125,7 @@ def test_a_subagent_that_nobody_started_is_called_that_with_the_way_out(text: st
     [
         STARTED,
         f"\n  {STARTED}\n",
+        "PreToolUse:Agent hook error: A subagent of this session does 'a' already. Wait for it.",
         "Cloud agent launched. (This tool result is internal metadata)\ntaskId: x",
         "Spawned successfully. (This tool result is internal metadata)\nagent_id: x",
         "The agent has not finished. It is waiting for the user to answer a permission request.",

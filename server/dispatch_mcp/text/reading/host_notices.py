@@ -22,6 +22,7 @@ MOST_BARE: Final = 4_000
 
 _ASK_USER: Final = "the user refused it, so ask how to go on, and call it again only if that is wanted"
 _FORBIDDEN: Final = "a rule of this host forbids it, so ask the user to allow it, or do the task yourself"
+_BY_HOOK: Final = "a hook refused it, so do what it says, or ask the user"
 _FULL: Final = "as many are at work as this host allows, so call it when another one has ended"
 _ALONE: Final = "this host starts no more, so do the task yourself and report what you did"
 _AGAIN: Final = "nothing refused it, so call it again if it is still wanted"
@@ -38,8 +39,8 @@ _UNSTARTED: Final[tuple[tuple[str, str], ...]] = (
     ("Claude requested permissions to use Agent,", _FORBIDDEN),
     ("Claude requested permissions to use Task,", _FORBIDDEN),
     ("The user has specified a rule which prevents you from using this specific tool call", _FORBIDDEN),
-    ("PreToolUse:Agent hook error", _FORBIDDEN),
-    ("PreToolUse:Task hook error", _FORBIDDEN),
+    ("PreToolUse:Agent hook error", _BY_HOOK),
+    ("PreToolUse:Task hook error", _BY_HOOK),
     ("Subagent spawn denied by a plugin", _FORBIDDEN),
     ("Concurrent subagent limit reached.", _FULL),
     ("collab spawn failed: agent thread limit reached", _FULL),
@@ -56,6 +57,7 @@ _UNSTARTED: Final[tuple[tuple[str, str], ...]] = (
 
 _STOPPED_WHILE_RUNNING: Final = "Correction to the text above: this call was stopped while running"
 _OUT: Final = (
+    "PreToolUse:Agent hook error: A subagent of this session does",  # our own hook, of a second call for one attempt
     *("Async agent launched", "Cloud agent launched", "Remote agent launched", "Spawned successfully. ("),
     *("The agent has not finished. It", "The task is working in the background", "Wait timed out."),
 )
@@ -221,11 +223,11 @@ def _sentence(body: str, *, may_be_unstarted: bool) -> HostNotice:
     if len(body) > MOST_BARE or _HANDED_OVER in body:
         return HostNotice("answer", body)
     bare = body.removeprefix("<tool_use_error>").removesuffix("</tool_use_error>").strip()
+    if bare.startswith(_OUT):
+        return HostNotice("out", body)
     advice = _advice(bare.removeprefix("Error: ")) if may_be_unstarted else ""
     if advice:
         return HostNotice("unstarted", body, advice)
-    if bare.startswith(_OUT):
-        return HostNotice("out", body)
     is_failure = bare in _FAILED_WHOLE or bare.startswith(_FAILED) or _LIMIT.match(bare) or _DENIED.match(bare)
     return HostNotice("failed" if is_failure else "answer", body)
 
