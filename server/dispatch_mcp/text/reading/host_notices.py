@@ -114,8 +114,18 @@ class HostNotice(NamedTuple):
 
 def read(text: str) -> HostNotice:
     """Returns what a text that is handed on as an answer is; the text without what the host put around it."""
-    body = text.strip()
+    body = _unescaped(text.strip())
     return _of_notification(body) or _of_task_element(body) or _of_codex(body) or _of_frame(body)
+
+
+def _unescaped(body: str) -> str:
+    """Returns a form of a host that was escaped once too often, as models do with long texts, as the host wrote it."""
+    if "\n" in body or "\\n" not in body or not any(mark in body for mark in (_FRAME, _NOTICE[0], _CODEX_NOTICE[0])):
+        return body
+    try:
+        return str(json.loads(f'"{body}"')).strip()
+    except ValueError:
+        return body
 
 
 def _of_notification(body: str) -> HostNotice | None:
