@@ -185,6 +185,7 @@ def test_a_text_is_cut_between_words(text: str, limit: int, shown: str) -> None:
         ("one two\nthree", 4, ""),
         ("one two", 4, " two"),
         ("one two", 0, ""),
+        ("one two\n", 5, " two\n"),
     ],
 )
 def test_of_the_end_of_a_text_a_cut_line_is_left_out(text: str, limit: int, shown: str) -> None:

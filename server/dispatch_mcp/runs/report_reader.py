@@ -77,9 +77,8 @@ class HostReport:
     def answer(self) -> model.Json:
         """All that was answered: what one field holds, or a text of what several do, the form of an answer last."""
         text = "" if self.text == self.output else self.text
-        error = (
-            "" if redaction.beginning(self.text, KEPT_CHARS) in self.error else self.error
-        )  # one that only repeats how it began
+        is_echo = redaction.beginning(self.text, KEPT_CHARS) in self.error  # it only repeats how the text began
+        error = "" if is_echo else self.error
         parts = [part for part in (text, error, dict(self.handoff or {}), self.output) if part not in ("", None, {})]
         if len(parts) < 2:
             return parts[0] if parts else None

@@ -270,8 +270,9 @@ def ending(text: str, limit: int) -> str:
     A name may stand before a secret that is recognised by nothing else.
     """
     tail, before = text[len(text) - limit :] if limit < len(text) else text, text[: max(0, len(text) - limit)][-1:]
-    if before not in ("", "\n") and "\n" in tail:
-        return tail.partition("\n")[2]
+    rest = tail.partition("\n")[2]
+    if before not in ("", "\n") and rest.strip():
+        return rest
     return _without_last(tail[::-1], before)[::-1]
 
 

@@ -21,8 +21,8 @@ MOST_BARE: Final = 4_000
 """Characters of a text that can be nothing but a message of a host or a provider."""
 
 _ASK_USER: Final = "the user refused it, so ask how to go on, and call it again only if that is wanted"
-_FORBIDDEN: Final = "a rule of this host forbids it, so ask the user to allow it, or do the task yourself"
-_BY_HOOK: Final = "a hook refused it, so do what it says, or ask the user"
+_FORBIDDEN: Final = "a rule of this host forbids it, so have it allowed, or do the task yourself"
+_BY_HOOK: Final = "a hook refused it, so do what it says"
 _FULL: Final = "as many are at work as this host allows, so call it when another one has ended"
 _ALONE: Final = "this host starts no more, so do the task yourself and report what you did"
 _AGAIN: Final = "nothing refused it, so call it again if it is still wanted"
