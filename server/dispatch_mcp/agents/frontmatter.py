@@ -48,6 +48,7 @@ _NAMES = {
     "max-turns": "max_turns",
 }
 _BOOLEAN = "tag:yaml.org,2002:bool"
+_TEXT = "tag:yaml.org,2002:str"
 _BASE: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _TRUTH = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 
@@ -59,6 +60,12 @@ class _LOADER(_BASE):  # pyright: ignore[reportGeneralTypeIssues, reportUntypedB
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOLEAN]
         for first, resolvers in _BASE.yaml_implicit_resolvers.items()
     }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002  # as PyYAML
+        """Returns what a node stands for; nearly all are texts, which need no way through all constructors."""
+        if node.tag == _TEXT and isinstance(node.value, str):
+            return node.value
+        return super().construct_object(node, deep)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - untyped
 
 
 for _first in "tTfF":

@@ -272,8 +272,9 @@ def _install_paths(plugins: model.Json, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _files(folder: Folder) -> Iterator[_File]:
+    depth = len(folder.path.parts)
     for path in _markdown(folder.path, follow=folder.layer not in catalog.UNTRUSTED):
-        parts = path.relative_to(folder.path).parts
+        parts = path.parts[depth:]
         within = parts[-2] if len(parts) > 1 else ""
         roster = within if folder.nested and within else folder.roster
         try:
@@ -305,7 +306,7 @@ def _markdown(folder: Path, *, follow: bool) -> list[Path]:
         paths.extend(Path(root, name) for name in names if name.endswith(".md") and name.lower() not in _SKIPPED)
         if len(paths) > MAX_FILES:
             break
-    return sorted(paths)[:MAX_FILES]
+    return sorted(paths, key=lambda path: path.parts)[:MAX_FILES]
 
 
 def _read(file: _File, digests: Collection[str]) -> catalog.Agent | catalog.Stranger | None:
