@@ -95,10 +95,16 @@ def test_the_full_text_query_leaves_out_what_nothing_holds() -> None:
 
 
 def test_common_words_bring_no_parts_where_rare_ones_bring_enough_but_count_as_much() -> None:
-    rows = {"total": 150, "basket": 250, "value": context_query.ENOUGH, "self": 9 * context_query.ENOUGH}
+    rows = {"total": 150, "basket": 250, "value": context_query.ENOUGH, "self": context_query.MOST}
     rare, common = '"total" OR "basket"', '"value" OR "self"'
     match = context_query.match(rows, (), rows)
     assert match == context_query.WordMatch(f"({rare}) AND ({rare} OR {common} OR {common})", 2)
+
+
+def test_a_word_that_stands_nearly_everywhere_adds_nothing_to_what_rare_ones_bring() -> None:
+    rows = {"total": 250, "value": context_query.ENOUGH, "self": context_query.MOST + 1}
+    assert "self" not in context_query.match(rows, (), rows).text
+    assert '"self"' in context_query.match(["self"], (), rows).text
 
 
 def test_a_common_word_brings_parts_where_rare_ones_bring_few() -> None:
@@ -140,8 +146,14 @@ def test_the_terms_of_a_task_that_a_text_has_are_those_among_all_stems_of_the_te
 
 def test_phrases_are_counted_in_plain_text() -> None:
     query = context_query.read("retry budget")
-    assert context_query.phrases(query, context_query.plain("def retryBudget(): ...")) == 1
-    assert context_query.phrases(query, context_query.plain("budget of a retry")) == 0
+    for text, count in (
+        ("def retryBudget(): ...", 1),
+        ("budget of a retry", 0),
+        ("retry budgets", 1),
+        ("aretry budget", 0),
+    ):
+        plain = context_query.plain(text)
+        assert context_query.phrases(query, context_query.terms_in(query, plain), plain) == count
 
 
 @given(st.text("abcXYZ_-. ", max_size=60))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,6 +21,8 @@ a microsecond, a common word stands in tens of thousands, and of the 200 best pa
 all (ADR 0015)."""
 LEAST = 200
 """Parts that the rarest words must bring, however common the next one is."""
+MOST = 10_000
+"""Parts that hold a word above which it adds nothing to the scores of what rarer ones bring: FTS5 counts them all."""
 
 _CAMEL = re.compile(r"[A-Z](?:(?<=[a-z0-9].)|(?<=[A-Z].)(?=[a-z]))")
 _WORD = re.compile(r"[^\W_]+")
@@ -90,7 +92,12 @@ class Query:
 
     def has_path(self, path: str) -> bool:
         """Returns whether the task has the path, or the end of it from a folder on."""
-        return f"/{path}".endswith(_endings(self.paths))
+        return bool(self.paths_in((path,)))
+
+    def paths_in(self, paths: Iterable[str]) -> list[str]:
+        """Returns those of the paths that the task has, or ends of them from a folder on."""
+        endings = _endings(self.paths)
+        return [path for path in paths if f"/{path}".endswith(endings)] if endings else []
 
     def rarest(self, rarity: Mapping[str, float], most: int) -> list[str]:
         """Returns the `most` words that are rarest by the inverse document frequency of their stems."""
@@ -112,8 +119,11 @@ def match(words: Iterable[str], pairs: Iterable[tuple[str, str]], rows: Mapping[
     """
     rare, common, count = list[str](), list[str](), 0
     for word in sorted((word for word in words if rows.get(word)), key=lambda word: rows[word]):
-        brings = not common and (count < LEAST or count + rows[word] <= ENOUGH)
-        (rare if brings else common).append(word)
+        brings = count < LEAST or count + rows[word] <= ENOUGH
+        if brings:
+            rare.append(word)
+        elif rows[word] <= MOST:
+            common.append(word)
         count += rows[word]
     phrases = [f"{word} {follower}" for word, follower in pairs if rows.get(word) and rows.get(follower)]
     bringers = _any([*rare, *phrases])
@@ -254,11 +264,14 @@ def _beginnings(words: tuple[str, ...]) -> tuple[tuple[str, str, re.Pattern[str]
     )
 
 
-def phrases(query: Query, text: str) -> int:
-    """Returns how many of the pairs of words of the task stand together in a plain text."""
-    return sum([pair in text for pair in _joined(query.pairs)])
+def phrases(query: Query, terms: Collection[str], text: str) -> int:
+    """Returns how many of the pairs of words of the task stand together in a plain text that has these `terms`."""
+    return sum(
+        [pair in text for first, second, pair in _joined(query.pairs) if first in terms and second in terms],
+    )
 
 
 @lru_cache(maxsize=64)
-def _joined(pairs: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return tuple(map(" ".join, pairs))
+def _joined(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str, str], ...]:
+    """Returns pairs as their stems and as they stand in a plain text."""
+    return tuple((stem(first), stem(second), f"{first} {second}") for first, second in pairs)

@@ -202,7 +202,7 @@ class Search:
         beside_parts = self._others(query, rows, {part.id: part for part in support})
         if chances["test"] < WRITES_TESTS:
             beside_parts = [part for part in beside_parts if languages.role(part.path) != "test"]
-        exact = [path for path in files.ids if query.has_path(path)] if query.paths else []
+        exact = query.paths_in(files.ids)
         name_matches = self._named(query, exact)
         definitions = self._defined(query)
         subjects = {languages.subject(part.path) for part in support}
@@ -444,7 +444,8 @@ def _read_part(
 ) -> ranking.FilePart:
     """Returns a part of the file that has this text, with what it holds of the task."""
     plain = context_query.plain(f"{chunk.name} {text[chunk.start : chunk.end]}")
-    stems, phrases = context_query.terms_in(query, plain), context_query.phrases(query, plain)
+    stems = context_query.terms_in(query, plain)
+    phrases = context_query.phrases(query, stems, plain)
     size = chunk.end - chunk.start
     return ranking.FilePart(number, path, chunk.kind, chunk.name, chunk.first, chunk.last, size, score, stems, phrases)
 
