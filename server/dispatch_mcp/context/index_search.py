@@ -199,9 +199,7 @@ class Search:
         rows = self._hits("prose", context_query.match(rarest, (), in_prose), OTHERS + 2 * BESIDE)
         support = list(self._parts(query, rows[:OTHERS]))
         chances = file_kinds.chances(query)
-        beside_parts = self._others(query, rows, {part.id: part for part in support})
-        if chances["test"] < WRITES_TESTS:
-            beside_parts = [part for part in beside_parts if languages.role(part.path) != "test"]
+        beside_parts = self._others(query, rows, support, with_tests=chances["test"] >= WRITES_TESTS)
         exact = query.paths_in(files.ids)
         name_matches = self._named(query, exact)
         definitions = self._defined(query)
@@ -246,13 +244,20 @@ class Search:
         )
 
     def _others(
-        self, query: context_query.Query, rows: Sequence[_HitRow], parts: Mapping[int, ranking.FilePart]
+        self,
+        query: context_query.Query,
+        rows: Sequence[_HitRow],
+        support: Sequence[ranking.FilePart],
+        *,
+        with_tests: bool,
     ) -> list[ranking.FilePart]:
-        """Returns the best parts of files that are no source; those in `parts` are there already."""
-        tests = [row for row in rows if languages.role(row[0]) == "test"][: BESIDE // 2]
+        """Returns the best parts of files that are no source; those in `support` are there already."""
+        shut = {"source", "copy"} if with_tests else {"source", "copy", "test"}
+        near = [part for part in support if languages.role(part.path) not in shut]
+        ids = {part.id for part in support}
+        tests = [row for row in rows if with_tests and languages.role(row[0]) == "test"][: BESIDE // 2]
         rest = [row for row in rows if file_kinds.of(row[0]) != "source" and languages.role(row[0]) not in _ELSEWHERE]
-        fresh = [row for row in (*tests, *rest[:BESIDE]) if row[2] not in parts]
-        near = [part for part in parts.values() if languages.role(part.path) not in {"source", "copy"}]
+        fresh = [row for row in (*tests, *rest[:BESIDE]) if row[2] not in ids]
         return [*near, *self._parts(query, fresh)]
 
     def _of_kind(self, kind: file_kinds.FileKind) -> Sequence[str]:
@@ -473,12 +478,11 @@ def word_rows(db: sqlite3.Connection, table: str, words: Sequence[str]) -> dict[
     db.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.{table}_words USING fts5vocab (main, {table}, row)")
     db.execute("DELETE FROM temp.asked")
     db.executemany("INSERT INTO temp.asked (rowid, word) VALUES (?, ?)", list(enumerate(words)))
-    stems: list[tuple[int, str]] = db.execute("SELECT doc, term FROM temp.asked_words").fetchall()
-    rows: dict[str, int] = {}
-    for at, term in stems:
-        row = db.execute(f"SELECT doc FROM temp.{table}_words WHERE term = ?", (term,)).fetchone()  # noqa: S608  # a name
-        rows[words[at]] = row[0] if row else 0
-    return rows
+    rows: list[tuple[int, int | None]] = db.execute(
+        "SELECT asked_words.doc, in_table.doc FROM temp.asked_words LEFT JOIN"  # noqa: S608  # a name
+        f" temp.{table}_words AS in_table ON in_table.term = asked_words.term"
+    ).fetchall()
+    return {words[at]: count or 0 for at, count in rows}
 
 
 def rarity(db: sqlite3.Connection, rows: Mapping[str, int]) -> dict[str, float]:
