@@ -32,7 +32,7 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def look(root: Path, text: str, votes: dict[str, float] | None = None) -> list[str]:
     query = context_query.read(text)
-    return [*first_look.likeliest(query, FILES.keys(), first_look.in_texts(root, query), votes or {})]
+    return [*first_look.likeliest(query, FILES.keys(), lambda: first_look.in_texts(root, query), votes or {})]
 
 
 def test_a_file_that_holds_a_rare_word_of_the_task_comes_first_and_source_before_its_tests(shop: Path) -> None:

@@ -353,7 +353,7 @@ class _Workspace:
 
             def choose(db: sqlite3.Connection, states: Mapping[str, file_listing.State]) -> Sequence[str]:
                 votes = index_search.votes(db, query)
-                return first_look.likeliest(query, states.keys(), texts.result(), {**votes.source, **votes.beside})
+                return first_look.likeliest(query, states.keys(), texts.result, {**votes.source, **votes.beside})
 
             self.index.read_first(choose, since)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,15 +43,15 @@ Hits = Mapping[str, Mapping[str, float]]
 
 
 def likeliest(
-    query: context_query.Query, paths: Collection[str], texts: Hits, votes: Mapping[str, float]
+    query: context_query.Query, paths: Collection[str], texts: Callable[[], Hits], votes: Mapping[str, float]
 ) -> Sequence[str]:
     """Returns the files of `paths` that a task probably needs, the likeliest first.
 
-    `texts` is what `in_texts` has found, `votes` are what past commits say of the files, from 0 to 1.
+    `texts` waits for what `in_texts` finds, `votes` are what past commits say of the files, from 0 to 1.
     """
     scores: dict[str, float] = defaultdict(float)
-    inside = {path: words for path, words in texts.items() if path in paths}
-    for hits in (inside, _in_paths(query, paths)):
+    named = _in_paths(query, paths)
+    for hits in (named, {path: words for path, words in texts().items() if path in paths}):
         rarity = _rarity(hits.values(), len(paths))
         for path, words in hits.items():
             scores[path] += sum(weight * rarity[word] for word, weight in words.items())
