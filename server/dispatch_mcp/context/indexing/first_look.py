@@ -50,8 +50,8 @@ def likeliest(
     `texts` waits for what `in_texts` finds, `votes` are what past commits say of the files, from 0 to 1.
     """
     scores: dict[str, float] = defaultdict(float)
-    named = _in_paths(query, paths)
-    for hits in (named, {path: words for path, words in texts().items() if path in paths}):
+    in_paths = _in_paths(query, paths)
+    for hits in (in_paths, {path: words for path, words in texts().items() if path in paths}):
         rarity = _rarity(hits.values(), len(paths))
         for path, words in hits.items():
             scores[path] += sum(weight * rarity[word] for word, weight in words.items())
