@@ -22,6 +22,12 @@ def test_plain_advice_reads_the_same_everywhere() -> None:
     assert error.full_text(tool_wording.words) == error.full_text(shell_wording.words) == "No. Do it so."
 
 
+def test_words_of_another_program_end_before_the_advice_begins() -> None:
+    error = errors.InputError("git cannot say it: fatal: not a git repository: .git", hint="Name a range.")
+    assert str(error) == "git cannot say it: fatal: not a git repository: .git. Name a range."
+    assert str(errors.InputError("Cannot read 'x': No such file")) == "Cannot read 'x': No such file"
+
+
 def test_a_step_as_a_hint_is_put_into_words_by_the_interface() -> None:
     error = errors.UnknownHandle("There is no run 'x'.", hint=NextStep(StepKind.LIST_RUNS))
     assert error.full_text(tool_wording.words) == "There is no run 'x'. `get_trace` without arguments lists your runs."

@@ -57,7 +57,9 @@ class DispatchError(Exception):
 
     def full_text(self, words: Words) -> str:
         """Returns what was wrong and what to do next, a step in these words."""
-        return sentences(self.message, self.advice(words))
+        advice = self.advice(words)
+        is_open = bool(advice) and self.message[-1:].isalnum()  # as the words of other programs often are
+        return sentences(f"{self.message}." if is_open else self.message, advice)
 
     def advice(self, words: Words) -> str:
         """Returns what to do next, a step in these words."""

@@ -13,6 +13,7 @@ from dispatch_mcp import errors, model
 from dispatch_mcp.model import AttemptState, TaskState, WorkerKind, records, transitions
 from dispatch_mcp.runs import report_reader
 from dispatch_mcp.service import answers, host_reports
+from dispatch_mcp.text.reading import reported_failures
 
 
 def report(**fields: Any) -> report_reader.HostReport:
@@ -182,3 +183,11 @@ def test_a_line_of_the_answer_is_short_and_counts_what_it_leaves_out(why: str, e
     assert sum(map(len, texts)) <= host_reports.ENTRY_CHARS
     assert len(line.receipts) + line.more_receipts == len(evidence)
     assert [receipt.kind for receipt in line.receipts] == [receipt.kind for receipt in evidence[: len(line.receipts)]]
+
+
+def test_a_notice_that_is_quoted_as_the_failure_is_not_repeated_behind_it() -> None:
+    notice = report(text="API Error: 529 Overloaded")
+    failure = host_reports.claimed_failure(notice, host_reports.outcome_of(notice))
+    assert failure.error == f"{reported_failures.LEAD}it is 'API Error: 529 Overloaded'."
+    longer = report(text="I began with the schema.\n" + '{"status": "failed"}')
+    assert "The answer began:" in host_reports.claimed_failure(longer, host_reports.outcome_of(longer)).error

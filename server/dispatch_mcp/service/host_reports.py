@@ -345,7 +345,8 @@ def claimed_failure(report: report_reader.HostReport, outcome: model.Outcome) ->
     if not sign:
         return outcome
     error = f"{reported_failures.LEAD}{sign}."
-    begin = f" The answer began:\n{report.text[: report_reader.KEPT_CHARS]}" if report.text else ""
+    is_repeated = not report.text or repr(report.text.strip()) in sign
+    begin = "" if is_repeated else f" The answer began:\n{report.text[: report_reader.KEPT_CHARS]}"
     return outcome.model_copy(
         update={
             "state": AttemptState.FAILED,
