@@ -32,6 +32,10 @@ MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # pytest makes a folder of our own in 
 FEW = 100
 """Modules up to which a run of tests is of somebody who works on them, and has every case, each by itself."""
 
+GARBAGE = (20_000, 20, 20)
+"""After how much garbage is looked for in the process of the tests: a tenth as often as usual, which is a twentieth of
+what they cost."""
+
 _INHERITED = ("ANTHROPIC_", "CLAUDE", "DISPATCH_MCP_", "GIT_", "MCP_", "XDG_")
 _NUMBERS = itertools.count()
 _KEPT = frozenset({"DISPATCH_MCP_CHAOS"})
@@ -69,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("chaos")
     if len({item.path for item in items}) > FEW and not thoroughness.FULL:
         _slice(config, items)
-        items[:] = case_tables.joined(items, {"own_home", "request", "tmp_path_factory"})
+        items[:] = case_tables.joined(items, {"own_home", "git_template", "request", "tmp_path_factory"})
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
     items[:] = turns.arranged(items, workers, lambda item: item.get_closest_marker("long") is not None)
 
@@ -98,6 +102,7 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GARBAGE)
         gc.enable()
 
 
@@ -110,8 +115,20 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def git_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns what `git init` copies: no samples of hooks, and no look for something to tidy after each commit."""
+    template = tmp_path_factory.mktemp("template")
+    for name in ("hooks", "info"):
+        (template / name).mkdir()
+    (template / "config").write_text("[maintenance]\n\tauto = false\n")
+    return template
+
+
 @pytest.fixture(autouse=True)
-def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path | None]:
+def own_home(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, git_template: Path
+) -> Iterator[Path | None]:
     """Returns the home that this test has to itself; None under the `real_home` marker.
 
     State goes to `<home>/state`. The interpreter of the tests comes first on PATH, because a version
@@ -128,6 +145,7 @@ def own_home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
                 patch.delenv(name)
         for name, value in _GIT_IDENTITY.items():
             patch.setenv(name, value)
+        patch.setenv("GIT_TEMPLATE_DIR", str(git_template))
         patch.setenv("HOME", str(home))
         patch.setenv("USERPROFILE", str(home))
         patch.setenv("DISPATCH_MCP_HOME", str(home / "state"))
