@@ -5,7 +5,7 @@
 BIN := .venv/bin
 PYTHON_FILES := $(wildcard server tests benchmarks scripts)
 BENCHES := planning store_hop routing context public_commits engine startup merging council workers waves big_store hooks handles page people two_people
-SIDE_BY_SIDE := -n 3 --dist worksteal
+SIDE_BY_SIDE := -n 4 --dist worksteal
 ENVIRONMENT := @sh scripts/environment.sh
 
 .PHONY: help
