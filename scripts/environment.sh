@@ -105,6 +105,8 @@ if have_uv; then
 else
   install_with_pip 2>>"$log"
 fi
+# Compiles product and tests once, where the processes of a run of tests would all do it side by side.
+[ "$purpose" != test ] || "$venv/bin/python" -m pytest --collect-only -q >/dev/null 2>&1 || true
 printf '%s\n' "$want" >"$stamp"
 [ -z "$is_live" ] || printf '\r\033[K' >&2
 echo "Set up $what in $(elapsed)." >&2

@@ -51,6 +51,7 @@ def lasting(text: str) -> set[str]:
 
 
 @pytest.mark.long
+@pytest.mark.slice(2)
 def test_over_a_repository_it_works_in_a_copy(tmp_path: Path) -> None:
     repo = memory_client.repository(tmp_path / "shop")
     facts, said = play(tmp_path, "--repo", str(repo))
