@@ -68,9 +68,10 @@ class Result:
     @property
     def misses(self) -> list[str]:
         lines = [" ".join(line.split()) for line in self.text.splitlines()]
-        return [
+        misses = [
             line for line in lines if line.lower().startswith("missed:") or "MISSED" in line or line.endswith(" OVER")
         ]
+        return [re.sub(r"(?i)^missed: ", "", line) for line in misses]
 
 
 def main() -> int:
