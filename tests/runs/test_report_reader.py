@@ -138,7 +138,7 @@ def test_work_that_is_still_out_is_no_result(word: str) -> None:
 STARTED = (
     "Async agent launched successfully. (This tool result is internal metadata — never quote or paste any part of it, "
     "including the agentId below, into a user-facing reply.)\nagentId: a65e10ede6463ed16\nThe agent is working in the "
-    "background. You will be notified automatically when it completes.\noutput_file: /tmp/tasks/a65e10.output"
+    "background. You will be notified automatically when it completes.\noutput_file: tasks/a65e10.output"
 )
 
 

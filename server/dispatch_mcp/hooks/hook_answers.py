@@ -191,7 +191,7 @@ class HookAnswers:
         is_end = news.is_end and attempt is not None and attempt.is_out and host_notices.read(prompt).kind != "out"
         if attempt and is_end and _is_begun(attempt, transcript.prompt):
             if news.status == hook_events.COMPLETED:  # its own end was missed
-                await self._report(attempt, _between(prompt, "<result>", "</result>"), transcript)
+                await self._report(attempt, host_notices.between(prompt, "result", last=True) or "", transcript)
             else:
                 error = f"The subagent ended as {news.status!r}."
                 await self._send(attempt, transcript, status="failed", error=error, retryable=True)
@@ -390,12 +390,6 @@ def _content(event: hook_events.Event) -> str:
     parts = content if json_types.is_list(content) else [{"text": content}]
     texts = [part.get("text") for part in parts if json_types.is_object(part)]
     return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _between(text: str, opening: str, closing: str) -> str:
-    """Returns what stands between the first opening and the last closing."""
-    begin, end = text.find(opening), text.rfind(closing)
-    return text[begin + len(opening) : end] if 0 <= begin < end else ""
 
 
 def _sentence(words: str) -> str:

@@ -36,7 +36,7 @@ STOP = " STOP what you are doing and wait for the user to tell you how to procee
 STARTED = (
     "Async agent launched successfully. (This tool result is internal metadata — never quote or paste any part of it, "
     "including the agentId below, into a user-facing reply.)\nagentId: a65e10ede6463ed16\nThe agent is working in the "
-    "background. You will be notified automatically when it completes.\noutput_file: /tmp/tasks/a65e10.output"
+    "background. You will be notified automatically when it completes.\noutput_file: tasks/a65e10.output"
 )
 
 

@@ -135,8 +135,8 @@ def _of_notification(body: str) -> HostNotice | None:
         body = body[start : -len(_REMINDER[1])].rstrip() if 0 <= start <= _MOST_HEADER else ""
     if not (body.startswith(_NOTICE[0]) and body.endswith(_NOTICE[1])):
         return None
-    status, summary = (_between(body, tag) or "" for tag in ("status", "summary"))
-    whole = _between(body, "result", last=True)
+    status, summary = (between(body, tag) or "" for tag in ("status", "summary"))
+    whole = between(body, "result", last=True)
     if status != "completed":
         return HostNotice("failed" if status in _ENDED else "out", summary or f"the subagent ended as {status!r}")
     if "is waiting on its own background work" in summary:
@@ -151,7 +151,7 @@ def _of_task_element(body: str) -> HostNotice | None:
     start = _OPENCODE.match(body)
     if start is None:
         return None
-    whole = next((part for tag in _OPENCODE_BODY if (part := _between(body, tag, last=True)) is not None), None)
+    whole = next((part for tag in _OPENCODE_BODY if (part := between(body, tag, last=True)) is not None), None)
     if whole is None:
         return None
     state = start["state"] or "completed"
@@ -249,7 +249,7 @@ def _advice(sentence: str) -> str:
     return next((advice for words, advice in _UNSTARTED if sentence.startswith(words)), "")
 
 
-def _between(text: str, tag: str, *, last: bool = False) -> str | None:
+def between(text: str, tag: str, *, last: bool = False) -> str | None:
     """Returns what stands in an element: up to its first closing tag, or up to its last; None without the element."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     begin = text.find(opening)
