@@ -22,7 +22,11 @@ SLOW_S = 6
 
 STEP = """#!/bin/sh
 echo "$1" >> {counted}
-if [ "$1" = fill ]; then dd if=/dev/zero of={disk}/filling bs=1k 2> /dev/null; fi
+if [ "$1" = fill ]; then
+  dd if=/dev/zero of={disk}/filling bs=1k 2> /dev/null
+  sleep 0.5
+  dd if=/dev/zero bs=1k 2> /dev/null >> {disk}/filling
+fi
 echo "did $1"
 """
 
@@ -70,6 +74,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: dict[str, An
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
 def test_a_run_on_a_full_disk_stops_in_a_sentence_and_goes_on_later_and_nothing_is_done_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,6 +97,7 @@ def test_a_run_on_a_full_disk_stops_in_a_sentence_and_goes_on_later_and_nothing_
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
 def test_what_a_model_answers_while_the_disk_is_full_is_recorded_and_not_paid_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: fake_provider.Provider

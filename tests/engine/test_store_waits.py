@@ -55,7 +55,7 @@ async def test_a_long_wait_is_told_of_ever_more_seldom_but_never_forgotten(caplo
     with anyio.fail_after(120):
         await store_waits.served(store, "a test", pause_s=0.0)
     lines = [record.getMessage() for record in caplog.records]
-    assert lines == ["a test waits for the store: not now"] * 12
+    assert lines == ["a test waits for the store, and goes on by itself: not now"] * 12
 
 
 async def test_who_waits_can_be_cancelled() -> None:

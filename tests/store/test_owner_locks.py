@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -180,12 +181,27 @@ def test_who_drives_runs_has_a_reserve_on_the_disk_that_is_given_for_what_has_to
         lock_id = owner.id
         assert taken(tmp_path) >= owner_locks.RESERVE_BYTES
         owner.make_room()
-        assert (taken(tmp_path), owner.has_room()) == (0, False)
+        owner.make_room()
+        given = owner_locks.RESERVE_BYTES - taken(tmp_path)
+        assert (given, owner.has_room()) == (owner_locks.PART_BYTES, False)
         assert owner_locks.is_alive(tmp_path, lock_id)
         assert owner.find_room()
         assert (owner.has_room(), taken(tmp_path) >= owner_locks.RESERVE_BYTES) == (True, True)
     assert taken(tmp_path) == 0
     owner.make_room()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="bytes are written instead, which a disk may compress")
+def test_what_fills_the_disk_may_take_a_part_of_the_reserve_and_leaves_the_others(tmp_path: Path) -> None:
+    with owner_locks.OwnerLock(tmp_path) as lock:
+        lock.take_reserve()
+        left = [taken(tmp_path)]
+        for now in (0.0, owner_locks.PART_S / 2, *(owner_locks.PART_S * at for at in range(1, 6))):
+            lock.give_reserve(now)
+            left.append(taken(tmp_path))
+        part = owner_locks.PART_BYTES
+        assert [(before - after) // part for before, after in itertools.pairwise(left)] == [1, 0, 1, 1, 1, 0, 0]
+        assert (left[-1], lock.take_reserve()) == (0, True)
 
 
 def test_who_may_not_have_a_reserve_begins_nothing_and_drives_all_the_same(tmp_path: Path) -> None:

@@ -289,7 +289,7 @@ class Drive:
         try:
             await council_rounds.load(self.engine.store, self.run_id, records.ANYBODY)
         except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
-            log.warning("round %s waits for the store: %s", self.run_id, trouble)
+            log.warning("round %s waits for the store: %s", self.run_id, trouble.message)
             await anyio.sleep(self.engine.pace.retry_store_s)
 
     async def _unanswered(self, starts: Sequence[transitions.Start]) -> tuple[transitions.Start, ...]:

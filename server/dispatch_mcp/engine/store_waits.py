@@ -44,5 +44,6 @@ async def served(
             if time.monotonic() >= deadline:
                 raise
             if tries.bit_count() == 1 or tries % MOST_QUIET_TRIES == 0:
-                log.warning("%s waits for the store: %s", waiter, trouble)
+                # Not the hint: whoever stops this to call again loses what is to be recorded.
+                log.warning("%s waits for the store, and goes on by itself: %s", waiter, trouble.message)
         await anyio.sleep(pause_s)

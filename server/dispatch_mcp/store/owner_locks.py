@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import sys
 import time
@@ -30,6 +31,10 @@ ELSEWHERE = "temporal"
 RESERVE_BYTES = 4 << 20
 """Bytes of the disk that a process which drives runs keeps for itself, in the file of its lock: on a disk that is full
 they are given back, so that what its attempts have come to can be recorded and nothing is paid for twice."""
+
+PART_BYTES, PART_S = 1 << 20, 1.0
+"""How much of the reserve is given back at once, and the seconds until more is: what fills the disk takes the first
+part too if it still writes, and most programs end with the first write that fails."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PAUSE_S = 0.005
@@ -136,27 +141,33 @@ class OwnerLock:
             self.id = os.urandom(16).hex()
             self._path = self._folder / f"{self.id}.lock"
             self._fd = _born(self._path)
-        self.has_reserve = False
+        self._kept, self._more_at = 0, -math.inf
+
+    @property
+    def has_reserve(self) -> bool:
+        """Whether the file has the whole of its part of the disk; where a file system keeps none it counts as had."""
+        return self._kept >= RESERVE_BYTES
 
     def take_reserve(self) -> bool:
-        """Returns whether the file has its part of the disk, which it takes if that is there.
-
-        Where a file system keeps none for anybody it counts as had.
-        """
+        """Returns whether the file has that part of the disk, which it takes if it is there."""
         if not self.has_reserve:
             try:
                 _allocate(self._fd, RESERVE_BYTES)
-                self.has_reserve = True
+                self._kept = RESERVE_BYTES
             except OSError as error:
-                self.give_reserve()
-                self.has_reserve = error.errno not in _FULL
+                self._shrink()
+                self._kept = self._kept if error.errno in _FULL else RESERVE_BYTES
         return self.has_reserve
 
-    def give_reserve(self) -> None:
-        """Gives that part of the disk back, for what has to be written now."""
-        self.has_reserve = False
+    def give_reserve(self, now: float) -> None:
+        """Gives some of it back at `now`, in seconds, for what has to be written; not often, as others write too."""
+        if now >= self._more_at and self._kept:
+            self._kept, self._more_at = self._kept - PART_BYTES, now + PART_S
+            self._shrink()
+
+    def _shrink(self) -> None:
         with contextlib.suppress(OSError):
-            os.ftruncate(self._fd, 0)
+            os.ftruncate(self._fd, self._kept)
 
     def close(self) -> None:
         """Gives the lock up and removes its file."""
@@ -229,9 +240,9 @@ class Ownership:
         return is_in_reserve and not whereabouts.is_short(self._home)
 
     def make_room(self) -> None:
-        """Gives the reserve up for what has to be recorded now: nothing begins until there is one again."""
+        """Gives some of the reserve up for what has to be recorded now: nothing begins until it is whole again."""
         if self._lock is not None:
-            self._lock.give_reserve()
+            self._lock.give_reserve(time.monotonic())
 
     def find_room(self) -> bool:
         """Returns whether there is room again, with a reserve."""
