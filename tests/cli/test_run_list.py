@@ -112,7 +112,9 @@ def test_where_no_run_is_open_the_quick_list_names_the_newest_and_how_to_see_the
 ) -> None:
     shell("run", command_runs.written(tmp_path, [{"id": "a", "do": "Wait"}]), "--dry-run", "--quiet")
     text = looks(False, capsys)
-    assert re.fullmatch(r"No open runs\. `dispatch-mcp status wait-\w+` says how the newest ended; .* lists all\.\n", text)
+    assert re.fullmatch(
+        r"No open runs\. `dispatch-mcp status wait-\w+` says how the newest ended; .* lists all\.\n", text
+    )
     monkeypatch.setenv("DISPATCH_MCP_LEARN", "true")
     assert shell("status").out == text
     assert whole(False, capsys) == text
