@@ -181,7 +181,6 @@ def test_who_drives_runs_has_a_reserve_on_the_disk_that_is_given_for_what_has_to
         lock_id = owner.id
         assert taken(tmp_path) >= owner_locks.RESERVE_BYTES
         owner.make_room()
-        owner.make_room()
         given = owner_locks.RESERVE_BYTES - taken(tmp_path)
         assert (given, owner.has_room()) == (owner_locks.PART_BYTES, False)
         assert owner_locks.is_alive(tmp_path, lock_id)
