@@ -70,6 +70,13 @@ async def test_a_run_that_a_chat_has_left_is_brought_to_its_end(tmp_path: Path) 
     assert (await record(tmp_path, run_id)).state == "succeeded"
 
 
+async def test_who_leaves_as_soon_as_nothing_is_to_be_done_has_looked_for_work_before(tmp_path: Path) -> None:
+    run_id = await left(tmp_path, scripted("one"))
+    with started("--idle", "0", "--json") as process:
+        out, _ = await ended(process)
+    assert (process.returncode, json.loads(out)) == (0, {"runs": {run_id: "succeeded"}})
+
+
 async def test_a_run_of_commands_that_was_killed_says_that_nobody_carries_it_on_and_a_worker_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import records, short_ids
 from dispatch_mcp.process import private_files
 from dispatch_mcp.service import dispatcher
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """Seconds after which the worker looks even if nothing woke it: another process may have set a run free."""
@@ -94,7 +97,7 @@ async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, states:
     """Tells what becomes of the runs; the engine takes them over by itself."""
     idle_since = anyio.current_time()
     while True:
-        active = app.engine.driven_runs
+        pulse, active = app.engine.pulse, app.engine.driven_runs
         for run_id in active - states.keys():
             states[run_id] = model.RunState.RUNNING.value
             _say(options, f"run {short_ids.short(run_id)}: going on with it")
@@ -102,10 +105,25 @@ async def _work(app: dispatcher.Dispatcher, options: argparse.Namespace, states:
             await _follow(app, options, states, run_id)
         if active:
             idle_since = anyio.current_time()
-        elif options.idle is not None and anyio.current_time() - idle_since >= options.idle:
+        elif (
+            options.idle is not None
+            and anyio.current_time() - idle_since >= options.idle
+            and not await _takes_over(app)
+        ):
             return
         with anyio.move_on_after(LOOK_S):
-            await app.engine.pulse.wait()
+            await pulse.wait()
+
+
+async def _takes_over(app: dispatcher.Dispatcher) -> bool:
+    """Returns whether there is work after all, which on a slow machine the engine may not have come to in time."""
+    try:
+        await app.engine.take_over()
+    except errors.StoreBusy:  # there is some: reading waits for nobody
+        return True
+    except errors.DispatchError as trouble:
+        log.info("what may be left to do cannot be seen: %s", trouble)
+    return bool(app.engine.driven_runs)
 
 
 async def _follow(app: dispatcher.Dispatcher, options: argparse.Namespace, states: dict[str, str], run_id: str) -> None:
