@@ -298,6 +298,23 @@ def test_the_product_itself_has_next_to_no_false_positives() -> None:
     assert len(wrong) / len(lines) < 1e-4, wrong[:5]
 
 
+@pytest.mark.promise("S10")
+@pytest.mark.parametrize("limit", range(70, 540, 9))
+def test_of_a_key_whose_head_is_cut_away_nothing_stays(limit: int) -> None:
+    key = key_block(random.Random(limit))
+    text = f"It reads:\n{key}\nThat was it."
+    for end in (redaction.ending(text, limit), f"[... 99 bytes left out ...]\n{text[-limit:]}"):
+        clean = redaction.Redactor().redact(end)
+        assert [line for line in key.splitlines()[1:-1] if line[-20:] in clean] == []
+        assert "That was it." in clean
+
+
+def test_an_end_without_a_key_stays_as_it_is() -> None:
+    words = "All of it is done\nand nothing is left"
+    assert redaction.ending("x\n" + words, len(words)) == words
+    assert redaction.Redactor().redact(f"[... 9 bytes left out ...]\n{words}").endswith(words)
+
+
 def test_a_megabyte_of_anything_is_done_without_catastrophe() -> None:
     redactor = redaction.Redactor(["hunter22"])
     for unit in [
@@ -312,6 +329,7 @@ def test_a_megabyte_of_anything_is_done_without_catastrophe() -> None:
         "eyJaaaaaaaaa-",
         "A_TOKEN=",
         "= \t",
+        "left out ...]\nAAAA ",
     ]:
         assert redactor.redact(unit * (200_000 // len(unit)))
 

@@ -67,6 +67,8 @@ _START_OF_PARTS = r"(?:(?<![\w-])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
 _KEY_HEAD = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _KEY_FOOT = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _BASE64_LINE = r"[A-Za-z0-9+/=]{40,}"
+# What is left of a key whose head was cut away: nothing but Base64 up to its foot.
+_KEY_REST = rf"(?>[A-Za-z0-9+/=\s]+){_KEY_FOOT}"
 # Names under which programs and documents keep a secret; all its alternatives may be written with `_`, `-` or neither.
 _NAMES = r"(?:password|passwd|pwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token)"
 # What stands where a secret would, and is none: a mark of ours, a variable to fill in, a word of an example.
@@ -106,6 +108,7 @@ PATTERNS: Final[tuple[SecretPattern, ...]] = (
         "-----BEGIN",
         rf"{_KEY_HEAD}(?P<secret>(?:\s|\\[nr])+{_BASE64_LINE}(?:(?:\s|\\[nr])+{_BASE64_LINE})*)",
     ),
+    _pattern("private-key", "left out ...]", rf"left out \.\.\.\]\s(?P<secret>(?:[^\n]{{0,80}}-\n)?{_KEY_REST})"),
     _pattern("jwt", "eyJ", rf"{_START_OF_PARTS}eyJ[\w-]{{8,}}\.eyJ[\w-]{{8,}}\.[\w-]*"),
     _pattern("url-password", "://", _URL_LOGIN),
     _pattern("authorization", "earer asic", r"\b(?i:bearer|basic)[ :]+(?P<secret>(?=\S{0,200}\d)[\w.~+/-]{16,}=*)"),
@@ -267,8 +270,13 @@ def beginning(text: str, limit: int) -> str:
 def ending(text: str, limit: int) -> str:
     """Returns the last characters of a text, without a line that would be cut, or a word of the only one.
 
-    A name may stand before a secret that is recognised by nothing else.
+    A name may stand before a secret that is recognised by nothing else. Of a key that would be cut nothing stays.
     """
+    end = _whole_lines(text, limit)
+    return re.sub(rf"\A{_KEY_REST}", _mark("private-key"), end) if limit < len(text) else end
+
+
+def _whole_lines(text: str, limit: int) -> str:
     tail, before = text[len(text) - limit :] if limit < len(text) else text, text[: max(0, len(text) - limit)][-1:]
     rest = tail.partition("\n")[2]
     if before not in ("", "\n") and rest.strip():
