@@ -68,6 +68,22 @@ def test_a_review_that_nobody_claims_does_not_go_to_who_builds() -> None:
         assert assigned(agents, "Review the leftovers", general=general).tasks[0].agent != "helper"
 
 
+@pytest.mark.parametrize(
+    ("do", "fields", "agent"),
+    [
+        ("Look at the code once more", {}, "looker"),
+        ("Look at the code once more", {"reads": ["cart.py"]}, "looker"),
+        ("Look at the code once more", {"files": ["cart.py"]}, "helper"),
+        ("Review the code: look at it", {"files": ["cart.py"]}, "looker"),
+    ],
+    ids=["no files", "reads", "writes", "a review of files"],
+)
+def test_a_task_that_names_files_to_write_does_not_go_to_who_cannot_write(
+    do: str, fields: dict[str, object], agent: str
+) -> None:
+    assert assigned(EVERYBODY, do, fields).tasks[0].agent == agent
+
+
 def test_without_a_general_agent_a_task_stays_open_and_is_told() -> None:
     answer = assigned(KITCHEN, "Sort out the leftovers")
     assert answer.tasks[0].agent is None

@@ -113,7 +113,7 @@ class AgentChoice:
         return assignment
 
     def _route_of(self, task: model.Task) -> router.Route:
-        hints = router.Hints(bands=self.bands, files=task.files)
+        hints = router.Hints(bands=self.bands, files=task.files, changes_files=bool(task.files))
         return router.route(task.goal, self.agents, history=self.history, hints=hints)
 
     def _route(self, task: model.Task, assignment: AgentAssignment, choice_of_model: str) -> None:

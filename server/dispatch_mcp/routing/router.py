@@ -79,11 +79,12 @@ class Hints(model.Value):
 
     Factors: docs/rules.md#confidence-factors.
 
-    `installed_documents` are the knowledge documents that exist; None when nobody looked.
+    `files` are those that the request is about; with `changes_files` the work is known to change them.
     """
 
     urgency: Literal["low", "normal", "high"] = "normal"
     files: tuple[str, ...] = ()
+    changes_files: bool = False
     model: str = ""
     resources: float | None = Field(default=None, ge=0, le=1)
     clarity: float | None = Field(default=None, ge=0, le=1)
@@ -185,7 +186,7 @@ class _Routing:
     def of(request: str, agents: catalog.Catalog, history: History, hints: Hints) -> _Routing:
         index = agent_index.index_of(agents)
         reading = request_reader.read(request, index, agents.words)
-        misfits = suitability.misfits(request, hints.files, agents)
+        misfits = suitability.misfits(request, hints.files, agents, changes_files=hints.changes_files)
         scores = scoring.score(reading, index, learning.bonus(history, reading, agents))
         by_words = scores.best[:NEVERTHELESS]
         scores = preferences.preferred(scores, reading, index, agents, misfits)
@@ -431,7 +432,7 @@ def _absent(request: str, agents: catalog.Catalog, hints: Hints) -> str:
         return ""
     index = agent_index.index_of(siblings)
     reading = request_reader.read(request, index, siblings.words)
-    misfits = suitability.misfits(request, hints.files, siblings)
+    misfits = suitability.misfits(request, hints.files, siblings, changes_files=hints.changes_files)
     scores = preferences.preferred(scoring.score(reading, index), reading, index, siblings, misfits)
     first = siblings.routable[scores.best[0]]
     sure = _certainty(reading, scores, index, has_general=siblings.general is not None)

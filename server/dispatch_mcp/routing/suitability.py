@@ -1,6 +1,6 @@
 """Whom a request must not go to, whatever the words say: who cannot write, a builder for a review, another technology.
 
-A rule speaks only where it is sure: what a request asks for is read from its first verb alone.
+A rule speaks only where it is sure: what a request asks for is read from its first verb, or its caller knows it.
 """
 
 from __future__ import annotations
@@ -112,9 +112,15 @@ def traits_of(agents: catalog.Catalog) -> Sequence[Traits]:
     return traits
 
 
-def misfits(request: str, files: Sequence[str], agents: catalog.Catalog) -> frozenset[int]:
-    """Returns the places of agents that must not do what a request asks for."""
-    kind, needs = work(request), _needs(request, files, agents)
+def misfits(
+    request: str, files: Sequence[str], agents: catalog.Catalog, *, changes_files: bool = False
+) -> frozenset[int]:
+    """Returns the places of agents that must not do what a request asks for.
+
+    With `changes_files` the caller knows that the work changes the files: then only a verb that judges says otherwise.
+    """
+    verb, needs = work(request), _needs(request, files, agents)
+    kind = "writes" if changes_files and verb == "other" else verb
     return frozenset(
         place
         for place, traits in enumerate(traits_of(agents))
