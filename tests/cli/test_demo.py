@@ -26,11 +26,16 @@ def play(folder: Path, *words: str) -> tuple[dict[str, Any], str]:
 
 @pytest.mark.long
 def test_in_an_empty_folder_everything_that_the_demo_tells_really_happens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a key that the demo spends nothing of")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
     facts, said = play(tmp_path)
+    page = Path(facts["page"])
+    assert str(page) in said.replace("\n", "")
+    assert "Sell gift cards" in page.read_text(encoding="utf-8")
+    assert page.stat().st_mode & 0o077 == 0, "the page is for its owner's eyes"
     assert facts["refuted"] == ["codes"]
     assert facts["clashed"] in (["menu"], ["redeem"])
     assert facts["kept"] == ["codes", "menu", "redeem", "values"]

@@ -14,6 +14,7 @@ import anyio
 
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import console
+from dispatch_mcp.cli.commands import trace
 from dispatch_mcp.cli.demo import show
 
 MOST_LINES = 40
@@ -39,8 +40,9 @@ def perform(repo: Path | None = None) -> dict[str, model.Json]:
     performance = play(repo)
     if not console.out.is_terminal:
         console.out.print(replace(performance.screen, sentences=[]))  # they were printed as they came
-    show_end(performance)
-    return {**performance.facts, "seconds": round(time.monotonic() - began, 2)}
+    page = str(trace.write_page(performance.picture)) if performance.picture else ""
+    show_end(performance, page)
+    return {**performance.facts, "page": page, "seconds": round(time.monotonic() - began, 2)}
 
 
 def play(repo: Path | None = None) -> show.Show:
@@ -51,10 +53,12 @@ def play(repo: Path | None = None) -> show.Show:
     return performance
 
 
-def show_end(performance: show.Show) -> None:
-    """Prints what was applied, and where to go from here."""
+def show_end(performance: show.Show, page: str = "") -> None:
+    """Prints what was applied, where the page of the run is, and where to go from here."""
     console.say(f"\n{APPLIED}", style="bold")
     show_change(performance.diff)
+    if page:
+        console.say(f"\nThe same run as a page, for your browser: {page}")
     console.say(where_next())
 
 

@@ -14,7 +14,7 @@ from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli import clean_output, console, shell_wording
 from dispatch_mcp.cli.commands import status
 from dispatch_mcp.model import short_ids
-from dispatch_mcp.pages import picture_loader, run_page
+from dispatch_mcp.pages import picture_loader, run_page, run_picture
 from dispatch_mcp.process import private_files
 from dispatch_mcp.runs import receipts
 from dispatch_mcp.service import answers, traces
@@ -49,18 +49,10 @@ def _page(options: argparse.Namespace, setup: configuration.LoadedSettings) -> i
     """Writes the run as a page, and shows it in the browser if that is asked for. Raises InputError."""
     _refuse_no_file(options)
     picture = anyio.run(picture_loader.read, setup.settings, options.run)
-    document = clean_output.document(picture.wire(shell_wording.words))
-    text = run_page.html(document, title=clean_output.text(picture.run.title or picture.run.run_id))
     if options.html == STDOUT:
-        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.write(_html(picture).encode())
         return console.OK
-    # Another user of the machine may read neither: the page holds everything of the run.
-    path = Path(options.html) if options.html else Path(tempfile.mkdtemp(prefix="dispatch-mcp-")) / "run.html"
-    try:
-        private_files.write(path, text)
-    except OSError as error:
-        reason = private_files.refusal(error)
-        raise errors.InputError(f"The page cannot be written: {reason}.", hint="Name another file.") from error
+    path = write_page(picture, options.html)
     if options.json:
         console.emit({"run_id": short_ids.short(picture.run.run_id), "page": str(path)})
     else:
@@ -68,6 +60,28 @@ def _page(options: argparse.Namespace, setup: configuration.LoadedSettings) -> i
     if options.open and not webbrowser.open(path.resolve().as_uri()):
         console.note("No browser could be started here: open the file yourself.")
     return console.OK
+
+
+def _html(picture: run_picture.RunPicture) -> str:
+    document = clean_output.document(picture.wire(shell_wording.words))
+    return run_page.html(document, title=clean_output.text(picture.run.title or picture.run.run_id))
+
+
+def write_page(picture: run_picture.RunPicture, name: str | None = None) -> Path:
+    """Writes a run as a page for its owner's eyes, into a new folder where no file is named; returns where.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    text = _html(picture)
+    # Another user of the machine may read neither: the page holds everything of the run.
+    path = Path(name) if name else Path(tempfile.mkdtemp(prefix="dispatch-mcp-")) / "run.html"
+    try:
+        private_files.write(path, text)
+    except OSError as error:
+        reason = private_files.refusal(error)
+        raise errors.InputError(f"The page cannot be written: {reason}.", hint="Name another file.") from error
+    return path
 
 
 def _refuse_no_file(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ import rich.live
 from dispatch_mcp import configuration, errors, model
 from dispatch_mcp.cli import console
 from dispatch_mcp.cli.demo import demo_project, demo_server, lanes, story
+from dispatch_mcp.pages import picture_loader, run_picture
 from dispatch_mcp.service import checkouts
 from dispatch_mcp.service.housekeeping import run_offers
 
@@ -38,12 +39,16 @@ _NOTES: Final = {
 
 @dataclass(slots=True)
 class Show:
-    """One performance in a folder of its own; `facts` collects what held, `diff` what was applied."""
+    """One performance in a folder of its own.
+
+    `facts` collects what held, `diff` what was applied, `picture` what the page of the run shows.
+    """
 
     folder: Path
     repo: Path | None
     facts: dict[str, model.Json] = field(default_factory=dict[str, model.Json])
     diff: str = ""
+    picture: run_picture.RunPicture | None = None
     screen: lanes.Screen = field(init=False)
     _story: story.Story = field(init=False)
     _server: demo_server.DemoServer = field(init=False)
@@ -212,11 +217,12 @@ class Show:
         self.facts["council"] = outcome
 
     async def _apply(self, run_id: str, base: str) -> None:
-        """Brings the change into the checkout, as `apply --expect` does, and looks at it there."""
+        """Brings the change into the checkout, as `apply --expect` does, and looks at it and at the run."""
         settings = self._settings
         offer = await run_offers.offer(settings, run_id)
         result = await run_offers.offer(settings, run_id, offer.revision)
         self.diff = await checkouts.change(settings, self.workspace, base)
+        self.picture = await picture_loader.read(settings, run_id)
         self.facts |= {"applied": result.applied, "files": list(offer.files), "revision": offer.revision[:12]}
 
     async def _watch(self, run_id: str, until: str = "") -> Mapping[str, model.Json]:
