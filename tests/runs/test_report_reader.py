@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+import host_texts
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,21 +136,16 @@ def test_work_that_is_still_out_is_no_result(word: str) -> None:
     assert refusal({**LEAST, "status": word, "text": "Started."}).endswith("report it when it has ended.")
 
 
-STARTED = (
-    "Async agent launched successfully. (This tool result is internal metadata — never quote or paste any part of it, "
-    "including the agentId below, into a user-facing reply.)\nagentId: a65e10ede6463ed16\nThe agent is working in the "
-    "background. You will be notified automatically when it completes.\noutput_file: tasks/a65e10.output"
+@pytest.mark.parametrize(
+    "fields", [{"text": host_texts.STARTED}, {"output": [{"type": "text", "text": host_texts.STARTED}]}]
 )
-
-
-@pytest.mark.parametrize("fields", [{"text": STARTED}, {"output": [{"type": "text", "text": STARTED}]}])
 def test_the_notice_that_a_subagent_has_begun_is_no_result(fields: dict[str, Any]) -> None:
     assert refusal({**LEAST, **fields}).endswith("report its own answer when it comes.")
 
 
 def test_an_answer_that_only_speaks_of_such_a_notice_is_one() -> None:
-    assert entry({**LEAST, "text": f"The log shows:\n{STARTED}"}).status == "succeeded"
-    whole = f"{STARTED}\n{json.dumps(HANDOFF)}"
+    assert entry({**LEAST, "text": f"The log shows:\n{host_texts.STARTED}"}).status == "succeeded"
+    whole = f"{host_texts.STARTED}\n{json.dumps(HANDOFF)}"
     assert entry({**LEAST, "text": whole}).status == "succeeded"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import growth
+import host_texts
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -33,11 +34,6 @@ REJECTED = (
     "new_string was NOT written to the file)."
 )
 STOP = " STOP what you are doing and wait for the user to tell you how to proceed."
-STARTED = (
-    "Async agent launched successfully. (This tool result is internal metadata — never quote or paste any part of it, "
-    "including the agentId below, into a user-facing reply.)\nagentId: a65e10ede6463ed16\nThe agent is working in the "
-    "background. You will be notified automatically when it completes.\noutput_file: tasks/a65e10.output"
-)
 
 
 def framed(report: str, notes: str = "") -> str:
@@ -134,8 +130,8 @@ def test_a_subagent_that_nobody_started_is_called_that_with_the_way_out(text: st
 @pytest.mark.parametrize(
     "text",
     [
-        STARTED,
-        f"\n  {STARTED}\n",
+        host_texts.STARTED,
+        f"\n  {host_texts.STARTED}\n",
         "PreToolUse:Agent hook error: A subagent of this session does 'a' already. Wait for it.",
         "Cloud agent launched. (This tool result is internal metadata)\ntaskId: x",
         "Spawned successfully. (This tool result is internal metadata)\nagent_id: x",
@@ -209,9 +205,9 @@ def test_an_answer_without_a_word_is_empty(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        f"It answered:\n{STARTED}",
-        f'{STARTED}\n{{"completed_work": "Totals are right."}}',
-        STARTED + "\nWhat came of it:\n" + "a long answer\n" * 400 + "end",
+        f"It answered:\n{host_texts.STARTED}",
+        f'{host_texts.STARTED}\n{{"completed_work": "Totals are right."}}',
+        host_texts.STARTED + "\nWhat came of it:\n" + "a long answer\n" * 400 + "end",
         "Permission to use the library is granted by its licence.",
         "Budget limit reached is now shown as its own line.",
         "Spawned successfully in every browser that I tried.",
