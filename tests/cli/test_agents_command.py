@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import anyio
 import command_runs
 import pytest
 
+from dispatch_mcp.cli import console
 from dispatch_mcp.model import records
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import sqlite_store
@@ -136,3 +138,18 @@ def test_the_check_names_what_is_no_agent_and_why(shell: command_runs.Shell, tmp
     (folder / "notes.md").write_text("# Notes\n")
     out = shell("agents", "lint", "--roster", str(folder)).out
     assert "notes.md: no_agent: has no `name` in its front matter" in out
+
+
+def test_a_terminal_shows_agents_below_their_roster_in_lines_that_fit(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent(tmp_path / ".claude" / "agents", "potter")
+    stream = io.StringIO()
+    device = console.Console(file=stream, width=60, force_terminal=True, color_system=None, highlight=False)
+    monkeypatch.setattr(console, "out", device)
+    assert shell("agents", "--workspace", str(tmp_path)).code == 0
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= 60
+    place = next(at for at, line in enumerate(lines) if line.startswith("  potter (project, not trusted): Use for"))
+    assert not lines[place - 1].startswith(" "), "the name of the roster stands above its only agent"
+    assert "backend" in lines

@@ -88,6 +88,16 @@ def test_new_ceilings_are_shown_with_what_they_leave(shell: command_runs.Shell, 
     assert (limits["dollars"], limits["minutes"]) == (7.0, 90.5)
 
 
+def test_a_ceiling_of_a_run_that_is_over_is_said_to_count_only_for_what_is_tried_again(
+    shell: command_runs.Shell, run_id: str
+) -> None:
+    assert "This run is over" not in shell("limit", run_id, "dollars=8").err
+    shell("steer", "cancel", run_id)
+    answer = shell("limit", run_id, "dollars=7")
+    assert answer.code == 0
+    assert "This run is over: the ceiling counts from when one of its tasks is tried again." in answer.err
+
+
 def test_a_raise_is_shown_and_done_once_the_person_names_the_plan_that_they_saw(
     shell: command_runs.Shell, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import command_runs
@@ -259,3 +261,30 @@ def test_a_roster_that_there_is_not_is_refused_before_anything_is_stored(
     assert answer.code != 0
     assert "There is no roster 'growht'." in answer.err
     assert "growth" in answer.err
+
+
+class Terminal(io.StringIO):
+    """A terminal at which nobody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_plan_of_nothing_waits_for_no_document_at_a_terminal(
+    shell: command_runs.Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    answer = shell("plan")
+    assert answer.code == 2
+    assert "There is nothing to plan." in answer.err
+    assert "--request" in answer.err
+
+
+def test_an_unsure_request_lists_patterns_and_agents_below_what_they_are(shell: command_runs.Shell) -> None:
+    lines = shell("plan", "--request", "Add payments to the shop").out.splitlines()
+    assert lines[0].startswith("pattern: unsure")
+    at_patterns = next(place for place, line in enumerate(lines) if "(--pattern)" in line)
+    at_agents = lines.index("who might do them:")
+    assert lines[at_patterns + 1 : at_agents][0] == "  single: the whole, as one part"
+    assert all(line.startswith("  ") for line in lines[at_patterns + 1 : at_agents])
+    assert any(line.startswith("  eng-backend: ") for line in lines[at_agents:])

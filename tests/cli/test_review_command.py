@@ -304,3 +304,16 @@ def test_a_choice_is_shown_with_its_reasons_and_starts_nothing(typed: command_ru
 
 def test_a_choice_about_nothing_ends_as_the_review_would(typed: command_runs.Shell) -> None:
     assert typed("review", "HEAD..HEAD", "--choose").code == 3
+
+
+def test_outside_of_a_repository_a_review_names_the_ways_that_a_shell_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = command_runs.shell(monkeypatch, capsys)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "README.md").write_text("# Shop")
+    for words in ((), ("main..HEAD",)):
+        answer = shell("review", *words, "--workspace", str(tmp_path / "shop"))
+        assert answer.code == 2
+        assert "--workspace DIR" in answer.err
+        assert "`dispatch-mcp review --diff FILE`" in answer.err

@@ -320,3 +320,17 @@ def test_a_plan_of_commands_needs_nobody_else(
     monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     tasks = [{"id": "look", "do": "Look", "command": ["git", "status"]}]
     assert shell("run", command_runs.written(repository, tasks), "--quiet").code == 0
+
+
+def test_commands_that_are_not_allowed_are_told_before_the_run_in_one_line_to_allow_them(
+    shell: command_runs.Shell, repository: Path
+) -> None:
+    tasks = [{"id": name, "do": f"Make {name}", "command": ["make", name]} for name in ("one", "two")]
+    document = command_runs.written(repository, tasks)
+    answer = shell("run", document)
+    assert answer.code == 1
+    told = answer.err.partition("started run")[0]
+    assert told.count("is not on the user's allow-list") == 2
+    assert told.count("allow_commands = ") == 1
+    assert '["make", "one"], ["make", "two"]' in told
+    assert "allow-list" not in shell("run", document, "--dry-run").err

@@ -381,6 +381,19 @@ def test_without_a_session_or_with_too_long_a_path_there_is_no_socket(home: str,
     assert hook_socket.path_of(home, session) == ""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="has no such terminals")
+def test_the_status_line_waits_for_nobody_who_types_it(tmp_path: Path) -> None:
+    own, other = os.openpty()
+    command = [sys.executable, "-m", "dispatch_mcp", "statusline"]
+    try:
+        env = variables(tmp_path / "home", tmp_path)
+        answer = subprocess.run(command, stdin=other, capture_output=True, env=env, timeout=120, check=True)
+    finally:
+        os.close(own)
+        os.close(other)
+    assert answer.stdout == b"\n"
+
+
 async def test_the_status_line_shows_the_newest_open_run(tmp_path: Path) -> None:
     home = tmp_path / "home"
     env = variables(home, tmp_path)

@@ -88,7 +88,7 @@ COMMANDS: Mapping[str, Command] = {
     "plan": Command(
         "check and schedule a task document without running it, or make a plan of a request",
         (
-            flag("file", nargs="?", default="-", help="a JSON file {tasks, config}, - for stdin"),
+            flag("file", nargs="?", help="a JSON file {tasks, config}; - or nothing for stdin"),
             flag(
                 "--request",
                 help="instead of a file: what is to be done, in free words; alone, what is offered for it",

@@ -21,6 +21,7 @@ import anyio.to_thread
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import git_process, revisions
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.process import safe_paths
 from dispatch_mcp.review import review_scope
 from dispatch_mcp.text import escape, path_globs, unified_diff
@@ -123,7 +124,7 @@ class GitChanges:
         if answer.code != 0:
             raise errors.InputError(
                 f"git cannot say what changed in {workspace!r}: {answer.complaint}",
-                hint="Send the change as diff instead, or name a range.",
+                hint=NextStep(StepKind.HAND_IN_CHANGE),
             )
         top, _, below = answer.out.removesuffix("\n").partition("\n")
         return _Tree(top, below)

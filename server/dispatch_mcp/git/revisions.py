@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from dispatch_mcp import errors
 from dispatch_mcp.git import git_process, merge_rules
 from dispatch_mcp.model import problems
+from dispatch_mcp.next_steps import NextStep, StepKind
 from dispatch_mcp.text import escape
 
 MAX_LENGTH: Final = 300
@@ -117,7 +118,7 @@ class Revisions:
         """Returns why a name means no commit, and what to write instead."""
         if _NO_REPOSITORY in answer.err or "dubious ownership" in answer.err:
             return errors.InputError(
-                f"There is no git repository to look at: {answer.complaint}", hint="Send the change as diff instead."
+                f"There is no git repository to look at: {answer.complaint}", hint=NextStep(StepKind.HAND_IN_CHANGE)
             )
         if (await self.run("rev-list", "--max-count=1", "--all")).out.strip() == "":
             return errors.InputError(

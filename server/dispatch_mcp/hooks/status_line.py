@@ -17,7 +17,7 @@ MOST_TITLE: Final = 30
 def main() -> int:
     """Prints the line, or an empty one; the exit code is always 0."""
     try:
-        event = hook_events.read(sys.stdin.buffer) or {}
+        event = {} if sys.stdin.isatty() else hook_events.read(sys.stdin.buffer) or {}  # a person types no event
         text = line(event, os.environ)
     except Exception as trouble:  # whatever it is: a status line never breaks a session
         hook_program.note(trouble)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,11 +55,22 @@ def _list(options: argparse.Namespace, settings: configuration.Settings) -> int:
         (agent.roster, catalogue.key(agent), _origin(agent), escape.one_line(agent.description, limit=SHOWN))
         for agent in sorted(catalogue.agents, key=lambda agent: (agent.roster, agent.name))
     ]
-    console.show(("roster", "agent", "from", "for"), rows)
+    if console.out.is_terminal:
+        _show_by_roster(rows)
+    else:
+        console.show(("roster", "agent", "from", "for"), rows)
     waiting = sorted({agent.roster for agent in catalogue.agents} - {agent.roster for agent in catalogue.routable})
     if waiting:
         console.note(f"Only by name or --roster: {', '.join(waiting)}.")
     return console.OK
+
+
+def _show_by_roster(rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """Prints agents below the name of their roster: beside each other the columns leave no room for sentences."""
+    for roster, members in itertools.groupby(rows, key=lambda row: row[0]):
+        console.say(roster, style="bold")
+        for _, name, origin, purpose in members:
+            console.say(f"  {name}{'' if origin == 'bundled' else f' ({origin})'}: {purpose}")
 
 
 def _brief(catalogue: catalog.Catalog, agent: catalog.Agent) -> dict[str, model.Json]:

@@ -42,6 +42,8 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         console.emit(answer.wire(shell_wording.words))
     else:
         status.show_run(answer)
+        if answer.state in model.RUN_FINAL:
+            console.note("This run is over: the ceiling counts from when one of its tasks is tried again.")
     return console.OK
 
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 
 import anyio
@@ -39,7 +40,12 @@ def main(options: argparse.Namespace, setup: configuration.LoadedSettings) -> in
         raise errors.InputError(
             f"{name} {value!r} is for --request only.", hint="Tasks of a document name their agent."
         )
-    document = input_files.read(options.file)
+    if options.file is None and sys.stdin.isatty():
+        raise errors.InputError(
+            "There is nothing to plan.",
+            hint='Name a task document, or say what is to be done: dispatch-mcp plan --request "…".',
+        )
+    document = input_files.read(options.file or "-")
     return _answer(anyio.run(_plan, setup.settings, document, options), options, setup)
 
 
@@ -53,7 +59,7 @@ async def _plan(
 
 def _from_request(options: argparse.Namespace, setup: configuration.LoadedSettings) -> int:
     """Answers with a plan of the request's parts, with one that a model has written, or with what is offered."""
-    if options.file != "-":
+    if options.file not in (None, "-"):
         raise errors.InputError(f"Both a file {options.file!r} and --request are given.", hint="Leave one of them out.")
     if not options.request.strip():
         raise errors.InputError(
@@ -142,10 +148,12 @@ def _show_offer(offer: plan_offer.PlanOffer) -> None:
     console.say(f"pattern: {offer.pattern}{sure}", style="bold")
     if offer.why:
         console.say(f"words that say so: {', '.join(offer.why)}")
+    console.say("how parts can stand to each other (--pattern), and which parts each needs:")
     for name, parts in offer.parts.items():
-        console.say(f"{name} takes {parts}")
+        console.say(f"  {name}: {parts}")
+    console.say("who might do them:")
     for name, purpose in offer.agents.items():
-        console.say(f"{name}: {purpose}")
+        console.say(f"  {name}: {purpose}")
     if offer.question:
         console.say(f"ask first: {offer.question}", style="yellow")
     console.say(f"request: {offer.request}")

@@ -72,8 +72,9 @@ def _show(route: router.Route) -> None:
 
 
 def _show_offer(offer: offers.AgentOffer) -> None:
+    console.say("Choose from:")
     for choice in offer.choices:
-        _line("Choose from", f"{choice.agent} - {choice.about}")
+        console.say(f"  {choice.agent}: {choice.about}")
     for part in offer.parts:
         _line("Part", f"{part.words}: {part.agent}")
     if offer.rest:

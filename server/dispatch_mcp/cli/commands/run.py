@@ -15,7 +15,7 @@ from dispatch_mcp.cli import catalog_arguments, console, input_files, logs, pers
 from dispatch_mcp.cli.live import live_run
 from dispatch_mcp.engine import run_view
 from dispatch_mcp.model import RunState, TaskState, WorkerKind, records, short_ids, transitions
-from dispatch_mcp.planning import plan_documents
+from dispatch_mcp.planning import plan_documents, proof_proposals
 from dispatch_mcp.service import dispatcher, plan_answers, steering
 from dispatch_mcp.store import whereabouts
 
@@ -84,8 +84,11 @@ def _worker(options: argparse.Namespace) -> WorkerKind | None:
 async def _planned(
     app: dispatcher.Dispatcher, document: plan_documents.PlanDocument, options: argparse.Namespace, roster: str
 ) -> str:
-    """Returns the plan of a document, the same that planning it alone gives, and says what was added to it."""
+    """Returns the plan of a document, the same that planning it alone gives; says what was added and may not start."""
     proposal = await app.plans.plan_file(document, title=options.title, roster=roster)
+    for notice in proposal.prepared.notices:
+        if notice.code == proof_proposals.NOT_ALLOWED and not (options.dry_run or options.quiet):
+            console.note(notice.message, style="yellow")
     if proposal.additions and not options.quiet:
         rows = ", ".join(f"{task_id} ({why})" for task_id, why in plan_answers.reasons(proposal).items())
         console.note(f"added: {rows}. {shell_wording.words(plan_answers.refusal_step(proposal))}")
