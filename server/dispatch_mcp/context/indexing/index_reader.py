@@ -25,6 +25,8 @@ if sys.platform != "win32":
 
 NICENESS: Final = 10
 """Steps by which everybody else goes first."""
+SHARE: Final = Path("/proc/self/autogroup")
+"""Where a Linux that shares the processor out by sessions is told the same of this one; niceness counts within it."""
 MEMORY_BYTES: Final = 1 << 30
 """Address space that it may have; a workspace at all bounds takes a third of it."""
 IDLE_S: Final = 120.0
@@ -52,6 +54,8 @@ def _make_room() -> None:
     """Lets everybody else go first, and bounds the memory."""
     with suppress(OSError, AttributeError):
         os.nice(NICENESS)
+    with suppress(OSError):
+        SHARE.write_text(f"{NICENESS}")
     if sys.platform != "win32":
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
