@@ -7,11 +7,12 @@ raise its own rights (promise S7). The model has no way to change a setting eith
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -201,6 +202,11 @@ class LoadedSettings:
     warnings: tuple[str, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     fault: errors.ConfigError | None = None
+    read_again: Callable[[], LoadedSettings] | None = field(default=None, repr=False, compare=False)
+
+    def mended(self) -> LoadedSettings:
+        """Returns these if nothing was wrong, else those that are read now. Raises ConfigError: something still is."""
+        return self.read_again() if self.fault and self.read_again else self
 
     @property
     def guesses_workspace(self) -> bool:
@@ -276,7 +282,9 @@ def load(
     return LoadedSettings(settings, origin, tuple(draft.warnings), secrets)
 
 
-def load_what_can_be(env: Mapping[str, str], *, flags: Mapping[str, object], cwd: Path) -> LoadedSettings:
+def load_what_can_be(
+    env: Mapping[str, str], *, flags: Mapping[str, object], cwd: Path, needs_workspace: bool = True
+) -> LoadedSettings:
     """Returns the settings without what cannot be used, and why not in `fault`; for who has to say that.
 
     Left out are the settings that are wrong; where it is none of them alone, the file, the environment, or both.
@@ -289,14 +297,17 @@ def load_what_can_be(env: Mapping[str, str], *, flags: Mapping[str, object], cwd
     layers = list(_LAYERS_LEFT_OUT)
     while layers:
         try:
-            settings = load(env, flags=flags, cwd=cwd, without=layers[0], left_out=wrong)
+            settings = load(
+                env, flags=flags, cwd=cwd, without=layers[0], left_out=wrong, needs_workspace=needs_workspace
+            )
         except errors.ConfigError as trouble:
             if trouble.settings <= wrong:
                 layers.pop(0)
             wrong |= trouble.settings
             faults += [] if str(trouble) in map(str, faults) else [trouble]
             continue
-        return replace(settings, fault=_together(faults))
+        again = functools.partial(load, env, flags=flags, cwd=cwd, needs_workspace=needs_workspace)
+        return replace(settings, fault=_together(faults), read_again=again)
     raise faults[0]
 
 

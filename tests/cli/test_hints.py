@@ -140,6 +140,9 @@ PAUSED = "Paused. Resume it with `dispatch-mcp steer resume ID`."
 CANCELLED = "Ended as cancelled. `dispatch-mcp steer retry ID TASK` reopens a task."
 NEEDLESS = "There was nothing to {}: the run was {}."
 NO_DECISION = "No decision waits in run ID.\n  `dispatch-mcp status ID` says where it stands."
+NO_OPEN_RUNS = (
+    "No open runs. `dispatch-mcp status ID` says how the newest ended; `dispatch-mcp status --all` lists all."
+)
 OVER = {"succeeded": ("1 succeeded", DONE), "failed": ("1 failed", FAILED), "cancelled": ("1 cancelled", CANCELLED)}
 
 TEXTS: dict[tuple[str, str], str] = {
@@ -149,7 +152,7 @@ TEXTS: dict[tuple[str, str], str] = {
         for state, text in BEGIN.items()
         for command in ("status", "trace", "steer cancel", "approve", "apply", "review --run")
     },
-    **{(state, "status"): "No open runs; `dispatch-mcp status --all` lists finished ones." for state in OVER},
+    **{(state, "status"): NO_OPEN_RUNS for state in OVER},
     **{
         (state, f"steer {action} latest"): f"run ID: {state} ({count})\n{NEEDLESS.format(action, 'over')} {text}"
         for state, (count, text) in OVER.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -102,7 +103,7 @@ def test_the_quick_list_is_the_list_of_the_whole_program(
     assert whole(every, capsys) == text
 
 
-def test_where_no_run_is_open_the_quick_list_says_how_to_see_the_others(
+def test_where_no_run_is_open_the_quick_list_names_the_newest_and_how_to_see_the_others(
     home: Path,
     tmp_path: Path,
     shell: command_runs.Shell,
@@ -111,7 +112,9 @@ def test_where_no_run_is_open_the_quick_list_says_how_to_see_the_others(
 ) -> None:
     shell("run", command_runs.written(tmp_path, [{"id": "a", "do": "Wait"}]), "--dry-run", "--quiet")
     text = looks(False, capsys)
-    assert text == "No open runs; `dispatch-mcp status --all` lists finished ones.\n"
+    assert re.fullmatch(
+        r"No open runs\. `dispatch-mcp status wait-\w+` says how the newest ended; .* lists all\.\n", text
+    )
     monkeypatch.setenv("DISPATCH_MCP_LEARN", "true")
     assert shell("status").out == text
     assert whole(False, capsys) == text

@@ -19,7 +19,7 @@ from dispatch_mcp.text import escape, redaction
 MAX_PROBLEMS = 50
 """Problems of a plan that are printed for people."""
 
-WORK_ON_BROKEN = frozenset({"config", "doctor"})
+WORK_ON_BROKEN = frozenset({"config", "doctor", "serve"})
 """Commands that say what is wrong with the settings, and so work when these cannot be used."""
 
 WORK_ANYWHERE = frozenset({"serve"})
@@ -40,10 +40,8 @@ def read(arguments: Sequence[str]) -> tuple[argparse.Namespace, configuration.Lo
         cwd = Path.cwd()
     except FileNotFoundError as error:
         raise errors.InputError("The folder in which you are is gone.", hint="Go to another one with `cd`.") from error
-    if options.command in WORK_ON_BROKEN:
-        return options, configuration.load_what_can_be(os.environ, flags=flags, cwd=cwd)
-    needs_workspace = options.command not in WORK_ANYWHERE
-    return options, configuration.load(os.environ, flags=flags, cwd=cwd, needs_workspace=needs_workspace)
+    load = configuration.load_what_can_be if options.command in WORK_ON_BROKEN else configuration.load
+    return options, load(os.environ, flags=flags, cwd=cwd, needs_workspace=options.command not in WORK_ANYWHERE)
 
 
 def main(arguments: Sequence[str], load: Load) -> int:

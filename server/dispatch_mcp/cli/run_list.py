@@ -100,10 +100,10 @@ def show_by_look(home: Path, secrets: Collection[str], now: float, *, every: boo
         answer = health.look(home, partial(listed_runs.read, home=home, every=every))
     except (errors.DispatchError, OSError):
         return False
-    if answer is None or not answer.has_runs:
+    if answer is None or not answer.newest:
         return False
     clean_output.use(redaction.Redactor(secrets))
-    advice = "" if answer.runs else shell_wording.words(NextStep(StepKind.LIST_ALL_RUNS))
+    advice = "" if answer.runs else shell_wording.words(NextStep(StepKind.LIST_ALL_RUNS, run=answer.newest))
     try:
         show([_line(run, now) for run in answer.runs], advice, listed_runs.saving(answer.tokens, answer.whole))
         sys.stdout.flush()

@@ -173,7 +173,9 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
         f"{_NAME_WORKSPACE} A change that lies elsewhere: `dispatch-mcp review --diff FILE`."
     ),
     StepKind.BEGIN_RUN: _begin_run,
-    StepKind.LIST_ALL_RUNS: constant_words("No open runs; `dispatch-mcp status --all` lists finished ones."),
+    StepKind.LIST_ALL_RUNS: lambda step: (
+        f"No open runs. {_command('status', step)} says how the newest ended; `dispatch-mcp status --all` lists all."
+    ),
     StepKind.READ_RUN: lambda step: (
         f"{_command('status', step)} says where it stands."
         if step.run

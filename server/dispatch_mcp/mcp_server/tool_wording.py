@@ -193,7 +193,9 @@ _PHRASES: Final[Mapping[StepKind, Words]] = {
     StepKind.WAITS_FOR_PERSON: constant_words("waits for a person: `dispatch` with this run_id asks the user"),
     StepKind.WAITS_FOR_ASSISTANT: constant_words("ready: `dispatch` with this run_id hands it to you"),
     StepKind.LIST_RUNS: constant_words("`get_trace` without arguments lists your runs."),
-    StepKind.LIST_ALL_RUNS: constant_words("No open runs; get_trace(view='all') lists finished ones."),
+    StepKind.LIST_ALL_RUNS: lambda step: (
+        f"No open runs. get_trace({_run_id(step)}) says how the newest ended; get_trace(view='all') lists all."
+    ),
     StepKind.READ_RUN: lambda step: (
         f"get_trace({_run_id(step)}) says where it stands." if step.run else "Read one with get_trace(run_id=…)."
     ),

@@ -75,8 +75,9 @@ async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool,
 
 async def _without_runs(store: sqlite_store.Store, principal: str) -> NextStep:
     """Returns what comes next where no run is listed: those that are over are looked at, or the first one begins."""
-    if await store.runs(principal, limit=1):
-        return NextStep(StepKind.LIST_ALL_RUNS)
+    newest = await store.runs(principal, limit=1)
+    if newest:
+        return NextStep(StepKind.LIST_ALL_RUNS, run=newest[0].id)
     plans = await store.plans(principal, limit=1)
     return NextStep(StepKind.BEGIN_RUN, plan=plans[0].id if plans else "", advice="There are no runs yet.")
 

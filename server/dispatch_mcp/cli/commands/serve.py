@@ -50,8 +50,11 @@ def main(
 
     Raises:
         InputError: the address to serve at is none, or one that must not be served at.
-        ConfigError: nothing can listen there, or there is no stdin or stdout to serve on.
+        ConfigError: nothing can listen there, there is no stdin or stdout to serve on, or settings cannot be used. On
+            stdio the answers say that instead: a host shows nobody why a server has ended.
     """
+    if options.http is not None and setup.fault:
+        raise setup.fault
     # What a program of a run answers in a client's place is no person's word.
     is_below = ancestry.sign_of_dispatcher(os.environ, setup.settings.home)
     with elicitation.unasked() if is_below else contextlib.nullcontext():
@@ -68,6 +71,8 @@ def _over_stdio(setup: configuration.LoadedSettings, beginning: early_answers.Be
     redactor = logs.to_stderr(setup, waits=False)
     for warning in setup.warnings:
         log.warning("%s", warning)
+    if setup.fault:
+        log.error("%s", setup.fault)
     sys.setswitchinterval(SWITCH_S)
     anyio.run(_serve, setup, redactor, beginning)
     end_now()
@@ -139,6 +144,7 @@ def loaders(
         with undisturbed_loading.undisturbed():
             from dispatch_mcp import composition  # noqa: PLC0415
 
+        place.setup = place.setup.mended()
         settings = place.setup.settings
         async with composition.open_dispatcher(
             settings, redactor=redactor, principal=principal, guesses_workspace=place.setup.guesses_workspace
@@ -180,7 +186,7 @@ async def _serve(
         loaders(setup, redactor, has_one_client=True),
         home=settings.home,
         redactor=redactor,
-        companions=_companions(settings),
+        companions=[] if setup.fault else _companions(settings),
     )
     async with anyio.create_task_group() as group:
         if sys.platform != "win32":

@@ -53,7 +53,6 @@ _RUNS: Final = f"""
 SELECT id, title, state, workspace, created_at, paused, {COUNTS} FROM run
 WHERE principal = '{open_runs.PRINCIPAL}' AND (? OR finished_at IS NULL) ORDER BY no DESC LIMIT {PAGE}
 """  # noqa: S608  # constants
-_HAS_RUNS: Final = f"SELECT EXISTS (SELECT 1 FROM run WHERE principal = '{open_runs.PRINCIPAL}')"  # noqa: S608
 _MOST_NAMES: Final = 100
 _NAMES: Final = f"""
 SELECT id FROM run WHERE principal = '{open_runs.PRINCIPAL}' ORDER BY no DESC LIMIT {_MOST_NAMES}
@@ -84,10 +83,13 @@ class ListedRun(NamedTuple):
 
 
 class RunList(NamedTuple):
-    """The newest runs, whether there are any at all, and what packs and the files that tasks named came to."""
+    """The runs, the id of the newest of all, and what packs and the files that tasks named came to.
+
+    `newest` may be over, and so not among the runs; it is empty where there is none.
+    """
 
     runs: tuple[ListedRun, ...]
-    has_runs: bool
+    newest: str
     tokens: int
     whole: int
 
@@ -109,7 +111,7 @@ def read(conn: sqlite3.Connection, home: Path, *, every: bool) -> RunList | None
         tasks = sum(counts.values())
         runs.append(ListedRun(run, title, state, workspace, created_at, ends, tasks, work.get(run, ()), is_alone))
     tokens, whole = conn.execute(CONTEXT, (open_runs.PRINCIPAL,)).fetchone()
-    return RunList(tuple(runs), bool(conn.execute(_HAS_RUNS).fetchone()[0]), tokens, whole)
+    return RunList(tuple(runs), next(iter(names(conn)), ""), tokens, whole)
 
 
 def _ownerless(conn: sqlite3.Connection, home: Path) -> frozenset[str]:
