@@ -329,8 +329,9 @@ def test_names_that_are_no_settings_are_told_with_the_values_that_do_not_fit(hom
         configuration.load({}, home=home, cwd=project)
     first, second, third = raised.value.message.splitlines()
     assert first.endswith("line 1: there is no setting 'max_paralel'. Did you mean 'max_parallel'?")
-    assert second.endswith("line 3: there is no setting 'zzz'.")
-    assert "line 2: `max_parallel` is 0" in third
+    assert second == "line 3: there is no setting 'zzz'."
+    assert third.startswith("line 2: `max_parallel` is 0")
+    assert raised.value.message.count(str(home)) == 1, "the file is named once"
     assert raised.value.advice(shell_wording.words).startswith("Correct each or remove it.")
 
 

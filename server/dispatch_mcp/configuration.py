@@ -528,8 +528,16 @@ def _validated(draft: _Draft) -> Settings:
         raise errors.ConfigError(line, hint=hint, settings=wrong)
     advice = "Correct the value or remove it." if len(lines) == 1 else "Correct each or remove it."
     raise errors.ConfigError(
-        "\n".join(lines[:MOST_PROBLEMS]), hint=NextStep(StepKind.SHOW_SETTINGS, advice=advice), settings=wrong
+        "\n".join(_naming_once(lines[:MOST_PROBLEMS])),
+        hint=NextStep(StepKind.SHOW_SETTINGS, advice=advice),
+        settings=wrong,
     ) from None
+
+
+def _naming_once(lines: Sequence[str]) -> list[str]:
+    """Returns lines of which the first alone names the file that others are about too."""
+    file, of_file, _ = lines[0].partition(", line ")
+    return [lines[0], *(line.removeprefix(f"{file}, ") if of_file else line for line in lines[1:])]
 
 
 def _problem(key: str, problem: ErrorDetails, draft: _Draft) -> str:

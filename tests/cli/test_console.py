@@ -137,6 +137,18 @@ def test_columns_that_cannot_stand_side_by_side_stand_below_each_other(
     ]
 
 
+def test_short_cells_of_a_row_that_is_a_block_stand_beside_each_other(terminal: Callable[[int], io.StringIO]) -> None:
+    stream = terminal(60)
+    why = "skipped, as 'round' was not done by anybody"
+    row = ("council.architecture-strategist", "skipped", "api", "", "2", why)
+    console.show(("task", "state", "worker", "agent", "tries", ""), [row])
+    assert stream.getvalue().splitlines() == [
+        "council.architecture-strategist",
+        "  state: skipped · worker: api · tries: 2",
+        "  skipped, as 'round' was not done by anybody",
+    ]
+
+
 def test_a_pipe_gets_each_row_on_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     console.show(("", "what", "found"), TABLE)
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(TABLE)
@@ -172,16 +184,22 @@ def test_where_room_is_short_empty_columns_go_first(terminal: Callable[[int], io
     assert head.split() == ["run", "title", "state", "done", "age", "workspace"]
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80])
-def test_no_sentence_is_piled_up_in_a_narrow_column(terminal: Callable[[int], io.StringIO], columns: int) -> None:
+@pytest.mark.parametrize(
+    ("columns", "facts"),
+    [
+        (40, ["  title: Add payments to the shop", "  state: running · done: 3 of 12", "  age: 2 min"]),
+        (60, ["  title: Add payments to the shop · state: running", "  done: 3 of 12 · age: 2 min"]),
+        (80, ["  title: Add payments to the shop · state: running · done: 3 of 12 · age: 2 min"]),
+    ],
+)
+def test_no_sentence_is_piled_up_in_a_narrow_column(
+    terminal: Callable[[int], io.StringIO], columns: int, facts: list[str]
+) -> None:
     stream = terminal(columns)
     console.show(("run", "title", "state", "done", "age", "waits for", "workspace"), RUNS)
     assert stream.getvalue().splitlines() == [
         "shop-payments-3f2a",
-        "  title: Add payments to the shop",
-        "  state: running",
-        "  done: 3 of 12",
-        "  age: 2 min",
+        *facts,
         "  workspace: /users/ann/projects/shop",
     ]
 

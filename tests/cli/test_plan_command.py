@@ -288,3 +288,12 @@ def test_an_unsure_request_lists_patterns_and_agents_below_what_they_are(shell: 
     assert lines[at_patterns + 1 : at_agents][0] == "  single: the whole, as one part"
     assert all(line.startswith("  ") for line in lines[at_patterns + 1 : at_agents])
     assert any(line.startswith("  eng-backend: ") for line in lines[at_agents:])
+
+
+def test_a_notice_of_a_plan_names_the_tasks_that_it_is_about(shell: command_runs.Shell, tmp_path: Path) -> None:
+    tasks = [
+        {"id": "odd", "do": "Sort out the leftovers", "files": ["a.txt"]},
+        {"id": "sure", "do": "Fix the bug in the login form", "files": ["b.txt"]},
+    ]
+    lines = shell("plan", command_runs.written(tmp_path, tasks)).out.splitlines()
+    assert "low_confidence_route: odd: No specialist fits; you may name one." in lines

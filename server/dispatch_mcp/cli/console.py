@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -37,6 +38,8 @@ NARROWEST = 16
 """Columns that a column with longer cells has at least."""
 NARROWEST_HEADING = 2
 """Characters of a heading below which its column holds marks or numbers."""
+SHORT = 24
+"""Characters of a cell up to which it stands beside others where rows are blocks of lines."""
 
 
 class Console(rich.console.Console):
@@ -178,13 +181,28 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) ->
 
 
 def _show_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
-    """Prints each row as lines: its first cell, and below it what the others say."""
+    """Prints each row as lines: its first cell, and below it what the others say, short ones beside each other."""
     if title:
         say(title)
     # A mark or a number alone is no heading: what is marked stands beside it.
     lead = 2 if len(columns) > 1 and len(columns[0]) < NARROWEST_HEADING else 1
     for row in rows:
         say(" ".join(filter(None, (cell.strip() for cell in row[:lead]))), style=STYLES.get(row[0], "bold"))
-        for column, cell in zip(columns[lead:], row[lead:], strict=True):
-            if cell:
-                say(f"  {column}: {cell}" if column else f"  {cell}", style=STYLES.get(cell, ""))
+        facts = [(column, cell) for column, cell in zip(columns[lead:], row[lead:], strict=True) if cell]
+        for is_short, group in itertools.groupby(facts, key=lambda fact: len(fact[1]) <= SHORT):
+            lines = [(f"  {column}: {cell}" if column else f"  {cell}", STYLES.get(cell, "")) for column, cell in group]
+            for text, style in _joined(lines) if is_short else lines:
+                say(text, style=style)
+
+
+def _joined(lines: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yields short lines joined to such as fit, each in the first of their styles."""
+    text, style = lines[0]
+    for other, its_style in lines[1:]:
+        longer = f"{text} · {other.lstrip()}"
+        if len(longer) > out.width:
+            yield text, style
+            text, style = other, its_style
+        else:
+            text, style = longer, style or its_style
+    yield text, style

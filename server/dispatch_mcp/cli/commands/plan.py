@@ -191,7 +191,8 @@ def _show(proposal: plan_proposals.PlanProposal, settings: configuration.Setting
     for edge in schedule.added_edges:
         console.say(f"added: {edge.before} before {edge.after}: {edge.reason}", style="yellow")
     for notice in schedule.notices:
-        console.say(f"{notice.code}: {notice.message}", style="yellow")
+        of_tasks = f"{_some(notice.tasks)}: " if 0 < len(notice.tasks) < len(plan.tasks) else ""
+        console.say(f"{notice.code}: {of_tasks}{notice.message}", style="yellow")
     for line in _proofs(proposal.proofs, settings):
         console.say(line, style="yellow")
     console.say(f"plan {short_ids.short(plan.id)}, version {plan.version}: {_how_to_run(proposal, settings)}")
@@ -213,11 +214,15 @@ def _proofs(proofs: proof_proposals.Proposals, settings: configuration.Settings)
     for task_id, acceptance in proofs.by_task.items():
         by_acceptance.setdefault(acceptance, []).append(task_id)
     for acceptance, ids in by_acceptance.items():
-        names = ", ".join(ids[:MOST_TASKS]) + (f" and {len(ids) - MOST_TASKS} more" if len(ids) > MOST_TASKS else "")
         field = f'"acceptance": {json.dumps(acceptance, ensure_ascii=False)}'
-        yield f"no proof is asked for: {field} would do for {names}"
+        yield f"no proof is asked for: {field} would do for {_some(ids)}"
     if proofs.if_allowed:
         yield f"`{shlex.join(proofs.if_allowed)}` would prove more. {settings.how_to_allow(proofs.if_allowed)}"
+
+
+def _some(ids: Sequence[str]) -> str:
+    """Returns the first of some tasks, and how many others there are."""
+    return ", ".join(ids[:MOST_TASKS]) + (f" and {len(ids) - MOST_TASKS} more" if len(ids) > MOST_TASKS else "")
 
 
 def _expected(plan: model.Plan) -> str:
