@@ -244,3 +244,18 @@ def test_a_run_that_has_merged_nothing_is_not_called_applied(
     said = shell("apply", run.json["correlation_id"])
     assert said.code == 1
     assert "has merged nothing: there is nothing to apply" in " ".join(said.out.split())
+
+
+def test_in_a_repository_without_a_commit_the_way_out_is_to_make_one(
+    shell: command_runs.Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q", "new")
+    monkeypatch.chdir(tmp_path / "new")
+    task = {"id": "look", "do": "Look", "command": ["git", "status", "--short"]}
+    assert shell("run", command_runs.written(tmp_path, [task]), "--quiet").code == 0
+    answer = shell("apply", "latest")
+    assert answer.code == 2
+    assert answer.err.splitlines() == [
+        "dispatch-mcp: Nothing can be applied: the repository has no commit yet.",
+        "  Make a first one.",
+    ]

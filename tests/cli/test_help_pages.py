@@ -80,6 +80,9 @@ def test_a_slip_is_answered_with_what_was_meant(typed: tuple[str, ...], meant: s
         (("--verison",), "dispatch-mcp: unknown: --verison. Did you mean '--version'?\n"),
         (("-v",), "dispatch-mcp: unknown: -v. Did you mean '-V'?\n"),
         (("--qqq", "status"), "dispatch-mcp: unknown: --qqq.\n"),
+        (("version",), "`dispatch-mcp --version` says which one this is.\n"),
+        (("logs",), "`trace latest` shows what happened in the newest run.\n"),
+        (("qqq",), "there is no 'qqq'. Choose from: install, uninstall, doctor, config, "),
         (
             ("--workspace", "/srv/shop", "status"),
             "dispatch-mcp: --workspace stands behind the command, as in `dispatch-mcp status --workspace`\n",

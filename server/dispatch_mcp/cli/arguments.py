@@ -316,6 +316,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 WAYS: Mapping[str, str] = {
     **{action: f"`steer {action} RUN` does that" for action in STEERING},
+    "version": "`dispatch-mcp --version` says which one this is",
+    **dict.fromkeys(("list", "ls", "runs"), "`status --all` lists runs"),
+    **dict.fromkeys(("log", "logs"), "`trace latest` shows what happened in the newest run"),
+    "init": "A project needs no preparation; `install CLIENT` registers the server in your assistant",
     "resume": "`run` with the same file or plan goes on with a run that was ended, `steer resume RUN` a paused one",
 }
 """What to type instead of words that people take for commands."""

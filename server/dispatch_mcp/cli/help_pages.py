@@ -132,6 +132,8 @@ class Parser(argparse.ArgumentParser):
         choices = list(map(str, action.choices or ()))
         if not choices or value in choices:
             return
+        rank = {name: at for at, name in enumerate(name for commands in self.groups.values() for name in commands)}
+        choices.sort(key=lambda name: rank.get(name, len(rank)))
         guess = f"{self.ways[str(value)]}." if str(value) in self.ways else _meant(str(value), choices)
         offer = "" if guess and len(choices) > MOST_CHOICES else f"Choose from: {_listed(choices)}."
         raise argparse.ArgumentError(action, " ".join(filter(None, (f"there is no {value!r}.", guess, offer))))

@@ -392,7 +392,7 @@ async def find(git: Git, workspace: str, *, away_from: Path | None = None) -> Re
     if away_from is not None and repo.top in (away_from, *away_from.parents):
         raise Unusable("the state folder lies inside the repository")
     if not repo.head:
-        raise Unusable("the repository has no commit yet; make a first one")
+        raise Unusable("the repository has no commit yet", "Make a first one.")
     return repo
 
 
