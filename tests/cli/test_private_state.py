@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def test_settings_are_edited_in_a_file_that_nobody_else_can_read(
 ) -> None:
     program = tmp_path / "editor.py"
     program.write_text("import sys\nopen(sys.argv[1], 'a').write(sys.argv[0] and 'max_parallel = 3\\n')\n")
-    monkeypatch.setenv("EDITOR", f"{sys.executable} {program}")
+    monkeypatch.setenv("EDITOR", shlex.join([sys.executable, str(program)]))
     before = os.umask(0o022)
     try:
         answer = shell("config", "edit")
@@ -126,7 +127,7 @@ def test_settings_are_edited_in_a_file_that_nobody_else_can_read(
     file = own_home / "state" / "config.toml"
     assert [stat.S_IMODE(path.stat().st_mode) for path in (file.parent, file)] == [0o700, 0o600]
     assert shell("config", "--json").json["max_parallel"]["value"] == 3
-    monkeypatch.setenv("EDITOR", f"{sys.executable} -c 1/0")
+    monkeypatch.setenv("EDITOR", shlex.join([sys.executable, "-c", "1/0"]))
     answer = shell("config", "edit")
     assert (answer.code, "ended with 1" in answer.err) == (1, True)
 
@@ -136,6 +137,6 @@ def test_an_edit_that_breaks_the_settings_is_told_at_once(
 ) -> None:
     program = tmp_path / "editor.py"
     program.write_text("import sys\nopen(sys.argv[1], 'a').write('max_parallel = maybe')\n")
-    monkeypatch.setenv("EDITOR", f"{sys.executable} {program}")
+    monkeypatch.setenv("EDITOR", shlex.join([sys.executable, str(program)]))
     answer = shell("config", "edit")
     assert (answer.code, "is not TOML" in answer.err) == (2, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -123,7 +124,7 @@ async def test_streams_that_are_gone_end_no_hook_in_disorder(command: str, strea
     async with dispatcher_setup.opened(home) as desk:
         await dispatcher_setup.started(desk, task("a"))
     stdin = json.dumps({"cwd": str(tmp_path)}).encode()
-    script = f"{sys.executable} -m dispatch_mcp {command} {streams}; echo ${{PIPESTATUS[0]}} >&3"
+    script = f"{shlex.quote(sys.executable)} -m dispatch_mcp {command} {streams}; echo ${{PIPESTATUS[0]}} >&3"
     env = variables(home, tmp_path)
     shell = ["bash", "-c", f"exec 3>&1; {script}"]
     done = await anyio.to_thread.run_sync(

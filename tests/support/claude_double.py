@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ HELP = (
     "--effort <level> --safe-mode --restricted --setting-sources <sources> --disable-slash-commands --model <model> "
     "--resume [value] --session-id <uuid>"
 )
-PROGRAM = f"""#!{sys.executable} -IS
+PROGRAM = f"""#!{os.path.realpath(sys.executable)} -IS
 import json, os, pathlib, subprocess, sys, time
 here = pathlib.Path(__file__).parent
 if "--help" in sys.argv:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +120,10 @@ async def test_who_begins_a_request_and_does_not_go_on_is_not_waited_for_and_hol
             await patient.send(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
             group.start_soon(server.serve, [listener])
             async with await anyio.connect_tcp(*listener.getsockname()) as slow:
-                await slow.send(part)
-                async for _answer in slow:
-                    pass  # until it is closed
+                with suppress(anyio.BrokenResourceError):  # a part that comes too late is answered by a reset
+                    await slow.send(part)
+                    async for _answer in slow:
+                        pass  # until it is closed
             go_on.set()
             assert (await patient.receive()).startswith(b"HTTP/1.1 200 OK")
             server.should_exit = True

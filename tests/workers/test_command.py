@@ -24,7 +24,7 @@ from dispatch_mcp.workers import attempt_scope, command
 
 pytestmark = pytest.mark.anyio
 
-ECHO = f"""#!{sys.executable} -IS
+ECHO = f"""#!{os.path.realpath(sys.executable)} -IS
 import json, os, sys
 print(json.dumps({{"argv": sys.argv[1:], "env": dict(os.environ), "cwd": os.getcwd()}}))
 """
