@@ -162,6 +162,22 @@ def test_a_task_for_the_assistant_waits_for_it_and_the_command_ends(shell: comma
     assert f"ask your assistant to dispatch run {said.json['correlation_id']}" in said.err
 
 
+def test_what_a_run_leaves_open_says_for_whom_it_waits_and_how_one_answers(
+    shell: command_runs.Shell, tmp_path: Path
+) -> None:
+    tasks = [
+        {"id": "ask", "do": "May we?", "worker": "human"},
+        {"id": "look", "do": "Look", "command": ["git", "--version"], "deps": ["ask"]},
+    ]
+    said = shell("run", command_runs.written(tmp_path, tasks))
+    assert (said.code, said.json["state"]) == (1, "waiting_input")
+    assert {result["task_id"]: result["error"] for result in said.json["results"]} == {
+        "ask": "not done yet: waits for a person to decide",
+        "look": "not begun yet: waits for other tasks",
+    }
+    assert f"`dispatch-mcp approve {said.json['correlation_id']}`" in said.err
+
+
 def test_trace_files_are_private_and_in_the_state_directory(
     shell: command_runs.Shell, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

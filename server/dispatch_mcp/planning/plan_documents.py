@@ -314,11 +314,26 @@ def _output(outcome: model.Outcome | None) -> model.Json:
     return outcome.output if outcome.output is not None else outcome.summary or None
 
 
+_NOT_YET: Final[Mapping[model.TaskState, str]] = {
+    model.TaskState.BLOCKED: "not begun yet: waits for other tasks",
+    model.TaskState.READY: "not begun yet",
+    model.TaskState.RUNNING: "not done yet: at work",
+}
+_WAITING_FOR: Final[Mapping[model.WorkerKind, str]] = {
+    model.WorkerKind.HUMAN: "not done yet: waits for a person to decide",
+    model.WorkerKind.HOST: "not done yet: out with an assistant",
+}
+"""What a result says of a task that a run has left open."""
+
+
 def _error(task: records.TaskRecord, outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> str:
     message = (outcome.error if outcome else "") or (attempt.error if attempt else "")
     if task.state is model.TaskState.SKIPPED:
         return message or transitions.why_skipped(task.cause)
-    return message or (f"{task.state.value}: {task.cause}" if task.cause else task.state.value)
+    state = _NOT_YET.get(task.state, task.state.value)
+    if task.state is model.TaskState.RUNNING:
+        state = _WAITING_FOR.get(task.worker, state)
+    return message or (f"{state}: {task.cause}" if task.cause else state)
 
 
 def _milliseconds(outcome: model.Outcome | None, attempt: records.AttemptRecord | None) -> int:
