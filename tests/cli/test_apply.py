@@ -259,3 +259,20 @@ def test_in_a_repository_without_a_commit_the_way_out_is_to_make_one(
         "dispatch-mcp: Nothing can be applied: the repository has no commit yet.",
         "  Make a first one.",
     ]
+
+
+def test_of_a_run_that_has_merged_nothing_no_revision_is_called_applied(
+    shell: command_runs.Shell, repo: Path, tmp_path: Path
+) -> None:
+    work = {"files": ["list.txt"], "isolation": "worktree", "command": COMMAND, "acceptance": ["diff:other.txt"]}
+    task = {"id": "add", "do": "Add a line", **work}
+    ended = shell("run", command_runs.written(tmp_path, [task]), "--quiet")
+    assert ended.code == 1, ended.out
+    [remains] = shell("worktrees", "--json").json["works"]
+    assert remains["empty"] is True
+    [line] = [line for line in shell("worktrees").out.splitlines() if line.startswith(ended.json["correlation_id"])][
+        -1:
+    ]
+    assert "nothing" in line
+    assert remains["merged"][:12] not in line
+    assert str(repo) == remains["repository"].removesuffix("/.git")

@@ -167,6 +167,7 @@ class Cleaner:
                     run=run,
                     merged=head,
                     applied=bool(head) and await self._is_applied(repo, head),
+                    empty=bool(head) and head == refs.get(f"{root}/base"),
                     open=run in active,
                     conflicts=sum(ref.startswith(f"{root}/conflicts/") for ref in refs),
                     kept=sum(ref.startswith(f"{root}/kept/") for ref in refs)

@@ -23,14 +23,16 @@ class LeftWorktree(model.Value):
 class LeftRun(model.Value):
     """What a repository keeps of a run. `applied` means that a branch holds all it has merged.
 
-    `conflicts` and `kept` count changes of attempts that were not merged, `edits` copies of what was not committed in
-    the checkout; only their refs hold them. `removed` counts the refs that were removed just now.
+    `empty` means that it has merged nothing, so that `merged` is where it began. `conflicts` and `kept` count changes
+    of attempts that were not merged, `edits` copies of what was not committed in the checkout; only their refs hold
+    them. `removed` counts the refs that were removed just now.
     """
 
     repository: str
     run: short_ids.Handle
     merged: str = ""
     applied: bool = False
+    empty: bool = False
     open: bool = False
     conflicts: int = 0
     kept: int = 0
@@ -44,6 +46,8 @@ class LeftRun(model.Value):
             return "goes on"
         if not self.merged:
             return ""
+        if self.empty:
+            return "nothing"
         return "applied" if self.applied else "not applied"
 
     @property

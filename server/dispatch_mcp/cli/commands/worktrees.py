@@ -46,4 +46,5 @@ def _row(tree: worktree_leftovers.LeftWorktree) -> tuple[str, ...]:
 
 
 def _line(work: worktree_leftovers.LeftRun) -> tuple[str, ...]:
-    return short_ids.short(work.run), work.merged[:12], work.fate, str(work.conflicts or ""), str(work.kept or "")
+    revision = "" if work.empty else work.merged[:12]
+    return short_ids.short(work.run), revision, work.fate, str(work.conflicts or ""), str(work.kept or "")
