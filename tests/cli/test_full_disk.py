@@ -8,12 +8,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import command_runs
 import fake_provider
 import pytest
+
+from dispatch_mcp.store import owner_locks
 
 UNSHARE = shutil.which("unshare")
 DISK = "16m"
@@ -26,6 +29,10 @@ if [ "$1" = fill ]; then
   dd if=/dev/zero of={disk}/filling bs=1k 2> /dev/null
   sleep 0.5
   dd if=/dev/zero bs=1k 2> /dev/null >> {disk}/filling
+elif [ "$1" = linger ]; then
+  touch {disk}.fills
+  until [ $(cat {disk}/state/owners/*.lock | wc -c) -le {last} ]; do sleep 0.1; done
+  sleep 3
 fi
 echo "did $1"
 """
@@ -34,9 +41,16 @@ SESSION = """
 set -u
 mount -t tmpfs -o size={size} none {disk} || exit 77
 cd {place}
-{call} run steps.json --quiet > {place}/first.json 2> {place}/first.txt; echo $? >> {place}/codes
+{{ until [ -e {disk}.fills ] || [ -e {disk}.frees ]; do sleep 0.05; done
+while [ ! -e {disk}.frees ]; do
+  dd if=/dev/zero bs=1k 2> /dev/null >> {disk}/filling
+  sleep 0.02
+done; }} &
+timeout 150 {call} run steps.json --quiet > {place}/first.json 2> {place}/first.txt; echo $? >> {place}/codes
 {call} status latest > {place}/status.txt 2>&1
 {call} run steps.json --quiet > {place}/again.json 2> {place}/again.txt; echo $? >> {place}/codes
+touch {disk}.frees
+wait
 rm {disk}/filling
 {call} run steps.json --quiet > {place}/last.json 2> {place}/last.txt; echo $? >> {place}/codes
 """
@@ -45,22 +59,24 @@ rm {disk}/filling
 NAMES = ("before", "fill", "after", "last")
 
 
-def commands(step: Path) -> list[dict[str, Any]]:
+def commands(step: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     """Returns tasks of which one fills the disk, each after the one before it."""
     return [
-        {"id": name, "do": f"Do {name}", "command": [str(step), name], "deps": list(NAMES[max(0, at - 1) : at])}
-        for at, name in enumerate(NAMES)
+        {"id": name, "do": f"Do {name}", "command": [str(step), name], "deps": list(names[max(0, at - 1) : at])}
+        for at, name in enumerate(names)
     ]
 
 
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: dict[str, Any]) -> Path:
+def session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *more: dict[str, Any], names: Sequence[str] = NAMES
+) -> Path:
     """Returns a folder in which a session on a small disk of its own has ended."""
     disk, place, step = tmp_path / "disk", tmp_path / "place", tmp_path / "step"
     disk.mkdir()
     place.mkdir()
-    step.write_text(STEP.format(counted=place / "counted", disk=disk))
+    step.write_text(STEP.format(counted=place / "counted", disk=disk, last=owner_locks.LAST_BYTES))
     step.chmod(0o755)
-    Path(command_runs.written(place, [*commands(step), *more])).rename(place / "steps.json")
+    Path(command_runs.written(place, [*commands(step, names), *more])).rename(place / "steps.json")
     monkeypatch.setenv("DISPATCH_MCP_HOME", str(disk / "state"))
     monkeypatch.setenv("DISPATCH_MCP_REVIEWS", "none")
     monkeypatch.setenv("DISPATCH_MCP_ALLOW_COMMANDS", json.dumps([[str(step), "**"]]))
@@ -112,3 +128,16 @@ def test_what_a_model_answers_while_the_disk_is_full_is_recorded_and_not_paid_fo
     assert [task["status"] for task in results] == ["success"] * 5
     assert (place / "counted").read_text().split() == list(NAMES)
     assert len(provider.requests()) == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
+def test_what_ends_while_another_program_takes_all_room_that_is_made_is_recorded_and_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("before", "linger", "after")
+    place = session(tmp_path, monkeypatch, names=names)
+    assert (place / "codes").read_text().split() == ["1", "1", "0"]
+    assert "what has ended is recorded" in (place / "first.txt").read_text()
+    assert (place / "counted").read_text().split() == list(names)

@@ -203,6 +203,15 @@ def test_what_fills_the_disk_may_take_a_part_of_the_reserve_and_leaves_the_other
         assert (left[-1], lock.take_reserve()) == (0, True)
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="bytes are written instead, which a disk may compress")
+def test_as_much_as_was_asked_for_stays_in_the_reserve(tmp_path: Path) -> None:
+    with owner_locks.OwnerLock(tmp_path) as lock:
+        lock.take_reserve()
+        given = [lock.give_reserve(owner_locks.PART_S * at, owner_locks.LAST_BYTES) for at in range(4)]
+        assert (given, taken(tmp_path)) == ([True, True, False, False], owner_locks.LAST_BYTES)
+        assert lock.give_reserve(owner_locks.PART_S * 4)
+
+
 def test_who_may_not_have_a_reserve_begins_nothing_and_drives_all_the_same(tmp_path: Path) -> None:
     code = """
 import resource, sys

@@ -117,13 +117,14 @@ class EmbeddedEngine(run_engine.RunEngine):
         """Makes room on a full disk for the ends of what runs, and lets nothing more begin on one with little room."""
         if self._drives:
             if whereabouts.is_full(self.store.home):
-                self._owner.make_room()
+                self._owner.make_room(owner_locks.LAST_BYTES)
             self._tell_of_room(has_room=self._owner.has_room())
 
-    def make_room(self) -> None:
-        """Makes room for what has to be recorded now; nothing more begins here until there is some again."""
-        self._owner.make_room()
+    def make_room(self) -> bool:
+        """Returns whether room could be made for what has to be recorded now; nothing more begins here meanwhile."""
+        is_made = self._owner.make_room()
         self._tell_of_room(has_room=self._owner.has_room())
+        return is_made
 
     def find_room(self) -> bool:
         """Returns whether there is room for more work again."""
@@ -274,15 +275,18 @@ class Drive:
 
     async def _record(self, step: records.Step) -> records.Advance:
         """Records one batch, and begins what may begin; what fails may have been recorded all the same."""
-        if self.engine.is_short:
-            step = step._replace(start=frozenset())
         try:
-            return await self.engine.store.advance(self.run_id, step)
+            return await self._write(step)
         except (errors.StoreBusy, errors.StoreUnavailable) as trouble:
             self.answer_lost = True
-            if sqlite.is_of_space(trouble):
-                self.engine.make_room()
-            raise
+            if not (sqlite.is_of_space(trouble) and self.engine.make_room()):
+                raise
+        return await self._write(step)  # at once, before what fills the disk has that room too
+
+    async def _write(self, step: records.Step) -> records.Advance:
+        if self.engine.is_short:
+            step = step._replace(start=frozenset())
+        return await self.engine.store.advance(self.run_id, step)
 
     async def _settle(self) -> None:
         """Records what a council decides whose last reviewer has answered; a store that cannot write is asked later."""

@@ -30,6 +30,9 @@ ROOM_S, PAUSE_S = 10.0, 0.05
 """How long a full disk is waited for with what a program has said last and how it ended, and between two tries: the
 server makes room there within a moment."""
 
+SMALL = 512
+"""Bytes that the end of a program takes at most, which are kept on the disk from its start."""
+
 CHUNK = 1 << 16
 STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 PR_SET_PDEATHSIG = 1
@@ -73,8 +76,9 @@ def write_file(path: str, text: str, patience_s: float = 0.0) -> None:
     while True:
         descriptor = -1
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.write(descriptor, text.encode())
+            # Not emptied before: on a full disk the place of what stands there is all that can be had.
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, 0o600)
+            os.ftruncate(descriptor, os.write(descriptor, text.encode()))
             os.rename(part, path)  # noqa: PTH104 - as above
         except OSError as error:
             if error.errno not in FULL or time.monotonic() >= until:
@@ -85,6 +89,16 @@ def write_file(path: str, text: str, patience_s: float = 0.0) -> None:
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def keep_place(path: str) -> None:
+    """Takes the place on the disk of a small file that is written later, if there is some."""
+    try:
+        descriptor = os.open(path + ".part", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(descriptor, bytes(SMALL))
+        os.close(descriptor)
+    except OSError:
+        return  # there may be some by then
 
 
 def ignored(_number: int, _frame: object) -> None:
@@ -165,6 +179,7 @@ class Watchdog:
 
     def run(self, program: list[str]) -> None:
         """Starts the program and returns when nothing of it lives and its end is written down."""
+        keep_place(f"{self.folder}/exit")
         # Before the fork: signals must find their handlers, and orphans their new parent, from the first moment on.
         wake, _ = self._listen()
         pipes = [os.pipe() for _ in range(3)]

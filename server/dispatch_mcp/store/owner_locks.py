@@ -36,6 +36,10 @@ PART_BYTES, PART_S = 1 << 20, 1.0
 """How much of the reserve is given back at once, and the seconds until more is: what fills the disk takes the first
 part too if it still writes, and most programs end with the first write that fails."""
 
+LAST_BYTES = 2 << 20
+"""How much of the reserve is only given back when the store has refused something for want of room: what goes on
+writing would have taken it before."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PAUSE_S = 0.005
 
@@ -159,11 +163,16 @@ class OwnerLock:
                 self._kept = self._kept if error.errno in _FULL else RESERVE_BYTES
         return self.has_reserve
 
-    def give_reserve(self, now: float) -> None:
-        """Gives some of it back at `now`, in seconds, for what has to be written; not often, as others write too."""
-        if now >= self._more_at and self._kept:
+    def give_reserve(self, now: float, least: int = 0) -> bool:
+        """Returns whether some of it could be given back at `now`, in seconds; at `least` so many bytes stay kept.
+
+        Not often, as others write too.
+        """
+        is_given = now >= self._more_at and self._kept > least
+        if is_given:
             self._kept, self._more_at = self._kept - PART_BYTES, now + PART_S
             self._shrink()
+        return is_given
 
     def _shrink(self) -> None:
         with contextlib.suppress(OSError):
@@ -205,10 +214,11 @@ def _born(path: Path) -> int:
 
 def _allocate(fd: int, size: int) -> None:
     """Has a file take its place on the disk. Raises OSError where there is none."""
+    os.lseek(fd, 0, os.SEEK_SET)
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
-    else:
-        os.write(fd, bytes(size))
+    elif os.write(fd, bytes(size)) < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Ownership:
@@ -239,10 +249,9 @@ class Ownership:
         is_in_reserve = self._lock is None or self._lock.has_reserve
         return is_in_reserve and not whereabouts.is_short(self._home)
 
-    def make_room(self) -> None:
-        """Gives some of the reserve up for what has to be recorded now: nothing begins until it is whole again."""
-        if self._lock is not None:
-            self._lock.give_reserve(time.monotonic())
+    def make_room(self, least: int = 0) -> bool:
+        """Returns whether some of the reserve could be given up: nothing begins until it is whole again."""
+        return self._lock is not None and self._lock.give_reserve(time.monotonic(), least)
 
     def find_room(self) -> bool:
         """Returns whether there is room again, with a reserve."""
