@@ -66,6 +66,15 @@ async def test_the_summary_of_a_large_run_is_short_and_its_views_hold_everything
     assert page["figures"]["most_at_once"] >= 1
 
 
+async def test_the_list_names_the_call_that_reads_its_only_run(desk: memory_client.Desk) -> None:
+    waits = {"id": "look", "do": "Look at the shop", "worker": "host"}
+    plan_id = (await desk.call("plan_dag", tasks=[waits]))["plan_id"]
+    run_id = (await desk.call("dispatch", plan_id=plan_id))["run_id"]
+    assert (await desk.call("get_trace"))["next"] == f"get_trace(run_id='{run_id}') says where it stands."
+    await desk.call("dispatch", plan_id=plan_id, request_key="another")
+    assert (await desk.call("get_trace"))["next"] == "Read one with get_trace(run_id=…)."
+
+
 async def test_the_report_has_the_form_that_task_documents_promise(desk: memory_client.Desk) -> None:
     run_id = await ended(desk, task(1), task(2, fails=True), task(3, deps=["part-2"]))
     text = (await desk.call("get_trace", run_id=run_id, view="report"))["text"]

@@ -67,7 +67,8 @@ async def overview(store: sqlite_store.Store, principal: str, *, all_runs: bool,
         )
         for run in runs
     ]
-    step = NextStep(StepKind.READ_RUN) if lines else await _without_runs(store, principal)
+    only = runs[0].id if len(runs) == 1 else ""
+    step = NextStep(StepKind.READ_RUN, only) if lines else await _without_runs(store, principal)
     cursor = runs[-1].id if len(runs) == PAGE else ""
     context = listed_runs.saving(*await store.context_tokens(principal))
     return answers.Trace(runs=tuple(lines), context=context, cursor=cursor, next=step)
