@@ -78,19 +78,23 @@ STATES = st.sampled_from(["blocked", "ready", "running", "succeeded", "failed", 
 @given(
     states=st.lists(STATES, min_size=1, max_size=7),
     notes=st.lists(st.text(max_size=90), min_size=7, max_size=7),
-    sentences=st.lists(st.lists(st.text('abcde"`.', min_size=1, max_size=30)).map(" ".join), max_size=5),
+    sentences=st.lists(st.lists(st.text('abcde"`.', min_size=1, max_size=30), min_size=1).map(" ".join), max_size=5),
+    columns=st.sampled_from([40, 60, 80, 200]),
 )
-def test_every_picture_fits_in_eighty_columns(states: list[str], notes: list[str], sentences: list[str]) -> None:
+def test_every_picture_fits_in_its_columns_and_in_eighty(
+    states: list[str], notes: list[str], sentences: list[str], columns: int
+) -> None:
     rows = {f"task-{place}": lanes.Lane(f"task-{place}"[:8], 1.0) for place, _ in enumerate(states)}
     for lane, state, note in zip(rows.values(), states, notes, strict=False):
         lane.move(state, time.monotonic())
         lane.note = note
-    screen = lanes.Screen("A title " * 15, "real", "played", rows, sentences)
-    console = rich.console.Console(width=200, record=True, file=io.StringIO())
+    screen = lanes.Screen("A title " * 15, "real, " * 9, "played, " * 9, rows, sentences)
+    console = rich.console.Console(width=columns, record=True, file=io.StringIO())
     console.print(screen)
-    assert [
-        line for line in console.export_text().splitlines() if rich.cells.cell_len(line.rstrip()) > lanes.WIDTH
-    ] == []
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert [line for line in lines if rich.cells.cell_len(line) > min(columns, lanes.WIDTH)] == []
+    told = lines[len(lines) - lines[::-1].index("") :] if sentences else []
+    assert [line for line in told if not re.match(r"\d  |   ", line)] == [], "what goes on stands below what began"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from dispatch_mcp.cli import console, help_pages
 
 BAR: Final = 18
 """Columns of a lane."""
+SHORT_BAR: Final = 6
+"""The same on a screen with less than `WIDTH` columns."""
 
 WIDTH: Final = 80
 _COLOURS: Final = {"succeeded": "green", "PASS": "green", "running": "cyan", "failed": "red", "ready": "blue"}
@@ -62,35 +64,43 @@ class Screen:
             if task["id"] in self.lanes:
                 self.lanes[task["id"]].move(task["state"], time.monotonic())
 
-    def __rich__(self) -> rich.console.Group:
-        return rich.console.Group(*self._lines())
+    def __rich_console__(
+        self, _console: rich.console.Console, options: rich.console.ConsoleOptions
+    ) -> Iterator[rich.text.Text]:
+        yield from self._lines(min(WIDTH, options.max_width))
 
-    def _lines(self) -> Iterator[rich.text.Text]:
+    def _lines(self, columns: int) -> Iterator[rich.text.Text]:
         now = time.monotonic() if self.end_at is None else self.end_at
         head = console.plain("dispatch-mcp demo", "bold")
         clock = f"{now - self.began:.0f} s · $0.00, no model was asked"
-        head.append(f"{clock:>{WIDTH - len(head)}}", "dim")
+        room = columns - len(head)
+        head.append(f"{clock:>{room}}" if len(clock) < room else f"\n{clock}", "dim")
         yield head
-        yield console.plain(help_pages.in_columns(self.title, WIDTH))
+        yield console.plain(help_pages.in_columns(self.title, columns))
         for label, text in (("real   ", self.real), ("played ", self.script_part)):
-            yield console.plain(f"{label}{text}", "dim")
+            yield console.plain(f"{label}{_hanging(text, columns, len(label))}", "dim")
         yield rich.text.Text()
         for lane in self.lanes.values():
-            yield _line(lane, now)
+            yield _line(lane, now, columns)
         if self.sentences:
             yield rich.text.Text()
         for number, sentence in enumerate(self.sentences, 1):
-            text_lines = help_pages.in_columns(sentence, WIDTH - 3).replace("\n", "\n   ")
-            yield console.plain(f"{number}  {text_lines}")
+            yield console.plain(f"{number}  {_hanging(sentence, columns, 3)}")
 
 
-def _line(lane: Lane, now: float) -> rich.text.Text:
-    full = round(BAR * lane.share(now))
+def _hanging(text: str, columns: int, indent: int) -> str:
+    """Returns a text in lines that stand below the first one, behind so many columns."""
+    return help_pages.in_columns(text, columns - indent).replace("\n", "\n" + " " * indent)
+
+
+def _line(lane: Lane, now: float, columns: int) -> rich.text.Text:
+    bar = BAR if columns == WIDTH else SHORT_BAR
+    full = round(bar * lane.share(now))
     colour = _COLOURS.get(lane.state, "dim")
     line = console.plain(f"  {lane.name:<8} ")
     line.append("━" * full, colour)
-    line.append("╌" * (BAR - full), "dim")
+    line.append("╌" * (bar - full), "dim")
     line.append(f"  {_WORDS.get(lane.state, lane.state):<8}", colour)
     line.append(f"  {lane.note}" if lane.note else "")
-    line.truncate(WIDTH)
+    line.truncate(columns, overflow="ellipsis")
     return line
