@@ -28,11 +28,12 @@ test: ## Runs the tests (ARGS="tests/planning -x")
 	@$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) $(ARGS)
 
 .PHONY: test-clients
-test-clients: ## Runs the tests with the real Claude Code, Codex and opencode on a fake provider (installs them, once)
+test-clients: ## Runs the tests with the real Claude Code, Codex, opencode and Gemini CLI, offline (installs them, once)
 	$(ENVIRONMENT) test
 	@claude=$$(sh scripts/clients.sh) && DISPATCH_MCP_CLIENTS="$$claude" \
 	  DISPATCH_MCP_CODEX="$$(sh scripts/clients.sh codex)" \
-	  DISPATCH_MCP_OPENCODE="$$(sh scripts/clients.sh opencode)" $(BIN)/python -m pytest -q tests/clients $(ARGS)
+	  DISPATCH_MCP_OPENCODE="$$(sh scripts/clients.sh opencode)" \
+	  DISPATCH_MCP_GEMINI="$$(sh scripts/clients.sh gemini)" $(BIN)/python -m pytest -q tests/clients $(ARGS)
 
 .PHONY: test-scale
 test-scale: ## Runs the tests of the distributed engine on two small Temporal servers (installs them, once)

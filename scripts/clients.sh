@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes .clients ready and prints the path of a client in it: Claude Code, or the one that the argument names (codex,
-# opencode; those only from npm). Does nothing when it already is there.
+# opencode, gemini; those only from npm). Does nothing when it already is there.
 # Where packages come from is the machine's own pip, uv or npm configuration. A program that is installed already can be
-# named instead: CLIENTS_CLAUDE=/path/to/claude make test-clients, likewise CLIENTS_CODEX and CLIENTS_OPENCODE.
+# named instead: CLIENTS_CLAUDE=/path/to/claude make test-clients, likewise CLIENTS_CODEX and so on.
 set -eu
 
 root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -32,6 +32,7 @@ case ${1:-claude} in
   claude) ;;
   codex) other codex @openai/codex "${CLIENTS_CODEX:-}"; exit ;;
   opencode) other opencode opencode-ai "${CLIENTS_OPENCODE:-}"; exit ;;
+  gemini) other gemini @google/gemini-cli "${CLIENTS_GEMINI:-}"; exit ;;
   *) echo "clients.sh: unknown client '$1'" >&2; exit 2 ;;
 esac
 

@@ -1,4 +1,4 @@
-"""Codex and opencode as they come from npm, each on the fake provider and with our server, with no setting beyond."""
+"""Codex, opencode and the Gemini CLI as they come from npm, the first two on the fake provider."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import fake_provider
 
 CODEX = os.environ.get("DISPATCH_MCP_CODEX", "")
 OPENCODE = os.environ.get("DISPATCH_MCP_OPENCODE", "")
+GEMINI = os.environ.get("DISPATCH_MCP_GEMINI", "")
 SERVER = "dispatch"
 
 
@@ -32,24 +33,35 @@ class Run:
 
 async def codex(fake: fake_provider.Provider, place: Path, command: list[str], env: dict[str, str], prompt: str) -> Run:
     """Runs `codex exec` in a workspace, in its read-only sandbox, with our server and nothing else."""
-    home = place / "codex"
-    home.mkdir()
-    provider = {"name": "fake", "base_url": f"{fake.url}/v1", "wire_api": "responses", "env_key": "FAKE_KEY"}
-    lines = ['model = "gpt-5.5-codex"', 'model_provider = "fake"', "check_for_update_on_startup = false"]
-    lines += ["[analytics]", "enabled = false", "[model_providers.fake]", "supports_websockets = false"]
-    lines += [f"{name} = {json.dumps(value)}" for name, value in provider.items()]
-    lines += [f"[mcp_servers.{SERVER}]", f"command = {json.dumps(command[0])}", f"args = {json.dumps(command[1:])}"]
+    lines = [f"[mcp_servers.{SERVER}]", f"command = {json.dumps(command[0])}", f"args = {json.dumps(command[1:])}"]
     lines += ["startup_timeout_sec = 120", f"[mcp_servers.{SERVER}.env]"]
     lines += [f"{name} = {json.dumps(value)}" for name, value in env.items()]
-    (home / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    names = {**_names(place), "CODEX_HOME": str(home), "FAKE_KEY": fake_provider.KEY}
-    return await _run([CODEX, "exec", "--json", "--skip-git-repo-check", prompt], names, place / "workspace")
+    file = codex_settings(fake, place / "home")
+    file.write_text(file.read_text("utf-8") + "\n".join(lines) + "\n", encoding="utf-8")
+    return await run("codex", place / "home", place / "workspace", prompt)
 
 
 async def opencode(
     fake: fake_provider.Provider, place: Path, command: list[str], env: dict[str, str], prompt: str
 ) -> Run:
     """Runs `opencode run` in a workspace, with our server and nothing else."""
+    file = opencode_settings(fake, place / "home")
+    server = {SERVER: {"type": "local", "command": command, "environment": env, "enabled": True}}
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "mcp": server}), encoding="utf-8")
+    return await run("opencode", place / "home", place / "workspace", prompt)
+
+
+def codex_settings(fake: fake_provider.Provider, home: Path) -> Path:
+    """Writes the settings of somebody whose Codex asks the fake provider, without any server; returns their file."""
+    provider = {"name": "fake", "base_url": f"{fake.url}/v1", "wire_api": "responses", "env_key": "FAKE_KEY"}
+    lines = ['model = "gpt-5.5-codex"', 'model_provider = "fake"', "check_for_update_on_startup = false"]
+    lines += ["[analytics]", "enabled = false", "[model_providers.fake]", "supports_websockets = false"]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in provider.items()]
+    return _written(home / ".codex/config.toml", "\n".join(lines) + "\n")
+
+
+def opencode_settings(fake: fake_provider.Provider, home: Path) -> Path:
+    """Writes the settings of somebody whose opencode asks the fake provider, without any server; returns their file."""
     models = {name: {"name": name, "tool_call": True} for name in ("claude-sonnet-5-5", "claude-haiku-5-5")}
     options = {"baseURL": f"{fake.url}/v1", "apiKey": fake_provider.KEY}
     config = {
@@ -58,22 +70,33 @@ async def opencode(
         "model": "fake/claude-sonnet-5-5",
         "small_model": "fake/claude-haiku-5-5",
         "provider": {"fake": {"npm": "@ai-sdk/anthropic", "name": "Fake", "options": options, "models": models}},
-        "mcp": {SERVER: {"type": "local", "command": command, "environment": env, "enabled": True}},
     }
-    file = place / "opencode.json"
-    file.write_text(json.dumps(config), encoding="utf-8")
-    quiet = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
-    names = {**_names(place), **{f"OPENCODE_DISABLE_{name}": "1" for name in quiet}, "OPENCODE_CONFIG": str(file)}
-    return await _run([OPENCODE, "run", "--format", "json", prompt], names, place / "workspace")
+    return _written(home / ".config/opencode/opencode.json", json.dumps(config, indent=2))
 
 
-def _names(place: Path) -> dict[str, str]:
-    home = place / "home"
-    home.mkdir(exist_ok=True)
-    return {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "dumb"}
+def _written(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True)
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
-async def _run(argv: list[str], env: dict[str, str], cwd: Path) -> Run:
-    done = await anyio.run_process(argv, env=env, cwd=cwd, check=False, stderr=subprocess.PIPE, input=b"")
+COMMANDS = {
+    "codex": [CODEX, "exec", "--json", "--skip-git-repo-check"],
+    "opencode": [OPENCODE, "run", "--format", "json"],
+}
+
+
+async def run(client: str, home: Path, folder: Path, prompt: str) -> Run:
+    """Runs a client that its home has the settings of until it has answered, with nobody there to be asked."""
+    done = await anyio.run_process(
+        [*COMMANDS[client], prompt], env=variables(home), cwd=folder, check=False, stderr=subprocess.PIPE, input=b""
+    )
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
     return Run(done.returncode, rows, done.stderr.decode(errors="replace"))
+
+
+def variables(home: Path) -> dict[str, str]:
+    """Returns the environment of somebody who has this home and the key of the fake provider."""
+    quiet = ("AUTOUPDATE", "MODELS_FETCH", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")
+    names = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "dumb"}
+    return {**names, **{f"OPENCODE_DISABLE_{name}": "1" for name in quiet}, "FAKE_KEY": fake_provider.KEY}

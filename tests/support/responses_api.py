@@ -9,6 +9,9 @@ from typing import Any
 
 Json = Any
 OUTPUTS = ("function_call_output", "custom_tool_call_output")
+SEARCH = "tool_search"
+FINDS = "tool_search_output"
+"""The tool by which a model loads others that its client keeps back."""
 
 
 def text_of(content: Json) -> str:
@@ -29,6 +32,12 @@ def _message(item: dict[str, Json]) -> dict[str, Json] | None:
     if kind == "function_call":
         use = {"type": "tool_use", "id": item["call_id"], "name": item["name"], "input": {}}
         return {"role": "assistant", "content": [use]}
+    if kind == "tool_search_call":
+        use = {"type": "tool_use", "id": item["call_id"], "name": SEARCH, "input": {}}
+        return {"role": "assistant", "content": [use]}
+    if kind == FINDS:
+        text = [{"type": "text", "text": json.dumps(item.get("tools"))}]
+        return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": item["call_id"], "content": text}]}
     if kind in OUTPUTS:
         text = [{"type": "text", "text": text_of(item["output"])}]
         return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": item["call_id"], "content": text}]}
@@ -38,7 +47,8 @@ def _message(item: dict[str, Json]) -> dict[str, Json] | None:
 def names_of(body: dict[str, Json]) -> dict[str, str]:
     """Returns the tools of a request by their name, each with the namespace that it stands in."""
     names: dict[str, str] = {}
-    for tool in body.get("tools") or []:
+    finds = [tool for item in body["input"] for tool in item.get("tools") or [] if item.get("type") == FINDS]
+    for tool in [*(body.get("tools") or []), *finds]:
         inner = tool.get("tools", []) if tool.get("type") == "namespace" else [tool]
         space = tool["name"] if tool.get("type") == "namespace" else ""
         names.update({entry["name"]: space for entry in inner if entry.get("name")})
@@ -70,6 +80,9 @@ def _item(at: int, block: dict[str, Json], spaces: dict[str, str]) -> dict[str, 
     if block["type"] == "text":
         text = {"type": "output_text", "text": block["text"], "annotations": []}
         return {"type": "message", "id": f"item_{at}", "role": "assistant", "status": "completed", "content": [text]}
+    if block["name"] == SEARCH:
+        search = {"type": "tool_search_call", "id": f"item_{at}", "status": "completed", "execution": "client"}
+        return {**search, "call_id": block["id"], "arguments": block["input"]}
     space = spaces.get(block["name"], "")
     call = {"call_id": block["id"], "name": block["name"], "arguments": json.dumps(block["input"])}
     return {

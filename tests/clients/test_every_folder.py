@@ -1,0 +1,146 @@
+"""What `install` wrote, read by the real clients in every folder: the server starts, and a first assignment comes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+import claude_lab
+import fake_provider
+import npm_clients
+import pytest
+from fake_provider import script
+
+pytestmark = pytest.mark.anyio
+
+PAGES = Path(__file__).parents[2] / "docs/clients"
+TASK = {"id": "a", "do": "Add a function that sums the prices of a cart"}
+
+
+class Names(NamedTuple):
+    """How a client's model calls our tools, and what it does before, as they are kept back until it looks for them."""
+
+    prefix: str
+    first: Sequence[dict[str, Any]] = ()
+
+
+NAMES = {
+    "claude-code": Names(
+        "mcp__dispatch__",
+        [{"tool": "ToolSearch", "input": {"query": "select:mcp__dispatch__plan_dag,mcp__dispatch__dispatch"}}],
+    ),
+    "codex": Names("", [{"tool": "tool_search", "input": {"query": "plan_dag dispatch"}}]),
+    "opencode": Names("dispatch_"),
+}
+
+
+def prompt_of(client: str) -> str:
+    """Returns what a user says to a model that plans one task and has it handed out."""
+    prefix, first = NAMES[client]
+    plan = {"tool": f"{prefix}plan_dag", "input": {"tasks": [TASK]}}
+    dispatch = {"tool": f"{prefix}dispatch", "input": {"plan_id": "latest", "worker": "host"}}
+    return f"Go. {script(*first, plan, dispatch, {'text': '{last}'})}"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def folders(home: Path, tmp_path: Path) -> dict[str, Path]:
+    """Returns the folders in which people start their clients."""
+    empty, large = tmp_path / "empty", tmp_path / "large"
+    empty.mkdir()
+    for number in range(2_000):
+        module = large / f"package{number // 100}" / f"module{number}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text(f"def f{number}(x):\n    return x + {number}\n")
+    subprocess.run(["git", "init", "-q"], cwd=large, check=True)
+    return {"an empty folder": empty, "the home folder": home, "the root": Path("/"), "a large repository": large}
+
+
+def install(client: str, env: dict[str, str], cwd: Path) -> None:
+    """Registers the server as a user does."""
+    command = [sys.executable, "-m", "dispatch_mcp", "install", client]
+    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def as_unattended(file: Path) -> None:
+    """Adds to Codex's settings what its page says is needed where nobody can be asked."""
+    [lines] = re.findall(r"```toml\n(.*?)```", (PAGES / "codex.md").read_text("utf-8"), re.DOTALL)
+    text = file.read_text("utf-8")
+    head, rest = lines.split("\n", 1)
+    assert text.count(head) == 1
+    file.write_text(text.replace(head, f"{head}\n{rest}"), encoding="utf-8")
+
+
+async def answers(client: str, home: Path, fake: fake_provider.Provider, folder: Path) -> str:
+    """Returns all that a session in a folder showed."""
+    if client == "claude-code":
+        env = claude_lab.variables(fake, home)
+        host = await claude_lab.run(env, folder, prompt_of(client), "--allowedTools=mcp__dispatch")
+        assert host.exit_code == 0, host.stderr
+        return str(host.rows)
+    run = await npm_clients.run(client, home, folder, prompt_of(client))
+    assert run.exit_code == 0, run.stderr[-2_000:]
+    return run.text
+
+
+def at_home_in(client: str, home: Path, fake: fake_provider.Provider) -> dict[str, str]:
+    """Returns the environment of somebody who has a client and has set it up, without our server."""
+    if client == "claude-code":
+        return claude_lab.variables(fake, home)
+    settings: dict[str, Callable[[fake_provider.Provider, Path], Path]] = {
+        "codex": npm_clients.codex_settings,
+        "opencode": npm_clients.opencode_settings,
+    }
+    settings[client](fake, home)
+    return npm_clients.variables(home)
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        "claude-code",
+        pytest.param("codex", marks=pytest.mark.skipif(not npm_clients.CODEX, reason="Codex is not here")),
+        pytest.param("opencode", marks=pytest.mark.skipif(not npm_clients.OPENCODE, reason="opencode is not here")),
+    ],
+)
+async def test_a_first_assignment_comes_in_every_folder(
+    provider: fake_provider.Provider, home: Path, folders: dict[str, Path], tmp_path: Path, client: str
+) -> None:
+    install(client, at_home_in(client, home, provider), tmp_path)
+    if client == "codex":
+        as_unattended(home / ".codex/config.toml")
+    for name, folder in folders.items():
+        with anyio.fail_after(300):
+            text = await answers(client, home, provider, folder)
+        assert TASK["do"] in text, name
+        assert "assignments" in text, name
+
+
+@pytest.mark.skipif(not npm_clients.GEMINI, reason="the Gemini CLI is not here")
+async def test_the_gemini_cli_connects_in_every_folder_that_it_trusts(
+    home: Path, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    env = npm_clients.variables(home)
+    install("gemini", env, tmp_path)
+    for name, folder in folders.items():
+        with anyio.fail_after(300):
+            shown = await anyio.run_process(
+                [npm_clients.GEMINI, "mcp", "list"],
+                env={**env, "GEMINI_CLI_TRUST_WORKSPACE": "true"},
+                cwd=folder,
+                stderr=subprocess.STDOUT,
+            )
+        assert b"dispatch" in shown.stdout, name
+        assert b"- Connected" in shown.stdout, name
