@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_a_workspace_may_be_a_repository_or_not(
 
 def test_the_root_of_the_disk_is_no_workspace_and_the_way_to_name_one_is_said(shell: command_runs.Shell) -> None:
     fact = facts(shell, "--workspace", "/")["workspace"]
-    assert (fact["mark"], fact["detail"]) == ("!", "/ is none: it is the root of the disk")
+    assert (fact["mark"], fact["detail"]) == ("!", "/ is no workspace: it is the root of the disk")
     assert fact["fix"] == "Go to the folder of your project, or name it with `--workspace DIR`."
 
 
@@ -213,3 +214,15 @@ def test_events_of_hooks_that_nobody_has_taken_are_named(shell: command_runs.She
     assert fact["mark"] == "!"
     assert f"1 event of hooks nobody has taken: SubagentStop of session 's1' in {file}" in fact["detail"]
     assert "hooks.log says why" in fact["fix"]
+
+
+def test_agents_are_counted_and_those_with_a_fault_in_their_file_are_named(
+    shell: command_runs.Shell, tmp_path: Path
+) -> None:
+    assert re.fullmatch(r"\d+ known", facts(shell, "--workspace", str(tmp_path))["agents"]["detail"])
+    folder = tmp_path / ".claude" / "agents"
+    folder.mkdir(parents=True)
+    (folder / "potter.md").write_text("---\nname: potter\ndescription: Use: for pots: and kilns\n---\nBe brief.\n")
+    lines = facts(shell, "--workspace", str(tmp_path))
+    assert lines["agents"]["detail"].endswith(" known, 1 of them with a fault in the file")
+    assert "potter.md" in lines["agent"]["detail"]

@@ -79,7 +79,7 @@ def _trouble(real: Path, own: Path, *, is_guess: bool) -> str:
                 return ""
     except OSError as trouble:
         return f"a folder that cannot be read ({(trouble.strerror or 'it is not there').lower()})"
-    return "" if _is_inside_project(real, own) else "a folder that nobody has named and that holds no mark of a project"
+    return "" if _is_inside_project(real, own) else "a folder with no mark of a project (`.git`, README, …)"
 
 
 def _is_mark(name: str) -> bool:

@@ -116,7 +116,7 @@ def _workspace(setup: configuration.LoadedSettings) -> Diagnosis:
     why = workspace_sense.reason(workspace, is_guess=setup.guesses_workspace)
     if why:
         fix = shell_wording.words(NextStep(StepKind.NAME_WORKSPACE))
-        return Diagnosis("!", "workspace", f"{workspace} is none: it is {why}", fix)
+        return Diagnosis("!", "workspace", f"{workspace} is no workspace: it is {why}", fix)
     if (workspace / ".git").exists():
         return Diagnosis("✓", "workspace", f"{workspace} (git)")
     return Diagnosis("✓", "workspace", f"{workspace} (no git repository)")
@@ -219,7 +219,8 @@ def _agents(settings: configuration.Settings) -> Iterator[Diagnosis]:
     source = loader.Source.from_settings(settings)
     agents = source.catalog().agents
     lenient = [agent for agent in agents if agent.notes]
-    yield Diagnosis("✓", "agents", f"{len(agents)} known, {len(lenient)} read leniently")
+    faults = f", {len(lenient)} of them with a fault in the file" if lenient else ""
+    yield Diagnosis("✓", "agents", f"{len(agents)} known{faults}")
     for agent in lenient[:5]:
         yield Diagnosis("!", "agent", f"{agent.path}: {agent.notes[0]}", "Check its front matter.")
 
