@@ -28,7 +28,7 @@ _PATHS: Final = re.compile(
 )
 _COMMANDS: Final = re.compile(r"`([^\s`]{1,200})[^`]{0,600}`")
 _IDS: Final = re.compile(r"\b(?=[\w-]{0,80}\d)[A-Za-z0-9_-]{8,80}\b")
-_NUMBERS: Final = re.compile(r"\d+(?:[.,:]\d+)*+")
+_NUMBERS: Final = re.compile(r"\d+(?:[.,:]\d+)*")
 _BLANKS: Final = re.compile(r"\s+")
 _SENTENCE: Final = re.compile(r"[^\n]{20,400}?[.!?](?=\s)")
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from dispatch_mcp.text import json_types
 
-_BLANK = re.compile(r"(?:[ \t\r\n\ufeff]++|//[^\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+")
+# No group here is possessive: before 3.11.5, Python goes wrong in one that can go back inside.
+_BLANK = re.compile(r"(?:[ \t\r\n\ufeff]++|//[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*\*/)*")
 """White space and comments."""
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*+"')
 _PLAIN = re.compile(r"-?[0-9][0-9eE+.\-]*+|true|false|null")
