@@ -6,6 +6,7 @@ import fnmatch
 import html
 import io
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -36,9 +37,15 @@ def test_the_demos_plan_has_no_problems_and_its_edits_begin_side_by_side(told: s
 
 
 @pytest.mark.parametrize("told", [HERE, BELOW])
-def test_whatever_the_demo_starts_is_on_its_own_allow_list(told: story.Story) -> None:
+@pytest.mark.parametrize("interpreter", [sys.executable, "/users/ann of the shop/bin/python"])
+def test_whatever_the_demo_starts_is_on_its_own_allow_list(
+    told: story.Story, interpreter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", interpreter)
     commands = [task["command"] for task in told.tasks()]
-    proofs = [line.removeprefix("command: ").split() for task in told.tasks() for line in task.get("acceptance", [])]
+    proofs = [
+        shlex.split(line.removeprefix("command: ")) for task in told.tasks() for line in task.get("acceptance", [])
+    ]
     for argv in [*commands, *proofs]:
         assert any(all(map(fnmatch.fnmatchcase, argv, entry)) for entry in told.allowed()), argv
 

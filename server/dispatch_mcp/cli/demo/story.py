@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Story:
                 "deps": list(deps),
                 "command": self._edit(name, seconds),
                 "isolation": "worktree",
-                **({"acceptance": [f"command: {' '.join(self._test(PROOFS[name]))}"]} if name in PROOFS else {}),
+                **({"acceptance": [f"command: {shlex.join(self._test(PROOFS[name]))}"]} if name in PROOFS else {}),
             }
             for name, (goal, file, deps, seconds) in GOALS.items()
         ]
