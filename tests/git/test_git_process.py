@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ async def test_an_old_git_is_refused_once_it_is_asked_for_worktrees(tmp_path: Pa
 
 async def test_the_version_is_asked_for_once(tmp_path: Path, repo: Path) -> None:
     script = f"""case "$*" in *version) echo x >> {tmp_path}/versions;; esac
-PATH={os.environ["PATH"]} exec git "$@\""""
+PATH={shlex.quote(os.environ["PATH"])} exec git "$@\""""
     counting = program(tmp_path, script)
     for _ in range(3):
         await git_process.find(counting, str(repo))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import command_runs
@@ -130,7 +131,7 @@ def test_a_status_line_is_offered_added_when_it_is_asked_for_and_taken_out_again
     line = json.loads(settings.read_text(encoding="utf-8"))["statusLine"]
     assert line["type"] == "command"
     assert line["command"].endswith(" statusline")
-    assert Path(line["command"].split()[0]).is_absolute()
+    assert Path(shlex.split(line["command"])[0]).is_absolute()
     assert shell("uninstall", "claude-code").code == 0
     assert json.loads(settings.read_text(encoding="utf-8")) == {}
 
