@@ -329,10 +329,20 @@ def test_names_that_are_no_settings_are_told_with_the_values_that_do_not_fit(hom
         configuration.load({}, home=home, cwd=project)
     first, second, third = raised.value.message.splitlines()
     assert first.endswith("line 1: there is no setting 'max_paralel'. Did you mean 'max_parallel'?")
-    assert second == "line 3: there is no setting 'zzz'."
-    assert third.startswith("line 2: `max_parallel` is 0")
+    assert second.startswith("line 2: `max_parallel` is 0")
+    assert third == "line 3: there is no setting 'zzz'."
     assert raised.value.message.count(str(home)) == 1, "the file is named once"
     assert raised.value.advice(shell_wording.words).startswith("Correct each or remove it.")
+
+
+def test_a_value_of_the_environment_is_told_behind_those_of_the_file(home: Path, project: Path) -> None:
+    write(home, "learn = 5\nmax_parallel = 0\n")
+    with pytest.raises(errors.ConfigError) as raised:
+        configuration.load({"DISPATCH_MCP_GRACE_S": "soon"}, home=home, cwd=project)
+    first, second, third = raised.value.message.splitlines()
+    assert first.startswith(f"{str(home / 'config.toml')!r}, line 1: `learn`")
+    assert second.startswith("line 2: `max_parallel`")
+    assert third.startswith("DISPATCH_MCP_GRACE_S: ")
 
 
 def test_an_unknown_flag_is_an_error(home: Path, project: Path) -> None:

@@ -512,17 +512,19 @@ def _path(value: object, base: Path) -> Path:
 
 def _validated(draft: _Draft) -> Settings:
     """Returns the settings. Raises ConfigError with everything that is wrong with them, at most `MOST_PROBLEMS`."""
-    lines = [f"{line} {hint}" if isinstance(hint, str) else line for line, hint in draft.unknown.values()]
+    faults = {key: f"{text} {hint}" if isinstance(hint, str) else text for key, (text, hint) in draft.unknown.items()}
     wrong = set(draft.unknown)
     try:
         settings = Settings.model_validate(draft.values)
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
-        lines += [_problem(str(problem["loc"][0]), problem, draft) for problem in problems]
+        for key, problem in ((str(problem["loc"][0]), problem) for problem in problems):
+            faults.setdefault(key, _problem(key, problem, draft))
         wrong |= {str(problem["loc"][0]) for problem in problems}
     else:
         if not draft.unknown:
             return settings
+    lines = [text for _, text in sorted(faults.items(), key=lambda fault: draft.lines.get(fault[0], MAX_FILE_BYTES))]
     if len(draft.unknown) == len(lines) == 1:
         [(line, hint)] = draft.unknown.values()
         raise errors.ConfigError(line, hint=hint, settings=wrong)
@@ -535,9 +537,9 @@ def _validated(draft: _Draft) -> Settings:
 
 
 def _naming_once(lines: Sequence[str]) -> list[str]:
-    """Returns lines of which the first alone names the file that others are about too."""
-    file, of_file, _ = lines[0].partition(", line ")
-    return [lines[0], *(line.removeprefix(f"{file}, ") if of_file else line for line in lines[1:])]
+    """Returns lines, of which those that are about the file come first, with its name in the first alone."""
+    file = lines[0].partition(", line ")[0]
+    return [lines[0], *(line.removeprefix(f"{file}, ") for line in lines[1:])]
 
 
 def _problem(key: str, problem: ErrorDetails, draft: _Draft) -> str:
