@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,13 @@ def test_parts_of_transcripts_that_lead_out_of_the_project_are_left_alone(sessio
         is None
     )
     assert agent_transcripts.first_prompt_in(path, str(tmp_path / "nowhere" / "s.jsonl")).name is None
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may look into every folder")
+def test_a_folder_beside_the_session_that_may_not_be_looked_into_holds_no_part(session: Path) -> None:
+    path = written(session, user(BRIEF), hook_setup.answer("m1"))
+    (session.parent / "closed").mkdir(mode=0o000)
+    assert agent_transcripts.read(path, str(session)).prompt.name == NAME
 
 
 def test_a_mark_that_comes_later_makes_no_attempt_of_ours(session: Path) -> None:
