@@ -31,6 +31,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import gemini_api
 import responses_api
 import uvicorn
 from starlette.applications import Starlette
@@ -367,6 +368,22 @@ async def responses(request: Request) -> Response:
     return Response(b"".join(lines), media_type="text/event-stream")
 
 
+async def gemini(request: Request) -> Response:
+    """The same scripts for the Gemini CLI, plain and streamed and without faults."""
+    model, _, method = request.path_params["call"].partition(":")
+    asked = await request.json()
+    if method == "countTokens":
+        return JSONResponse({"totalTokens": len(json.dumps(asked)) // 4})
+    body = gemini_api.messages_of(asked, model)
+    step, number = choose(body)
+    entry = noted(request, asked)
+    entry["reply"] = message = answer(body, step, number)
+    given = gemini_api.answer(message)
+    if method == "generateContent":
+        return JSONResponse(given)
+    return Response(f"data: {json.dumps(given)}\n\n", media_type="text/event-stream")
+
+
 async def count_tokens(request: Request) -> Response:
     body = await request.json()
     noted(request, body)
@@ -392,6 +409,7 @@ app = Starlette(
     routes=[
         Route("/v1/messages", messages, methods=["POST"]),
         Route("/v1/responses", responses, methods=["POST"]),
+        Route("/v1beta/models/{call}", gemini, methods=["POST"]),
         Route("/v1/messages/count_tokens", count_tokens, methods=["POST"]),
         Route("/_fake/{what}", control, methods=["GET", "POST"]),
     ]

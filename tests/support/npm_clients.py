@@ -1,4 +1,4 @@
-"""Codex, opencode and the Gemini CLI as they come from npm, the first two on the fake provider."""
+"""Codex, opencode and the Gemini CLI as they come from npm, on the fake provider."""
 
 from __future__ import annotations
 
@@ -74,6 +74,19 @@ def opencode_settings(fake: fake_provider.Provider, home: Path) -> Path:
     return _written(home / ".config/opencode/opencode.json", json.dumps(config, indent=2))
 
 
+def gemini_settings(fake: fake_provider.Provider, home: Path) -> Path:
+    """Writes the settings of somebody whose Gemini CLI asks the fake provider; returns their file."""
+    lines = (f"GEMINI_API_KEY={fake_provider.KEY}", f"GOOGLE_GEMINI_BASE_URL={fake.url}")
+    settings = {
+        "general": {"enableAutoUpdate": False},
+        "privacy": {"usageStatisticsEnabled": False},
+        "security": {"auth": {"selectedType": "gemini-api-key"}},
+    }
+    file = _written(home / ".gemini/settings.json", json.dumps(settings, indent=2))
+    file.with_name(".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
 def _written(file: Path, text: str) -> Path:
     file.parent.mkdir(parents=True)
     file.write_text(text, encoding="utf-8")
@@ -83,7 +96,17 @@ def _written(file: Path, text: str) -> Path:
 COMMANDS = {
     "codex": [CODEX, "exec", "--json", "--skip-git-repo-check"],
     "opencode": [OPENCODE, "run", "--format", "json"],
+    # A model that is named, as another one would be asked which to take; and nobody who trusts a folder or says yes.
+    "gemini": [
+        GEMINI,
+        "-m=gemini-2.5-pro",
+        "--skip-trust",
+        "--approval-mode=yolo",
+        "--output-format=stream-json",
+        "-p",
+    ],
 }
+"""How each begins to carry out the prompt that comes last."""
 
 
 async def run(client: str, home: Path, folder: Path, prompt: str) -> Run:
