@@ -20,6 +20,7 @@ import pytest
 import store_setup
 
 from dispatch_mcp import errors, model
+from dispatch_mcp.engine import store_waits
 from dispatch_mcp.model import records, transitions
 from dispatch_mcp.routing import learning
 from dispatch_mcp.store import owner_locks, sqlite_store, writer
@@ -276,7 +277,7 @@ async def test_who_waits_too_long_is_told_who_has_the_lock_and_the_call_never_ha
             assert "call again" in str(caught.value.hint)
             assert "end it" not in str(caught.value.hint), "who asks is in it"
             gate.leave.set()
-        await hurried.send(message())
+        await store_waits.served(lambda: hurried.send(message()), "a test")
         assert len(await store.inbox("run", "late")) == 1
 
 

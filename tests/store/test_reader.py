@@ -11,6 +11,7 @@ import pytest
 import store_setup
 
 from dispatch_mcp import errors
+from dispatch_mcp.engine import store_waits
 from dispatch_mcp.model import records
 from dispatch_mcp.store import codec, owner_locks, reader, sqlite, sqlite_store
 
@@ -49,7 +50,7 @@ async def test_a_store_that_cannot_be_made_yet_is_read_as_empty_and_then_as_it_i
     with owner_locks.Mutex(tmp_path / owner_locks.LOCK):
         store = await late.__aenter__()
     assert await states(store) == []
-    await store.save_plan(store_setup.chain("a"), records.LOCAL)
+    await store_waits.served(lambda: store.save_plan(store_setup.chain("a"), records.LOCAL), "a test")
     assert [plan.id for plan in await store.plans(records.LOCAL)] == ["plan"]
     await late.__aexit__(None, None, None)
 

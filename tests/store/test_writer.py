@@ -15,6 +15,7 @@ import pytest
 import store_setup
 
 from dispatch_mcp import errors
+from dispatch_mcp.engine import store_waits
 from dispatch_mcp.store import owner_locks, sqlite, writer
 
 pytestmark = pytest.mark.anyio
@@ -150,7 +151,7 @@ async def test_who_waits_longer_than_allowed_is_answered_and_the_call_never_happ
             await thread.run(add("late"))
         bolt.release.set()
         await held
-        await thread.run(add("next"))
+        await store_waits.served(lambda: thread.run(add("next")), "a test")
         assert names(tmp_path) == ["next"]
 
 
