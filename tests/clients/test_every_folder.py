@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -75,13 +76,21 @@ def install(client: str, env: dict[str, str], cwd: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def as_unattended(file: Path) -> None:
-    """Adds to Codex's settings what its page says is needed where nobody can be asked."""
-    [lines] = re.findall(r"```toml\n(.*?)```", (PAGES / "codex.md").read_text("utf-8"), re.DOTALL)
-    text = file.read_text("utf-8")
-    head, rest = lines.split("\n", 1)
-    assert text.count(head) == 1
-    file.write_text(text.replace(head, f"{head}\n{rest}"), encoding="utf-8")
+def as_unattended(client: str, home: Path) -> None:
+    """Adds to a client's settings what its page says is needed where nobody can be asked."""
+    page = (PAGES / f"{client}.md").read_text("utf-8")
+    if client == "codex":
+        [lines] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+        file, table = home / ".codex/config.toml", lines.split("\n", 1)[0]
+        text = file.read_text("utf-8")
+        assert text.count(table) == 1
+        file.write_text(text.replace(f"{table}\n", lines), encoding="utf-8")
+    if client == "gemini":
+        [fields] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+        file = home / ".gemini/settings.json"
+        settings = json.loads(file.read_text("utf-8"))
+        settings["mcpServers"]["dispatch"] |= json.loads(fields)
+        file.write_text(json.dumps(settings), encoding="utf-8")
 
 
 async def answers(client: str, home: Path, fake: fake_provider.Provider, folder: Path) -> str:
@@ -122,8 +131,7 @@ async def test_a_first_assignment_comes_in_every_folder(
     provider: fake_provider.Provider, home: Path, folders: dict[str, Path], tmp_path: Path, client: str
 ) -> None:
     install(client, at_home_in(client, home, provider), tmp_path)
-    if client == "codex":
-        as_unattended(home / ".codex/config.toml")
+    as_unattended(client, home)
     for name, folder in folders.items():
         with anyio.fail_after(300):
             text = await answers(client, home, provider, folder)

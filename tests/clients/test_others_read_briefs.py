@@ -1,7 +1,8 @@
-"""Long briefs where the real Codex and opencode let a session read them, with no setting and without asking anybody."""
+"""Long briefs where the real Codex, opencode and Gemini CLI let a session read them, without asking anybody."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,9 @@ CLIENTS = [
     pytest.param(
         npm_clients.opencode, marks=pytest.mark.skipif(not npm_clients.OPENCODE, reason="opencode is not here")
     ),
+    pytest.param(
+        npm_clients.gemini, marks=pytest.mark.skipif(not npm_clients.GEMINI, reason="the Gemini CLI is not here")
+    ),
 ]
 
 
@@ -39,16 +43,28 @@ async def told(home: Path, workspace: Path) -> str:
     return run["assignments"][0]["call"]["prompt"]
 
 
+def as_resource(prompt: str) -> dict[str, object]:
+    """Returns the call by which a model reads the resource that its prompt names."""
+    address = re.search(r"the MCP resource (\S+) of the server (\S+?);", prompt)
+    assert address is not None
+    assert address[2] == npm_clients.SERVER
+    return {"tool": "read_mcp_resource", "input": {"server": address[2], "uri": address[1]}}
+
+
+def as_view(prompt: str) -> dict[str, object]:
+    """Returns the call by which the Gemini CLI's model reads its brief with the tool that its prompt names."""
+    question = re.search(r"the trace tool of that server, with (\{.*\}):", prompt)
+    assert question is not None
+    return {"tool": f"mcp_{npm_clients.SERVER}_get_trace", "input": json.loads(question[1])}
+
+
 @pytest.mark.parametrize("start", CLIENTS)
-async def test_a_session_reads_its_brief_as_the_resource_that_it_was_told(
+async def test_a_session_reads_its_brief_in_the_first_way_that_it_has_of_those_it_was_told(
     provider: fake_provider.Provider, tmp_path: Path, start: Start
 ) -> None:
     state = tmp_path / "state"
     prompt = await told(state, tmp_path / "workspace")
-    address = re.search(r"the MCP resource (\S+) of the server (\S+?);", prompt)
-    assert address is not None
-    assert address[2] == npm_clients.SERVER
-    read = {"tool": "read_mcp_resource", "input": {"server": address[2], "uri": address[1]}}
+    read = as_resource(prompt) if start is not npm_clients.gemini else as_view(prompt)
     provider.rules({"match": {"user": "MEND IT"}, "steps": [read, {"text": "READ {last}"}]})
     command = [sys.executable, "-m", "dispatch_mcp", "serve"]
     with anyio.fail_after(300):

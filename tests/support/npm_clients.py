@@ -51,6 +51,16 @@ async def opencode(
     return await run("opencode", place / "home", place / "workspace", prompt)
 
 
+async def gemini(
+    fake: fake_provider.Provider, place: Path, command: list[str], env: dict[str, str], prompt: str
+) -> Run:
+    """Runs the Gemini CLI in a workspace, with our server and nothing else."""
+    file = gemini_settings(fake, place / "home")
+    server = {SERVER: {"command": command[0], "args": command[1:], "env": env, "trust": True}}
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "mcpServers": server}), encoding="utf-8")
+    return await run("gemini", place / "home", place / "workspace", prompt)
+
+
 def codex_settings(fake: fake_provider.Provider, home: Path) -> Path:
     """Writes the settings of somebody whose Codex asks the fake provider, without any server; returns their file."""
     provider = {"name": "fake", "base_url": f"{fake.url}/v1", "wire_api": "responses", "env_key": "FAKE_KEY"}
@@ -96,15 +106,8 @@ def _written(file: Path, text: str) -> Path:
 COMMANDS = {
     "codex": [CODEX, "exec", "--json", "--skip-git-repo-check"],
     "opencode": [OPENCODE, "run", "--format", "json"],
-    # A model that is named, as another one would be asked which to take; and nobody who trusts a folder or says yes.
-    "gemini": [
-        GEMINI,
-        "-m=gemini-2.5-pro",
-        "--skip-trust",
-        "--approval-mode=yolo",
-        "--output-format=stream-json",
-        "-p",
-    ],
+    # A model that is named, as another one would be asked which to take; and nobody is asked to trust the folder.
+    "gemini": [GEMINI, "--model=gemini-2.5-pro", "--skip-trust", "--output-format=stream-json", "-p"],
 }
 """How each begins to carry out the prompt that comes last."""
 

@@ -68,7 +68,7 @@ _KEY_HEAD = r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _KEY_FOOT = r"-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _BASE64_LINE = r"[A-Za-z0-9+/=]{40,}"
 # What is left of a key whose head was cut away: nothing but Base64 up to its foot.
-_KEY_REST = rf"(?>[A-Za-z0-9+/=\s]+){_KEY_FOOT}"
+_KEY_REST = rf"[A-Za-z0-9+/=\s]+{_KEY_FOOT}"
 # Names under which programs and documents keep a secret; all its alternatives may be written with `_`, `-` or neither.
 _NAMES = r"(?:password|passwd|pwd|secret|api[_-]?key|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token)"
 # What stands where a secret would, and is none: a mark of ours, a variable to fill in, a word of an example.
