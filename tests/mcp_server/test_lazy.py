@@ -89,9 +89,12 @@ def test_what_answers_lists_loads_neither_the_engine_nor_the_store(module: str) 
 @pytest.mark.promise("R18")
 @pytest.mark.parametrize("era", memory_client.ERAS)
 async def test_every_list_is_answered_while_the_engine_and_the_store_are_not_there(era: str) -> None:
+    is_over = anyio.Event()
+
     @asynccontextmanager
     async def never() -> AsyncGenerator[object]:
-        await anyio.sleep_forever()
+        await is_over.wait()  # on a slow machine it is opened before the client leaves
+        raise errors.StoreUnavailable("It was not there all the time.")
         yield never
 
     with anyio.fail_after(120):
@@ -100,6 +103,7 @@ async def test_every_list_is_answered_while_the_engine_and_the_store_are_not_the
             assert (await desk.client.list_prompts()).prompts
             assert (await desk.client.list_resources()).resources
             assert (await desk.client.list_resource_templates()).resource_templates
+            is_over.set()
 
 
 async def test_a_session_loads_the_real_parts_once_it_needs_them(tmp_path: Path) -> None:
