@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,18 @@ async def test_a_choice_about_nothing_is_nothing_to_review(tmp_path: Path, chang
     async with council_setup.opened(tmp_path / "state") as room:
         choice = await answer(room, diff=change, dry_run=True)
     assert choice.outcome == review_answers.NOTHING
+
+
+async def test_the_same_change_finds_its_round_though_only_some_of_its_files_could_be_looked_at(tmp_path: Path) -> None:
+    looks: list[dict[str, str]] = []
+
+    def hasty(_workspace: str, paths: Collection[str]) -> dict[str, str]:
+        looks.append({path: f"look {len(looks)}" for path in paths})
+        return looks[-1]
+
+    async with council_setup.opened(tmp_path / "state") as room:
+        room.tree.text, room.tree.in_workspace = DIFF, True
+        room.app.store.states_of = hasty
+        first, second = [await room.council.review(reviews.ReviewRequest(worker="host")) for _ in range(2)]
+    assert looks[0] != looks[1]
+    assert first.run_id == second.run_id

@@ -78,6 +78,7 @@ class Tree:
 
     text: str = ""
     asked: list[str] = field(default_factory=list[str])
+    in_workspace: bool = False
 
     async def of_range(self, workspace: str, span: str) -> review_scope.Change:
         self.asked.append(span)
@@ -85,7 +86,7 @@ class Tree:
 
     async def of_tree(self, workspace: str, paths: Any = ()) -> review_scope.Change:
         self.asked.append(f"tree {sorted(paths)}")
-        return review_scope.Change(self.text, "the working tree")
+        return review_scope.Change(self.text, "the working tree", in_workspace=self.in_workspace)
 
 
 @dataclass

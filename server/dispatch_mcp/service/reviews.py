@@ -253,14 +253,15 @@ class Council:
     async def _started(
         self, request: ReviewRequest, opening: round_opening.RoundOpening, states: Mapping[str, str]
     ) -> review_answers.ReviewAnswer:
-        manifest = opening.manifest.model_copy(
-            update={"diff": await review_attempt.store_text(self.store, opening.text), "states": dict(states)}
+        stateless = opening.manifest.model_copy(
+            update={"diff": await review_attempt.store_text(self.store, opening.text)}
         )
-        document = manifest.model_dump_json(exclude_defaults=True)
-        digest = await review_attempt.store_text(self.store, document)
+        manifest = stateless.model_copy(update={"states": dict(states)})
+        digest = await review_attempt.store_text(self.store, manifest.model_dump_json(exclude_defaults=True))
         texts = [await review_attempt.store_text(self.store, part.text) for part in opening.parts.parts]
         tasks = review_tasks.tasks(manifest, digest, texts, round_opening.focuses(manifest.seats, self.catalog()))
-        key, is_fresh = await self._key(request, digest, texts)
+        # Not by the states: a slow machine does not get to look at all files, each time at others.
+        key, is_fresh = await self._key(request, stateless.model_dump_json(exclude_defaults=True), texts)
         plan_id = hashlib.sha256(
             f"{self.handles.principal}\0{key}\0{review_attempt.canonical_json(texts)}".encode()
         ).hexdigest()[:32]
@@ -298,13 +299,13 @@ class Council:
             return True
         return False
 
-    async def _key(self, request: ReviewRequest, digest: str, texts: Sequence[str]) -> tuple[str, bool]:
+    async def _key(self, request: ReviewRequest, manifest: str, texts: Sequence[str]) -> tuple[str, bool]:
         """Returns the request key of a round and whether its work is done anew.
 
         The same change finds its round; one without a decision is tried anew.
         """
         stem = hashlib.sha256(
-            review_attempt.canonical_json([digest, list(texts), request.worker]).encode()
+            review_attempt.canonical_json([manifest, list(texts), request.worker]).encode()
         ).hexdigest()[:24]
         count = 0
         for record in await self.store.runs(self.handles.principal, limit=review_rounds.HISTORY):
