@@ -8,6 +8,7 @@ import pytest
 
 from dispatch_mcp import errors
 from dispatch_mcp.git import git_process, revisions
+from dispatch_mcp.mcp_server import tool_wording
 
 A, B, C, TREE = "a" * 40, "b" * 40, "c" * 40, "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 COMMITS = {"HEAD": A, "main": B, "v1": C, "main~2": C}
@@ -119,7 +120,7 @@ async def test_a_parent_that_was_not_fetched_is_not_taken_for_nothing() -> None:
 async def test_ends_without_a_common_commit_say_what_to_do(hint: str, *, shallow: bool) -> None:
     with pytest.raises(errors.InputError, match="no commit in common") as refusal:
         await span("main...v1", Git(shallow=shallow))
-    assert hint in str(refusal.value.hint)
+    assert hint in refusal.value.advice(tool_wording.words)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ async def test_an_unknown_commit_is_refused_with_the_reason_and_a_way_on(
     with pytest.raises(errors.InputError) as refusal:
         await revisions.Revisions(git.run).commit(name)
     assert why in refusal.value.message
-    assert hint in str(refusal.value.hint)
+    assert hint in refusal.value.advice(tool_wording.words)
 
 
 async def test_every_name_reaches_git_behind_the_end_of_options() -> None:
