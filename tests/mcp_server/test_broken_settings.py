@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import memory_client
@@ -15,6 +17,9 @@ from mcp.types import CallToolResult, TextContent
 from dispatch_mcp import configuration, errors
 from dispatch_mcp.cli import program
 from dispatch_mcp.cli.commands import serve
+
+SECRET = "/in/k4nm8q2w7e5r1t9y3u6i"
+"""What only the mended settings say is one."""
 
 CALLS: tuple[tuple[str, dict[str, str]], ...] = (
     ("get_trace", {}),
@@ -50,8 +55,12 @@ async def test_a_server_says_in_its_answers_what_is_wrong_with_its_settings_and_
             for words in ("'max_parrallel'", "`learn`", f"{str(file)!r}, line 1"):
                 assert words in text_of(result)
         assert [path.name for path in home.iterdir() if path.suffix == ".db"] == []
-        file.write_text("learn = true\n")
-        assert not (await client.call_tool("get_trace", {})).is_error
+        file.write_text(f'notify = "webhook"\nnotify_url = "https://hooks.example{SECRET}"\n')
+        result = await client.call_tool("plan_dag", {"tasks": [{"id": "a", "do": f"Write to {SECRET}"}]})
+        assert not result.is_error
+    with closing(sqlite3.connect(home / "state.db")) as store:
+        assert "redacted" in "".join(row[0] for row in store.execute("SELECT document FROM plan"))
+        assert SECRET.encode() not in b"".join(path.read_bytes() for path in home.glob("state.db*"))
 
 
 def test_a_server_at_an_address_ends_with_what_is_wrong_as_a_person_has_started_it(

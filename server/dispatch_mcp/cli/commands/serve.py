@@ -146,8 +146,9 @@ def loaders(
 
         place.setup = place.setup.mended()
         settings = place.setup.settings
+        own_redactor = redaction.Redactor(place.setup.secrets) if setup.fault else redactor
         async with composition.open_dispatcher(
-            settings, redactor=redactor, principal=principal, guesses_workspace=place.setup.guesses_workspace
+            settings, redactor=own_redactor, principal=principal, guesses_workspace=place.setup.guesses_workspace
         ) as app:
             if principal == records.LOCAL and (settings.home / hand_ins.FOLDER).exists():
                 from dispatch_mcp.hooks import hand_in_clerk  # noqa: PLC0415  # most sessions never need it
