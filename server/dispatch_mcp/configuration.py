@@ -292,22 +292,20 @@ def load_what_can_be(
     Raises:
         ConfigError: nothing can be left out so that the rest can be used.
     """
+    read = functools.partial(load, env, flags=flags, cwd=cwd, needs_workspace=needs_workspace)
     faults: list[errors.ConfigError] = []
     wrong: frozenset[str] = frozenset()
     layers = list(_LAYERS_LEFT_OUT)
     while layers:
         try:
-            settings = load(
-                env, flags=flags, cwd=cwd, without=layers[0], left_out=wrong, needs_workspace=needs_workspace
-            )
+            settings = read(without=layers[0], left_out=wrong)
         except errors.ConfigError as trouble:
             if trouble.settings <= wrong:
                 layers.pop(0)
             wrong |= trouble.settings
             faults += [] if str(trouble) in map(str, faults) else [trouble]
             continue
-        again = functools.partial(load, env, flags=flags, cwd=cwd, needs_workspace=needs_workspace)
-        return replace(settings, fault=_together(faults), read_again=again)
+        return replace(settings, fault=_together(faults), read_again=read)
     raise faults[0]
 
 

@@ -19,6 +19,11 @@ import pytest
 from dispatch_mcp.store import owner_locks
 
 UNSHARE = shutil.which("unshare")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own"),
+]
 DISK = "16m"
 SLOW_S = 6
 """Seconds that a model takes, so that the disk is full before."""
@@ -89,9 +94,6 @@ def session(
     return place
 
 
-@pytest.mark.long
-@pytest.mark.timeout(300)
-@pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
 def test_a_run_on_a_full_disk_stops_in_a_sentence_and_goes_on_later_and_nothing_is_done_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,9 +114,6 @@ def test_a_run_on_a_full_disk_stops_in_a_sentence_and_goes_on_later_and_nothing_
     assert (place / "counted").read_text().split() == list(NAMES)
 
 
-@pytest.mark.long
-@pytest.mark.timeout(300)
-@pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
 def test_what_a_model_answers_while_the_disk_is_full_is_recorded_and_not_paid_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: fake_provider.Provider
 ) -> None:
@@ -130,9 +129,6 @@ def test_what_a_model_answers_while_the_disk_is_full_is_recorded_and_not_paid_fo
     assert len(provider.requests()) == 1
 
 
-@pytest.mark.long
-@pytest.mark.timeout(300)
-@pytest.mark.skipif(UNSHARE is None, reason="only on Linux has a process a disk of its own")
 def test_what_ends_while_another_program_takes_all_room_that_is_made_is_recorded_and_not_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,26 +49,6 @@ def prompt_of(client: str) -> str:
     return f"Go. {script(*first, plan, dispatch, {'text': '{last}'})}"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "home"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def folders(home: Path, tmp_path: Path) -> dict[str, Path]:
-    """Returns the folders in which people start their clients."""
-    empty, large = tmp_path / "empty", tmp_path / "large"
-    empty.mkdir()
-    for number in range(2_000):
-        module = large / f"package{number // 100}" / f"module{number}.py"
-        module.parent.mkdir(parents=True, exist_ok=True)
-        module.write_text(f"def f{number}(x):\n    return x + {number}\n")
-    subprocess.run(["git", "init", "-q"], cwd=large, check=True)
-    return {"an empty folder": empty, "the home folder": home, "the root": Path("/"), "a large repository": large}
-
-
 def install(client: str, env: dict[str, str], cwd: Path) -> None:
     """Registers the server as a user does."""
     command = [sys.executable, "-m", "dispatch_mcp", "install", client]

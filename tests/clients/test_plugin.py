@@ -33,29 +33,10 @@ def call(tool: str, **arguments: Any) -> dict[str, Any]:
     return {"tool": PREFIX + tool, "input": arguments}
 
 
-@pytest.fixture(params=["an empty folder", "the home folder", "/", "a large repository"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+@pytest.fixture(params=["an empty folder", "the home folder", "the root", "a large repository"])
+def folder(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Path:
     """Returns a folder in which somebody starts a session."""
-    match request.param:
-        case "/":
-            return Path("/")
-        case "the home folder":
-            (tmp_path / "home").mkdir()
-            return tmp_path / "home"
-        case "a large repository":
-            return large(tmp_path / "large")
-        case _:
-            (tmp_path / "empty").mkdir()
-            return tmp_path / "empty"
-
-
-def large(root: Path, files: int = 2_000) -> Path:
-    for number in range(files):
-        module = root / f"package{number // 100}" / f"module{number}.py"
-        module.parent.mkdir(parents=True, exist_ok=True)
-        module.write_text(f"def f{number}(x):\n    return x + {number}\n")
-    (root / ".git").mkdir()
-    return root
+    return folders[request.param]
 
 
 async def test_the_plugin_starts_from_any_folder(

@@ -45,9 +45,8 @@ async def opencode(
     fake: fake_provider.Provider, place: Path, command: list[str], env: dict[str, str], prompt: str
 ) -> Run:
     """Runs `opencode run` in a workspace, with our server and nothing else."""
-    file = opencode_settings(fake, place / "home")
     server = {SERVER: {"type": "local", "command": command, "environment": env, "enabled": True}}
-    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "mcp": server}), encoding="utf-8")
+    _extend(opencode_settings(fake, place / "home"), mcp=server)
     return await run("opencode", place / "home", place / "workspace", prompt)
 
 
@@ -55,9 +54,8 @@ async def gemini(
     fake: fake_provider.Provider, place: Path, command: list[str], env: dict[str, str], prompt: str
 ) -> Run:
     """Runs the Gemini CLI in a workspace, with our server and nothing else."""
-    file = gemini_settings(fake, place / "home")
     server = {SERVER: {"command": command[0], "args": command[1:], "env": env, "trust": True}}
-    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), "mcpServers": server}), encoding="utf-8")
+    _extend(gemini_settings(fake, place / "home"), mcpServers=server)
     return await run("gemini", place / "home", place / "workspace", prompt)
 
 
@@ -95,6 +93,11 @@ def gemini_settings(fake: fake_provider.Provider, home: Path) -> Path:
     file = _written(home / ".gemini/settings.json", json.dumps(settings, indent=2))
     file.with_name(".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
+
+
+def _extend(file: Path, **fields: object) -> None:
+    """Adds fields to settings in JSON."""
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **fields}), encoding="utf-8")
 
 
 def _written(file: Path, text: str) -> Path:

@@ -8,10 +8,11 @@ import json
 from typing import Any
 
 Json = Any
-OUTPUTS = ("function_call_output", "custom_tool_call_output")
 SEARCH = "tool_search"
-FINDS = "tool_search_output"
 """The tool by which a model loads others that its client keeps back."""
+FINDS = "tool_search_output"
+CALLS = ("function_call", "tool_search_call")
+OUTPUTS = ("function_call_output", "custom_tool_call_output", FINDS)
 
 
 def text_of(content: Json) -> str:
@@ -29,17 +30,12 @@ def _message(item: dict[str, Json]) -> dict[str, Json] | None:
     kind = item.get("type", "message")
     if kind == "message" and item["role"] in ("user", "assistant"):
         return {"role": item["role"], "content": text_of(item["content"])}
-    if kind == "function_call":
-        use = {"type": "tool_use", "id": item["call_id"], "name": item["name"], "input": {}}
+    if kind in CALLS:
+        use = {"type": "tool_use", "id": item["call_id"], "name": item.get("name", SEARCH), "input": {}}
         return {"role": "assistant", "content": [use]}
-    if kind == "tool_search_call":
-        use = {"type": "tool_use", "id": item["call_id"], "name": SEARCH, "input": {}}
-        return {"role": "assistant", "content": [use]}
-    if kind == FINDS:
-        text = [{"type": "text", "text": json.dumps(item.get("tools"))}]
-        return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": item["call_id"], "content": text}]}
     if kind in OUTPUTS:
-        text = [{"type": "text", "text": text_of(item["output"])}]
+        output = json.dumps(item.get("tools")) if kind == FINDS else text_of(item["output"])
+        text = [{"type": "text", "text": output}]
         return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": item["call_id"], "content": text}]}
     return None
 

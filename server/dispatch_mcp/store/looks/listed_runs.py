@@ -111,7 +111,8 @@ def read(conn: sqlite3.Connection, home: Path, *, every: bool) -> RunList | None
         tasks = sum(counts.values())
         runs.append(ListedRun(run, title, state, workspace, created_at, ends, tasks, work.get(run, ()), is_alone))
     tokens, whole = conn.execute(CONTEXT, (open_runs.PRINCIPAL,)).fetchone()
-    return RunList(tuple(runs), next(iter(names(conn)), ""), tokens, whole)
+    newest = conn.execute(_NAMES).fetchone()
+    return RunList(tuple(runs), newest[0] if newest else "", tokens, whole)
 
 
 def _ownerless(conn: sqlite3.Connection, home: Path) -> frozenset[str]:
